@@ -1,0 +1,31 @@
+"""Fixtures every room may use."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def _load_factory():
+    """`tests/records.py` by its path: the import mode keeps `tests` off the module path, and benchmarks share it."""
+    name = "zoo_test_records"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / "records.py")
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def records():
+    """The record factory: `records.make(...)`, `records.baseline(...)`, `records.failed(...)`."""
+    return _load_factory()
+
+
+@pytest.fixture(scope="session")
+def record(records):
+    """`record(model, **changes)`: one valid record."""
+    return records.make

@@ -1,0 +1,215 @@
+"""A factory of valid records, shared by tests and benchmarks. Its numbers are invented."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from zoo.record import (
+    MEAN_LABEL_MAP,
+    Accuracy,
+    Artifact,
+    Cost,
+    Dataset,
+    Device,
+    Failure,
+    Latency,
+    Memory,
+    Record,
+    Software,
+    Speed,
+    State,
+    Weights,
+    Witness,
+    short_hash,
+)
+from zoo.store import save
+
+NOON = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+CLASS_NAMES = tuple(f"class {index}" for index in range(19))
+STATE = State(
+    training=False,
+    grad_enabled=False,
+    aux_heads="none",
+    batch_norm="kept",
+    memory_format="channels_last",
+    thread_count=2,
+    cudnn_benchmark=None,
+    tf32=None,
+)
+SOFTWARE = Software(
+    zoo="0.1.0",
+    python="3.12.1",
+    torch="2.11.0",
+    torchvision="0.26.0",
+    segmentation_models_pytorch="0.5.0",
+    timm="1.0.15",
+    numpy="2.0.0",
+    os="Linux",
+)
+
+
+def latency(p50_s=0.020, *, spread=0.01, settled=True, count=120, width=0.01):
+    """A latency around `p50_s`: `spread` is IQR / median and std / mean, `width` the interval's relative half width."""
+    return Latency(
+        sample_count=count,
+        min_s=p50_s * 0.9,
+        p25_s=p50_s * (1 - spread / 2),
+        p50_s=p50_s,
+        p75_s=p50_s * (1 + spread / 2),
+        p90_s=p50_s * 1.1,
+        p95_s=p50_s * 1.15,
+        p99_s=p50_s * 1.2 if count >= 100 else None,
+        max_s=p50_s * 1.5,
+        mean_s=p50_s,
+        std_s=p50_s * spread,
+        p50_interval_s=(p50_s * (1 - width), p50_s * (1 + width)),
+        p90_interval_s=None,
+        warmup_count=10,
+        warmup_s=1.0,
+        warmup_settled=settled,
+    )
+
+
+def confusion(right=0.5, *, class_count=19, per_class=10_000):
+    """Each class has `per_class` pixels, `right` of them hit, the rest spread over the other classes."""
+    hit = round(right * per_class)
+    matrix = np.full((class_count, class_count + 1), (per_class - hit) // (class_count - 1), dtype=np.int64)
+    matrix[:, -1] = 0
+    np.fill_diagonal(matrix, hit)
+    return matrix
+
+
+def make(
+    model="unet",
+    *,
+    right=0.5,
+    p50_s=0.020,
+    pipeline_s=None,
+    memory_bytes=300 * 2**20,
+    param_count=30_000_000,
+    device="intel-xeon-2c",
+    kind="cpu",
+    machine_id="m" * 64,
+    dataset="streets",
+    fingerprint="f" * 64,
+    synthetic=False,
+    recipe="camvid_cpu",
+    recipe_hash="abc123def456",
+    step_count=300,
+    input_size=(256, 512),
+    output_size=(512, 1024),
+    batch_size=1,
+    runtime="eager",
+    precision="fp32",
+    quick=False,
+    status="ok",
+    reason="no answer within 60 s",
+    minutes=0,
+    key=None,
+    spread=0.01,
+    width=0.01,
+    settled=True,
+    witness=None,
+    torch="2.11.0",
+    timed=True,
+    matrix=None,
+    uncounted_ops=(),
+):
+    """A whole record; `right=None` leaves accuracy out, `timed=False` speed, memory and cost."""
+    images = dataset and Dataset(
+        name=dataset, fingerprint=fingerprint, split="val", image_count=16, synthetic=synthetic
+    )
+    ok = status == "ok"
+    trained = right is not None
+    if matrix is None and trained:
+        matrix = confusion(right)
+    artifact = Artifact(
+        model=model,
+        family=model.partition("_")[0],
+        runtime=runtime,
+        precision=precision,
+        memory_format="channels_last",
+        batch_size=batch_size,
+        input_size=input_size,
+        output_size=output_size,
+        resize="fit",
+        weights=Weights(
+            source="checkpoint" if trained else "random",
+            sha256=short_hash([model, recipe]),
+            recipe=recipe if trained else "none",
+            recipe_hash=recipe_hash if trained else None,
+            step_count=step_count if trained else None,
+        ),
+        code_sha256="c" * 64,
+    )
+    return Record(
+        status=status,
+        key=key
+        or short_hash([artifact.model_dump(mode="json"), fingerprint, dataset, machine_id, torch, quick, device], 64),
+        quick=quick,
+        preset="quick" if quick else "camvid",
+        artifact=artifact,
+        device=Device(
+            kind=kind, name=device.upper(), slug=device, machine_id=machine_id, core_count=2, memory_bytes=8 * 2**30
+        ),
+        software=SOFTWARE.model_copy(update={"torch": torch}),
+        dataset=images or None,
+        started_at=NOON + timedelta(minutes=minutes),
+        seconds={"measure": 4.2},
+        speed=Speed(
+            network=latency(p50_s, spread=spread, settled=settled, width=width),
+            pipeline=latency(pipeline_s or p50_s * 1.25, spread=spread, width=width),
+            state=STATE,
+            witness=witness or Witness(foreign_load=0.0),
+        )
+        if ok and timed
+        else None,
+        memory=Memory(peak_bytes=memory_bytes, weights_bytes=4 * param_count) if ok and timed else None,
+        cost=Cost(
+            param_count=param_count, mac_count=123_456_789_000, mac_input_size=input_size, uncounted_ops=uncounted_ops
+        )
+        if ok and timed
+        else None,
+        accuracy=Accuracy(
+            dataset=images,
+            class_names=CLASS_NAMES[: len(matrix)],
+            confusion=tuple(tuple(int(count) for count in line) for line in matrix),
+            image_count=16,
+        )
+        if ok and trained and images
+        else None,
+        failure=None if ok else Failure(stage="measure", reason=reason),
+    )
+
+
+def baseline(*, right=0.3, **changes):
+    """The mean label map: scored, not timed."""
+    return make(MEAN_LABEL_MAP, right=right, timed=False, recipe="none", recipe_hash=None, step_count=None, **changes)
+
+
+def failed(model="unet", *, status="timeout", **changes):
+    """A cell that is not ok."""
+    return make(model, status=status, **changes)
+
+
+def fill(results: Path, count: int) -> None:
+    """Write `count` records of 50 models in various conditions."""
+    for index in range(count):
+        model, condition = index % 50, index // 50
+        save(
+            make(
+                f"model_{model}",
+                right=0.2 + 0.015 * (model % 40),
+                p50_s=0.005 * (1 + model),
+                device=f"device-{condition % 4}",
+                input_size=(128 * (1 + condition // 4 % 3), 256),
+                batch_size=1 + condition // 12,
+                minutes=condition,
+                status="timeout" if index % 97 == 96 else "ok",
+            ),
+            {},
+            results,
+        )

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import pytest
+
+from zoo.config import BenchConfig, TrainConfig, load_config, parse_set, parse_size, preset_names
+from zoo.errors import UserError
+
+
+def test_every_shipped_preset_is_whole_and_valid():
+    assert {"quick", "camvid", "cityscapes", "latency"} <= set(preset_names("bench"))
+    assert {"camvid", "cityscapes"} <= set(preset_names("train"))
+    for name in preset_names("bench"):
+        assert load_config(BenchConfig, name).name == name
+    for name in preset_names("train"):
+        assert load_config(TrainConfig, name).name == name
+
+
+def test_the_bench_presets_do_what_their_names_say():
+    quick = load_config(BenchConfig, "quick")
+    assert quick.quick
+    assert quick.train_missing
+    assert not quick.keep_checkpoints
+    assert quick.disk_bytes <= 3 * 10**9
+    assert load_config(BenchConfig, "cityscapes").train == load_config(TrainConfig, "cityscapes")
+    assert load_config(BenchConfig, "cityscapes").input_size == (1024, 2048)
+    assert not load_config(BenchConfig, "latency").accuracy
+    assert load_config(BenchConfig, "camvid").train.steps >= 300
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"stepz": 3}, "unknown key 'stepz'. Did you mean 'steps'"),
+        ({"steps": "many"}, "steps: .*valid integer.*got 'many'"),
+        ({"crop_size": [-1, 64]}, "crop_size: .*above 0; got -1x64"),
+        ({"scale_range": [2.0, 0.5]}, "0 < low <= high"),
+        ({"optimizer": "adam"}, "optimizer: .*auto"),
+    ],
+)
+def test_a_wrong_value_is_one_line_that_names_the_key(changes, message):
+    with pytest.raises(UserError, match=message) as caught:
+        load_config(TrainConfig, None, changes)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_wrong_preset_names_the_file_or_the_nearest(tmp_path):
+    with pytest.raises(UserError, match=r"no bench preset 'quik'. Did you mean 'quick'"):
+        load_config(BenchConfig, "quik")
+    broken = tmp_path / "mine.toml"
+    broken.write_text("steps = = 3")
+    with pytest.raises(UserError, match=r"mine\.toml cannot be read as TOML"):
+        load_config(TrainConfig, str(broken))
+    broken.write_text("[train]\nsteps = 3\nlr = 1")
+    with pytest.raises(UserError, match=r"mine\.toml: unknown key 'train\.lr'"):
+        load_config(BenchConfig, str(broken))
+    with pytest.raises(UserError, match=r"no preset file .*none\.toml"):
+        load_config(BenchConfig, str(tmp_path / "none.toml"))
+
+
+def test_training_needs_its_recipe():
+    with pytest.raises(UserError, match=r"needs a \[train\] table"):
+        load_config(BenchConfig, None, {"train_missing": True})
+
+
+def test_the_recipe_hash_is_of_the_whole_recipe_and_of_nothing_else():
+    recipe = TrainConfig()
+    assert recipe.recipe_hash == TrainConfig(workers=3).recipe_hash
+    assert recipe.recipe_hash != TrainConfig(steps=5).recipe_hash
+    assert recipe.recipe_hash != TrainConfig(seed=1).recipe_hash
+
+
+def test_set_pairs_are_toml_or_plain_text():
+    assert parse_set(["steps=300", "crop_size=[64, 128]", "flip=false", "optimizer=adamw_poly", "train.steps=2"]) == {
+        "steps": 300,
+        "crop_size": [64, 128],
+        "flip": False,
+        "optimizer": "adamw_poly",
+        "train.steps": 2,
+    }
+    assert load_config(BenchConfig, "quick", {"train.steps": 2}).train.steps == 2
+    with pytest.raises(UserError, match="takes key=value"):
+        parse_set(["steps"])
+
+
+def test_sizes():
+    assert parse_size("512x1024") == (512, 1024)
+    for wrong in ("512", "0x4", "-1x4", "axb", "512*1024"):
+        with pytest.raises(UserError, match="HEIGHTxWIDTH"):
+            parse_size(wrong)

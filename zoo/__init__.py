@@ -1,0 +1,43 @@
+"""zoo: which semantic-segmentation model should I deploy on my hardware, and can I trust the answer?
+
+Everything public is imported on first use (PEP 562), so that `import zoo` stays light.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "BenchConfig": "zoo.config:BenchConfig",
+    "TrainConfig": "zoo.config:TrainConfig",
+    "UserError": "zoo.errors:UserError",
+    "compare": "zoo.report.compare:compare",
+    "create_model": "zoo.models.build:create_model",
+    "evaluate_model": "zoo.train.validate:evaluate_model",
+    "evaluate_predictions": "zoo.evaluate:evaluate_predictions",
+    "leaderboard": "zoo.report.leaderboard:leaderboard",
+    "list_models": "zoo.catalog:list_models",
+    "load_config": "zoo.config:load_config",
+    "load_results": "zoo.report.frame:load_results",
+    "pick": "zoo.picker:pick",
+    "run_bench": "zoo.bench.sweep:run_bench",
+    "train_model": "zoo.train.loop:train_model",
+    "write_dataset": "zoo.data.synthetic:write_dataset",
+}
+
+__all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604  its keys are strings
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'zoo' has no attribute {name!r}; it has {', '.join(__all__)}")
+    module, _, attribute = _PUBLIC[name].partition(":")
+    value = globals()[name] = getattr(importlib.import_module(module), attribute)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_PUBLIC])

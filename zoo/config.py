@@ -1,0 +1,219 @@
+"""What you ask for: `TrainConfig` and `BenchConfig` ← TOML preset ← flags, whole and final.
+
+A preset is one flat TOML file that holds one whole run; nothing is inherited. An unknown key, a wrong type or a value
+out of range is a `UserError` that names the file, the key and what is allowed.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
+
+from pydantic import Field, ValidationError, model_validator
+
+from zoo.errors import UserError, did_you_mean
+from zoo.record import MemoryFormat, Precision, Resize, short_hash
+from zoo.spec import Facts, Size
+
+
+class TrainConfig(Facts):
+    """One recipe for every model: what `zoo train` does, whole."""
+
+    name: str = "custom"
+    """The recipe's name in tables."""
+    steps: int = Field(default=1000, gt=0)
+    batch_size: int = Field(default=8, gt=0)
+    image_size: Size | None = None
+    """Frames are first resized to fit inside this, aspect kept; `None`: as they come."""
+    crop_size: Size = (512, 1024)
+    scale_range: tuple[float, float] = (0.5, 2.0)
+    flip: bool = True
+    color_jitter: float = Field(default=0.3, ge=0, le=1)
+    """Strength of brightness, contrast and saturation changes; 0 is off."""
+    optimizer: Literal["auto", "sgd_poly", "adamw_poly"] = "auto"
+    """`auto`: the model's own recipe family (`ModelSpec.recipe`)."""
+    sgd_learning_rate: float = Field(default=0.01, gt=0)
+    sgd_momentum: float = Field(default=0.9, ge=0, lt=1)
+    sgd_weight_decay: float = Field(default=5e-4, ge=0)
+    adamw_learning_rate: float = Field(default=6e-5, gt=0)
+    adamw_weight_decay: float = Field(default=0.01, ge=0)
+    warmup_steps: int = Field(default=0, ge=0)
+    """AdamW only: the rate grows linearly from 0 over this many steps."""
+    poly_power: float = Field(default=0.9, gt=0)
+    aux_weight: float = Field(default=0.4, ge=0)
+    """Weight of each auxiliary head's loss."""
+    grad_clip: float | None = Field(default=1.0, gt=0)
+    """Largest L2 norm of the gradient; `None`: not clipped."""
+    pretrained: bool = False
+    """Begin from the encoder's published weights."""
+    seed: int = Field(default=0, ge=0)
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """`auto`: bf16 autocast where the device gains by it."""
+    val_every: int | None = Field(default=None, gt=0)
+    """Validate every so many steps; the last step always is. `None`: only then."""
+    workers: int | None = Field(default=None, ge=0)
+    """Loader processes; `None`: none on a CPU, which training fills by itself, else one per core up to 8."""
+
+    @model_validator(mode="after")
+    def _scale_range_is_ordered(self) -> Self:
+        low, high = self.scale_range
+        if not 0 < low <= high:
+            raise ValueError(f"scale_range is (low, high) with 0 < low <= high; got {low}, {high}")
+        return self
+
+    @property
+    def recipe_hash(self) -> str:
+        """Hash of everything that decides the trained weights; where and how fast it ran is left out."""
+        return short_hash(self.model_dump(mode="json", exclude={"workers"}), 12)
+
+
+class BenchConfig(Facts):
+    """What `zoo bench` measures, whole: which models, on which images, how, and where weights come from."""
+
+    name: str = "custom"
+    """The preset's name."""
+    models: tuple[str, ...] = ("all",)
+    """Names, globs, tags, `all`, `decoder:timm/encoder`, or a model of your own."""
+    split: str = "val"
+    input_size: Size | None = None
+    """What the network sees; `None`: the frame's own size."""
+    image_size: Size = (1024, 2048)
+    """Size of the frames latency is measured with when no dataset is opened (`accuracy = false`)."""
+    resize: Resize = "fit"
+    batch_size: int = Field(default=1, gt=0)
+    runtimes: tuple[str, ...] = ("eager",)
+    precisions: tuple[Precision, ...] = ("fp32",)
+    memory_format: MemoryFormat = "channels_last"
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+    threads: int | None = Field(default=None, gt=0)
+    """CPU threads; `None`: one per core this process may use."""
+    accuracy: bool = True
+    """Count mIoU on `split`; `false`: speed, memory and cost alone, without a dataset."""
+    accuracy_images: int | None = Field(default=None, gt=0)
+    """Evaluate only this many images, spread over the split; `None`: all."""
+    quick: bool = False
+    """Fewer samples; every row is labelled *quick*."""
+    timeout_s: float = Field(default=1800, gt=0)
+    """Per stage of a cell."""
+    train_missing: bool = False
+    """Train models that have no checkpoint of `train`; otherwise their mIoU is null."""
+    keep_checkpoints: bool = True
+    """`false`: a checkpoint trained here is deleted when its cells are done."""
+    disk_bytes: int = Field(default=0, ge=0)
+    """Free disk this run needs, checked before it starts."""
+    train: TrainConfig | None = None
+    """The recipe whose checkpoints are measured."""
+
+    @model_validator(mode="after")
+    def _training_has_a_recipe(self) -> Self:
+        if self.train_missing and self.train is None:
+            raise ValueError("train_missing = true needs a [train] table: the recipe to train with")
+        return self
+
+
+ConfigT = TypeVar("ConfigT", bound=Facts)
+_KINDS: dict[type[Facts], str] = {TrainConfig: "train", BenchConfig: "bench"}
+
+
+def preset_folder(kind: str) -> Path:
+    """Folder of the shipped presets: inside an installed wheel, else `configs/` of the checkout."""
+    package = Path(__file__).parent
+    installed = package / "configs" / kind
+    return installed if installed.is_dir() else package.parent / "configs" / kind
+
+
+def preset_names(kind: str) -> list[str]:
+    """Names of the shipped presets of a kind (`"train"` or `"bench"`)."""
+    return sorted(path.stem for path in preset_folder(kind).glob("*.toml"))
+
+
+def load_config(cls: type[ConfigT], preset: str | None = None, changes: Mapping[str, Any] | None = None) -> ConfigT:
+    """Read a preset (a shipped name or a TOML file), apply `changes` (dotted keys reach into tables), check everything.
+
+    Raises:
+        UserError: no such preset, not TOML, unknown key, wrong type, value out of range.
+    """
+    values: dict[str, Any] = {}
+    source = "the flags"
+    if preset is not None:
+        path = _find_preset(preset, _KINDS[cls])
+        source = str(path)
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise UserError(f"{path} cannot be read as TOML: {error}") from error
+        values.setdefault("name", path.stem)
+    for key, value in (changes or {}).items():
+        _put(values, key.split("."), value)
+    try:
+        return cls.model_validate(values)
+    except ValidationError as error:
+        raise UserError(f"{source}: {_explain(cls, error)}") from error
+
+
+def parse_set(pairs: list[str]) -> dict[str, Any]:
+    """Read `--set key=value` pairs; a value is TOML (`0.01`, `true`, `[256, 512]`), else a plain string.
+
+    Raises:
+        UserError: a pair without `=`.
+    """
+    changes: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key.strip():
+            raise UserError(f"--set takes key=value, such as steps=300; got {pair!r}")
+        try:
+            changes[key.strip()] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            changes[key.strip()] = text
+    return changes
+
+
+def parse_size(text: str) -> Size:
+    """Read `HxW`, such as `512x1024`, as `(512, 1024)`.
+
+    Raises:
+        UserError: anything else.
+    """
+    height, x, width = text.lower().partition("x")
+    if not (x and height.isdigit() and width.isdigit() and int(height) > 0 and int(width) > 0):
+        raise UserError(f"a size is HEIGHTxWIDTH in pixels, such as 512x1024; got {text!r}")
+    return int(height), int(width)
+
+
+def _find_preset(preset: str, kind: str) -> Path:
+    if preset.endswith(".toml"):
+        path = Path(preset)
+        if not path.is_file():
+            raise UserError(f"no preset file {preset}; shipped presets: {', '.join(preset_names(kind))}")
+        return path
+    names = preset_names(kind)
+    if preset not in names:
+        raise UserError(
+            f"no {kind} preset {preset!r}.{did_you_mean(preset, names)} "
+            f"Shipped: {', '.join(names)}; or give a path that ends in .toml"
+        )
+    return preset_folder(kind) / f"{preset}.toml"
+
+
+def _put(values: dict[str, Any], keys: list[str], value: Any) -> None:
+    *tables, last = keys
+    for table in tables:
+        values = values.setdefault(table, {})
+        if not isinstance(values, dict):
+            raise UserError(f"{'.'.join(keys)}: {table!r} is a value, not a table")
+    values[last] = value
+
+
+def _explain(cls: type[Facts], error: ValidationError) -> str:
+    """First problem of a failed validation as one line."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        *tables, key = (str(part) for part in first["loc"])
+        fields = TrainConfig.model_fields if tables else cls.model_fields
+        return f"unknown key {where!r}.{did_you_mean(key, fields)} Allowed: {', '.join(sorted(fields))}"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{where + ': ' if where else ''}{message}" + (f"; got {first['input']!r}" if where else "")

@@ -1,0 +1,278 @@
+"""What was counted, with everything needed to trust it: `Record` and its parts.
+
+A record holds counts and samples' summaries, never a claim: mIoU, throughput, grades and marks are functions of a
+record and live in `score.py`. Raw samples and per-image counts stand in the `.npz` sidecar beside the JSON
+(`store.py`), from which every summary here can be recomputed.
+
+Schema history
+    1  first version
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Literal, Self
+
+from pydantic import AwareDatetime, Field, model_validator
+
+from zoo.spec import Facts, Size
+
+SCHEMA = 1
+SPEED_PROTOCOL = "zoo-lat/1"
+ACCURACY_PROTOCOL = "zoo-miou/1"
+
+Status = Literal["ok", "failed", "timeout", "oom", "unsupported"]
+Precision = Literal["fp32", "tf32", "bf16", "fp16", "int8"]
+MemoryFormat = Literal["channels_last", "contiguous"]
+Resize = Literal["fit", "stretch", "none"]
+
+MEAN_LABEL_MAP = "mean_label_map"
+"""Model name of the baseline that answers every image with the same map."""
+
+
+def short_hash(value: object, length: int = 64) -> str:
+    """Return the first `length` hex digits of the SHA-256 of `value` as canonical JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+class Device(Facts):
+    """The hardware a person would name, and a hashed id of this very machine."""
+
+    kind: Literal["cpu", "cuda", "mps"]
+    name: str
+    """Such as `"NVIDIA H200"` or `"Intel Xeon Processor"`."""
+    slug: str
+    """Folder name under `results/`, such as `nvidia-h200` or `intel-xeon-2c`."""
+    machine_id: str
+    """Hash of the GPU's UUID, or of CPU model, family, instruction set and host. Nothing can be read back from it."""
+    core_count: int
+    """CPU cores this process may use."""
+    memory_bytes: int
+    """Of the GPU, or of the host for a CPU."""
+    isa: tuple[str, ...] = ()
+    """CPU features that decide speed, such as `avx512f`, `amx_bf16`."""
+
+
+class Software(Facts):
+    """Versions that can move a number. `None`: not present."""
+
+    zoo: str
+    python: str
+    torch: str
+    torchvision: str
+    segmentation_models_pytorch: str | None
+    timm: str | None
+    numpy: str
+    os: str
+    cuda: str | None = None
+    cudnn: str | None = None
+    driver: str | None = None
+
+
+class Weights(Facts):
+    """Where the measured weights come from."""
+
+    source: Literal["checkpoint", "random", "none"]
+    """`random`: freshly initialised, for speed alone; accuracy is then null. `none`: the baseline has no weights."""
+    sha256: str | None
+    """Of the weights' bytes (names, shapes, values), independent of the file around them."""
+    recipe: str
+    """Name of the training recipe; `"none"` for random weights, `"external"` for a file another program wrote."""
+    recipe_hash: str | None = None
+    """Hash of the whole recipe."""
+    step_count: int | None = None
+    seed: int | None = None
+    trained_on: str | None = None
+    """Name of the dataset."""
+    pretrained: str = ""
+    """Encoder weights training began from, empty for none."""
+
+
+class Artifact(Facts):
+    """What would be deployed: weights, runtime, precision and the three sizes."""
+
+    model: str
+    family: str
+    runtime: str
+    precision: Precision
+    memory_format: MemoryFormat
+    batch_size: int = Field(gt=0)
+    input_size: Size
+    output_size: Size
+    resize: Resize
+    weights: Weights
+    code_sha256: str
+    """Of the model's source file, its spec and the version of the library it is adapted from."""
+
+
+class Dataset(Facts):
+    """Which images accuracy was counted on."""
+
+    name: str
+    fingerprint: str
+    split: str
+    image_count: int
+    synthetic: bool = False
+
+
+class Latency(Facts):
+    """One scope's samples, summarised; the samples themselves stand in the sidecar. Seconds."""
+
+    sample_count: int
+    min_s: float
+    p25_s: float
+    p50_s: float
+    p75_s: float
+    p90_s: float
+    p95_s: float
+    p99_s: float | None
+    """Null below 100 samples: a tail needs them."""
+    max_s: float
+    mean_s: float
+    std_s: float
+    p50_interval_s: tuple[float, float]
+    """95 %, distribution-free, from order statistics."""
+    p90_interval_s: tuple[float, float] | None
+    """95 %, distribution-free; null where the samples are too few to bound it."""
+    warmup_count: int
+    warmup_s: float
+    warmup_settled: bool
+    """False when warm-up hit its cap before three windows' medians agreed within 3 %."""
+
+
+class State(Facts):
+    """The deployment state, asserted before the clock starts."""
+
+    training: Literal[False]
+    grad_enabled: Literal[False]
+    aux_heads: Literal["off", "none"]
+    batch_norm: Literal["kept", "folded", "none"]
+    memory_format: MemoryFormat
+    thread_count: int
+    cudnn_benchmark: bool | None
+    tf32: bool | None
+
+
+class Witness(Facts):
+    """What the machine did while the clock ran. `None`: this machine does not tell."""
+
+    foreign_load: float | None = None
+    """CPU: mean number of cores busy with work that is not ours."""
+    foreign_process_count: int | None = None
+    """CUDA: processes of others on the GPU."""
+    throttle_reasons: tuple[str, ...] | None = None
+    clock_start_hz: float | None = None
+    clock_end_hz: float | None = None
+    temperature_end_c: float | None = None
+    power_end_w: float | None = None
+
+
+class Speed(Facts):
+    """Latency in both scopes (protocol, rule 3) and the state it was measured in."""
+
+    network: Latency
+    """Device-resident input → logits."""
+    pipeline: Latency
+    """`uint8` image in host memory → `uint8` label map in host memory at output size."""
+    state: State
+    witness: Witness
+
+
+class Memory(Facts):
+    """Peak memory of inference, measured in a process of its own. `None`: cannot be read here."""
+
+    peak_bytes: int | None
+    """CUDA: allocated peak. CPU: peak resident set minus the resident set before the artifact was loaded."""
+    allocated_peak_bytes: int | None = None
+    reserved_peak_bytes: int | None = None
+    process_bytes: int | None = None
+    """CUDA: the process's own, as the driver counts it. CPU: peak resident set of the whole process."""
+    resident_before_bytes: int | None = None
+    weights_bytes: int
+
+
+class Cost(Facts):
+    """Counted, not measured: of the deployed network at `input_size`, batch 1, aux heads apart."""
+
+    param_count: int
+    mac_count: int | None
+    """Multiply-accumulates, attention included; null where the network cannot be traced."""
+    mac_input_size: Size
+    uncounted_ops: tuple[str, ...] = ()
+    """Operators that do arithmetic the counter does not know."""
+
+
+class Accuracy(Facts):
+    """Pixels counted over a whole split by `zoo-miou/1`."""
+
+    protocol: str = ACCURACY_PROTOCOL
+    dataset: Dataset
+    class_names: tuple[str, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    """`(K, K + 1)`: row = truth, column = prediction; the last column holds predictions of no class."""
+    image_count: int
+    mode: Literal["whole"] = "whole"
+
+    @model_validator(mode="after")
+    def _confusion_has_its_shape(self) -> Self:
+        class_count = len(self.class_names)
+        if [len(row) for row in self.confusion] != [class_count + 1] * class_count:
+            raise ValueError(f"confusion is ({class_count}, {class_count + 1}): one row a class, one column more")
+        if not all(0 <= count < 2**63 for row in self.confusion for count in row):
+            raise ValueError("confusion holds counts, none below 0")
+        return self
+
+
+class Agreement(Facts):
+    """The artifact against fp32 eager on the same images (protocol, rule 12)."""
+
+    equal_label_share: float | None
+    """Null where it means nothing: random weights, or reference maps with fewer than 6 labels of ≥ 1 % each."""
+    max_logit_error: float | None
+    image_count: int
+
+
+class Failure(Facts):
+    """Why a cell has no numbers."""
+
+    stage: Literal["plan", "train", "measure", "memory", "evaluate"]
+    reason: str
+    """One line for the table."""
+    detail: str = ""
+    """The last lines of the traceback, without paths of this machine."""
+
+
+class Record(Facts):
+    """One measured cell: a result with its artifact, config, device, software, protocol and time."""
+
+    schema_version: int = SCHEMA
+    protocol: str = SPEED_PROTOCOL
+    status: Status
+    key: str
+    """The cell key: equal keys are the same measurement; see `bench/plan.py`."""
+    quick: bool
+    """True for a smoke test: fewer samples, a few training steps; never ranked beside full rows."""
+    preset: str
+    artifact: Artifact
+    device: Device
+    software: Software
+    dataset: Dataset | None
+    """The images this row's accuracy belongs to; null for a run without accuracy."""
+    started_at: AwareDatetime
+    seconds: dict[str, float]
+    """Wall seconds spent per stage, the cell's own bookkeeping included."""
+    speed: Speed | None = None
+    memory: Memory | None = None
+    cost: Cost | None = None
+    accuracy: Accuracy | None = None
+    agreement: Agreement | None = None
+    failure: Failure | None = None
+    config: dict[str, Any] = Field(default_factory=dict)
+    """The whole `BenchConfig` this cell was asked for with, without paths."""
+
+    @property
+    def is_baseline(self) -> bool:
+        """True for the mean label map, which is scored but not timed."""
+        return self.artifact.model == MEAN_LABEL_MAP

@@ -1,0 +1,83 @@
+"""What a thing is: `ModelSpec` and `DatasetSpec`, plain data without torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+
+def _positive(size: tuple[int, int]) -> tuple[int, int]:
+    if min(size) <= 0:
+        raise ValueError(f"a size is (height, width), both above 0; got {size[0]}x{size[1]}")
+    return size
+
+
+Size = Annotated[tuple[int, int], AfterValidator(_positive)]
+"""`(height, width)` in pixels."""
+
+Triple = tuple[float, float, float]
+RecipeFamily = Literal["sgd_poly", "adamw_poly"]
+
+IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
+IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
+IGNORE_INDEX = 255
+"""The train id of pixels that count nowhere (Cityscapes' convention)."""
+
+
+class Facts(BaseModel):
+    """Base of all specs, configs and records: frozen, and an unknown field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class ModelSpec(Facts):
+    """What a network is, how it is built, and what it needs to be fed and read.
+
+    `builder` is `"package.module:function"` (or `"path/to/net.py:function"` for a user's own model), called as
+    `function(num_classes=…, pretrained=…, **args)`; it returns a module whose `forward` maps `(N, 3, H, W)` normalised
+    images to raw `(N, K, h, w)` logits at the network's own stride.
+    """
+
+    name: str
+    builder: str
+    args: dict[str, Any] = Field(default_factory=dict)
+    family: str
+    """The architecture as its paper calls it, such as `"DeepLabV3"`."""
+    encoder: str = ""
+    recipe: RecipeFamily = "sgd_poly"
+    tags: tuple[str, ...] = ()
+    paper: str = ""
+    url: str = ""
+    licence: str = ""
+    """Licence of the code the network is built from."""
+    mean: Triple = IMAGENET_MEAN
+    std: Triple = IMAGENET_STD
+    divisor: int = Field(default=1, gt=0)
+    """Height and width of the input must be multiples of this; the pipeline pads."""
+    align_corners: bool = False
+    """How the network's own library upsamples its logits."""
+    pretrained: str = ""
+    """Name of the encoder's published weights, empty where none exist."""
+    train_ids: tuple[int, ...] | None = None
+    """Which class of the dataset each output channel is (255: none of them); `None`: channel k is class k."""
+    own: bool = False
+    """True for a user's own model: it is called with `num_classes` alone."""
+
+
+class DatasetSpec(Facts):
+    """The classes of a dataset. `(height, width)` and counts are facts of its files, not of the spec."""
+
+    name: str
+    class_names: tuple[str, ...]
+    class_colors: tuple[tuple[int, int, int], ...]
+    """RGB, in the order of `class_names`."""
+    label_to_train_id: dict[int, int]
+    """Every value a label file may hold → train id, `IGNORE_INDEX` for those that count nowhere."""
+    class_categories: tuple[str, ...] = ()
+    """Category of each class, in the order of `class_names`; empty where the dataset has none."""
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes that are trained and scored (K)."""
+        return len(self.class_names)
