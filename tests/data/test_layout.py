@@ -1,0 +1,158 @@
+import os
+import shutil
+
+import pytest
+
+from zoo.data import layout
+from zoo.data.layout import cache_folder, open_dataset
+from zoo.errors import UserError
+
+
+def fails(root, *words):
+    with pytest.raises(UserError) as caught:
+        open_dataset(root)
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in words:
+        assert str(word) in message
+
+
+def test_frames_are_found_in_order_with_their_files(folder):
+    folder.add(city="ulm", number=2)
+    folder.add(city="bonn", number=3, suffix=".jpg", kinds=("labelIds", "instanceIds"))
+    folder.add(city="bonn", number=1, suffix=".webp")
+    folder.add("train", city="jena", suffix=".jpeg")
+    dataset = open_dataset(folder.root)
+    assert dataset.splits() == ("train", "val")
+    assert [frame.name for frame in dataset.frames("val")] == [
+        "bonn_000000_000001",
+        "bonn_000000_000003",
+        "ulm_000000_000002",
+    ]
+    first, second, _ = dataset.frames("val")
+    assert first.city == "bonn"
+    assert first.instances is None
+    assert second.instances.name == "bonn_000000_000003_gtFine_instanceIds.png"
+    assert not dataset.synthetic
+
+
+@pytest.mark.parametrize(
+    ("folder_name", "name"), [("My Streets!", "my-streets"), ("cityscapes", "cityscapes-other"), ("...", "dataset")]
+)
+def test_name_is_the_slugged_folder(folder, tmp_path, folder_name, name):
+    folder.root = tmp_path / "in" / folder_name
+    folder.add()
+    assert open_dataset(folder.root).name == name
+
+
+def test_name_of_the_official_sizes_is_cityscapes(folder, monkeypatch):
+    monkeypatch.setattr(layout, "_OFFICIAL_SIZES", {"train": 2, "val": 1})
+    folder.add("train", number=0)
+    folder.add("train", number=1)
+    folder.add("val")
+    assert open_dataset(folder.root).name == "cityscapes"
+
+
+def test_label_ids_come_before_train_ids(folder):
+    folder.add(kinds=("labelTrainIds", "labelIds"))
+    (frame,) = open_dataset(folder.root).frames("val")
+    assert frame.label.name.endswith("_labelIds.png")
+    assert not frame.has_train_ids
+
+
+def test_a_split_is_read_from_one_kind_of_label(folder):
+    folder.add(number=0, kinds=("labelTrainIds", "labelIds"))
+    folder.add(number=1, kinds=("labelTrainIds",))
+    assert all(frame.has_train_ids for frame in open_dataset(folder.root).frames("val"))
+
+
+def test_mixed_kinds_of_label_are_refused(folder):
+    folder.add(number=0, kinds=("labelIds",))
+    folder.add(number=1, kinds=("labelTrainIds",))
+    fails(folder.root, "1 of 2 images", "bonn_000000_000001_leftImg8bit.png", "same kind of label")
+
+
+def test_a_test_split_may_lack_labels(folder):
+    folder.add("val")
+    folder.add("test", kinds=())
+    assert open_dataset(folder.root).frames("test")[0].label is None
+
+
+def test_bad_folders_are_explained(folder, tmp_path):
+    fails(tmp_path / "nowhere", "no dataset folder", tmp_path / "nowhere", "leftImg8bit/<split>")
+    fails(tmp_path, "is empty")
+    (tmp_path / "a_file").touch()
+    fails(tmp_path / "a_file", "is a file")
+    fails(tmp_path, "no folder leftImg8bit")
+    folder.add()
+    fails(folder.root / "leftImg8bit", "give its top folder", folder.root)
+    fails(folder.root / "leftImg8bit" / "val", "give its top folder")
+    (folder.root / "leftImg8bit" / "train").mkdir()
+    fails(folder.root, folder.root / "leftImg8bit" / "train", "holds no image")
+    shutil.rmtree(folder.root / "leftImg8bit")
+    (folder.root / "leftImg8bit").mkdir()
+    fails(folder.root, "no split folder")
+
+
+def test_image_without_label_is_named(folder):
+    folder.add(number=0)
+    folder.add(number=1, kinds=())
+    fails(folder.root, "1 of 2 images", "bonn_000000_000001_gtFine_labelIds.png")
+    shutil.rmtree(folder.root / "gtFine")
+    fails(folder.root, "2 of 2 images")
+
+
+def test_two_files_of_one_frame_are_named(folder):
+    folder.add(suffix=".png")
+    folder.add(suffix=".jpg")
+    fails(folder.root, "two images for frame bonn_000000_000000", ".png", ".jpg")
+
+
+def test_misnamed_image_is_named(folder):
+    image, _ = folder.add()
+    image.rename(image.with_name("photo.png"))
+    fails(folder.root, "photo.png", "<city>_<seq>_<frame>_leftImg8bit.png")
+
+
+def test_unknown_split_is_explained(folder):
+    folder.add("val")
+    with pytest.raises(UserError, match=r"no split 'vall'.*'val'"):
+        open_dataset(folder.root).frames("vall")
+
+
+def test_fingerprint_follows_the_content_not_the_place(folder, tmp_path):
+    folder.add("val")
+    folder.add("train")
+    dataset = open_dataset(folder.root)
+    shutil.copytree(folder.root, tmp_path / "elsewhere")
+    copy = open_dataset(tmp_path / "elsewhere")
+    assert len(dataset.fingerprint("val")) == 16
+    assert copy.fingerprint() == dataset.fingerprint() == dataset.fingerprint("val", "train")
+    assert copy.fingerprint("val") != copy.fingerprint("train")
+    label = copy.frames("val")[0].label
+    before = copy.fingerprint("val")
+    content = bytearray(label.read_bytes())
+    content[-20] ^= 1
+    label.write_bytes(content)  # same size, one bit differs
+    assert copy.fingerprint("val") != before
+    with copy.frames("train")[0].image.open("ab") as image:
+        image.write(b"\0")
+    assert copy.fingerprint("train") != dataset.fingerprint("train")
+
+
+def test_environment_names_the_folders(folder, monkeypatch, tmp_path):
+    folder.add()
+    monkeypatch.setenv("CITYSCAPES_DATASET", str(folder.root))
+    assert open_dataset(None).root == folder.root
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    assert cache_folder() == tmp_path / "cache"
+    monkeypatch.delenv("ZOO_CACHE")
+    assert cache_folder().name == "zoo"
+
+
+@pytest.mark.data
+@pytest.mark.skipif("ZOO_CAMVID" not in os.environ, reason="ZOO_CAMVID names no folder")
+def test_camvid_opens():
+    dataset = open_dataset(os.environ["ZOO_CAMVID"])
+    assert (len(dataset.frames("train")), len(dataset.frames("val"))) == (367, 101)
+    assert dataset.name == "camvid"
