@@ -1,0 +1,74 @@
+"""One contract for every row of the catalog: a new model brings no test file."""
+
+import pytest
+import torch
+
+from zoo.catalog import MODELS
+from zoo.models.build import build_empty, build_model, deployed_parameters, drop_aux_heads, training_logits
+
+NUM_CLASSES = 5
+EXPORTED = ["encoder_decoder", "unet_resnet18", "fcn_resnet50", "lraspp_mobilenet_v3_large", "segformer_b0"]
+
+
+def image_for(spec, batch_size=2):
+    """A random odd-sized image, padded right and bottom to the divisor as the pipeline does."""
+    odd = (129, 161) if spec.family == "PAN" else (33, 65)
+    height, width = (-(-side // spec.divisor) * spec.divisor for side in odd)
+    return torch.randn(batch_size, 3, height, width, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_row_keeps_the_contract(name):
+    spec = MODELS[name]
+    model, built = build_model(spec, NUM_CLASSES)
+    assert built == spec
+    assert model.training
+    image = image_for(spec)
+
+    heads = training_logits(model, image)
+    sum(head.square().mean() for head in heads).backward()
+    reached = [value.grad for _, value in model.named_parameters() if value.grad is not None]
+    assert reached
+    assert all(bool(grad.isfinite().all()) for grad in reached)
+    assert len(heads) == (2 if spec.family in {"FCN", "DeepLabV3"} and "torchvision" in spec.builder else 1)
+
+    model.eval()
+    assert not any(part.training for part in model.modules())
+    with torch.no_grad():
+        logits = model(image)
+        assert torch.equal(logits, model(image))
+    assert isinstance(logits, torch.Tensor)
+    assert logits.dtype == torch.float32
+    assert logits.isfinite().all()
+    assert logits.shape[:2] == heads[0].shape[:2] == (2, NUM_CLASSES)
+    assert all(side <= whole for side, whole in zip(logits.shape[2:], image.shape[2:], strict=True))
+    assert sum(value.numel() for _, value in deployed_parameters(model)) > 0
+
+    # Loaded into a network whose parameters were never set, the weights answer the same, hidden buffers included.
+    empty, _ = build_empty(spec, NUM_CLASSES)
+    empty.load_state_dict(model.state_dict())
+    empty.eval()
+    buffers = dict(empty.named_buffers())
+    assert all(torch.equal(value, buffers[key]) for key, value in model.named_buffers())
+    with torch.no_grad():
+        assert torch.equal(drop_aux_heads(empty)(image), logits)
+
+
+def check_export(name):
+    spec = MODELS[name]
+    model = build_model(spec, NUM_CLASSES)[0].eval()
+    image = image_for(spec, batch_size=1)
+    with torch.no_grad():
+        program = torch.export.export(model, (image,))
+        assert torch.allclose(program.module()(image), model(image), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_export(name):
+    check_export(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in MODELS if name not in EXPORTED])
+def test_export_of_every_other_row(name):
+    check_export(name)

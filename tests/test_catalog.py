@@ -1,0 +1,137 @@
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from zoo import catalog
+from zoo.catalog import MODELS, code_sha256, find, select
+from zoo.errors import UserError
+
+PLAIN = """
+encoder_decoder unet unet_resnet18 unet_resnet34 unet_resnet50 unet_mobilenet_v2 fcn8s_vgg16 fcn_resnet50 fcn_resnet101
+deeplabv3_resnet18 deeplabv3_resnet50 deeplabv3_resnet101 deeplabv3_mobilenet_v3_large deeplabv3plus_resnet18
+deeplabv3plus_resnet50 deeplabv3plus_resnet101 deeplabv3plus_mobilenet_v2 lraspp_mobilenet_v3_large
+upernet_convnext_tiny upernet_swin_tiny dpt_vit_b
+""".split()  # noqa: SIM905  a list of 21 lines would say no more
+PAIRS = ["unetplusplus", "linknet", "fpn", "pspnet", "pan", "manet"]
+
+
+def names(patterns, tag=None):
+    return [spec.name for spec in select(patterns, tag)]
+
+
+def test_the_table_holds_what_was_promised():
+    promised = {*PLAIN, *(f"segformer_b{size}" for size in range(6))}
+    promised |= {f"{decoder}_resnet{depth}" for decoder in PAIRS for depth in (18, 50)}
+    assert set(MODELS) == promised
+    for spec in MODELS.values():
+        assert spec.family
+        assert spec.paper
+        assert spec.licence
+        assert spec.encoder or not spec.pretrained
+
+
+def test_tags_and_recipes():
+    assert set(names(["core"])) == {"encoder_decoder", "unet", "fcn_resnet50", "deeplabv3_resnet50"}
+    assert all("mobile" in name for name in names(["mobile"]))
+    assert {spec.name for spec in MODELS.values() if spec.recipe == "adamw_poly"} == {
+        *names(["transformer"]),
+        "upernet_convnext_tiny",
+    }
+    assert MODELS["segformer_b1"].args["decoder_segmentation_channels"] == 256
+    assert MODELS["segformer_b2"].args["decoder_segmentation_channels"] == 768
+
+
+def test_select_names_globs_tags_and_comma_lists_in_table_order():
+    assert names(["all"]) == list(MODELS)
+    assert names(["unet,encoder_decoder"]) == ["encoder_decoder", "unet"]
+    assert names(["segformer_b[01]", "core", "segformer_b0"]) == [*names(["core"]), "segformer_b0", "segformer_b1"]
+    assert names(["all"], tag="mobile") == names(["mobile"])
+    assert names(["unet:timm/convnext_tiny,unet"]) == ["unet", "unet:timm/convnext_tiny"]
+
+
+@pytest.mark.parametrize(
+    ("patterns", "tag", "says"),
+    [
+        (["fcn_resnet5"], None, "Did you mean 'fcn_resnet50'"),
+        (["zzz*"], None, "no model matches 'zzz\\*'"),
+        (["all"], "mobil", "Did you mean 'mobile'"),
+        (["unet"], "mobile", "no model is left"),
+        ([], None, "no model is left"),
+    ],
+)
+def test_select_says_what_is_wrong(patterns, tag, says):
+    with pytest.raises(UserError, match=says):
+        select(patterns, tag)
+
+
+def test_a_timm_encoder_under_a_decoder():
+    spec = find("unet:timm/convnext_tiny")
+    assert (spec.name, spec.family, spec.divisor, spec.recipe) == ("unet:timm/convnext_tiny", "U-Net", 32, "adamw_poly")
+    assert spec.args == {"decoder": "unet", "encoder": "convnext_tiny"}
+    assert find("pspnet:timm/resnet50").recipe == "sgd_poly"
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("unett:timm/convnext_tiny", "Did you mean 'unet'"),
+        ("unet:timm/", "names no encoder"),
+        ("nowhere/net.py:build", "no file 'nowhere/net.py'"),
+        ("nowhere/net.py", "name the function in it too"),
+        ("no_such_package.net:build", "no module 'no_such_package.net'"),
+        ("json:a-b", "no name of a function"),
+        ("deeplab_v3_resnet50", "Did you mean"),
+    ],
+)
+def test_find_says_what_is_wrong_in_one_line(name, says):
+    with pytest.raises(UserError, match=says) as caught:
+        find(name)
+    assert "\n" not in str(caught.value)
+
+
+def test_own_models_by_file_module_and_entry_point(tmp_path, monkeypatch):
+    (tmp_path / "net.py").write_text("raise SystemExit('find() must not run this')")
+    spec = find(f"{tmp_path}/net.py:build")
+    assert spec.own
+    assert (spec.name, spec.builder) == ("net:build", f"{tmp_path}/net.py:build")
+    monkeypatch.chdir(tmp_path)
+    assert find("net.py:build") == spec
+    assert find("net:build").name == "net:build"
+    point = EntryPoint("mynet", "pkg.nets:build", "zoo.models")
+    monkeypatch.setattr(catalog.importlib.metadata, "entry_points", lambda group: [point])
+    assert (find("mynet").name, find("mynet").builder, find("mynet").own) == ("mynet", "pkg.nets:build", True)
+    with pytest.raises(UserError, match="Did you mean 'mynet'"):
+        find("mynett")
+
+
+def test_code_sha256_follows_source_spec_and_library(tmp_path, monkeypatch):
+    unet = code_sha256(MODELS["unet_resnet18"])
+    assert unet == code_sha256(MODELS["unet_resnet18"])
+    assert unet != code_sha256(MODELS["unet_resnet34"])
+    monkeypatch.setattr(catalog, "_version", lambda library: "0")
+    assert unet != code_sha256(MODELS["unet_resnet18"])
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "net.py").write_text("first")
+    here, there = (find(f"{tmp_path}/{folder}/net.py:build") for folder in ("a", "b"))
+    assert code_sha256(here) == code_sha256(there)  # the same file elsewhere
+    (tmp_path / "a" / "net.py").write_text("second")
+    assert code_sha256(here) != code_sha256(there)
+    (tmp_path / "a" / "net.py").unlink()
+    with pytest.raises(UserError, match="source is gone"):
+        code_sha256(here)
+
+
+def test_every_row_has_a_code_hash():
+    assert len({code_sha256(spec) for spec in MODELS.values()}) == len(MODELS)
+
+
+def test_the_registry_imports_no_torch():
+    code = (
+        "import sys;"
+        "sys.modules.update(dict.fromkeys(('torch', 'torchvision', 'timm', 'segmentation_models_pytorch')));"
+        "from zoo.catalog import *; find('unet:timm/x'); code_sha256(select(['all'])[0])"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

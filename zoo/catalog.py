@@ -1,0 +1,330 @@
+"""The registry: `MODELS`, one literal table of `ModelSpec` rows, and the ways to name a model.
+
+Adding a model is one file in `zoo/models/` and one row here. Nothing in this file imports torch.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+import hashlib
+import importlib.machinery
+import importlib.metadata
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import UserError, did_you_mean
+from zoo.spec import ModelSpec, RecipeFamily
+
+ENTRY_POINTS = "zoo.models"
+"""Entry-point group under which installed packages offer models."""
+
+_TORCHVISION = "BSD-3-Clause (torchvision)"
+_SMP = "MIT (smp)"
+
+# Architecture → the paper and where it stands.
+_PAPERS: dict[str, tuple[str, str]] = {
+    "Encoder-decoder": ("none: a tutorial's first network", ""),
+    "U-Net": ("Ronneberger et al., MICCAI 2015", "https://arxiv.org/abs/1505.04597"),
+    "FCN-8s": ("Long et al., CVPR 2015", "https://arxiv.org/abs/1411.4038"),
+    "FCN": ("Long et al., CVPR 2015", "https://arxiv.org/abs/1411.4038"),
+    "DeepLabV3": ("Chen et al., 2017", "https://arxiv.org/abs/1706.05587"),
+    "DeepLabV3+": ("Chen et al., ECCV 2018", "https://arxiv.org/abs/1802.02611"),
+    "LR-ASPP": ("Howard et al., ICCV 2019", "https://arxiv.org/abs/1905.02244"),
+    "U-Net++": ("Zhou et al., DLMIA 2018", "https://arxiv.org/abs/1807.10165"),
+    "LinkNet": ("Chaurasia and Culurciello, VCIP 2017", "https://arxiv.org/abs/1707.03718"),
+    "FPN": ("Kirillov et al., CVPR 2019", "https://arxiv.org/abs/1901.02446"),
+    "PSPNet": ("Zhao et al., CVPR 2017", "https://arxiv.org/abs/1612.01105"),
+    "PAN": ("Li et al., BMVC 2018", "https://arxiv.org/abs/1805.10180"),
+    "MAnet": ("Fan et al., IEEE Access 2020", "https://doi.org/10.1109/ACCESS.2020.3025372"),
+    "UPerNet": ("Xiao et al., ECCV 2018", "https://arxiv.org/abs/1807.10221"),
+    "SegFormer": ("Xie et al., NeurIPS 2021", "https://arxiv.org/abs/2105.15203"),
+    "DPT": ("Ranftl et al., ICCV 2021", "https://arxiv.org/abs/2103.13413"),
+}
+
+# smp decoder → architecture, divisor, align_corners. Heads that do not upsample have nothing to align.
+_DECODERS: dict[str, tuple[str, int, bool]] = {
+    "unet": ("U-Net", 32, False),
+    "unetplusplus": ("U-Net++", 32, False),
+    "linknet": ("LinkNet", 32, False),
+    "manet": ("MAnet", 32, False),
+    "fpn": ("FPN", 32, True),
+    "pspnet": ("PSPNet", 8, True),
+    "pan": ("PAN", 16, True),  # and at least 128x128: it pools three times behind stride 16
+    "deeplabv3": ("DeepLabV3", 8, True),
+    "deeplabv3plus": ("DeepLabV3+", 16, True),
+    "upernet": ("UPerNet", 32, True),
+    "segformer": ("SegFormer", 32, True),
+    "dpt": ("DPT", 32, True),
+}
+
+_SWIN = {"strict_img_size": False, "always_partition": True}
+"""Any input size; windows of 7 and their shift in every stage, as published."""
+_VIT = {"dynamic_img_size": True}
+"""Any input size; position embeddings are interpolated."""
+
+
+def _row(name: str, family: str, encoder: str, builder: str, **facts: Any) -> ModelSpec:
+    paper, url = _PAPERS[family]
+    module, function = builder.split(":")
+    return ModelSpec(
+        name=name, family=family, encoder=encoder, builder=f"zoo.models.{module}:{function}", paper=paper, url=url,
+        **facts,
+    )  # fmt: skip
+
+
+def _torchvision(name: str, family: str, encoder: str, tags: tuple[str, ...] = (), kind: str = "dilated") -> ModelSpec:
+    weights = {
+        "ResNet-50": "ResNet50_Weights.IMAGENET1K_V1",
+        "ResNet-101": "ResNet101_Weights.IMAGENET1K_V1",
+        "MobileNetV3-Large": "MobileNet_V3_Large_Weights.IMAGENET1K_V1",
+    }[encoder]
+    return _row(
+        name, family, encoder, f"from_torchvision:{kind}", args={"function": name}, tags=tags, licence=_TORCHVISION,
+        pretrained=f"torchvision {weights}",
+    )  # fmt: skip
+
+
+def _smp(
+    name: str, decoder: str, encoder: str, smp_encoder: str, weights: str = "", *, tags: tuple[str, ...] = (),
+    recipe: RecipeFamily = "sgd_poly", licence: str = _SMP, options: dict[str, Any] | None = None, **facts: Any,
+) -> ModelSpec:  # fmt: skip
+    family, divisor, align_corners = _DECODERS[decoder]
+    return _row(
+        name, family, encoder, "from_smp:smp_model",
+        args={"decoder": decoder, "encoder": smp_encoder, **(options or {})}, tags=tags, recipe=recipe, licence=licence,
+        divisor=divisor, align_corners=align_corners, pretrained=weights or f"smp-hub/{smp_encoder}.imagenet", **facts,
+    )  # fmt: skip
+
+
+def _segformer(size: int) -> ModelSpec:
+    return _smp(
+        f"segformer_b{size}", "segformer", f"MiT-B{size}", f"mit_b{size}", tags=("transformer",), recipe="adamw_poly",
+        licence="NVIDIA Source Code License, non-commercial (encoder), MIT (smp)",
+        options={"decoder_segmentation_channels": 256 if size < 2 else 768},
+    )  # fmt: skip
+
+
+_OWN = "Apache-2.0"
+_CONVNEXT, _SWIN_T = "convnext_tiny.in12k_ft_in1k", "swin_tiny_patch4_window7_224.ms_in1k"
+_VIT_B = "vit_base_patch16_224.augreg_in21k"
+
+# fmt: off
+_ROWS: tuple[ModelSpec, ...] = (
+    _row("encoder_decoder", "Encoder-decoder", "", "encoder_decoder:encoder_decoder", divisor=4, tags=("core",),
+         licence=_OWN),
+    _row("unet", "U-Net", "", "unet:unet", divisor=16, tags=("core",), licence=_OWN),
+    _smp("unet_resnet18", "unet", "ResNet-18", "resnet18"),
+    _smp("unet_resnet34", "unet", "ResNet-34", "resnet34"),
+    _smp("unet_resnet50", "unet", "ResNet-50", "resnet50"),
+    _smp("unet_mobilenet_v2", "unet", "MobileNetV2", "mobilenet_v2", tags=("mobile",)),
+    _row("fcn8s_vgg16", "FCN-8s", "VGG16", "fcn8s:fcn8s_vgg16", divisor=32, licence=f"{_OWN}, {_TORCHVISION}",
+         pretrained="torchvision VGG16_Weights.IMAGENET1K_V1"),
+    _torchvision("fcn_resnet50", "FCN", "ResNet-50", tags=("core",)),
+    _torchvision("fcn_resnet101", "FCN", "ResNet-101"),
+    _smp("deeplabv3_resnet18", "deeplabv3", "ResNet-18", "resnet18"),
+    _torchvision("deeplabv3_resnet50", "DeepLabV3", "ResNet-50", tags=("core",)),
+    _torchvision("deeplabv3_resnet101", "DeepLabV3", "ResNet-101"),
+    _torchvision("deeplabv3_mobilenet_v3_large", "DeepLabV3", "MobileNetV3-Large", tags=("mobile",)),
+    _smp("deeplabv3plus_resnet18", "deeplabv3plus", "ResNet-18", "resnet18"),
+    _smp("deeplabv3plus_resnet50", "deeplabv3plus", "ResNet-50", "resnet50"),
+    _smp("deeplabv3plus_resnet101", "deeplabv3plus", "ResNet-101", "resnet101"),
+    _smp("deeplabv3plus_mobilenet_v2", "deeplabv3plus", "MobileNetV2", "mobilenet_v2", tags=("mobile",)),
+    _torchvision("lraspp_mobilenet_v3_large", "LR-ASPP", "MobileNetV3-Large", tags=("mobile",), kind="lraspp"),
+    _smp("unetplusplus_resnet18", "unetplusplus", "ResNet-18", "resnet18"),
+    _smp("unetplusplus_resnet50", "unetplusplus", "ResNet-50", "resnet50"),
+    _smp("linknet_resnet18", "linknet", "ResNet-18", "resnet18"),
+    _smp("linknet_resnet50", "linknet", "ResNet-50", "resnet50"),
+    _smp("fpn_resnet18", "fpn", "ResNet-18", "resnet18"),
+    _smp("fpn_resnet50", "fpn", "ResNet-50", "resnet50"),
+    _smp("pspnet_resnet18", "pspnet", "ResNet-18", "resnet18"),
+    _smp("pspnet_resnet50", "pspnet", "ResNet-50", "resnet50"),
+    _smp("pan_resnet18", "pan", "ResNet-18", "resnet18"),
+    _smp("pan_resnet50", "pan", "ResNet-50", "resnet50"),
+    _smp("manet_resnet18", "manet", "ResNet-18", "resnet18"),
+    _smp("manet_resnet50", "manet", "ResNet-50", "resnet50"),
+    _smp("upernet_convnext_tiny", "upernet", "ConvNeXt-Tiny", f"tu-{_CONVNEXT}", f"timm/{_CONVNEXT}",
+         recipe="adamw_poly", licence="MIT (smp), Apache-2.0 (timm)"),
+    _smp("upernet_swin_tiny", "upernet", "Swin-Tiny", f"tu-{_SWIN_T}", f"timm/{_SWIN_T}", recipe="adamw_poly",
+         tags=("transformer",), options=_SWIN, licence="MIT (smp), Apache-2.0 (timm)"),
+    *(_segformer(size) for size in range(6)),
+    _smp("dpt_vit_b", "dpt", "ViT-B/16", f"tu-{_VIT_B}", f"timm/{_VIT_B}", recipe="adamw_poly", tags=("transformer",),
+         options=_VIT, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), licence="MIT (smp), Apache-2.0 (timm)"),
+)
+# fmt: on
+
+MODELS: dict[str, ModelSpec] = {spec.name: spec for spec in _ROWS}
+
+# Encoders of these families are trained with AdamW, whatever decoder they stand under.
+_ADAMW_ENCODERS = ("beit", "convnext", "deit", "eva", "hiera", "maxvit", "mvit", "nextvit", "pvt", "swin", "vit")
+
+# File in zoo/models → files and libraries beside it that decide what it builds.
+_ADAPTED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "from_torchvision": ((), ("torchvision",)),
+    "fcn8s": (("from_torchvision",), ("torchvision",)),
+    "from_smp": ((), ("segmentation-models-pytorch", "timm", "torchvision")),
+}
+
+
+def find(name: str) -> ModelSpec:
+    """Return the spec a name stands for; nothing is built or imported.
+
+    Args:
+        name: a name of the table, `decoder:timm/encoder`, `path/to/net.py:build`, `package.module:build`, or the name
+            of an entry point in the group `zoo.models`.
+
+    Raises:
+        UserError: no such model, decoder, file or module.
+    """
+    if name in MODELS:
+        return MODELS[name]
+    head, colon, tail = name.rpartition(":")
+    if not colon:
+        return _find_installed(name)
+    if tail.startswith("timm/"):
+        return _find_timm(name, head, tail.removeprefix("timm/"))
+    if not tail.isidentifier():
+        raise UserError(
+            f"{name!r}: {tail!r} is no name of a function; give path/to/net.py:build or package.module:build"
+        )
+    if head.endswith(".py"):
+        path = Path(head).expanduser()
+        if not path.is_file():
+            raise UserError(f"no file {head!r}; a model of your own is path/to/net.py:build")
+        return _own(f"{path.stem}:{tail}", f"{path.resolve()}:{tail}")
+    if not all(part.isidentifier() for part in head.split(".")) or _module_file(head) is None:
+        near = did_you_mean(head, _DECODERS) if "/" not in head else ""
+        raise UserError(
+            f"no module {head!r} for {name!r}.{near} "
+            "A model of your own is path/to/net.py:build or package.module:build"
+        )
+    return _own(name, name)
+
+
+def select(patterns: Sequence[str], tag: str | None = None) -> list[ModelSpec]:
+    """Return the models that patterns name, in the order of the table, other models behind, none twice.
+
+    Args:
+        patterns: `all` (the whole table), names, globs, tags, whatever `find` takes, or comma lists of these.
+        tag: keep only models with this tag.
+
+    Raises:
+        UserError: a pattern that names nothing, an unknown tag, or nothing left.
+    """
+    tags = sorted({tag for spec in MODELS.values() for tag in spec.tags})
+    if tag is not None and tag not in tags:
+        raise UserError(f"no tag {tag!r}.{did_you_mean(tag, tags)} Tags: {', '.join(tags)}")
+    chosen: dict[str, ModelSpec] = {}
+    words = [word.strip() for pattern in patterns for word in pattern.split(",") if word.strip()]
+    for word in words:
+        chosen.update((spec.builder + spec.name, spec) for spec in _matches(word, tags))
+    kept = [spec for spec in chosen.values() if tag is None or tag in spec.tags]
+    if not kept:
+        asked = " ".join(words) or "nothing"
+        raise UserError(f"no model is left of {asked!r}{f' with the tag {tag!r}' if tag else ''}; see `zoo list`")
+    order = {name: place for place, name in enumerate(MODELS)}
+    return sorted(kept, key=lambda spec: order.get(spec.name, len(order)))
+
+
+def list_models(patterns: Sequence[str] = ("all",), tag: str | None = None) -> list[str]:
+    """Return the names that `select` would choose, in the order of the table.
+
+    Raises:
+        UserError: a pattern or tag that nothing matches.
+    """
+    return [spec.name for spec in select(patterns, tag=tag)]
+
+
+def code_sha256(spec: ModelSpec) -> str:
+    """Hash what decides the network: the builder's source, the spec, and the versions of the libraries it adapts.
+
+    Of a model of your own, that is the one file its builder stands in (files it imports are not followed).
+
+    Raises:
+        UserError: the source of a model of your own is gone.
+    """
+    module, function = spec.builder.rsplit(":", 1)
+    digest = hashlib.sha256()
+    if spec.own:
+        path = Path(module) if module.endswith(".py") else _module_file(module)
+        if path is None or not path.is_file():
+            raise UserError(f"{spec.name}: its source is gone; give path/to/net.py:build or package.module:build again")
+        digest.update(path.read_bytes())
+        facts = spec.model_dump_json(exclude={"builder"})  # a path says nothing about the network
+        versions: Iterable[str] = (function,)
+    else:
+        stem = module.rpartition(".")[2]
+        files, libraries = _ADAPTED.get(stem, ((), ()))
+        for file in (stem, *files):
+            digest.update((Path(__file__).parent / "models" / f"{file}.py").read_bytes())
+        facts = spec.model_dump_json()
+        versions = (f"{library} {_version(library)}" for library in libraries)
+    digest.update("\n".join((facts, *versions)).encode())
+    return digest.hexdigest()
+
+
+def _matches(word: str, tags: Iterable[str]) -> list[ModelSpec]:
+    if word == "all":
+        return list(MODELS.values())
+    if word in tags:
+        return [spec for spec in MODELS.values() if word in spec.tags]
+    if ":" not in word and any(sign in word for sign in "*?["):
+        names = fnmatch.filter(MODELS, word)
+        if not names:
+            raise UserError(f"no model matches {word!r}; `zoo list` shows all {len(MODELS)}")
+        return [MODELS[name] for name in names]
+    return [find(word)]
+
+
+def _find_installed(name: str) -> ModelSpec:
+    points = {point.name: point.value for point in importlib.metadata.entry_points(group=ENTRY_POINTS)}
+    if name in points:
+        return _own(name, points[name])
+    known = [*MODELS, *points, "all", *(tag for spec in MODELS.values() for tag in spec.tags)]
+    if name.endswith(".py"):
+        raise UserError(f"{name!r} names a file; name the function in it too, such as {name}:build")
+    raise UserError(
+        f"no model {name!r}.{did_you_mean(name, known)} `zoo list` shows all; "
+        "decoder:timm/encoder and path/to/net.py:build are models too"
+    )
+
+
+def _find_timm(name: str, decoder: str, encoder: str) -> ModelSpec:
+    if decoder not in _DECODERS:
+        raise UserError(f"no decoder {decoder!r}.{did_you_mean(decoder, _DECODERS)} Decoders: {', '.join(_DECODERS)}")
+    if not encoder:
+        raise UserError(f"{name!r} names no encoder; give one of timm's, such as {decoder}:timm/convnext_tiny")
+    family, divisor, align_corners = _DECODERS[decoder]
+    paper, url = _PAPERS[family]
+    return ModelSpec(
+        name=name, builder="zoo.models.from_smp:timm_model", args={"decoder": decoder, "encoder": encoder},
+        family=family, encoder=f"timm/{encoder}", paper=paper, url=url, licence=f"{_SMP}, encoder: see timm",
+        recipe="adamw_poly" if encoder.startswith(_ADAMW_ENCODERS) else "sgd_poly", divisor=divisor,
+        align_corners=align_corners, pretrained=f"timm/{encoder}",
+    )  # fmt: skip
+
+
+def _own(name: str, builder: str) -> ModelSpec:
+    return ModelSpec(name=name, builder=builder, family="own", own=True)
+
+
+def _module_file(module: str) -> Path | None:
+    """Source file of a dotted module, found without importing it or its packages; the working directory counts."""
+    places: Sequence[str] | None = ["", *sys.path]
+    found = None
+    for part in module.split("."):
+        found = None if places is None else importlib.machinery.PathFinder.find_spec(part, places)
+        if found is None:
+            return None
+        places = found.submodule_search_locations
+    return Path(found.origin) if found is not None and found.origin is not None else None
+
+
+@functools.cache
+def _version(library: str) -> str:
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"
