@@ -1,0 +1,123 @@
+"""`zoo compare`: side by side, or the field that forbids it."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from zoo.errors import UserError
+from zoo.report.compare import compare, show_comparison
+from zoo.store import save
+
+
+@pytest.fixture
+def put(records, tmp_path):
+    def put(*args, **changes):
+        return str(save(records.make(*args, **changes), {}, tmp_path))
+
+    return put
+
+
+def test_each_metric_with_its_ratio(put, tmp_path):
+    put("a", right=0.4, p50_s=0.010)
+    put("b", right=0.6, p50_s=0.025)
+    comparison = compare("a", "b", tmp_path)
+    measures = {measure.metric.key: measure for measure in comparison.measures}
+    assert measures["latency_p50_s"].ratio == pytest.approx(2.5)
+    assert measures["latency_p50_s"].tie is False
+    assert measures["param_count"].ratio == 1
+    assert measures["throughput_per_s"].ratio is None
+    text = show_comparison(comparison, plain=True)
+    assert "2.50x" in text
+    assert "apart" in text
+    assert "one seed, these weights" in text
+    values = json.loads(show_comparison(comparison, "json"))
+    assert values["metrics"]["latency_p50_s"] == {"first": 0.01, "second": 0.025, "ratio": 2.5, "tie": False}
+
+
+@pytest.mark.parametrize(("second", "tie"), [(0.0100, True), (0.0102, True), (0.0103, False), (0.0097, False)])
+def test_overlapping_intervals_are_a_tie(put, tmp_path, second, tie):
+    put("a", p50_s=0.010, width=0.0101)
+    put("b", p50_s=second, width=0.0101)
+    comparison = compare("a", "b", tmp_path)
+    assert {measure.tie for measure in comparison.measures} == {None, tie}
+    assert any("tie" in note for note in comparison.notes) == tie
+
+
+def test_the_largest_class_differences_come_first(records, put, tmp_path):
+    one, other = np.zeros((2, 3, 4), dtype=np.int64)
+    for index, (a, b) in enumerate([(50, 55), (90, 20), (10, 40)]):
+        one[index, index], one[index, 3] = a, 100 - a
+        other[index, index], other[index, 3] = b, 100 - b
+    put("a", matrix=one)
+    put("b", matrix=other)
+    classes = compare("a", "b", tmp_path).classes
+    assert [name for name, _, _ in classes] == ["class 1", "class 2", "class 0"]
+    assert classes[0][1:] == (0.9, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"dataset": "camvid"}, "dataset streets vs camvid"),
+        ({"input_size": (512, 1024)}, "input size 256x512 vs 512x1024"),
+        ({"quick": True}, "quick no vs yes"),
+        ({"batch_size": 4, "recipe": "long"}, "recipe camvid_cpu vs long; batch size 1 vs 4"),
+    ],
+)
+def test_what_may_not_be_compared_names_the_field(put, tmp_path, changes, words):
+    first, second = put("a"), put("b", **changes)
+    for names in (("a", "b"), (first, second), (first, "b")):
+        with pytest.raises(UserError, match=f"may not be compared: {re.escape(words)}; measure both in the same way"):
+            compare(*names, tmp_path)
+
+
+def test_two_devices_are_compared_with_a_word_of_care(put, tmp_path):
+    put("a")
+    put("a", device="nvidia-h200", kind="cuda")
+    comparison = compare("a,device=intel-xeon-2c", "a,device=nvidia-h200", tmp_path)
+    assert comparison.labels == ("a intel-xeon-2c", "a nvidia-h200")
+    assert any("the devices differ" in note for note in comparison.notes)
+
+
+def test_conditions_choose_among_many(put, tmp_path):
+    for precision in ("fp32", "bf16"):
+        put("a", precision=precision)
+    put("b")
+    assert compare("a", "b", tmp_path).first.precision == "fp32", "alike pairs come first"
+    assert compare("a,precision=bf16", "b", tmp_path).labels == ("a bf16", "b fp32")
+    assert compare("a,precision=bf16", "a,precision=fp32", tmp_path).labels == ("a bf16", "a fp32")
+    put("a", dataset="camvid")
+    put("b", dataset="camvid")
+    with pytest.raises(UserError, match=r"2 pairs of a and b: dataset is camvid or streets; say which, such as a,data"):
+        compare("a", "b", tmp_path)
+    assert compare("a,dataset=camvid", "b", tmp_path).second.dataset == "camvid"
+
+
+def test_full_runs_come_before_smoke_tests(put, tmp_path):
+    for name in ("a", "b"):
+        put(name)
+        put(name, quick=True)
+    assert not compare("a", "b", tmp_path).first.quick
+    text = show_comparison(compare("a,quick=yes", "b,quick=yes", tmp_path), plain=True)
+    assert text.startswith("QUICK — a smoke test")
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (("uneet", "b"), "no ok record of 'uneet'. Did you mean 'unet'? There is: b, unet"),
+        (("unet", "unet"), "are the same record"),
+        (("unet,speed=9", "b"), "'speed=9' is none of device=…"),
+        (("unet,precision=int8", "b"), "no record of unet with precision=int8; there is: fp32"),
+        (("none.json", "b"), "none.json: No such file"),
+    ],
+)
+def test_wrong_names_are_one_line(put, tmp_path, names, words):
+    put("unet")
+    put("b")
+    with pytest.raises(UserError, match=re.escape(words)):
+        compare(*names, tmp_path)

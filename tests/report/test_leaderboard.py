@@ -1,0 +1,167 @@
+"""`zoo leaderboard`: what stands in which table, how it is marked, and what each format promises."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+
+from zoo.errors import UserError
+from zoo.report.board import FRONT, UNDER, make_board
+from zoo.report.leaderboard import leaderboard, render
+from zoo.score import COLUMNS, row
+from zoo.store import save
+
+
+@pytest.fixture
+def rows(records):
+    make = records.make
+    return [
+        row(record)
+        for record in (
+            make("small", right=0.4, p50_s=0.008),
+            make("large", right=0.7, p50_s=0.080, spread=0.2),
+            make("slow_and_bad", right=0.5, p50_s=0.2),
+            make("hopeless", right=0.1, p50_s=0.001),
+            records.failed("broken", status="oom", reason="too | big"),
+            records.baseline(right=0.3),
+            make("small", right=0.9, p50_s=0.004, quick=True, synthetic=True, dataset="drawn", step_count=12),
+        )
+    ]
+
+
+def test_one_table_per_group_full_runs_first(rows):
+    board = make_board(rows)
+    full, quick = board.tables
+    assert full.title == (
+        "intel-xeon-2c · streets val · recipe camvid_cpu (300 steps) · "
+        "input 256x512 → 512x1024 · batch 1 · eager · fp32"
+    )
+    assert full.caution == ""
+    assert quick.title.startswith("QUICK · intel-xeon-2c · drawn (synthetic) val")
+    assert quick.caution.startswith(
+        "QUICK — a smoke test: mIoU after 12 training steps says nothing about the architecture."
+    )
+
+
+def test_best_first_and_the_baseline_where_it_belongs(rows):
+    full = make_board(rows).tables[0]
+    assert [line.row.model for line in full.lines] == ["large", "slow_and_bad", "small", "mean_label_map", "hopeless"]
+    assert {line.row.model: line.marks for line in full.lines} == {
+        "large": FRONT, "slow_and_bad": "", "small": FRONT, "mean_label_map": "", "hopeless": UNDER,
+    }  # fmt: skip
+    best = {line.row.model: [cell.text for cell in line.cells if cell.best] for line in full.lines}
+    assert best["large"] == ["53.9", "70.1"]
+    assert best["hopeless"] == ["1.25", "1.00", "1.20"]
+    assert best["mean_label_map"] == []
+    assert any("under the baseline" in note and "hopeless" in note for note in full.notes)
+    assert [(label, failed.status) for label, failed in full.failed] == [("broken", "oom")]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_order_of_files_changes_nothing(rows, order):
+    assert render(make_board(rows[::order]), "md") == render(make_board(rows), "md")
+
+
+def test_the_grade_stands_with_its_reason(rows):
+    text = render(make_board(rows), plain=True)
+    (line,) = [line for line in text.splitlines() if " large " in line]
+    assert line.endswith("B      spread 20.0%")
+
+
+def test_no_miou_says_how_to_fill_it(records):
+    board = make_board([row(records.make("a", right=None)), row(records.make("b", right=None))])
+    (note,) = board.tables[0].notes
+    assert "no mIoU for 2 of 2 models" in note
+    assert "zoo train MODEL --data DIR --config RECIPE" in note
+    assert "--checkpoint MODEL=FILE" in note
+    assert "no training" in board.tables[0].title
+    board = make_board([row(records.make("a", right=None, dataset=None))])
+    assert board.tables[0].notes[0].startswith("no mIoU: accuracy was not asked for")
+
+
+def test_a_group_of_failures_still_has_its_table(records):
+    (table,) = make_board([row(records.failed("a")), row(records.failed("b", status="unsupported"))]).tables
+    assert table.lines == ()
+    text = render(make_board([row(records.failed("a"))]), plain=True)
+    assert "a · timeout: measure: no answer within 60 s" in text
+
+
+def test_precisions_and_checkpoints_are_told_apart(records):
+    (table,) = make_board([row(records.make(precision=precision)) for precision in ("fp32", "bf16")]).tables
+    assert {line.label for line in table.lines} == {"unet fp32", "unet bf16"}
+    assert table.title.endswith("batch 1 · eager")
+
+
+def test_same_names_of_other_images_are_told_apart(records):
+    board = make_board([row(records.make(fingerprint=digit * 64)) for digit in "ab"])
+    for digit, table in zip("ab", board.tables, strict=True):
+        assert f"images {digit * 8}, recipe abc123de" in table.title
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 160])
+def test_model_names_are_whole_in_any_width(records, width):
+    names = ["deeplabv3plus_mobilenet_v3_large", "unet:timm/convnext_tiny", "fcn"]
+    board = make_board([row(records.make(name, right=0.3 + 0.1 * index)) for index, name in enumerate(names)])
+    text = render(board, width=width, plain=True)
+    for name in names:
+        assert name in text
+    assert max(len(line) for line in text.splitlines()) <= width
+    assert "…" not in text
+    assert ("hidden in this width" in text) == (width < 160)
+
+
+def test_no_colour_codes_without_a_terminal(rows, monkeypatch):
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    assert "\x1b" not in render(make_board(rows), plain=True)
+    assert "\x1b" not in render(make_board(rows))
+
+
+def test_an_uncounted_operator_makes_a_lower_bound(records):
+    text = render(make_board([row(records.make(uncounted_ops=("aten::odd",)))]), "md")
+    assert "| ≥123 |" in text
+    assert "does not know aten::odd" in text
+
+
+def test_markdown(rows):
+    text = render(make_board(rows), "md")
+    assert "| ◆ | `large` | **" in text
+    assert "> **QUICK — a smoke test" in text
+    assert "`mean_label_map (baseline)`" in text
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({line.replace("\\|", "").count("|") for line in table[:7]}) == 1
+
+
+def test_json_is_a_list_of_rows(rows):
+    values = json.loads(render(make_board(rows), "json"))
+    assert len(values) == len(rows)
+    assert all(list(value) == list(COLUMNS) for value in values)
+    (large,) = [value for value in values if value["model"] == "large"]
+    assert (large["input_size"], large["latency_p50_s"], large["throughput_per_s"]) == ([256, 512], 0.08, None)
+    assert {value["status"] for value in values} == {"ok", "oom"}
+
+
+def test_csv_holds_raw_values(rows):
+    values = list(csv.DictReader(io.StringIO(render(make_board(rows), "csv"))))
+    assert list(values[0]) == list(COLUMNS)
+    (large,) = [value for value in values if value["model"] == "large"]
+    assert (large["input_size"], large["latency_p50_s"], large["quick"]) == ("256x512", "0.08", "false")
+    (broken,) = [value for value in values if value["model"] == "broken"]
+    assert (broken["miou"], broken["reason"]) == ("", "measure: too | big")
+
+
+def test_a_folder_is_read_with_its_warnings(records, tmp_path):
+    with pytest.raises(UserError, match="does not exist; make some with"):
+        leaderboard(tmp_path / "none")
+    save(records.make("a"), {}, tmp_path)
+    save(records.make("b", dataset="camvid"), {}, tmp_path)
+    save(records.make("c"), {}, tmp_path).write_text("{")
+    board = leaderboard(tmp_path)
+    assert len(board.tables) == 2
+    assert len(board.warnings) == 1
+    assert [table.group.dataset for table in leaderboard(tmp_path, dataset="camvid").tables] == ["camvid"]
+    assert len(leaderboard(tmp_path, preset="camvid").tables) == 2
+    with pytest.raises(UserError, match="no record with preset 'quick'"):
+        leaderboard(tmp_path, preset="quick")

@@ -1,0 +1,132 @@
+"""`--output` and `--check`: files that say what the records say, and hand-written text that stays."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from zoo.errors import UserError
+from zoo.report.board import make_board
+from zoo.report.output import stale, write
+from zoo.report.plot import fingerprint, svg
+from zoo.score import row
+
+
+@pytest.fixture
+def board(records):
+    make = records.make
+    return make_board(
+        [
+            row(record)
+            for record in (
+                make("small", right=0.4, p50_s=0.008),
+                make("large", right=0.7, p50_s=0.080),
+                records.baseline(right=0.3),
+                make("fast", quick=True, synthetic=True, dataset="synthetic"),
+            )
+        ]
+    )
+
+
+@pytest.mark.parametrize("name", ["board.md", "board.csv", "board.json", "board.txt"])
+def test_the_text_and_its_plot(board, tmp_path, name):
+    output = tmp_path / "deep" / name
+    assert write(board, output) == [output, output.with_suffix(".svg")]
+    assert stale(board, output) == []
+    assert "small" in output.read_text()
+    assert output.with_suffix(".svg").read_text().startswith("<?xml")
+    assert sorted(file.name for file in output.parent.iterdir()) == sorted([name, "board.svg"])
+
+
+def test_the_plot_is_the_same_for_the_same_records(board):
+    first = svg(board)
+    assert first == svg(board)
+    assert not re.search(r"\d{4}-\d\d-\d\dT", first), "no date stands in it"
+    assert f"points {fingerprint(board)}" in first
+
+
+def test_out_of_date_is_named(board, records, tmp_path):
+    output = tmp_path / "board.md"
+    assert stale(board, output) == [f"{output} is missing", f"{output.with_suffix('.svg')} is missing"]
+    write(board, output)
+    changed = make_board([*board.rows, row(records.make("new", right=0.8))])
+    assert stale(changed, output) == [f"{output} is out of date", f"{output.with_suffix('.svg')} is out of date"]
+    assert len(write(changed, output)) == 2
+    assert stale(changed, output) == []
+
+
+def test_no_numbers_no_plot(records, tmp_path):
+    board = make_board([row(records.make(right=None))])
+    assert svg(board) is None
+    assert write(board, tmp_path / "board.md") == [tmp_path / "board.md"]
+    assert stale(board, tmp_path / "board.md") == []
+    assert ".svg" not in (tmp_path / "board.md").read_text()
+
+
+PAGE = """# My project
+
+Before.
+
+<!-- leaderboard:begin quick=no plot=pictures/full.svg -->
+leftover
+<!-- leaderboard:end -->
+
+Between, mine.
+
+<!-- leaderboard:begin dataset=synthetic -->
+<!-- leaderboard:end -->
+After.
+"""
+
+
+def test_blocks_are_filled_and_the_rest_is_kept(board, tmp_path):
+    page = tmp_path / "README.md"
+    page.write_text(PAGE)
+    assert write(board, page) == [page, tmp_path / "pictures" / "full.svg"]
+    text = page.read_text()
+    first, second = text.split("Between, mine.")
+    assert text.startswith("# My project\n\nBefore.\n")
+    assert text.endswith("<!-- leaderboard:end -->\nAfter.\n")
+    assert "![mIoU over latency](pictures/full.svg)" in first
+    assert "`large`" in first
+    assert "`large`" not in second
+    assert "QUICK" not in first
+    assert "`fast`" in second
+    assert "leftover" not in text
+    assert stale(board, page) == []
+    write(board, page)
+    assert page.read_text() == text, "writing twice changes nothing"
+    page.write_text(text.replace("`large`", "`larger`"))
+    assert stale(board, page) == [f"{page} is out of date"]
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        ("<!-- leaderboard:begin -->\n", "1 leaderboard begin markers and 0 end markers"),
+        ("<!-- leaderboard:end -->\n", "0 leaderboard begin markers and 1 end markers"),
+        (
+            "<!-- leaderboard:begin -->\n" * 2 + "<!-- leaderboard:end -->\n" * 2,
+            "that pair 1 times",
+        ),
+        ("<!-- leaderboard:begin color=red -->\n<!-- leaderboard:end -->\n", "'color=red' is none of device="),
+        ("<!-- leaderboard:begin dataset=moon -->\n<!-- leaderboard:end -->\n", "no record with dataset 'moon'"),
+        ("# Written by hand\n", "is left alone"),
+    ],
+)
+def test_a_page_that_is_not_ours_is_left_alone(board, tmp_path, page, words):
+    path = tmp_path / "README.md"
+    path.write_text(page)
+    with pytest.raises(UserError, match=re.escape(words)):
+        write(board, path)
+    assert path.read_text() == page
+
+
+def test_an_unknown_suffix_and_an_unwritable_folder(board, tmp_path):
+    with pytest.raises(UserError, match=r"takes a name that ends in .md, .csv, .json, .txt, or add --format"):
+        write(board, tmp_path / "board.xls")
+    assert write(board, tmp_path / "board.xls", "csv")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"cannot write .*; name another file with --output"):
+        write(board, tmp_path / "file" / "board.csv")

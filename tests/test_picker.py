@@ -1,0 +1,229 @@
+"""`zoo.picker`: one answer, with its reasons, among rows that may be compared."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from zoo.errors import UserError
+from zoo.picker import parse_bytes, parse_count, parse_latency, parse_share, pick
+from zoo.report.choice import show_choice
+from zoo.score import row
+from zoo.store import save
+
+
+@pytest.fixture
+def rows(records):
+    make = records.make
+    return [
+        row(record)
+        for record in (
+            make("small", right=0.4, p50_s=0.008, param_count=2_000_000, memory_bytes=100 * 2**20),
+            make("middle", right=0.6, p50_s=0.020, param_count=10_000_000, memory_bytes=300 * 2**20),
+            make("large", right=0.7, p50_s=0.080, param_count=60_000_000, memory_bytes=900 * 2**20),
+            records.failed("broken", status="oom", reason="too big"),
+            records.baseline(right=0.9),
+        )
+    ]
+
+
+def winner(rows, **limits):
+    choice = pick(rows, **limits)
+    return choice.winner and choice.winner.model
+
+
+@pytest.mark.parametrize(
+    ("limits", "model"),
+    [
+        ({}, "large"),
+        ({"max_latency_s": 0.025}, "middle"),  # pipeline p50 is 1.25 times the network's
+        ({"max_latency_s": 0.0249}, "small"),
+        ({"max_latency_s": 0.020, "latency": "latency_p50_s"}, "middle"),
+        ({"max_latency_s": 0.020, "latency": "latency_p99_s"}, "small"),
+        ({"max_memory_bytes": 300 * 2**20}, "middle"),
+        ({"max_param_count": 5e6}, "small"),
+        ({"objective": "latency"}, "small"),
+        ({"objective": "latency", "min_miou": 0.4}, "middle"),
+        ({"objective": "memory", "min_miou": 0.5}, "large"),
+        ({"objective": "params"}, "small"),
+        ({"max_latency_s": 0.001}, None),
+        ({"min_miou": 0.99}, None),
+    ],
+)
+def test_the_best_within_the_limits(rows, limits, model):
+    assert winner(rows, **limits) == model
+
+
+def test_every_loser_says_why(rows):
+    choice = pick(rows, max_latency_s=0.030)
+    why = {loser.row.model: loser.why for loser in choice.losers}
+    assert why == {
+        "small": ("mIoU 25.0 %, behind 42.9 %",),
+        "large": ("pipeline p50 100 ms > 30.0 ms (233% off)",),
+        "broken": ("oom: measure: too big",),
+    }
+    assert choice.reasons == ("highest mIoU: 42.9 % (2 of 4 rows qualify)", "pipeline p50 ≤ 30.0 ms: 25.0 ms")
+
+
+def test_nothing_qualifies_names_the_nearest(rows):
+    choice = pick(rows, max_latency_s=0.008, min_miou=0.2)
+    assert choice.winner is None
+    assert [loser.row.model for loser in choice.near_misses] == ["small", "middle", "large"]
+    assert choice.near_misses[0].why == ("pipeline p50 10.0 ms > 8.00 ms (25% off)",)
+    text = show_choice(choice)
+    assert text.startswith("nothing qualifies")
+    assert "broken: oom" in text
+
+
+def test_the_baseline_never_wins_but_is_mentioned(rows):
+    choice = pick(rows)
+    assert choice.winner.model == "large"
+    assert all(not loser.row.baseline for loser in choice.losers)
+    assert any("under the baseline's 82.0 %" in note for note in choice.notes)
+
+
+def test_no_limit_is_kept_by_an_unknown_number(records):
+    unscored = row(records.make("unscored", right=None))
+    scored = row(records.make("scored", right=0.3, recipe="none", recipe_hash=None))
+    choice = pick([unscored, scored])
+    assert choice.winner.model == "scored"
+    assert [loser.why for loser in choice.losers] == [("mIoU is not known",)]
+
+
+def test_ties_are_named(records):
+    rows = [
+        row(records.make("a", p50_s=0.0200, width=0.02)),
+        row(records.make("b", p50_s=0.0202, width=0.02)),
+        row(records.make("c", p50_s=0.0300, width=0.02)),
+    ]
+    choice = pick(rows, objective="latency")
+    assert choice.winner.model == "a"
+    assert "tie: the 95 % interval of pipeline p50 overlaps with b" in choice.notes
+    near = pick(rows, max_latency_s=0.0251)
+    assert any("reaches 25.5 ms, over the limit" in note for note in near.notes)
+    assert any(note.startswith("equal mIoU") or "0.0 points" in note for note in choice.notes + pick(rows).notes)
+
+
+def test_quick_rows_only_when_there_is_nothing_else(records, rows):
+    quick = [row(records.make(name, right=0.95, quick=True, step_count=5)) for name in ("fast", "other")]
+    assert winner(rows + quick) == "large"
+    choice = pick(quick)
+    assert choice.quick
+    lines = show_choice(choice).splitlines()
+    assert len(lines) > 3
+    assert all("quick" in line for line in lines)
+    nothing = show_choice(pick(quick, max_latency_s=1e-6)).splitlines()
+    assert all("quick" in line for line in nothing)
+    assert "quick" not in show_choice(pick(rows + quick))
+
+
+def test_a_full_run_without_the_number_leaves_the_smoke_test(records):
+    rows = [row(records.make("a", right=None)), row(records.make("b", quick=True))]
+    assert winner(rows) == "b"
+    assert winner(rows, objective="latency") == "a"
+
+
+def test_what_may_not_be_compared_is_not(records, rows):
+    elsewhere = [row(records.make("gpu", device="nvidia-h200", input_size=(512, 1024)))]
+    with pytest.raises(
+        UserError,
+        match="device is intel-xeon-2c or nvidia-h200; input size is 256x512 or 512x1024; choose one with --device, --",
+    ):
+        pick(rows + elsewhere)
+    assert winner(rows + elsewhere, device="nvidia-h200") == "gpu"
+    batches = [row(records.make("batch", batch_size=8))]
+    with pytest.raises(UserError, match="batch size is 1 or 8; choose one with --batch"):
+        pick(rows + batches)
+    assert winner(rows + batches, batch_size=8) == "batch"
+    outputs = [row(records.make("output", output_size=(64, 64)))]
+    with pytest.raises(UserError, match="output size is 512x1024 or 64x64; keep one kind in its own folder"):
+        pick(rows + outputs)
+
+
+def test_an_unknown_objective(rows):
+    with pytest.raises(UserError, match=r"no objective 'latancy'. Did you mean 'latency'\? Allowed: miou, latency"):
+        pick(rows, objective="latancy")
+
+
+def test_rows_without_the_number_say_how_to_get_it(records):
+    with pytest.raises(UserError, match=r"no record has a mIoU; train with `zoo train"):
+        pick([row(records.make("a", right=None))])
+    with pytest.raises(UserError, match=r"no record here is ok"):
+        pick([row(records.failed("a"))])
+
+
+def test_several_precisions_are_named(records):
+    rows = [row(records.make("a", precision=name, p50_s=p50)) for name, p50 in (("fp32", 0.02), ("bf16", 0.01))]
+    choice = pick(rows, objective="latency")
+    assert choice.label == "a eager bf16"
+    assert choice.losers[0].label == "a eager fp32"
+
+
+def test_a_folder_is_read_and_its_bad_files_named(records, tmp_path):
+    save(records.make("a"), {}, tmp_path)
+    save(records.make("b"), {}, tmp_path).write_text("[]")
+    choice = pick(tmp_path)
+    assert choice.winner.model == "a"
+    assert len(choice.warnings) == 1
+    assert json.loads(show_choice(choice, "json"))["winner"]["model"] == "a"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("25ms", ("pipeline_p50_s", 0.025)),
+        ("p99:25ms", ("pipeline_p99_s", 0.025)),
+        ("p90: 0.5 s", None),
+        ("network:p90:0.5s", ("latency_p90_s", 0.5)),
+        ("pipeline:800us", ("pipeline_p50_s", 0.0008)),
+        ("25", None),
+        ("p95:25ms", None),
+        ("0ms", None),
+        ("-5ms", None),
+        ("1.2.3ms", None),
+        ("", None),
+    ],
+)
+def test_parse_latency(text, expected):
+    if expected is None:
+        with pytest.raises(UserError):
+            parse_latency(text)
+    else:
+        key, seconds = parse_latency(text)
+        assert key == expected[0]
+        assert seconds == pytest.approx(expected[1])
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "expected"),
+    [
+        (parse_bytes, "2GB", 2e9),
+        (parse_bytes, "500 MiB", 500 * 2**20),
+        (parse_bytes, "1b", 1),
+        (parse_count, "10M", 1e7),
+        (parse_count, "300000", 3e5),
+        (parse_count, "1.5b", 1.5e9),
+        (parse_share, "0.7", 0.7),
+        (parse_share, "70%", 0.7),
+    ],
+)
+def test_parse_numbers(parse, text, expected):
+    assert parse(text) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("parse", "text"),
+    [
+        (parse_bytes, "500"),
+        (parse_bytes, "ib"),
+        (parse_bytes, "2GX"),
+        (parse_count, "ten"),
+        (parse_count, "0"),
+        (parse_share, "70"),
+        (parse_share, "x"),
+    ],
+)
+def test_parse_nonsense(parse, text):
+    with pytest.raises(UserError, match=r"got|not a number above 0"):
+        parse(text)

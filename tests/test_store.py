@@ -1,0 +1,225 @@
+"""`zoo.store`: nothing is lost, nothing is half-written, nothing foreign stops a reader."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import PurePosixPath
+
+import numpy as np
+import pytest
+
+from zoo import store
+from zoo.errors import UserError
+
+
+def test_the_path_is_readable_and_a_function_of_the_record(records):
+    record = records.make("unet", key="0123456789abcdef", dataset="camvid", recipe="camvid_cpu", quick=True)
+    assert store.result_path(record) == PurePosixPath(
+        "intel-xeon-2c/unet/eager-fp32-b1-256x512-camvid-camvid_cpu-quick-01234567-20260301T120000.000Z.json"
+    )
+    east = record.started_at.astimezone(timezone(timedelta(hours=5)))
+    assert store.result_path(record.model_copy(update={"started_at": east})) == store.result_path(record)
+
+
+def test_the_path_leaves_out_what_is_not_there(records):
+    record = records.make("unet", key="0123456789abcdef", dataset=None, right=None)
+    assert store.result_path(record).name == "eager-fp32-b1-256x512-01234567-20260301T120000.000Z.json"
+
+
+@pytest.mark.parametrize("name", ["unet:timm/convnext_tiny", "../../net.py:build", "..", "C:\\net.py:build", "名前"])
+def test_a_model_of_any_name_stays_in_its_folder(records, name, tmp_path):
+    path = store.save(records.make(name), {}, tmp_path)
+    assert path.parent.parent.parent == tmp_path
+    assert path.resolve().is_relative_to(tmp_path.resolve())
+    assert store.scan(tmp_path).records[0].artifact.model == name
+
+
+def test_what_is_saved_is_what_is_read(records, tmp_path):
+    record = records.make()
+    samples = {"network_s": np.linspace(0.01, 0.02, 200), "tp": np.arange(12, dtype=np.int32).reshape(3, 4)}
+    path = store.save(record, samples, tmp_path)
+    assert store.load(path) == record
+    assert store.scan(tmp_path) == store.Scan((record,), ())
+    back = store.samples(path)
+    assert back.keys() == samples.keys()
+    for name, array in samples.items():
+        assert back[name].dtype == array.dtype
+        np.testing.assert_array_equal(back[name], array)
+
+
+def test_no_samples_no_sidecar(records, tmp_path):
+    path = store.save(records.make(), {}, tmp_path)
+    assert not path.with_suffix(".npz").exists()
+    assert store.samples(path) == {}
+
+
+def test_the_json_reads_well_in_a_diff(records, tmp_path):
+    record = records.make()
+    text = store.save(record, {}, tmp_path).read_text()
+    lines = text.splitlines()
+    assert json.loads(text) == record.model_dump(mode="json")
+    first_row = json.dumps(list(record.accuracy.confusion[0]))
+    assert any(line.strip() == f"{first_row}," for line in lines), "a row of the confusion matrix is one line"
+    keys = [line.split('"')[1] for line in lines if line.startswith(' "')]
+    assert keys == sorted(keys)
+    assert len(lines) < 180
+    assert text.endswith("}\n")
+
+
+def test_a_newer_run_is_a_new_file_and_wins(records, tmp_path):
+    old = records.make(p50_s=0.05, minutes=0)
+    new = records.make(p50_s=0.02, minutes=7)
+    assert old.key == new.key
+    assert store.save(new, {}, tmp_path) != store.save(old, {}, tmp_path)
+    assert store.scan(tmp_path).records == (new,)
+    assert [record.started_at for record in store.scan(tmp_path, history=True).records] == [
+        old.started_at,
+        new.started_at,
+    ]
+
+
+def _break(path, how, record):
+    if how == "truncated":
+        path.write_bytes(path.read_bytes()[:500])
+    elif how == "empty":
+        path.write_bytes(b"")
+    elif how == "binary":
+        path.write_bytes(b"\x89PNG\r\n\xff\xfe\x00")
+    elif how == "foreign object":
+        path.write_text('{"speed": "fast"}')
+    elif how == "foreign list":
+        path.write_text("[1, 2]")
+    elif how == "newer":
+        path.write_text(json.dumps(record.model_dump(mode="json") | {"schema_version": 99, "novelty": 1}))
+    elif how == "newer, same fields":
+        path.write_text(json.dumps(record.model_dump(mode="json") | {"schema_version": 99}))
+    elif how == "wrong shape":
+        value = record.model_dump(mode="json")
+        value["accuracy"]["confusion"][3] = [1, 2]
+        path.write_text(json.dumps(value))
+    elif how == "below zero":
+        value = record.model_dump(mode="json")
+        value["accuracy"]["confusion"][3][4] = -1
+        path.write_text(json.dumps(value))
+    elif how == "no time zone":
+        path.write_text(json.dumps(record.model_dump(mode="json") | {"started_at": "2026-03-01T12:00:00"}))
+    else:
+        path.unlink()
+        path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("truncated", "damaged JSON"),
+        ("empty", "damaged JSON"),
+        ("binary", "damaged JSON"),
+        ("foreign object", "not a record of zoo"),
+        ("foreign list", "not a record of zoo"),
+        ("newer", "newer zoo (schema 99; this one reads up to 1)"),
+        ("newer, same fields", "newer zoo (schema 99; this one reads up to 1)"),
+        ("wrong shape", "not a valid record (accuracy: "),
+        ("below zero", "not a valid record (accuracy: "),
+        ("no time zone", "not a valid record (started_at: "),
+        ("a folder", "directory"),
+    ],
+)
+def test_a_bad_file_is_named_skipped_and_kept(records, tmp_path, how, words):
+    good, other = records.make("unet"), records.make("fcn")
+    store.save(good, {}, tmp_path)
+    path = store.save(other, {}, tmp_path)
+    _break(path, how, other)
+    before = path.read_bytes() if path.is_file() else None
+    found = store.scan(tmp_path)
+    assert found.records == (good,)
+    (warning,) = found.warnings
+    assert str(path) in warning
+    assert words in warning
+    assert "\n" not in warning
+    assert path.exists()
+    assert before is None or path.read_bytes() == before
+
+
+def test_only_records_in_their_place_are_read(records, tmp_path):
+    record = records.make()
+    path = store.save(record, {}, tmp_path)
+    for place in (tmp_path / "x.json", tmp_path / "device" / "x.json", path.parent / "deep" / "x.json"):
+        place.parent.mkdir(exist_ok=True, parents=True)
+        place.write_text("{}")
+    (path.parent / ".hidden.json").write_text("{}")
+    (path.parent / "README.md").write_text("hello")
+    assert store.scan(tmp_path) == store.Scan((record,), ())
+
+
+def test_a_missing_folder_matters_only_to_a_reader(tmp_path):
+    assert store.scan(tmp_path / "none") == store.Scan((), ())
+    with pytest.raises(UserError, match=r"none does not exist; make some with `zoo bench"):
+        store.scan(tmp_path / "none", required=True)
+    with pytest.raises(UserError, match="holds no records; make some"):
+        store.scan(tmp_path, required=True)
+
+
+def test_only_damaged_files_is_said(records, tmp_path):
+    path = store.save(records.make(), {}, tmp_path)
+    path.write_text("{")
+    with pytest.raises(UserError, match=r"1 files could not be read; skipped .*damaged"):
+        store.scan(tmp_path, required=True)
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_full_disk_leaves_nothing_behind(records, tmp_path, monkeypatch, call):
+    earlier = store.save(records.make(), {"a": np.zeros(3)}, tmp_path)
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(*{"fsync": (os, "fsync", full), "replace": (type(tmp_path), "replace", full)}[call])
+    with pytest.raises(UserError, match=r"cannot write a record to .*No space left on device; free some space"):
+        store.save(records.make(minutes=5), {"a": np.zeros(3)}, tmp_path)
+    assert sorted(file.name for file in earlier.parent.iterdir()) == sorted(
+        [earlier.name, earlier.with_suffix(".npz").name]
+    )
+
+
+def test_a_folder_that_is_a_file_is_one_line(records, tmp_path):
+    (tmp_path / "results").write_text("")
+    with pytest.raises(UserError, match=r"cannot write a record to .*--results"):
+        store.save(records.make(), {}, tmp_path / "results")
+
+
+def test_a_damaged_sidecar_is_named(records, tmp_path):
+    path = store.save(records.make(), {"a": np.zeros(1000)}, tmp_path)
+    sidecar = path.with_suffix(".npz")
+    sidecar.write_bytes(sidecar.read_bytes()[:60])
+    with pytest.raises(UserError, match=r"\.npz is damaged"):
+        store.samples(path)
+
+
+def test_the_same_record_gives_the_same_bytes(records, tmp_path):
+    one, two = (store.save(records.make(), {"a": np.arange(50.0)}, tmp_path / folder) for folder in ("one", "two"))
+    assert one.read_bytes() == two.read_bytes()
+    assert one.with_suffix(".npz").read_bytes() == two.with_suffix(".npz").read_bytes()
+
+
+def test_started_at_carries_its_zone(records):
+    assert records.make().started_at == datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def test_one_sweep_at_a_time(tmp_path):
+    with store.locked(tmp_path / "results") as first:
+        with pytest.raises(UserError, match="another sweep writes to"), store.locked(tmp_path / "results"):
+            pass
+        with store.locked(tmp_path / "other") as other:
+            assert other != first
+    with store.locked(tmp_path / "results") as again:
+        assert again == first
+    assert (tmp_path / "results" / ".local" / ".gitignore").read_text() == "*\n"
+    assert store.scan(tmp_path / "results") == store.Scan((), ())
+
+
+def test_a_folder_that_cannot_be_locked_is_one_line(tmp_path):
+    (tmp_path / "results").write_text("")
+    with pytest.raises(UserError, match="cannot write to"), store.locked(tmp_path / "results"):
+        pass

@@ -1,0 +1,238 @@
+"""`zoo compare A B`: two rows side by side, or why they may not stand side by side."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from zoo.errors import UserError, did_you_mean
+from zoo.record import Record
+from zoo.report.terminal import print_to_text, simple_table
+from zoo.score import METRICS, Metric, Row, class_iou, confusion_of, differences, group_of, latest, row, text_of
+from zoo.store import load, scan
+
+CONDITIONS = (
+    "device",
+    "dataset",
+    "recipe",
+    "input_size",
+    "batch_size",
+    "runtime",
+    "precision",
+    "memory_format",
+    "quick",
+)
+HOW = "MODEL, MODEL,precision=bf16,… or a record's file"
+SHOWN_CLASSES = 8
+
+_INTERVALS = {
+    "latency_p50_s": ("latency_p50_low_s", "latency_p50_high_s"),
+    "pipeline_p50_s": ("pipeline_p50_low_s", "pipeline_p50_high_s"),
+}
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One metric of both rows."""
+
+    metric: Metric
+    first: float | None
+    second: float | None
+    ratio: float | None
+    """Second over first."""
+    tie: bool | None
+    """Whether the 95 % intervals overlap; `None` where there are none."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two comparable rows."""
+
+    first: Row
+    second: Row
+    labels: tuple[str, str]
+    measures: tuple[Measure, ...]
+    classes: tuple[tuple[str, float, float], ...]
+    """Class name and IoU of both, the largest differences first."""
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
+
+def compare(first: str, second: str, results: Path | str = "results") -> Comparison:
+    """Compare two records, each named by a model, a model with conditions (`unet,precision=bf16`), or its JSON file.
+
+    Raises:
+        UserError: no such record, more than one, or two that may not be compared (it names the fields that differ).
+    """
+    named_by_file = [name.endswith(".json") for name in (first, second)]
+    records: tuple[Record, ...] = ()
+    warnings: tuple[str, ...] = ()
+    if not all(named_by_file):
+        found = scan(Path(results), required=True)
+        records, warnings = found.records, found.warnings
+    by_key = {record.key: record for record in records}
+    rows = [candidate for candidate in latest(row(record) for record in records) if candidate.status == "ok"]
+    sides: list[list[Row]] = []
+    for name, is_file in zip((first, second), named_by_file, strict=True):
+        if is_file:
+            record = load(Path(name))
+            by_key[record.key] = record
+            sides.append([row(record)])
+        else:
+            sides.append(_matching(name, rows))
+    one, other = _pair(*sides, names=(first, second))
+    return _side_by_side(one, other, by_key[one.key], by_key[other.key], warnings)
+
+
+def show_comparison(
+    comparison: Comparison, form: Literal["table", "json"] = "table", *, width: int | None = None, plain: bool = False
+) -> str:
+    """Return the comparison as tables or as JSON (SI units, fractions)."""
+    if form == "json":
+        return json.dumps(_values(comparison), indent=1, default=str) + "\n"
+    one, other = comparison.labels
+    rows = [
+        [
+            f"{measure.metric.title} {measure.metric.unit}",
+            measure.metric.show(measure.first),
+            measure.metric.show(measure.second),
+            "" if measure.ratio is None else f"{measure.ratio:.2f}x",
+            {True: "tie", False: "apart", None: ""}[measure.tie],
+        ]
+        for measure in comparison.measures
+        if measure.first is not None or measure.second is not None
+    ]
+    quick = [Text("QUICK — a smoke test", style="bold yellow")] if comparison.first.quick else []
+    parts: list[RenderableType] = [*quick, simple_table(["", one, other, "ratio", "intervals"], rows)]
+    if comparison.classes:
+        percent = METRICS["miou"].show
+        lines = [
+            [name, percent(a), percent(b), f"{100 * (b - a):+.1f}"] for name, a, b in comparison.classes[:SHOWN_CLASSES]
+        ]
+        parts += [Text("largest differences of class IoU %"), simple_table(["class", one, other, "points"], lines)]
+    parts += [Text(note) for note in comparison.notes]
+    return print_to_text(Group(*parts), width=width, plain=plain)
+
+
+def _values(comparison: Comparison) -> dict[str, object]:
+    return {
+        "first": comparison.first.as_dict(),
+        "second": comparison.second.as_dict(),
+        "metrics": {
+            measure.metric.key: {
+                "first": measure.first,
+                "second": measure.second,
+                "ratio": measure.ratio,
+                "tie": measure.tie,
+            }
+            for measure in comparison.measures
+        },
+        "class_iou": {name: [first, second] for name, first, second in comparison.classes},
+        "notes": comparison.notes,
+    }
+
+
+def _matching(name: str, rows: list[Row]) -> list[Row]:
+    model, *conditions = name.split(",")
+    found = [candidate for candidate in rows if candidate.model == model]
+    if not found:
+        known = sorted({candidate.model for candidate in rows})
+        raise UserError(f"no ok record of {model!r}.{did_you_mean(model, known)} There is: {', '.join(known)}")
+    for condition in conditions:
+        field, equals, value = condition.partition("=")
+        if not equals or field not in CONDITIONS:
+            raise UserError(f"{condition!r} is none of {', '.join(f'{known}=…' for known in CONDITIONS)}")
+        known = sorted({text_of(getattr(candidate, field)) for candidate in found})
+        found = [candidate for candidate in found if text_of(getattr(candidate, field)) == value]
+        if not found:
+            raise UserError(f"no record of {model} with {condition}; there is: {', '.join(known)}")
+    return found
+
+
+def _pair(firsts: list[Row], seconds: list[Row], *, names: tuple[str, str]) -> tuple[Row, Row]:
+    """The one comparable pair; pairs of one device, of full runs, and of one runtime and precision come first."""
+    pairs = [(one, other) for one, other in product(firsts, seconds) if one.key != other.key]
+    if not pairs:
+        raise UserError(f"{names[0]} and {names[1]} are the same record; name two: {HOW}")
+    found = [differences(group_of(one), group_of(other)) for one, other in pairs]
+    allowed = [pair for pair, fields in zip(pairs, found, strict=True) if not fields] or [
+        pair for pair, fields in zip(pairs, found, strict=True) if fields.keys() <= {"device"}
+    ]
+    if not allowed:
+        nearest = min(found, key=len)
+        said = "; ".join(f"{field.replace('_', ' ')} {' vs '.join(values)}" for field, values in nearest.items())
+        raise UserError(f"{names[0]} and {names[1]} may not be compared: {said}; measure both in the same way")
+    allowed = [pair for pair in allowed if not pair[0].quick] or allowed
+    alike = [(one, other) for one, other in allowed if (one.runtime, one.precision) == (other.runtime, other.precision)]
+    allowed = alike or allowed
+    if len(allowed) > 1:
+        varying = {
+            field: values
+            for field in CONDITIONS
+            if len(values := sorted({text_of(getattr(side, field)) for pair in allowed for side in pair})) > 1
+        }
+        said = "; ".join(f"{field} is {' or '.join(values)}" for field, values in varying.items())
+        raise UserError(
+            f"{len(allowed)} pairs of {names[0]} and {names[1]}: {said or 'several machines'}; "
+            f"say which, such as {names[0].split(',')[0]},{next(iter(varying), 'device')}=…, or name the records' files"
+        )
+    return allowed[0]
+
+
+def _side_by_side(one: Row, other: Row, first: Record, second: Record, warnings: tuple[str, ...]) -> Comparison:
+    measures = []
+    for metric in METRICS.values():
+        a, b = one.value(metric.key), other.value(metric.key)
+        ratio = b / a if a and b is not None else None
+        measures.append(Measure(metric, a, b, ratio, _tie(one, other, metric.key)))
+    notes = []
+    if one.device != other.device:
+        notes.append(f"the devices differ ({one.device}, {other.device}): this compares machines as much as models")
+    elif one.machine_id != other.machine_id:
+        notes.append("two machines of one name: compare latency with care")
+    ties = [measure.metric.title for measure in measures if measure.tie]
+    if ties:
+        notes.append(f"tie: the 95 % intervals of {' and '.join(ties)} overlap")
+    if one.miou is not None and other.miou is not None:
+        gap = 100 * (other.miou - one.miou)
+        notes.append(
+            f"mIoU differs by {gap:+.1f} points: one seed, these weights; "
+            "whether that is more than chance is not tested here"
+        )
+    return Comparison(one, other, _labels(one, other), tuple(measures), _classes(first, second), tuple(notes), warnings)
+
+
+def _tie(one: Row, other: Row, key: str) -> bool | None:
+    if key not in _INTERVALS:
+        return None
+    (low, high), (other_low, other_high) = ([side.value(column) for column in _INTERVALS[key]] for side in (one, other))
+    if low is None or high is None or other_low is None or other_high is None:
+        return None
+    return low <= other_high and other_low <= high
+
+
+def _labels(one: Row, other: Row) -> tuple[str, str]:
+    """Both models' names, with whatever else differs."""
+    varying = [field for field in CONDITIONS if getattr(one, field) != getattr(other, field)]
+    first, second = (
+        " ".join([side.model, *(text_of(getattr(side, field)) for field in varying)]) for side in (one, other)
+    )
+    return (first, second) if first != second else (f"A {first}", f"B {second}")
+
+
+def _classes(first: Record, second: Record) -> tuple[tuple[str, float, float], ...]:
+    one, other = confusion_of(first), confusion_of(second)
+    if one is None or other is None or first.accuracy is None or len(one) != len(other):
+        return ()
+    found = [
+        (name, float(a), float(b))
+        for name, a, b in zip(first.accuracy.class_names, class_iou(one), class_iou(other), strict=True)
+        if a == a and b == b  # NaN: absent in one of them  # noqa: PLR0124
+    ]
+    return tuple(sorted(found, key=lambda entry: -abs(entry[2] - entry[1])))

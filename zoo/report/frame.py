@@ -1,0 +1,28 @@
+"""Records as a pandas DataFrame."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import pandas as pd
+
+from zoo.score import COLUMNS, read_rows
+
+
+def load_results(results: Path | str = "results", *, history: bool = False) -> pd.DataFrame:
+    """Read a results folder as a DataFrame, a row per record.
+
+    Columns are those of `zoo leaderboard --format json`: seconds, bytes, fractions, `(height, width)`.
+
+    Args:
+        results: The folder of records.
+        history: All runs of a cell; otherwise the newest of each.
+
+    Raises:
+        UserError: there is no readable record. A file that is no record is skipped with a `UserWarning`.
+    """
+    found = read_rows(Path(results), history=history)
+    for warning in found.warnings:
+        warnings.warn(warning, stacklevel=2)
+    return pd.DataFrame([row.as_dict() for row in found.rows], columns=list(COLUMNS))

@@ -1,0 +1,103 @@
+"""`zoo leaderboard`: read a results folder, give its tables in one of the formats."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from zoo.report.board import Board, make_board, show_size
+from zoo.report.markdown import board_markdown
+from zoo.report.terminal import board_text
+from zoo.score import COLUMNS, Row, read_rows, select
+from zoo.spec import Size
+
+Format = Literal["table", "md", "csv", "json"]
+
+
+def leaderboard(
+    results: Path | str = "results",
+    *,
+    device: str | None = None,
+    dataset: str | None = None,
+    recipe: str | None = None,
+    input_size: Size | None = None,
+    preset: str | None = None,
+) -> Board:
+    """Read the newest record of each cell and sort them into tables.
+
+    Args:
+        results: The folder of records.
+        device: Only this device's slug.
+        dataset: Only this dataset's name.
+        recipe: Only this recipe's name.
+        input_size: Only this `(height, width)`.
+        preset: Only what this preset measured.
+
+    Returns:
+        The board; `render` gives its text, and its `warnings` name the files that could not be read.
+
+    Raises:
+        UserError: no readable record, or none that matches.
+    """
+    found = read_rows(Path(results))
+    rows = select(found.rows, device=device, dataset=dataset, recipe=recipe, input_size=input_size, preset=preset)
+    return replace(make_board(rows), warnings=found.warnings)
+
+
+def render(board: Board, form: Format = "table", *, width: int | None = None, plain: bool = False) -> str:
+    """Return a board as text.
+
+    Args:
+        board: What to show.
+        form: `table` for people, `md` for a page, `csv` and `json` for programs: SI units, fractions, all columns.
+        width: Columns of `table`; `None`: the terminal's.
+        plain: `table` without colours even on a terminal.
+    """
+    match form:
+        case "table":
+            return board_text(board, width=width, plain=plain)
+        case "md":
+            return board_markdown(board)
+        case "csv":
+            return rows_csv(board.rows)
+        case "json":
+            return rows_json(board.rows)
+
+
+def rows_json(rows: Iterable[Row]) -> str:
+    """Return rows as a JSON list of objects; sizes are `[height, width]`, times ISO 8601."""
+    return json.dumps([row.as_dict() for row in rows], indent=1, default=_json) + "\n"
+
+
+def rows_csv(rows: Iterable[Row]) -> str:
+    """Return rows as CSV with a header; sizes are `HxW`, nothing where there is no number."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows([_csv(value) for value in row.as_dict().values()] for row in rows)
+    return out.getvalue()
+
+
+def _json(value: object) -> str:
+    assert isinstance(value, datetime)
+    return value.isoformat()
+
+
+def _csv(value: Any) -> Any:
+    match value:
+        case (int(), int()):
+            return show_size(value)
+        case tuple():
+            return "; ".join(str(item) for item in value)
+        case bool():
+            return str(value).lower()
+        case datetime():
+            return value.isoformat()
+        case _:
+            return value

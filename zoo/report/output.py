@@ -1,0 +1,109 @@
+"""The leaderboard as files: the text, its plot beside it, and whether both are up to date."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from zoo.config import parse_size
+from zoo.errors import UserError
+from zoo.report.board import Board, make_board
+from zoo.report.leaderboard import Format, render
+from zoo.report.markdown import Block, fill_blocks, has_blocks
+from zoo.report.plot import fingerprint, svg
+from zoo.score import select
+
+FORMATS: dict[str, Format] = {".md": "md", ".csv": "csv", ".json": "json", ".txt": "table"}
+HEADING = "# Leaderboard\n\n<!-- Written by `zoo leaderboard --output`; changes by hand are lost. -->\n"
+
+
+def write(board: Board, output: Path, form: Format | None = None) -> list[Path]:
+    """Write the leaderboard to a file and its plot beside it (`FILE`'s stem + `.svg`); return what was written.
+
+    A page that holds leaderboard markers keeps everything outside of them.
+
+    Raises:
+        UserError: an unknown suffix, a page written by somebody else, or a folder that cannot be written to.
+    """
+    text, plots = _contents(board, output, form)
+    files = {output: text} | {path: drawn for path, part in plots.items() if (drawn := svg(part)) is not None}
+    for path, content in files.items():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_name(f".{path.name}.tmp")
+            temporary.write_text(content, encoding="utf-8")
+            temporary.replace(path)
+        except OSError as error:
+            raise UserError(
+                f"cannot write {path}: {error.strerror or error}; name another file with --output"
+            ) from error
+    return list(files)
+
+
+def stale(board: Board, output: Path, form: Format | None = None) -> list[str]:
+    """Return what is out of date, a line each; nothing when the files say what the records say.
+
+    Raises:
+        UserError: an unknown suffix, or a page written by somebody else.
+    """
+    text, plots = _contents(board, output, form)
+    lines = []
+    if _read(output) != text:
+        lines.append(f"{output} {'is out of date' if output.is_file() else 'is missing'}")
+    for path, part in plots.items():
+        # Another version of the drawing library draws the same points differently: compare the points.
+        drawn = re.search(r"points ([0-9a-f]{16})", _read(path))
+        if any(table.points for table in part.tables) and (drawn is None or drawn[1] != fingerprint(part)):
+            lines.append(f"{path} {'is out of date' if path.is_file() else 'is missing'}")
+    return lines
+
+
+def _contents(board: Board, output: Path, form: Format | None) -> tuple[str, dict[Path, Board]]:
+    """The text of `output`, and the board of each plot beside it."""
+    form = form or FORMATS.get(output.suffix.lower())
+    if form is None:
+        raise UserError(f"{output}: --output takes a name that ends in {', '.join(FORMATS)}, or add --format")
+    plot = output.with_suffix(".svg")
+    if form != "md":
+        return render(board, form, plain=True), {plot: board}
+    page = _read(output)
+    if has_blocks(page):
+        plots: dict[Path, Board] = {}
+
+        def fill(block: Block) -> str:
+            part = make_board(select(board.rows, **_filters(block)))
+            if block.plot:
+                plots[output.parent / block.plot] = part
+            return render(part, "md")
+
+        try:
+            return fill_blocks(page, fill), plots
+        except UserError as error:
+            raise UserError(f"{output}: {error}") from error
+    if page and not page.startswith(HEADING):
+        raise UserError(
+            f"{output} was not written by `zoo leaderboard`, so it is left alone; put the lines "
+            "`<!-- leaderboard:begin -->` and `<!-- leaderboard:end -->` where the tables should stand, "
+            "or name another file"
+        )
+    picture = f"\n![mIoU over latency]({plot.name})\n" if any(table.points for table in board.tables) else ""
+    return f"{HEADING}{picture}\n{render(board, 'md')}", {plot: board}
+
+
+def _filters(block: Block) -> dict[str, Any]:
+    filters: dict[str, Any] = dict(block.filters)
+    if "input_size" in filters:
+        filters["input_size"] = parse_size(filters["input_size"])
+    if "quick" in filters:
+        filters["quick"] = filters["quick"] == "yes"
+    return filters
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error

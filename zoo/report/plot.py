@@ -1,0 +1,165 @@
+"""mIoU over latency, one panel per table, as an SVG that is the same for the same records."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import textwrap
+from itertools import pairwise
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.transforms import Bbox
+
+from zoo.report.board import Board, Table, X, Y
+from zoo.score import METRICS, Row
+
+WIDTH_IN, PANEL_IN = 9.0, 5.2
+INK, MUTED, ACCENT, WARN = "#1f2933", "#8a94a0", "#0b6e99", "#b4442c"
+STYLE: Any = {"svg.hashsalt": "zoo", "svg.fonttype": "path", "font.family": "DejaVu Sans", "font.size": 9}
+
+_STEPS = [(radius, angle) for radius in (7, 14, 24, 36, 50) for angle in range(0, 360, 30)]
+"""Places tried for a label, nearest first: points away from its mark, degrees."""
+
+
+def svg(board: Board) -> str | None:
+    """Return the plot of every table that has both numbers, or `None` when none has."""
+    figure = draw(board)
+    if figure is None:
+        return None
+    out = io.StringIO()
+    with mpl.rc_context(STYLE):
+        figure.savefig(out, format="svg", metadata={"Date": None, "Description": f"points {fingerprint(board)}"})
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+def fingerprint(board: Board) -> str:
+    """Return a hash of everything a plot shows, whatever version of the drawing library drew it."""
+    shown = [
+        (table.title, table.caution, line.label, line.row.value(X), line.row.value(Y), line.row in table.front)
+        for table in board.tables
+        if table.points
+        for line in table.lines
+    ]
+    return hashlib.sha256(repr(shown).encode()).hexdigest()[:16]
+
+
+def draw(board: Board) -> Figure | None:
+    """Draw the panels; `None` when no row has both an mIoU and a latency."""
+    tables = [table for table in board.tables if table.points]
+    if not tables:
+        return None
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH_IN, PANEL_IN * len(tables)), layout="constrained")
+        canvas: Any = FigureCanvasAgg(figure)
+        panels = figure.subplots(len(tables), squeeze=False)[:, 0]
+        for axes, table in zip(panels, tables, strict=True):
+            _panel(axes, table)
+        canvas.draw()  # settles the layout, so that labels can be placed by what is really there
+        figure.set_layout_engine("none")
+        for axes, table in zip(panels, tables, strict=True):
+            _place_labels(axes, table)
+    return figure
+
+
+def _xy(row: Row) -> tuple[float, float]:
+    return (row.value(X) or 0) * METRICS[X].scale, (row.value(Y) or 0) * METRICS[Y].scale
+
+
+def _panel(axes: Any, table: Table) -> None:
+    points = [_xy(line.row) for line in table.points]
+    for (x, y), line in zip(points, table.points, strict=True):
+        on_front = line.row in table.front
+        low, high = line.row.pipeline_p50_low_s, line.row.pipeline_p50_high_s
+        if low is not None and high is not None:
+            axes.plot([low * 1e3, high * 1e3], [y, y], color=ACCENT if on_front else MUTED, linewidth=1, zorder=2)
+        axes.scatter(
+            x, y, s=34, color=ACCENT if on_front else "white", edgecolors=ACCENT if on_front else MUTED, zorder=3
+        )
+    front = [_xy(row) for row in table.front]
+    if front:
+        axes.step(*zip(*front, strict=True), where="post", color=ACCENT, linewidth=1.2, alpha=0.6, zorder=1)
+    for line in table.lines:
+        if line.row.baseline and line.row.miou is not None:
+            level = line.row.miou * METRICS[Y].scale
+            axes.axhline(level, color=WARN, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
+            axes.annotate(
+                line.row.model, (1, level), (-3, 2), xycoords=("axes fraction", "data"), textcoords="offset points",
+                ha="right", color=WARN, fontsize=8,
+            )  # fmt: skip
+    xs = [x for x, _ in points]
+    if max(xs) > 4 * min(xs):
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.set_xlim(left=0)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.margins(x=0.12, y=0.12)
+    axes.set_xlabel("pipeline latency p50, ms (image in memory → label map in memory; bar: 95 % interval)", color=INK)
+    axes.set_ylabel("mIoU, %", color=INK)
+    axes.grid(color="#e4e7eb", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    caution = textwrap.wrap(table.caution, 140)
+    title = textwrap.fill(table.title, 116)
+    axes.set_title(title, loc="left", fontsize=9.5, color=INK, pad=6 + 12 * len(caution))
+    axes.annotate("\n".join(caution), (0, 1), (0, 4), "axes fraction", "offset points", fontsize=8, color=WARN)
+
+
+def _place_labels(axes: Any, table: Table) -> None:
+    """Put each name at the nearest place where it covers no mark and no other name; draw a thin leader when far."""
+    renderer = axes.figure.canvas.get_renderer()
+    pixels_per_point = axes.figure.dpi / 72
+    frame = axes.get_window_extent(renderer)
+    marks = [axes.transData.transform(_xy(line.row)) for line in table.points]
+    taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in marks]
+    taken += _front_boxes(axes, table)
+    order = sorted(range(len(marks)), key=lambda index: table.points[index].row not in table.front)
+    for index in order:
+        line = table.points[index]
+        on_front = line.row in table.front
+        text = axes.annotate(
+            line.label, _xy(line.row), textcoords="offset points", xytext=(0, 0), ha="center", va="center",
+            fontsize=8, color=INK if on_front else "#52606d", fontweight="bold" if on_front else "normal",
+        )  # fmt: skip
+        size = text.get_window_extent(renderer)
+        best = (math.inf, 0.0, 0.0)
+        for radius, angle in _STEPS:
+            across, up = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+            dx = across * (radius * pixels_per_point + size.width / 2)
+            dy = up * (radius * pixels_per_point + size.height / 2)
+            x, y = marks[index]
+            place = Bbox.from_bounds(x + dx - size.width / 2, y + dy - size.height / 2, size.width, size.height)
+            covered = sum(_overlap(place, other) for other in taken)
+            outside = size.width * size.height - _overlap(place, frame)
+            best = min(best, (covered + 4 * outside + radius * pixels_per_point, dx, dy))
+        _, dx, dy = best
+        x, y = marks[index]
+        taken.append(Bbox.from_bounds(x + dx - size.width / 2, y + dy - size.height / 2, size.width, size.height))
+        text.set_position((dx / pixels_per_point, dy / pixels_per_point))
+        if max(abs(dx) - size.width / 2, abs(dy) - size.height / 2) > 12 * pixels_per_point:
+            end = axes.transData.inverted().transform((x + dx, y + dy))
+            axes.plot(*zip(_xy(line.row), end, strict=True), color=MUTED, linewidth=0.5, alpha=0.7, zorder=1.5)
+
+
+def _front_boxes(axes: Any, table: Table) -> list[Bbox]:
+    """Small boxes along the steps of the Pareto front, so that names keep off the line."""
+    corners = [axes.transData.transform(_xy(row)) for row in table.front]
+    boxes = []
+    for (x0, y0), (x1, y1) in pairwise(corners):
+        boxes += [Bbox.from_bounds(x - 2, y0 - 2, 5, 4) for x in np.arange(x0, x1, 5)]
+        boxes += [Bbox.from_bounds(x1 - 2, y - 2, 4, 5) for y in np.arange(y0, y1, 5)]
+    return boxes
+
+
+def _overlap(first: Any, second: Any) -> float:
+    """Area that two boxes share, in square pixels."""
+    width = min(first.x1, second.x1) - max(first.x0, second.x0)
+    height = min(first.y1, second.y1) - max(first.y0, second.y0)
+    return float(max(width, 0.0) * max(height, 0.0))

@@ -1,0 +1,136 @@
+"""Tables for people at a terminal: rich decides colours and width; plain text when the output is no terminal."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+from rich.cells import cell_len
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+from zoo.report.board import BEST, COLUMNS, FRONT, UNDER, Board, Line, Table, show_reason
+
+WORDS = frozenset({"grade", "why"})
+"""Columns that hold words, not numbers."""
+
+WIDE = 160
+"""Columns of text that goes into a file or a pipe."""
+
+LEGEND = (
+    f"{BEST} best of its column   {FRONT} on the Pareto front of mIoU and pipeline latency   {UNDER} under baseline"
+)
+
+
+def print_to_text(renderable: RenderableType, *, width: int | None = None, plain: bool = False) -> str:
+    """Return what rich would print to this terminal; plain and `WIDE` where the output is no terminal.
+
+    Args:
+        renderable: Anything rich can print.
+        width: Columns; `None`: the terminal's.
+        plain: No colours, whatever the output is.
+    """
+    console = Console(file=io.StringIO() if plain else None, highlight=False, width=width)
+    if width is None and (plain or not console.is_terminal):
+        console.width = WIDE
+    with console.capture() as capture:
+        console.print(renderable, crop=False)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
+
+
+def board_text(board: Board, *, width: int | None = None, plain: bool = False) -> str:
+    """Return the whole leaderboard as text."""
+    available = width or (WIDE if plain else _terminal_width())
+    parts: list[RenderableType] = []
+    for table in board.tables:
+        parts += [*_render(table, available), Text()]
+    if any(table.lines for table in board.tables):
+        parts.append(Text(LEGEND, style="dim"))
+    return print_to_text(Group(*parts), width=width, plain=plain)
+
+
+def simple_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> Text:
+    """Return a table whose first `left` columns hold words and the others numbers."""
+    return _grid(header, [[(cell, "") for cell in row] for row in rows], words=frozenset(range(left)))
+
+
+def _grid(header: Sequence[str], rows: Sequence[Sequence[tuple[str, str]]], *, words: frozenset[int]) -> Text:
+    """Lay out cells (text, style) under titles of one or two lines; columns of `words` stand left, others right.
+
+    One `Text` instead of rich's own table, which takes ten times as long.
+    """
+    titles = [title.split("\n") for title in header]
+    height = max(len(lines) for lines in titles)
+    titles = [[""] * (height - len(lines)) + lines for lines in titles]
+    widths = [max(map(cell_len, (*titles[column], *(row[column][0] for row in rows)))) for column in range(len(header))]
+    bold = [[(lines[index], "bold") for lines in titles] for index in range(height)]
+    rule = [[("─" * (sum(widths) + 2 * (len(widths) - 1)), "")]]
+    grid = Text(no_wrap=True, overflow="ignore")
+    for row in (*bold, *rule, *rows):
+        for column, (text, style) in enumerate(row):
+            gap = " " * (widths[column] - cell_len(text))
+            grid.append(text + gap if column in words else gap + text, style or None)
+            grid.append("  " if column < len(row) - 1 else "\n")
+    grid.right_crop()
+    return grid
+
+
+def _terminal_width() -> int:
+    console = Console()
+    return console.width if console.is_terminal else WIDE
+
+
+def _render(table: Table, available: int) -> list[RenderableType]:
+    parts: list[RenderableType] = [Text(table.title, style="bold")]
+    if table.caution:
+        parts.append(Text(table.caution, style="bold yellow"))
+    if table.lines:
+        shown, hidden = _fitting(table, available)
+        header = ["", "model", *(_header(COLUMNS[index].title) for index in shown)]
+        words = {0, 1} | {2 + place for place, index in enumerate(shown) if COLUMNS[index].key in WORDS}
+        parts.append(_grid(header, [_line(line, shown) for line in table.lines], words=frozenset(words)))
+        if hidden:
+            names = ", ".join(COLUMNS[index].title for index in hidden)
+            parts.append(Text(f"hidden in this width: {names} (--format csv has all)", style="dim"))
+    if table.failed:
+        parts.append(Text(f"Not ok: {len(table.failed)}", style="bold red"))
+        parts += [Padding(Text(f"{label} · {show_reason(row)}"), (0, 0, 0, 2)) for label, row in table.failed]
+    parts += [Text(note) for note in table.notes]
+    return parts
+
+
+def _header(title: str) -> str:
+    """`"pipeline p50 ms"` on two lines."""
+    first, _, rest = title.partition(" ")
+    return f"{first}\n{rest}" if rest else first
+
+
+def _line(line: Line, shown: list[int]) -> list[tuple[str, str]]:
+    front = FRONT in line.marks
+    cells = [(line.marks, "cyan" if front else "red")]
+    cells.append((line.label, "italic" if line.row.baseline else "bold" if front else ""))
+    for index in shown:
+        cell = line.cells[index]
+        star = "" if COLUMNS[index].key in WORDS else BEST if cell.best else " "  # points stay under each other
+        cells.append((cell.text + star, "bold green" if cell.best else ""))
+    return cells
+
+
+def _fitting(table: Table, available: int) -> tuple[list[int], list[int]]:
+    """Split the columns into those that fit beside whole model names and those that do not."""
+    widths = [
+        max(
+            *(cell_len(part) for part in _header(column.title).split("\n")),
+            *(cell_len(line.cells[index].text) + 1 for line in table.lines),
+        )
+        for index, column in enumerate(COLUMNS)
+    ]
+    shown = [index for index in range(len(COLUMNS)) if any(line.cells[index].text for line in table.lines)]
+    hidden: list[int] = []
+    names = max(2, *(len(line.marks) for line in table.lines)) + max(cell_len(line.label) for line in table.lines)
+    while len(shown) > 1 and names + 4 + sum(widths[index] + 2 for index in shown) > available:
+        dropped = min(shown, key=lambda index: COLUMNS[index].keep)
+        shown.remove(dropped)
+        hidden.append(dropped)
+    return shown, sorted(hidden)

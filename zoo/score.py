@@ -1,0 +1,532 @@
+"""From counts to claims: every number a table, a plot or a choice shows is a function here, written once.
+
+Accuracy follows `zoo-miou/1`: functions of one confusion matrix `(K, K + 1)`, row = truth, column = prediction, last
+column = a prediction of no class, which is a miss.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from zoo.errors import UserError, did_you_mean
+from zoo.record import ACCURACY_PROTOCOL, Latency, Record
+from zoo.spec import Size
+from zoo.store import scan
+
+Confusion = npt.NDArray[np.int64]
+Better = Literal["higher", "lower"]
+Grade = Literal["A", "B", "C"]
+
+MAX_VARIATION_ACCELERATOR = 0.025
+"""Grade A: largest coefficient of variation on an accelerator (zoo-lat/1, rule 10)."""
+MAX_SPREAD_CPU = 0.05
+"""Grade A: largest interquartile range over median on a CPU (zoo-lat/1, rule 10)."""
+MAX_FOREIGN_CORES = 0.1
+"""Grade A: cores that may be busy with other work on a CPU; what an idle desktop does by itself."""
+
+
+# --- accuracy ---------------------------------------------------------------------------------------------------------
+
+
+def class_iou(confusion: Confusion) -> npt.NDArray[np.float64]:
+    """Return IoU per class `(K,)`: tp / (tp + fp + fn); NaN where a class is neither true nor predicted."""
+    class_count = len(confusion)
+    hit = np.diagonal(confusion)
+    union = confusion.sum(axis=1) + confusion[:, :class_count].sum(axis=0) - hit
+    return _ratio(hit, union)
+
+
+def class_accuracy(confusion: Confusion) -> npt.NDArray[np.float64]:
+    """Return recall per class `(K,)`; NaN where a class is never true."""
+    return _ratio(np.diagonal(confusion), confusion.sum(axis=1))
+
+
+def miou(confusion: Confusion) -> float | None:
+    """Return mean IoU over the classes that are true or predicted anywhere; `None` for an empty matrix."""
+    return _mean(class_iou(confusion))
+
+
+def mean_class_accuracy(confusion: Confusion) -> float | None:
+    """Return mean recall over the classes that are true anywhere; `None` for an empty matrix."""
+    return _mean(class_accuracy(confusion))
+
+
+def pixel_accuracy(confusion: Confusion) -> float | None:
+    """Return the share of counted pixels that are labelled right; `None` for an empty matrix."""
+    total = int(confusion.sum())
+    return int(np.trace(confusion)) / total if total else None
+
+
+def category_iou(confusion: Confusion, class_categories: Sequence[str]) -> dict[str, float | None]:
+    """Return IoU per category, confusions inside a category forgiven, as the official evaluation has it.
+
+    Args:
+        confusion: `(K, K + 1)`.
+        class_categories: Category of each class (`DatasetSpec.class_categories`).
+    """
+    class_count = len(confusion)
+    assert len(class_categories) == class_count
+    names = list(dict.fromkeys(class_categories))
+    member = np.array([[category == name for category in class_categories] for name in names], dtype=np.int64)  # (G, K)
+    merged = np.column_stack([member @ confusion[:, :class_count] @ member.T, member @ confusion[:, class_count]])
+    return {name: _number(iou) for name, iou in zip(names, class_iou(merged), strict=True)}
+
+
+def _ratio(part: Confusion, whole: Confusion) -> npt.NDArray[np.float64]:
+    out = np.full(len(part), np.nan)
+    np.divide(part, whole, out=out, where=whole > 0)
+    return out
+
+
+def _mean(values: npt.NDArray[np.float64]) -> float | None:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else None
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def confusion_of(record: Record) -> Confusion | None:
+    """Return a record's confusion matrix, `np.int64 (K, K + 1)`."""
+    return None if record.accuracy is None else np.array(record.accuracy.confusion, dtype=np.int64)
+
+
+# --- the table of metrics ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number that can be read off a record: what it is called, where better is, and how a human reads it."""
+
+    key: str
+    """Column of `Row`, in SI units."""
+    title: str
+    unit: str
+    """Unit of `show`'s text."""
+    better: Better | None
+    of: Callable[[Record], float | None]
+    scale: float = 1.0
+    """Units of `show` per SI unit."""
+    decimals: int | None = None
+    """Digits after the point; `None`: three significant digits."""
+
+    def show(self, value: float | None) -> str:
+        """Return the number for a human, without its unit: `"12.3"`, or `"n/a"`."""
+        if value is None:
+            return "n/a"
+        scaled = value * self.scale
+        if self.decimals is not None:
+            return f"{scaled:.{self.decimals}f}"
+        digits = 2 - math.floor(math.log10(abs(scaled))) if scaled else 2
+        return f"{scaled:.{min(max(digits, 0), 6)}f}"
+
+    def say(self, value: float | None) -> str:
+        """Return the number with its unit: `"12.3 ms"`."""
+        return "n/a" if value is None else f"{self.show(value)} {self.unit}".rstrip()
+
+    def beats(self, value: float, other: float) -> bool:
+        """Whether `value` is strictly better than `other`."""
+        return value > other if self.better == "higher" else value < other
+
+
+def _network(read: Callable[[Latency], float | None]) -> Callable[[Record], float | None]:
+    return lambda record: None if record.speed is None else read(record.speed.network)
+
+
+def _pipeline(read: Callable[[Latency], float | None]) -> Callable[[Record], float | None]:
+    return lambda record: None if record.speed is None else read(record.speed.pipeline)
+
+
+def _counted(read: Callable[[Confusion], float | None]) -> Callable[[Record], float | None]:
+    return lambda record: None if (confusion := confusion_of(record)) is None else read(confusion)
+
+
+_PERCENT: dict[str, Any] = {"unit": "%", "scale": 100.0, "decimals": 1}
+_MS: dict[str, Any] = {"unit": "ms", "scale": 1e3}
+_MIB: dict[str, Any] = {"unit": "MiB", "scale": 2.0**-20}
+
+METRICS: dict[str, Metric] = {
+    metric.key: metric
+    for metric in (
+        Metric("miou", "mIoU", better="higher", of=_counted(miou), **_PERCENT),
+        Metric("pixel_accuracy", "pixel accuracy", better="higher", of=_counted(pixel_accuracy), **_PERCENT),
+        Metric("mean_class_accuracy", "class accuracy", better="higher", of=_counted(mean_class_accuracy), **_PERCENT),
+        Metric("latency_p50_s", "network p50", better="lower", of=_network(lambda x: x.p50_s), **_MS),
+        Metric("latency_p90_s", "network p90", better="lower", of=_network(lambda x: x.p90_s), **_MS),
+        Metric("latency_p99_s", "network p99", better="lower", of=_network(lambda x: x.p99_s), **_MS),
+        Metric("pipeline_p50_s", "pipeline p50", better="lower", of=_pipeline(lambda x: x.p50_s), **_MS),
+        Metric("pipeline_p90_s", "pipeline p90", better="lower", of=_pipeline(lambda x: x.p90_s), **_MS),
+        Metric("pipeline_p99_s", "pipeline p99", better="lower", of=_pipeline(lambda x: x.p99_s), **_MS),
+        # Throughput is a scenario of its own (zoo-lat/1, rule 8), never 1 / latency: null until it ran.
+        Metric("throughput_per_s", "throughput", unit="images/s", better="higher", of=lambda _: None),
+        Metric(
+            "peak_memory_bytes",
+            "peak memory",
+            better="lower",
+            of=lambda record: None if record.memory is None else record.memory.peak_bytes,
+            **_MIB,
+        ),
+        Metric(
+            "param_count",
+            "parameters",
+            unit="M",
+            better="lower",
+            of=lambda record: None if record.cost is None else record.cost.param_count,
+            scale=1e-6,
+        ),
+        Metric(
+            "mac_count",
+            "MACs",
+            unit="G",
+            better="lower",
+            of=lambda record: None if record.cost is None else record.cost.mac_count,
+            scale=1e-9,
+        ),
+        Metric(
+            "equal_label_share",
+            "labels equal to fp32",
+            better="higher",
+            of=lambda record: None if record.agreement is None else record.agreement.equal_label_share,
+            unit="%",
+            scale=100.0,
+            decimals=2,
+        ),
+    )
+}
+
+
+# --- trust ------------------------------------------------------------------------------------------------------------
+
+
+def grade(record: Record) -> tuple[Grade | None, tuple[str, ...]]:
+    """Grade a timed record by zoo-lat/1, rule 10, from its network scope: A all well, B one thing wrong, C more.
+
+    What a machine does not tell is not held against it.
+
+    Returns:
+        The grade (`None` for a record without latency) and what is wrong, in short words.
+    """
+    if record.speed is None:
+        return None, ()
+    network, witness, reasons = record.speed.network, record.speed.witness, []
+    if record.device.kind == "cpu":
+        spread, limit = (network.p75_s - network.p25_s) / network.p50_s, MAX_SPREAD_CPU
+    else:
+        spread, limit = network.std_s / network.mean_s, MAX_VARIATION_ACCELERATOR
+    if spread > limit:
+        reasons.append(f"spread {spread:.1%}")
+    if witness.throttle_reasons:
+        reasons.append(f"throttled ({', '.join(witness.throttle_reasons)})")
+    foreign = []
+    if witness.foreign_load is not None and witness.foreign_load > MAX_FOREIGN_CORES:
+        foreign.append(f"other load {witness.foreign_load:.1f} cores")
+    if witness.foreign_process_count:
+        foreign.append(f"{witness.foreign_process_count} other processes")
+    if foreign:
+        reasons.append(" and ".join(foreign))
+    if not (network.warmup_settled and record.speed.pipeline.warmup_settled):
+        reasons.append("warm-up unsettled")
+    letters: tuple[Grade, ...] = ("A", "B", "C")
+    return letters[min(len(reasons), 2)], tuple(reasons)
+
+
+# --- rows -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One record as a flat row: SI units, fractions, `None` where nothing was counted."""
+
+    model: str
+    device: str
+    """The device's slug, such as `nvidia-h200`."""
+    runtime: str
+    precision: str
+    batch_size: int
+    input_size: Size
+    output_size: Size
+    dataset: str | None
+    recipe: str
+    param_count: int | None
+    mac_count: int | None
+    miou: float | None
+    pixel_accuracy: float | None
+    latency_p50_s: float | None
+    latency_p90_s: float | None
+    latency_p99_s: float | None
+    pipeline_p50_s: float | None
+    throughput_per_s: float | None
+    peak_memory_bytes: int | None
+    grade: Grade | None
+    status: str
+    protocol: str
+    # beyond what every table shows
+    quick: bool
+    baseline: bool
+    family: str
+    device_name: str
+    machine_id: str
+    memory_format: str
+    thread_count: int | None
+    split: str | None
+    synthetic: bool
+    dataset_fingerprint: str | None
+    image_count: int | None
+    recipe_hash: str | None
+    step_count: int | None
+    weights_source: str
+    weights_sha256: str | None
+    mean_class_accuracy: float | None
+    miou_protocol: str | None
+    latency_p50_low_s: float | None
+    latency_p50_high_s: float | None
+    pipeline_p50_low_s: float | None
+    pipeline_p50_high_s: float | None
+    pipeline_p90_s: float | None
+    pipeline_p99_s: float | None
+    equal_label_share: float | None
+    uncounted_ops: tuple[str, ...]
+    grade_reasons: tuple[str, ...]
+    reason: str | None
+    """Why the cell is not ok."""
+    preset: str
+    key: str
+    started_at: datetime
+
+    def value(self, key: str) -> float | None:
+        """Return the number of a metric, by its key in `METRICS`."""
+        number: float | None = getattr(self, key)
+        return number
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the row as plain columns, in order."""
+        return {column: getattr(self, column) for column in COLUMNS}
+
+
+COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Row))
+
+
+def row(record: Record) -> Row:
+    """Return a record as a row."""
+    artifact, dataset, speed = record.artifact, record.dataset, record.speed
+    letter, reasons = grade(record)
+    low, high = (None, None) if speed is None else speed.network.p50_interval_s
+    pipeline_low, pipeline_high = (None, None) if speed is None else speed.pipeline.p50_interval_s
+    facts: dict[str, Any] = {
+        "model": artifact.model,
+        "device": record.device.slug,
+        "runtime": artifact.runtime,
+        "precision": artifact.precision,
+        "batch_size": artifact.batch_size,
+        "input_size": artifact.input_size,
+        "output_size": artifact.output_size,
+        "dataset": dataset.name if dataset else None,
+        "recipe": artifact.weights.recipe,
+        "grade": letter,
+        "status": record.status,
+        "protocol": record.protocol,
+        "quick": record.quick,
+        "baseline": record.is_baseline,
+        "family": artifact.family,
+        "device_name": record.device.name,
+        "machine_id": record.device.machine_id,
+        "memory_format": artifact.memory_format,
+        "thread_count": speed.state.thread_count if speed else None,
+        "split": dataset.split if dataset else None,
+        "synthetic": bool(dataset and dataset.synthetic),
+        "dataset_fingerprint": dataset.fingerprint if dataset else None,
+        "image_count": dataset.image_count if dataset else None,
+        "recipe_hash": artifact.weights.recipe_hash,
+        "step_count": artifact.weights.step_count,
+        "weights_source": artifact.weights.source,
+        "weights_sha256": artifact.weights.sha256,
+        "miou_protocol": record.accuracy.protocol if record.accuracy else None,
+        "latency_p50_low_s": low,
+        "latency_p50_high_s": high,
+        "pipeline_p50_low_s": pipeline_low,
+        "pipeline_p50_high_s": pipeline_high,
+        "uncounted_ops": record.cost.uncounted_ops if record.cost else (),
+        "grade_reasons": reasons,
+        "reason": f"{record.failure.stage}: {record.failure.reason}" if record.failure else None,
+        "preset": record.preset,
+        "key": record.key,
+        "started_at": record.started_at,
+    }
+    return Row(**facts | {key: metric.of(record) for key, metric in METRICS.items()})
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a results folder, and what could not be read."""
+
+    rows: tuple[Row, ...]
+    warnings: tuple[str, ...]
+
+
+def read_rows(results: Path, *, history: bool = False) -> Rows:
+    """Read a results folder as rows.
+
+    Raises:
+        UserError: there is no readable record.
+    """
+    found = scan(results, history=history, required=True)
+    return Rows(tuple(row(record) for record in found.records), found.warnings)
+
+
+def select(
+    rows: Iterable[Row],
+    *,
+    device: str | None = None,
+    dataset: str | None = None,
+    recipe: str | None = None,
+    input_size: Size | None = None,
+    batch_size: int | None = None,
+    preset: str | None = None,
+    quick: bool | None = None,
+) -> list[Row]:
+    """Keep the rows that match; a dataset or recipe is also known by the first 6 or more digits of its hash.
+
+    Raises:
+        UserError: a value that no row has; it names those that exist.
+    """
+    kept = list(rows)
+    for field, hash_field, wanted in (
+        ("device", None, device),
+        ("dataset", "dataset_fingerprint", dataset),
+        ("recipe", "recipe_hash", recipe),
+        ("input_size", None, input_size),
+        ("batch_size", None, batch_size),
+        ("preset", None, preset),
+        ("quick", None, quick),
+    ):
+        if wanted is None:
+            continue
+        # The baseline has no device, recipe or input size to speak of: it goes where its dataset goes.
+        matching = [
+            candidate
+            for candidate in kept
+            if getattr(candidate, field) == wanted
+            or (candidate.baseline and field != "dataset")
+            or (hash_field and len(str(wanted)) >= 6 and str(getattr(candidate, hash_field)).startswith(str(wanted)))
+        ]
+        if all(candidate.baseline for candidate in matching) and not all(candidate.baseline for candidate in kept):
+            known = sorted({text_of(getattr(candidate, field)) for candidate in kept if not candidate.baseline})
+            hint = did_you_mean(text_of(wanted), known)
+            raise UserError(
+                f"no record with {field.replace('_', ' ')} {text_of(wanted)!r}.{hint} There is: {', '.join(known)}"
+            )
+        kept = matching
+    return kept
+
+
+# --- what may be compared ---------------------------------------------------------------------------------------------
+
+
+class Group(NamedTuple):
+    """What rows must share to be ranked together."""
+
+    quick: bool
+    device: str
+    dataset: str | None
+    split: str | None
+    recipe: str
+    input_size: Size
+    output_size: Size
+    batch_size: int
+    image_count: int | None
+    dataset_fingerprint: str | None
+    recipe_hash: str | None
+    protocol: str
+    miou_protocol: str
+
+
+def group_of(candidate: Row) -> Group:
+    """Return the comparable group a row belongs to."""
+    facts = {field: getattr(candidate, field) for field in Group._fields}
+    return Group(**{**facts, "miou_protocol": candidate.miou_protocol or ACCURACY_PROTOCOL})
+
+
+def differences(first: Group, *others: Group) -> dict[str, list[str]]:
+    """Return the fields in which groups differ, each with its values."""
+    found = {}
+    for field in Group._fields:
+        values = list(dict.fromkeys(text_of(getattr(group, field)) for group in (first, *others)))
+        if len(values) > 1:
+            found[field] = values
+    return found
+
+
+def latest(rows: Iterable[Row]) -> list[Row]:
+    """Keep the newest row of each condition: a newer driver, torch or model code takes the older run's place."""
+    newest: dict[tuple[object, ...], Row] = {}
+    for candidate in rows:
+        weights = candidate.recipe_hash or candidate.weights_sha256
+        condition = (
+            *group_of(candidate),
+            *(candidate.model, candidate.runtime, candidate.precision, candidate.memory_format),
+            *(weights, candidate.thread_count if candidate.status == "ok" else None),
+        )
+        if condition not in newest or newest[condition].started_at < candidate.started_at:
+            newest[condition] = candidate
+    return list(newest.values())
+
+
+def baseline_for(group: Group, rows: Iterable[Row]) -> Row | None:
+    """Return the newest mean-label-map row that was counted on the same images as the group."""
+    same_images = [
+        candidate
+        for candidate in rows
+        if candidate.baseline
+        and candidate.miou is not None
+        and group_of(candidate)._replace(
+            device=group.device,
+            recipe=group.recipe,
+            recipe_hash=group.recipe_hash,
+            input_size=group.input_size,
+            output_size=group.output_size,
+            batch_size=group.batch_size,
+            protocol=group.protocol,
+            quick=group.quick,  # it is counted the same way in both
+        )
+        == group
+    ]
+    return max(same_images, key=lambda candidate: candidate.started_at, default=None)
+
+
+def pareto_front(rows: Iterable[Row], x: str = "pipeline_p50_s", y: str = "miou") -> list[Row]:
+    """Return the rows that no other row beats: none is as good in both metrics and better in one. Ordered by `x`."""
+    x_sign, y_sign = (1 if METRICS[key].better == "higher" else -1 for key in (x, y))
+    points = [
+        (x_sign * candidate_x, y_sign * candidate_y, candidate)
+        for candidate in rows
+        if (candidate_x := candidate.value(x)) is not None and (candidate_y := candidate.value(y)) is not None
+    ]
+    front: list[tuple[float, float, Row]] = []
+    for point in sorted(points, key=lambda point: point[:2], reverse=True):
+        if not front or point[1] > front[-1][1] or point[:2] == front[-1][:2]:
+            front.append(point)
+    return [candidate for _, _, candidate in front]
+
+
+def text_of(value: object) -> str:
+    """Return a column's value as a person would type it: `512x1024`, `yes`, the first digits of a hash."""
+    match value:
+        case (int(height), int(width)):
+            return f"{height}x{width}"
+        case None:
+            return "none"
+        case bool():
+            return "yes" if value else "no"
+        case str() if len(value) == 64:
+            return value[:12]
+        case _:
+            return str(value)

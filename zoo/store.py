@@ -1,0 +1,227 @@
+"""The `results/` folder: one JSON per measured cell with its samples beside it, small enough to be committed.
+
+The path of a file is a pure function of its record, and writing is atomic: a reader, a second sweep or a pulled plug
+never sees half a record. Nothing here deletes or rewrites a file that is already there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import io
+import json
+import os
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+
+from zoo.errors import UserError
+from zoo.record import SCHEMA, Record
+
+HOW_TO_MAKE_RECORDS = "make some with `zoo bench --models all`, or name another folder with --results"
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What a results folder holds: its records, ordered by path, and one line for every file that is none."""
+
+    records: tuple[Record, ...]
+    warnings: tuple[str, ...]
+
+
+def result_path(record: Record) -> PurePosixPath:
+    """Return where a record belongs below `results/`: `<device>/<model>/<condition>-<key>-<UTC time>.json`."""
+    artifact = record.artifact
+    height, width = artifact.input_size
+    started = record.started_at.astimezone(UTC)
+    condition = [artifact.runtime, artifact.precision, f"b{artifact.batch_size}", f"{height}x{width}"]
+    if record.dataset is not None:
+        condition.append(record.dataset.name)
+    if artifact.weights.recipe != "none":
+        condition.append(artifact.weights.recipe)
+    if record.quick:
+        condition.append("quick")
+    condition += [record.key[:8], f"{started:%Y%m%dT%H%M%S}.{started.microsecond // 1000:03d}Z"]
+    name = "-".join(_slug(part) for part in condition)
+    return PurePosixPath(_slug(record.device.slug), _slug(artifact.model), f"{name}.json")
+
+
+def save(record: Record, samples: Mapping[str, npt.NDArray[Any]], results: Path) -> Path:
+    """Write a record and its raw samples (`.npz` beside it, none when `samples` is empty); return the JSON's path.
+
+    Raises:
+        UserError: the folder cannot be written to, or the disk is full. Nothing half-written stays behind.
+    """
+    path = results / result_path(record)
+    contents = {path: to_json(record).encode()}
+    if samples:
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, allow_pickle=False, **samples)
+        contents = {path.with_suffix(".npz"): buffer.getvalue(), **contents}
+    temporaries = {target: target.with_name(f".{target.name}.{os.getpid()}.tmp") for target in contents}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for target, content in contents.items():
+            with temporaries[target].open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        for target, temporary in temporaries.items():  # the JSON last: it says that the record is whole
+            temporary.replace(target)
+    except OSError as error:
+        raise UserError(
+            f"cannot write a record to {path.parent}: {error.strerror or error}; "
+            "free some space or permit writing there, or name another folder with --results"
+        ) from error
+    finally:
+        for temporary in temporaries.values():
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+    return path
+
+
+def scan(results: Path, *, history: bool = False, required: bool = False) -> Scan:
+    """Read every `<device>/<model>/*.json` below `results`.
+
+    Damaged, foreign and too new files are skipped with a warning that names them; nothing is changed.
+
+    Args:
+        results: The folder. A missing one holds no records.
+        history: All runs of a cell; otherwise the newest of each key.
+        required: The caller can do nothing without records.
+
+    Raises:
+        UserError: `required`, and there is no readable record.
+    """
+    records: list[Record] = []
+    warnings: list[str] = []
+    for path in sorted(results.glob("*/*/*.json")):
+        if path.name.startswith("."):
+            continue
+        try:
+            records.append(load(path))
+        except UserError as error:
+            warnings.append(f"skipped {error}")
+    if required and not records:
+        what = "does not exist" if not results.is_dir() else "holds no records"
+        unread = f" ({len(warnings)} files could not be read; {warnings[0]})" if warnings else ""
+        raise UserError(f"{results} {what}{unread}; {HOW_TO_MAKE_RECORDS}")
+    if not history:
+        newest: dict[str, Record] = {}
+        for record in records:
+            if record.key not in newest or newest[record.key].started_at <= record.started_at:
+                newest[record.key] = record
+        records = [record for record in records if newest[record.key] is record]
+    return Scan(tuple(records), tuple(warnings))
+
+
+@contextlib.contextmanager
+def locked(results: Path) -> Iterator[str]:
+    """Hold a results folder for one sweep; the lock goes with the process, however it ends.
+
+    Yields:
+        The folder's random id. It stands in `.local/`, which git ignores, so that a checkout never carries it along.
+
+    Raises:
+        UserError: another sweep holds the folder, or it cannot be written to.
+    """
+    local = results / ".local"
+    with contextlib.ExitStack() as stack:
+        try:
+            local.mkdir(parents=True, exist_ok=True)
+            (local / ".gitignore").write_text("*\n", encoding="utf-8")
+            lock = stack.enter_context((local / "lock").open("w"))
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            identity = local / "id"
+            if not identity.is_file():
+                identity.write_text(secrets.token_hex(8), encoding="utf-8")
+            folder_id = identity.read_text(encoding="utf-8")
+        except BlockingIOError as error:
+            raise UserError(f"another sweep writes to {results}; wait for it, or name another --results") from error
+        except OSError as error:
+            raise UserError(
+                f"cannot write to {results}: {error.strerror or error}; permit writing there, or name another --results"
+            ) from error
+        yield folder_id
+
+
+def load(path: Path) -> Record:
+    """Read one record.
+
+    Raises:
+        UserError: no such file, damaged, not a record, or written by a newer zoo.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}") from error
+    try:
+        record = Record.model_validate_json(content)
+    except ValidationError as error:
+        raise UserError(f"{path}: {_why_not_a_record(content, error)}") from error
+    if record.schema_version > SCHEMA:
+        raise UserError(f"{path}: {_too_new(record.schema_version)}")
+    return record
+
+
+def samples(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """Read the raw samples beside a record's JSON; empty where it has none.
+
+    Raises:
+        UserError: the sidecar is damaged.
+    """
+    sidecar = path.with_suffix(".npz")
+    if not sidecar.is_file():
+        return {}
+    try:
+        with np.load(io.BytesIO(sidecar.read_bytes()), allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except Exception as error:  # a damaged zip raises anything from BadZipFile to zlib.error
+        raise UserError(f"{sidecar} is damaged: {error}; measure the cell again with --rerun") from error
+
+
+def to_json(record: Record) -> str:
+    """Return the record as JSON that reads well in a diff: keys sorted, a row of numbers on one line."""
+    return _lines(record.model_dump(mode="json"), "\n") + "\n"
+
+
+def _lines(value: Any, newline: str) -> str:
+    """JSON of `value`, one line for each member of a dict and of a list that holds lists or dicts."""
+    inner = newline + " "
+    if isinstance(value, dict) and value:
+        members = (f"{json.dumps(str(key))}: {_lines(value[key], inner)}" for key in sorted(value))
+        return "{" + inner + ("," + inner).join(members) + newline + "}"
+    if isinstance(value, list) and any(isinstance(item, list | dict) for item in value):
+        return "[" + inner + ("," + inner).join(_lines(item, inner) for item in value) + newline + "]"
+    return json.dumps(value, allow_nan=False, sort_keys=True)
+
+
+def _slug(text: str) -> str:
+    """`text` as one harmless path component."""
+    return re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-.") or "unnamed"
+
+
+def _why_not_a_record(content: bytes, error: ValidationError) -> str:
+    try:
+        value = json.loads(content)
+    except ValueError as damage:
+        return f"damaged JSON ({damage})"
+    version = value.get("schema_version") if isinstance(value, dict) else None
+    if not isinstance(version, int):
+        return "not a record of zoo"
+    if version > SCHEMA:
+        return _too_new(version)
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"not a valid record ({'.'.join(str(part) for part in first['loc'])}: {first['msg']})"
+
+
+def _too_new(version: int) -> str:
+    return f"written by a newer zoo (schema {version}; this one reads up to {SCHEMA}); upgrade zoo"
