@@ -1,0 +1,32 @@
+"""A trained model by its name."""
+
+import numpy as np
+import pytest
+
+from zoo.checkpoint import read_facts
+from zoo.errors import UserError
+from zoo.score import miou
+from zoo.train.loop import train_model
+from zoo.train.validate import evaluate_model
+
+
+def test_a_trained_model_scores_what_its_training_said(tiny, config, dataset, tmp_path):
+    name = tiny().name
+    with pytest.raises(UserError, match="no finished run"):
+        evaluate_model(name, dataset, runs=tmp_path, device="cpu")
+    trained = train_model(name, config, data=dataset.root, runs=tmp_path, device="cpu")
+    assert trained.best.is_relative_to(tmp_path)
+    result = evaluate_model(name, dataset, runs=tmp_path, device="cpu")
+    assert miou(result.confusion) == pytest.approx(trained.miou) == pytest.approx(read_facts(trained.best).miou)
+    named = evaluate_model(name, dataset, checkpoint=trained.best, device="cpu", input_size=(16, 16))
+    assert named.confusion.sum() == result.confusion.sum()
+    assert not np.array_equal(named.confusion, result.confusion)
+
+    other = config.model_copy(update={"steps": 2})
+    train_model(name, other, data=dataset.root, runs=tmp_path, device="cpu")
+    with pytest.raises(UserError, match="by 2 recipes; give --checkpoint"):
+        evaluate_model(name, dataset, runs=tmp_path, device="cpu")
+    with pytest.raises(UserError, match="is a checkpoint of"):
+        evaluate_model(tiny("Aux").name, dataset, checkpoint=trained.best, device="cpu")
+    with pytest.raises(UserError, match="choose another --precision"):
+        evaluate_model(name, dataset, checkpoint=trained.best, device="cpu", precision="tf32")
