@@ -228,13 +228,13 @@ def select(patterns: Sequence[str], tag: str | None = None) -> list[ModelSpec]:
     return sorted(kept, key=lambda spec: order.get(spec.name, len(order)))
 
 
-def list_models(patterns: Sequence[str] = ("all",), tag: str | None = None) -> list[str]:
+def list_models(patterns: str | Sequence[str] = "all", tag: str | None = None) -> list[str]:
     """Return the names that `select` would choose, in the order of the table.
 
     Raises:
         UserError: a pattern or tag that nothing matches.
     """
-    return [spec.name for spec in select(patterns, tag=tag)]
+    return [spec.name for spec in select([patterns] if isinstance(patterns, str) else patterns, tag=tag)]
 
 
 def code_sha256(spec: ModelSpec) -> str:

@@ -6,6 +6,7 @@ out of range is a `UserError` that names the file, the key and what is allowed.
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,8 +47,8 @@ class TrainConfig(Facts):
     """Weight of each auxiliary head's loss."""
     grad_clip: float | None = Field(default=1.0, gt=0)
     """Largest L2 norm of the gradient; `None`: not clipped."""
-    pretrained: bool = False
-    """Begin from the encoder's published weights."""
+    pretrained: bool | Literal["auto"] = False
+    """Begin from the encoder's published weights; `auto`: where there are any."""
     seed: int = Field(default=0, ge=0)
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """`auto`: bf16 autocast where the device gains by it."""
@@ -148,7 +149,7 @@ def load_config(cls: type[ConfigT], preset: str | None = None, changes: Mapping[
     for key, value in (changes or {}).items():
         _put(values, key.split("."), value)
     try:
-        return cls.model_validate(values)
+        return cls.model_validate_json(json.dumps(values, default=str), strict=True)
     except ValidationError as error:
         raise UserError(f"{source}: {_explain(cls, error)}") from error
 
@@ -178,7 +179,7 @@ def parse_size(text: str) -> Size:
         UserError: anything else.
     """
     height, x, width = text.lower().partition("x")
-    if not (x and height.isdigit() and width.isdigit() and int(height) > 0 and int(width) > 0):
+    if not (x and height.isdecimal() and width.isdecimal() and int(height) > 0 and int(width) > 0):
         raise UserError(f"a size is HEIGHTxWIDTH in pixels, such as 512x1024; got {text!r}")
     return int(height), int(width)
 

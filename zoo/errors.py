@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 
 class UserError(ValueError):
@@ -11,6 +14,24 @@ class UserError(ValueError):
 
     The command line prints it as one line and exits with code 2; library callers catch it as a `ValueError`.
     """
+
+
+class ModelError(UserError):
+    """A `UserError` that lies in one model or its recipe: a sweep records it and goes on with the others."""
+
+
+@contextmanager
+def blamed_on(model: str) -> Iterator[None]:
+    """Turn what a model raises while it runs into one line that names the model."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        said = " ".join(str(error).split())[:300]
+        place = f"{Path(where.filename).name}:{where.lineno}"
+        raise ModelError(f"{model} failed: {type(error).__name__}: {said} ({place})") from error
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

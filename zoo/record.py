@@ -33,7 +33,7 @@ MEAN_LABEL_MAP = "mean_label_map"
 
 def short_hash(value: object, length: int = 64) -> str:
     """Return the first `length` hex digits of the SHA-256 of `value` as canonical JSON."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
@@ -237,7 +237,7 @@ class Agreement(Facts):
 class Failure(Facts):
     """Why a cell has no numbers."""
 
-    stage: Literal["plan", "train", "measure", "memory", "evaluate"]
+    stage: Literal["plan", "train", "measure", "memory", "evaluate", "agreement", "baseline"]
     reason: str
     """One line for the table."""
     detail: str = ""
@@ -262,7 +262,7 @@ class Record(Facts):
     """The images this row's accuracy belongs to; null for a run without accuracy."""
     started_at: AwareDatetime
     seconds: dict[str, float]
-    """Wall seconds spent per stage, the cell's own bookkeeping included."""
+    """Wall seconds spent per stage; `start` is the start of the cell's processes, all together."""
     speed: Speed | None = None
     memory: Memory | None = None
     cost: Cost | None = None

@@ -28,7 +28,7 @@ IGNORE_INDEX = 255
 class Facts(BaseModel):
     """Base of all specs, configs and records: frozen, and an unknown field is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
 
 class ModelSpec(Facts):

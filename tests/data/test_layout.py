@@ -134,10 +134,10 @@ def test_fingerprint_follows_the_content_not_the_place(folder, tmp_path):
     content = bytearray(label.read_bytes())
     content[-20] ^= 1
     label.write_bytes(content)  # same size, one bit differs
-    assert copy.fingerprint("val") != before
+    assert open_dataset(copy.root).fingerprint("val") != before
     with copy.frames("train")[0].image.open("ab") as image:
         image.write(b"\0")
-    assert copy.fingerprint("train") != dataset.fingerprint("train")
+    assert open_dataset(copy.root).fingerprint("train") != dataset.fingerprint("train")
 
 
 def test_environment_names_the_folders(folder, monkeypatch, tmp_path):

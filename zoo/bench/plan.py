@@ -1,0 +1,128 @@
+"""What a cell is, where its weights come from, and the key that says when it is finished."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from zoo.catalog import code_sha256, find
+from zoo.checkpoint import find_checkpoint, read_facts
+from zoo.config import BenchConfig
+from zoo.data.layout import Dataset
+from zoo.errors import UserError, did_you_mean
+from zoo.record import SPEED_PROTOCOL, Device, Precision, Software, short_hash
+from zoo.spec import ModelSpec, Size
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One artifact to measure, apart from its weights."""
+
+    spec: ModelSpec
+    runtime: str
+    precision: Precision
+
+
+@dataclass(frozen=True)
+class WeightsPlan:
+    """Where a model's weights come from; `file` is `None` for those still to be trained and for random ones."""
+
+    file: Path | None
+    train: bool
+
+    def identity(self, config: BenchConfig) -> str | None:
+        """What the cell key knows of the weights; `None` while weights that will be kept are not trained yet.
+
+        A file is known by its bytes. Weights that are not kept are known by what makes them: the whole recipe (data
+        and code stand in the key beside it).
+        """
+        if self.file is not None:
+            with self.file.open("rb") as stream:
+                return hashlib.file_digest(stream, "sha256").hexdigest()
+        if not self.train:
+            return "random"
+        assert config.train is not None
+        return None if config.keep_checkpoints else f"recipe:{config.train.recipe_hash}"
+
+
+def plan_weights(
+    spec: ModelSpec, config: BenchConfig, dataset: Dataset | None, runs: Path, checkpoints: Mapping[str, Path]
+) -> WeightsPlan:
+    """Find a model's weights: the named checkpoint, else the newest of the whole recipe, else train, else random."""
+    if spec.name in checkpoints:
+        return WeightsPlan(checkpoints[spec.name], train=False)
+    if dataset is None or config.train is None:
+        return WeightsPlan(None, train=False)
+    if config.keep_checkpoints:
+        found = find_checkpoint(runs, spec, dataset, config.train)
+        if found is not None:
+            return WeightsPlan(found, train=False)
+    return WeightsPlan(None, train=config.train_missing)
+
+
+def parse_checkpoints(pairs: list[str], specs: list[ModelSpec]) -> dict[str, Path]:
+    """Read `--checkpoint MODEL=FILE` pairs.
+
+    Raises:
+        UserError: no `=`, a model that is not measured, no such file, or a checkpoint of another model.
+    """
+    names = [spec.name for spec in specs]
+    checkpoints: dict[str, Path] = {}
+    for pair in pairs:
+        model, equals, file = pair.partition("=")
+        if not equals:
+            raise UserError(f"--checkpoint takes MODEL=FILE; got {pair!r}")
+        name = model if model in names else find(model).name
+        if name not in names:
+            raise UserError(f"--checkpoint names {model!r}, which is not measured.{did_you_mean(model, names)}")
+        path = Path(file).expanduser()
+        facts = read_facts(path)
+        if facts is not None and facts.model != name:
+            raise UserError(f"--checkpoint {model}: {path} is a checkpoint of {facts.model}")
+        checkpoints[name] = path
+    return checkpoints
+
+
+def cell_key(
+    cell: Cell,
+    weights_identity: str,
+    config: BenchConfig,
+    *,
+    image_size: Size,
+    dataset_fingerprint: str | None,
+    device: Device,
+    software: Software,
+    folder_id: str,
+) -> str:
+    """Hash all that makes a measurement this one and no other: two equal keys need not be measured twice.
+
+    `folder_id` is a random id of the results folder, unknown to git: records that came with a checkout, even of an
+    identical machine, are shown and compared but never count as finished.
+    """
+    return short_hash(
+        {
+            "protocol": SPEED_PROTOCOL,
+            "quick": config.quick,
+            "model": cell.spec.name,
+            "code": code_sha256(cell.spec),
+            "weights": weights_identity,
+            "runtime": cell.runtime,
+            "precision": cell.precision,
+            "memory_format": config.memory_format,
+            "batch_size": config.batch_size,
+            "image_size": image_size,
+            "input_size": config.input_size or image_size,
+            "resize": config.resize,
+            "dataset": dataset_fingerprint,
+            "split": config.split,
+            "accuracy_images": config.accuracy_images,
+            "threads": config.threads or device.core_count,
+            "machine": device.machine_id,
+            "folder": folder_id,
+            "torch": software.torch,
+            "versions": [software.cuda, software.cudnn, software.driver],
+        },
+        32,
+    )

@@ -1,0 +1,364 @@
+"""The sweep: every cell measured the same way, kept the moment it is done, skipped when it is finished."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from zoo import store
+from zoo.bench.plan import Cell, WeightsPlan, cell_key, parse_checkpoints, plan_weights
+from zoo.bench.worker import Job, Measured, Survey
+from zoo.bench.workshop import Outcome, Workshop
+from zoo.catalog import MODELS, code_sha256, select
+from zoo.checkpoint import read_facts, run_folder, runs_folder
+from zoo.config import BenchConfig
+from zoo.data.layout import Dataset, open_dataset
+from zoo.data.loading import read_image
+from zoo.errors import UserError
+from zoo.evaluate import EvaluationResult, accuracy_record, dataset_record
+from zoo.record import MEAN_LABEL_MAP, Artifact, Failure, Record, Weights, short_hash
+from zoo.record import Dataset as DatasetFacts
+from zoo.spec import ModelSpec, Size
+
+SURVEY_TIMEOUT_S = 300.0
+
+Samples = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something the person at the terminal may want to see: a cell begun, skipped or done, or a line of progress."""
+
+    model: str
+    done: int
+    total: int
+    note: str = ""
+    record: Record | None = None
+    skipped: bool = False
+
+
+@dataclass
+class Sweep:
+    """What a sweep did."""
+
+    records: list[Record] = field(default_factory=list)
+    """Measured now."""
+    finished: list[Record] = field(default_factory=list)
+    """Measured before, and not again."""
+    seconds: float = 0.0
+
+    @property
+    def exit_code(self) -> int:
+        """0 when every cell is ok or unsupported, 3 otherwise."""
+        return 0 if all(record.status in {"ok", "unsupported"} for record in self.records) else 3
+
+
+def run_bench(
+    config: BenchConfig,
+    *,
+    data: Path | str | None = None,
+    results: Path | str = "results",
+    runs: Path | str | None = None,
+    cache: Path | None = None,
+    checkpoints: Sequence[str] = (),
+    rerun: bool = False,
+    on_event: Callable[[Event], None] = lambda _event: None,
+) -> Sweep:
+    """Measure every cell of `config` and keep a record of each under `results`.
+
+    Args:
+        config: What to measure.
+        data: Dataset in the Cityscapes layout; `None`: `CITYSCAPES_DATASET`, else the embedded synthetic streets.
+        results: Folder of the records.
+        runs: Folder of training runs; `None`: `ZOO_RUNS`, else `runs`.
+        cache: Folder of the embedded dataset; `None`: `ZOO_CACHE`, else the user's cache folder.
+        checkpoints: `MODEL=FILE` pairs.
+        rerun: Measure finished cells again.
+        on_event: Called as the sweep goes on.
+
+    Returns:
+        The records measured now and those that were finished before.
+
+    Raises:
+        UserError: a mistake in what was asked for, a folder that cannot be written, a disk too full.
+    """
+    started = time.monotonic()
+    specs = select(config.models)
+    named = parse_checkpoints(list(checkpoints), specs)
+    dataset = open_dataset(data, cache=cache) if config.accuracy else None
+    results, runs = Path(results), runs_folder(runs)
+    _require_disk(config, results, runs)
+    sweep = Sweep()
+    with store.locked(results) as folder_id, Workshop() as workshop:
+        bench = _Bench(config, dataset, runs, workshop, folder_id)
+        if not rerun:
+            known = store.scan(results).records
+            bench.finished = {record.key: record for record in known if record.status in {"ok", "unsupported"}}
+        total = len(specs) * len(config.runtimes) * len(config.precisions) + bench.has_baseline
+
+        def tell(model: str, note: str = "", record: Record | None = None, *, skipped: bool = False) -> None:
+            on_event(Event(model, len(sweep.records) + len(sweep.finished), total, note, record, skipped))
+
+        bench.tell = tell
+        try:
+            bench.look_at_the_machine(specs)
+            for record, samples in bench.cells(specs, named):
+                if record.key in bench.finished:
+                    sweep.finished.append(record)
+                    tell(record.artifact.model, skipped=True)
+                else:
+                    store.save(record, samples, results)
+                    sweep.records.append(record)
+                    tell(record.artifact.model, record=record)
+        finally:
+            shutil.rmtree(bench.scratch, ignore_errors=True)
+    sweep.seconds = time.monotonic() - started
+    return sweep
+
+
+class _Bench:
+    """The facts all cells of one sweep share, and how a cell becomes a record."""
+
+    def __init__(
+        self, config: BenchConfig, dataset: Dataset | None, runs: Path, workshop: Workshop, folder_id: str
+    ) -> None:
+        self.config, self.dataset, self.runs, self.workshop, self.folder_id = config, dataset, runs, workshop, folder_id
+        self.finished: dict[str, Record] = {}
+        self.tell: Callable[..., None]
+        self.survey: Survey
+        self.scratch = _fresh_scratch(runs)
+        self.image_size: Size = config.image_size
+        self.facts: DatasetFacts | None = None
+        if dataset is not None:
+            frames = dataset.frames(config.split)
+            height, width = read_image(frames[0].image).shape[:2]
+            self.image_size = (height, width)
+            self.facts = dataset_record(dataset, config.split, config.accuracy_images)
+        self.input_size: Size = config.input_size or self.image_size
+
+    def look_at_the_machine(self, specs: Sequence[ModelSpec]) -> None:
+        """Probe the device, and try every model that is not of the table, in a worker: the sweep touches no device."""
+        self.tell("", "importing torch, looking at the machine")
+        for spec in [spec for spec in specs if spec.name not in MODELS] or specs[:1]:
+            job = Job(self.config, spec, self.config.device, dataset=self.dataset)
+            outcome = self.workshop.run(["survey"], job, timeout_s=SURVEY_TIMEOUT_S)
+            if outcome.status != "ok":
+                raise UserError(f"{spec.name} cannot be measured: {outcome.reason}")
+            self.survey = outcome.answers["survey"]
+
+    @property
+    def has_baseline(self) -> bool:
+        """Whether there is a training split to take the mean label map from."""
+        return self.dataset is not None and "train" in self.dataset.splits()
+
+    def cells(self, specs: Sequence[ModelSpec], named: dict[str, Path]) -> Iterator[tuple[Record, Samples]]:
+        """Yield each cell's record with its samples; one that is finished yields the record it has."""
+        if self.has_baseline:
+            yield self._baseline()
+        for spec in specs:
+            row = [Cell(spec, runtime, p) for runtime in self.config.runtimes for p in self.config.precisions]
+            yield from self._model(row, plan_weights(spec, self.config, self.dataset, self.runs, named))
+
+    def _model(self, row: list[Cell], weights: WeightsPlan) -> Iterator[tuple[Record, Samples]]:
+        """All cells of one model: one training, if any is needed, serves them all."""
+        identity = weights.identity(self.config)
+        pending = []
+        for cell in row:
+            reason = self.survey.unsupported.get((cell.runtime, cell.precision))
+            key = self._key(cell, "none" if reason else identity or "untrained")
+            if key in self.finished:
+                yield self.finished[key], {}
+            elif reason:
+                refused = Outcome(status="unsupported", stage="plan", reason=reason)
+                yield self._record(cell, weights, key, datetime.now(UTC), refused), {}
+            else:
+                pending.append(cell)
+        if not pending:
+            return
+        started, trained = datetime.now(UTC), Outcome()
+        try:
+            if weights.train:
+                trained = self._train(pending[0].spec)
+            if trained.status != "ok":
+                for cell in pending:
+                    yield self._record(cell, weights, self._key(cell, identity or "untrained"), started, trained), {}
+                return
+            file = trained.answers.get("train", weights.file)
+            identity = identity or WeightsPlan(file, train=False).identity(self.config)
+            assert identity is not None
+            for cell in pending:
+                outcomes = [trained, *self._measure(cell, file)]
+                answers = outcomes[1].answers
+                record = self._record(cell, weights, self._key(cell, identity), started, *outcomes)
+                yield record, _arrays(answers.get("measure"), answers.get("evaluate"))
+                started, trained = datetime.now(UTC), Outcome()  # the next cell begins here, and is not trained again
+        finally:
+            shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def _train(self, spec: ModelSpec) -> Outcome:
+        assert self.config.train is not None
+        assert self.dataset is not None
+        kept = run_folder(self.runs, spec, self.dataset, self.config.train)
+        run_dir = kept if self.config.keep_checkpoints else self.scratch
+        job = self._job(Cell(spec, "eager", "fp32"), None, run_dir=run_dir)
+        return self._run(["train"], job)
+
+    def _measure(self, cell: Cell, weights: Path | None) -> list[Outcome]:
+        job = self._job(cell, weights)
+        scored = self.dataset is not None and weights is not None
+        outcomes = [self._run(["measure", "evaluate"] if scored else ["measure"], job)]
+        if "measure" in outcomes[0].answers:
+            outcomes.append(self._run(["memory"], job))
+            if self.dataset is not None and (cell.runtime, cell.precision) != ("eager", "fp32"):
+                outcomes.append(self._run(["agreement"], job))
+        return outcomes
+
+    def _baseline(self) -> tuple[Record, Samples]:
+        assert self.dataset is not None
+        assert self.facts is not None
+        facts = self.facts.model_dump(mode="json")
+        key = short_hash(
+            [MEAN_LABEL_MAP, facts, self.dataset.fingerprint(), self.survey.device.machine_id, self.folder_id], 32
+        )
+        if key in self.finished:
+            return self.finished[key], {}
+        cell = Cell(ModelSpec(name=MEAN_LABEL_MAP, builder="none:none", family="baseline"), "none", "fp32")
+        started, outcome = datetime.now(UTC), self._run(["baseline"], self._job(cell, None))
+        counted: EvaluationResult | None = outcome.answers.pop("baseline", None)
+        if counted is not None:
+            outcome.answers["evaluate"] = counted
+        return self._record(cell, None, key, started, outcome), _arrays(None, counted)
+
+    def _run(self, stages: list[str], job: Job) -> Outcome:
+        def note(stage: str, text: str) -> None:
+            self.tell(job.spec.name, f"{stage}: {text}")
+
+        self.tell(job.spec.name, stages[0])
+        return self.workshop.run(stages, job, timeout_s=self.config.timeout_s, on_note=note)
+
+    def _job(self, cell: Cell, weights: Path | None, run_dir: Path | None = None) -> Job:
+        return Job(
+            self.config,
+            cell.spec,
+            self.survey.device_name,
+            cell.runtime,
+            cell.precision,
+            self.image_size,
+            self.dataset,
+            weights,
+            run_dir,
+        )
+
+    def _key(self, cell: Cell, identity: str) -> str:
+        return cell_key(
+            cell,
+            identity,
+            self.config,
+            image_size=self.image_size,
+            dataset_fingerprint=self.dataset.fingerprint() if self.dataset else None,
+            device=self.survey.device,
+            software=self.survey.software,
+            folder_id=self.folder_id,
+        )
+
+    def _planned(self, weights: WeightsPlan | None) -> Weights:
+        """What a cell without numbers would have been, so that it stands in the table it belongs to."""
+        recipe = name = None
+        if weights is not None and weights.train:
+            recipe = self.config.train
+        elif weights is not None and weights.file is not None:
+            facts = read_facts(weights.file)
+            recipe, name = (facts.config, None) if facts else (None, "external")
+        return Weights(
+            source="none",
+            sha256=None,
+            recipe=recipe.name if recipe else name or "none",
+            recipe_hash=recipe.recipe_hash if recipe else None,
+        )
+
+    def _record(
+        self, cell: Cell, weights: WeightsPlan | None, key: str, started: datetime, *outcomes: Outcome
+    ) -> Record:
+        """Put what the stages answered, and the first failure among them, into one record."""
+        answers = {stage: answer for outcome in outcomes for stage, answer in outcome.answers.items()}
+        seconds: Counter[str] = Counter()
+        for outcome in outcomes:
+            seconds.update(outcome.seconds)
+        failed = next((outcome for outcome in outcomes if outcome.status != "ok"), None)
+        measured: Measured | None = answers.get("measure")
+        counted: EvaluationResult | None = answers.get("evaluate")
+        baseline = cell.spec.name == MEAN_LABEL_MAP
+        return Record(
+            status=failed.status if failed else "ok",
+            key=key,
+            quick=self.config.quick and not baseline,
+            preset=self.config.name,
+            artifact=Artifact(
+                model=cell.spec.name,
+                family=cell.spec.family,
+                runtime=cell.runtime,
+                precision=cell.precision,
+                memory_format=self.config.memory_format,
+                batch_size=self.config.batch_size,
+                input_size=self.input_size,
+                output_size=self.image_size,
+                resize=self.config.resize,
+                weights=measured.weights if measured else self._planned(weights),
+                code_sha256="" if baseline else code_sha256(cell.spec),
+            ),
+            device=self.survey.device,
+            software=self.survey.software,
+            dataset=self.facts,
+            started_at=started,
+            seconds=dict(seconds),
+            speed=measured.speed if measured else None,
+            memory=answers.get("memory"),
+            cost=measured.cost if measured else None,
+            accuracy=accuracy_record(counted, self.dataset, self.config.split) if counted and self.dataset else None,
+            agreement=answers.get("agreement"),
+            failure=Failure(stage=failed.stage, reason=failed.reason, detail=failed.detail) if failed else None,
+            config=self.config.model_dump(mode="json", exclude={"models"}),
+        )
+
+
+def _arrays(measured: Measured | None, counted: EvaluationResult | None) -> Samples:
+    """Raw samples and per-image counts, as the sidecar keeps them."""
+    arrays: Samples = dict(measured.samples) if measured else {}
+    if counted is not None:
+        arrays |= {
+            "image_names": np.array(counted.image_names),
+            "true_positives": counted.true_positives,
+            "false_positives": counted.false_positives,
+            "false_negatives": counted.false_negatives,
+        }
+    return arrays
+
+
+def _fresh_scratch(runs: Path) -> Path:
+    """Name this sweep's scratch folder, and remove those that sweeps killed outright left behind."""
+    mine = runs / f"scratch-{os.getpid()}"
+    for folder in runs.glob("scratch-*"):
+        pid = folder.name.removeprefix("scratch-")
+        if folder == mine or (pid.isdecimal() and not psutil.pid_exists(int(pid))):
+            shutil.rmtree(folder, ignore_errors=True)
+    return mine
+
+
+def _require_disk(config: BenchConfig, results: Path, runs: Path) -> None:
+    for folder in (results, runs):
+        standing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+        free = shutil.disk_usage(standing).free
+        if free < config.disk_bytes:
+            raise UserError(
+                f"{folder} has {free / 2**30:.1f} GiB free and preset {config.name!r} needs "
+                f"{config.disk_bytes / 2**30:.1f} GiB; free some room, or move it with --results and --runs"
+            )

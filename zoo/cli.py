@@ -1,0 +1,400 @@
+"""The command line: every verb parses, makes one call, prints. The only file that imports inside functions."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from zoo import __version__
+from zoo.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+EPILOG = """\
+examples:
+  zoo list --tag core                       the models, and what each is
+  zoo bench --models all                    measure every model on this machine (synthetic streets, a smoke test)
+  zoo bench --models core --data DIR --preset camvid
+  zoo leaderboard                           the tables of everything measured
+  zoo pick --max-latency 50ms --max-memory 2GiB
+
+exit codes: 0 done; 1 nothing qualifies (pick) or a file is out of date (--check); 2 a mistake in what was asked for;
+3 some cell of a sweep failed; 130 interrupted
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and return its exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        code: int = arguments.verb(arguments)
+        sys.stdout.flush()
+    except UserError as error:
+        print(f"zoo: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nzoo: interrupted; everything finished is kept", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    from zoo.catalog import select
+    from zoo.report.models import show_models
+
+    print(show_models(select(arguments.patterns or ["all"], tag=arguments.tag), arguments.format))
+    return 0
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from zoo.config import TrainConfig, load_config, parse_set
+
+    changes = parse_set(arguments.set)
+    changes |= _given(steps=arguments.steps, pretrained=arguments.pretrained or None)
+    config = load_config(TrainConfig, arguments.config, changes)
+
+    from zoo.train.live import LiveTraining
+    from zoo.train.loop import train_model
+
+    with LiveTraining(_console(), arguments.model, config.steps) as live:
+        trained = train_model(
+            arguments.model,
+            config,
+            data=arguments.data,
+            runs=arguments.runs,
+            cache=arguments.cache,
+            device=arguments.device,
+            resume=not arguments.fresh,
+            on_step=live,
+        )
+    if trained.miou is not None:
+        print(f"mIoU on val, full size: {100 * trained.miou:.1f} %" + _synthetic_note(trained.synthetic))
+    print(trained.best)
+    return 0
+
+
+def _eval(arguments: argparse.Namespace) -> int:
+    from zoo.config import parse_size
+
+    if (arguments.model is None) == (arguments.predictions is None):
+        raise UserError("zoo eval takes a MODEL (and --checkpoint FILE), or --predictions DIR; give one of the two")
+    from zoo.data.layout import open_dataset
+    from zoo.report.accuracy import show_accuracy
+
+    dataset = open_dataset(arguments.data, cache=arguments.cache)
+    if arguments.predictions is not None:
+        if arguments.checkpoint or arguments.input_size:
+            raise UserError("--predictions are scored as they are; leave --checkpoint and --input-size away")
+        from zoo.evaluate import evaluate_predictions
+
+        result = evaluate_predictions(arguments.predictions, dataset, arguments.split, arguments.encoding)
+    else:
+        from zoo.train.validate import evaluate_model
+
+        result = evaluate_model(
+            arguments.model,
+            dataset,
+            arguments.split,
+            checkpoint=arguments.checkpoint,
+            input_size=parse_size(arguments.input_size) if arguments.input_size else None,
+            device=arguments.device,
+            precision=arguments.precision,
+            runs=arguments.runs,
+        )
+    text = show_accuracy(result.confusion, dataset.spec.class_names, len(result.image_names), arguments.format)
+    print(text + (_synthetic_note(dataset.synthetic) if arguments.format == "table" else ""), end="")
+    return 0
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    from zoo.config import BenchConfig, load_config, parse_set, parse_size
+
+    changes = parse_set(arguments.set)
+    changes |= _given(
+        models=_words(arguments.models),
+        input_size=parse_size(arguments.input_size) if arguments.input_size else None,
+        batch_size=arguments.batch,
+        precisions=_words(arguments.precision),
+        device=arguments.device,
+        threads=arguments.threads,
+    )
+    config = load_config(BenchConfig, arguments.preset, changes)
+
+    from zoo.bench.live import Live
+    from zoo.bench.sweep import run_bench
+
+    console = _console()
+    with Live(console) as live:
+        sweep = run_bench(
+            config,
+            data=arguments.data,
+            results=arguments.results,
+            runs=arguments.runs,
+            cache=arguments.cache,
+            checkpoints=arguments.checkpoint,
+            rerun=arguments.rerun,
+            on_event=live,
+        )
+
+    from zoo.report.board import make_board
+    from zoo.report.leaderboard import leaderboard, render
+    from zoo.report.output import write
+    from zoo.score import row
+
+    print(render(make_board(row(record) for record in (*sweep.finished, *sweep.records))))
+    print(
+        f"{len(sweep.records)} cells measured, {len(sweep.finished)} finished before, in {sweep.seconds / 60:.1f} min; "
+        f"records: {arguments.results}"
+    )
+    everything = leaderboard(arguments.results)
+    _warn(everything.warnings)
+    try:
+        print(f"every table: {write(everything, Path(arguments.results) / 'leaderboard.md')[0]}")
+    except UserError as error:  # the records are safe: a page somebody else wrote is no reason to fail
+        _warn([str(error)])
+    return sweep.exit_code
+
+
+def _leaderboard(arguments: argparse.Namespace) -> int:
+    from zoo.report.leaderboard import leaderboard, render
+
+    if arguments.check and arguments.output is None:
+        raise UserError("--check compares a file with the records: name it with --output FILE")
+    board = leaderboard(arguments.results, device=arguments.device, dataset=arguments.dataset)
+    _warn(board.warnings)
+    if arguments.output is None:
+        print(render(board, arguments.format or "table"), end="")
+        return 0
+
+    from zoo.report.output import stale, write
+
+    if arguments.check:
+        lines = stale(board, arguments.output, arguments.format)
+        print("\n".join(lines) or f"{arguments.output} says what the records say")
+        return 1 if lines else 0
+    for path in write(board, arguments.output, arguments.format):
+        print(f"wrote {path}")
+    return 0
+
+
+def _pick(arguments: argparse.Namespace) -> int:
+    from zoo.config import parse_size
+    from zoo.picker import parse_bytes, parse_count, parse_latency, parse_share, pick
+    from zoo.report.choice import show_choice
+
+    latency, max_latency_s = parse_latency(arguments.max_latency) if arguments.max_latency else (None, None)
+    choice = pick(
+        arguments.results,
+        max_latency_s=max_latency_s,
+        **_given(latency=latency),
+        max_memory_bytes=parse_bytes(arguments.max_memory) if arguments.max_memory else None,
+        max_param_count=parse_count(arguments.max_params) if arguments.max_params else None,
+        min_miou=parse_share(arguments.min_miou) if arguments.min_miou else None,
+        objective=arguments.objective,
+        device=arguments.device,
+        dataset=arguments.dataset,
+        recipe=arguments.recipe,
+        input_size=parse_size(arguments.input_size) if arguments.input_size else None,
+        batch_size=arguments.batch,
+    )
+    _warn(choice.warnings)
+    print(show_choice(choice, arguments.format), end="")
+    return 0 if choice.winner is not None else 1
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from zoo.report.compare import compare, show_comparison
+
+    comparison = compare(arguments.a, arguments.b, arguments.results)
+    _warn(comparison.warnings)
+    print(show_comparison(comparison, arguments.format), end="")
+    return 0
+
+
+def _warn(warnings: Sequence[str]) -> None:
+    for warning in warnings:
+        print(f"zoo: {warning}", file=sys.stderr)
+
+
+def _synth(arguments: argparse.Namespace) -> int:
+    from zoo.config import parse_size
+    from zoo.data.synthetic import write_dataset
+
+    root = write_dataset(
+        arguments.folder,
+        image_size=parse_size(arguments.size),
+        train_count=arguments.train,
+        val_count=arguments.val,
+        seed=arguments.seed,
+    )
+    print(f"wrote {arguments.train} train and {arguments.val} val synthetic frames: {root}")
+    return 0
+
+
+def _synthetic_note(synthetic: bool) -> str:
+    return "  (synthetic: drawn streets, not real ones)" if synthetic else ""
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    """Keep the flags that were given."""
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _words(values: Sequence[str] | None) -> list[str] | None:
+    """Flatten repeated and comma-separated values."""
+    return None if values is None else [word for value in values for word in value.split(",") if word]
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"a count is a whole number, 0 or more; got {text!r}")
+    return int(text)
+
+
+class _Parser(argparse.ArgumentParser):
+    """One line for a mistake, as everywhere."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the mistake and where to read on; exit with 2."""
+        self.exit(2, f"zoo: {message}; see `{self.prog} --help`\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="zoo",
+        description="Which semantic-segmentation model should I deploy on my hardware, and can I trust the answer?",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"zoo {__version__}")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+
+    def verb(name: str, call: Any, text: str) -> argparse.ArgumentParser:
+        added = verbs.add_parser(name, help=text, description=text, allow_abbrev=False)
+        added.set_defaults(verb=call)
+        return added
+
+    data: dict[str, Any] = {
+        "metavar": "DIR",
+        "help": "Cityscapes layout (default: CITYSCAPES_DATASET, else synthetic streets)",
+    }
+    results: dict[str, Any] = {
+        "metavar": "DIR",
+        "default": "results",
+        "help": "folder of the records (default: results)",
+    }
+    cache: dict[str, Any] = {
+        "metavar": "DIR",
+        "type": Path,
+        "help": "for drawn data (default: ZOO_CACHE, else the user's cache)",
+    }
+    runs: dict[str, Any] = {"metavar": "DIR", "help": "folder of training runs (default: ZOO_RUNS, else runs)"}
+    size: dict[str, Any] = {
+        "metavar": "HxW",
+        "help": "what the network sees, such as 512x1024 (default: the frame's size)",
+    }
+    device: dict[str, Any] = {"metavar": "D", "help": "auto, cpu, cuda, cuda:0 or mps"}
+    tables = ("table", "json", "csv", "md")
+
+    listing = verb("list", _list, "the models of the zoo")
+    listing.add_argument("patterns", nargs="*", metavar="PATTERN", help="names, globs such as 'deeplab*', or tags")
+    listing.add_argument("--tag", help="core, mobile or transformer")
+    listing.add_argument("--format", choices=tables, default="table")
+
+    train = verb("train", _train, "train one model")
+    train.add_argument("model", metavar="MODEL", help="see `zoo list`; or decoder:timm/encoder, or net.py:build")
+    train.add_argument("--data", **data)
+    train.add_argument("--cache", **cache)
+    train.add_argument("--config", metavar="FILE", help="a train preset or a TOML file")
+    train.add_argument("--steps", type=_count, metavar="N")
+    train.add_argument("--pretrained", action="store_true", help="begin from the encoder's published weights")
+    train.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one key of the recipe")
+    train.add_argument("--device", default="auto", **device)
+    train.add_argument("--runs", **runs)
+    train.add_argument("--fresh", action="store_true", help="begin anew instead of resuming an interrupted run")
+
+    evaluate = verb("eval", _eval, "mIoU of a model, or of label maps another program wrote, at full size")
+    evaluate.add_argument("model", nargs="?", metavar="MODEL")
+    evaluate.add_argument("--checkpoint", metavar="FILE", help="weights (default: those of its finished run)")
+    evaluate.add_argument("--predictions", metavar="DIR", help="folder of label PNGs to score instead of a model")
+    evaluate.add_argument("--encoding", choices=("auto", "labelIds", "trainIds"), default="auto")
+    evaluate.add_argument("--data", **data)
+    evaluate.add_argument("--cache", **cache)
+    evaluate.add_argument("--split", default="val")
+    evaluate.add_argument("--input-size", **size)
+    evaluate.add_argument("--precision", choices=("fp32", "tf32", "bf16", "fp16"), default="fp32")
+    evaluate.add_argument("--device", default="auto", **device)
+    evaluate.add_argument("--runs", **runs)
+    evaluate.add_argument("--format", choices=("table", "json"), default="table")
+
+    bench = verb("bench", _bench, "measure models: mIoU, latency, memory, parameters, multiply-accumulates")
+    bench.add_argument("--models", action="append", metavar="M,…", help="names, globs, tags, all, or your own")
+    bench.add_argument("--data", **data)
+    bench.add_argument("--cache", **cache)
+    bench.add_argument("--preset", default="quick", metavar="NAME|FILE", help="quick, camvid, cityscapes, latency")
+    bench.add_argument("--checkpoint", action="append", default=[], metavar="MODEL=FILE", help="weights to measure")
+    bench.add_argument("--input-size", **size)
+    bench.add_argument("--batch", type=_count, metavar="N")
+    bench.add_argument("--precision", action="append", metavar="P,…", help="fp32, tf32, bf16, fp16")
+    bench.add_argument("--device", **device)
+    bench.add_argument("--threads", type=_count, metavar="N", help="CPU threads (default: one per core)")
+    bench.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one key of the preset")
+    bench.add_argument("--results", **results)
+    bench.add_argument("--runs", **runs)
+    bench.add_argument("--rerun", action="store_true", help="measure finished cells again")
+
+    board = verb("leaderboard", _leaderboard, "the tables of everything measured")
+    board.add_argument("--results", **results)
+    board.add_argument("--device", metavar="NAME", help="only this device, such as nvidia-h200")
+    board.add_argument("--dataset", metavar="NAME", help="only this dataset")
+    board.add_argument("--format", choices=tables, help="default: table, or FILE's ending")
+    board.add_argument("--output", type=Path, metavar="FILE", help="write it, with an mIoU-over-latency plot beside it")
+    board.add_argument("--check", action="store_true", help="exit 1 when FILE is not what the records say")
+
+    pick = verb("pick", _pick, "one model, with its reason")
+    pick.add_argument("--max-latency", metavar="T", help="such as 50ms or p99:50ms, from uint8 image to label map")
+    pick.add_argument("--max-memory", metavar="SIZE", help="such as 500MiB or 2GB")
+    pick.add_argument("--max-params", metavar="N", help="such as 10M")
+    pick.add_argument("--min-miou", metavar="X", help="a fraction, such as 0.6, or 60%%")
+    pick.add_argument("--objective", default="miou", help="miou (default), latency, memory, params or macs")
+    pick.add_argument("--device", metavar="NAME", help="a device of the leaderboard")
+    pick.add_argument("--dataset", metavar="NAME")
+    pick.add_argument("--recipe", metavar="NAME")
+    pick.add_argument("--input-size", metavar="HxW")
+    pick.add_argument("--batch", type=_count, metavar="N")
+    pick.add_argument("--results", **results)
+    pick.add_argument("--format", choices=("table", "json"), default="table")
+
+    compare = verb("compare", _compare, "two measured models side by side")
+    compare.add_argument("a", metavar="A", help="a model's name or a record's file")
+    compare.add_argument("b", metavar="B")
+    compare.add_argument("--results", **results)
+    compare.add_argument("--format", choices=("table", "json"), default="table")
+
+    datasets = verb("data", None, "datasets").add_subparsers(title="actions", metavar="ACTION", required=True)
+    synth = datasets.add_parser("synth", help="write synthetic streets in the Cityscapes layout")
+    synth.set_defaults(verb=_synth)
+    synth.add_argument("folder", metavar="DIR", type=Path)
+    synth.add_argument("--size", default="256x512", metavar="HxW")
+    synth.add_argument("--train", type=_count, default=48, metavar="N")
+    synth.add_argument("--val", type=_count, default=16, metavar="N")
+    synth.add_argument("--seed", type=_count, default=0, metavar="N")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
