@@ -1,15 +1,42 @@
-"""Ends `pytest benchmarks` with one line per ratio to a peer measured in the same run."""
+"""Ends `pytest benchmarks` with one line per target: a ratio to a peer measured in the same run, or seconds."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def results(tmp_path_factory):
+    """A results folder of 1,000 records."""
+    path = Path(__file__).parent.parent / "tests" / "records.py"
+    spec = importlib.util.spec_from_file_location("zoo_benchmark_records", path)
+    records = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(records)
+    folder = tmp_path_factory.mktemp("results")
+    records.fill(folder, 1000)
+    return folder
 
 
 def pytest_terminal_summary(terminalreporter, config):
     session = getattr(config, "_benchmarksession", None)
-    rows = [bench for bench in getattr(session, "benchmarks", []) if "ratio_to_peer" in bench.extra_info]
-    if not rows:
-        return
-    terminalreporter.section("ratios to peers")
-    for bench in rows:
-        info = bench.extra_info
+    lines = [line for bench in getattr(session, "benchmarks", []) if (line := _line(bench.name, bench.extra_info))]
+    if lines:
+        terminalreporter.section("targets")
+    for line in lines:
+        terminalreporter.write_line(line)
+
+
+def _line(name, info):
+    if "ratio_to_peer" in info:
         ratio, target = info["ratio_to_peer"], info["target"]
         # a target is a number, or a text that says what it is
         verdict = "" if not isinstance(target, int | float) else "ok: " if ratio >= target else "MISSED: "
-        terminalreporter.write_line(f"{verdict}{bench.name}: {ratio:.2f} x {info['peer']} (target {target})")
+        return f"{verdict}{name}: {ratio:.2f} x {info['peer']} (target {target})"
+    if "seconds" in info:
+        seconds, target = info["seconds"], info["target_s"]
+        return f"{'ok' if seconds <= target else 'MISSED'}: {name}: {seconds:.2f} s, target {target} s"
+    if "share" in info:
+        share, target = info["share"], info["target_share"]
+        return f"{'ok' if share <= target else 'MISSED'}: {name}: {share:.1%}, target {target:.0%}"
+    return None

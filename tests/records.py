@@ -110,11 +110,15 @@ def make(
     minutes=0,
     key=None,
     spread=0.01,
+    pipeline_spread=0.01,
     width=0.01,
     settled=True,
     witness=None,
     torch="2.11.0",
     timed=True,
+    samples=120,
+    resize="fit",
+    thread_count=2,
     matrix=None,
     uncounted_ops=(),
 ):
@@ -135,7 +139,7 @@ def make(
         batch_size=batch_size,
         input_size=input_size,
         output_size=output_size,
-        resize="fit",
+        resize=resize,
         weights=Weights(
             source="checkpoint" if trained else "random",
             sha256=short_hash([model, recipe]),
@@ -148,7 +152,9 @@ def make(
     return Record(
         status=status,
         key=key
-        or short_hash([artifact.model_dump(mode="json"), fingerprint, dataset, machine_id, torch, quick, device], 64),
+        or short_hash(
+            [artifact.model_dump(mode="json"), fingerprint, dataset, machine_id, torch, quick, device, thread_count]
+        ),
         quick=quick,
         preset="quick" if quick else "camvid",
         artifact=artifact,
@@ -160,9 +166,9 @@ def make(
         started_at=NOON + timedelta(minutes=minutes),
         seconds={"measure": 4.2},
         speed=Speed(
-            network=latency(p50_s, spread=spread, settled=settled, width=width),
-            pipeline=latency(pipeline_s or p50_s * 1.25, spread=spread, width=width),
-            state=STATE,
+            network=latency(p50_s, spread=spread, settled=settled, count=samples, width=width),
+            pipeline=latency(pipeline_s or p50_s * 1.25, spread=pipeline_spread, count=samples, width=width),
+            state=STATE.model_copy(update={"thread_count": thread_count}),
             witness=witness or Witness(foreign_load=0.0),
         )
         if ok and timed
@@ -182,6 +188,7 @@ def make(
         if ok and trained and images
         else None,
         failure=None if ok else Failure(stage="measure", reason=reason),
+        config={"threads": thread_count},
     )
 
 

@@ -102,7 +102,7 @@ def test_ties_are_named(records):
     assert "tie: the 95 % interval of pipeline p50 overlaps with b" in choice.notes
     near = pick(rows, max_latency_s=0.0251)
     assert any("reaches 25.5 ms, over the limit" in note for note in near.notes)
-    assert any(note.startswith("equal mIoU") or "0.0 points" in note for note in choice.notes + pick(rows).notes)
+    assert "equal mIoU: b, c; the lower latency decided" in pick(rows).notes
 
 
 def test_quick_rows_only_when_there_is_nothing_else(records, rows):
@@ -118,10 +118,16 @@ def test_quick_rows_only_when_there_is_nothing_else(records, rows):
     assert "quick" not in show_choice(pick(rows + quick))
 
 
-def test_a_full_run_without_the_number_leaves_the_smoke_test(records):
+def test_a_smoke_test_never_stands_in_for_a_full_run(records):
     rows = [row(records.make("a", right=None)), row(records.make("b", quick=True))]
-    assert winner(rows) == "b"
+    with pytest.raises(UserError, match="no full record has a mIoU; train with"):
+        pick(rows)
     assert winner(rows, objective="latency") == "a"
+    failed = [row(records.failed("a")), rows[1]]
+    with pytest.raises(UserError, match="no full record here is ok; see `zoo leaderboard`"):
+        pick(failed)
+    elsewhere = [row(records.make("a", device="nvidia-h200")), rows[1]]
+    assert winner(elsewhere, device="intel-xeon-2c") == "b", "what is filtered out is no full run"
 
 
 def test_what_may_not_be_compared_is_not(records, rows):
@@ -136,6 +142,14 @@ def test_what_may_not_be_compared_is_not(records, rows):
     with pytest.raises(UserError, match="batch size is 1 or 8; choose one with --batch"):
         pick(rows + batches)
     assert winner(rows + batches, batch_size=8) == "batch"
+    for changes, words in (
+        ({"thread_count": 1}, "thread count is 2 or 1; choose one with --threads"),
+        ({"resize": "stretch"}, "resize is fit or stretch; choose one with --resize"),
+    ):
+        other = [row(records.make("other", **changes))]
+        with pytest.raises(UserError, match=words):
+            pick(rows + other)
+        assert winner(rows + other, **changes) == "other"
     outputs = [row(records.make("output", output_size=(64, 64)))]
     with pytest.raises(UserError, match="output size is 512x1024 or 64x64; keep one kind in its own folder"):
         pick(rows + outputs)
@@ -144,6 +158,15 @@ def test_what_may_not_be_compared_is_not(records, rows):
 def test_an_unknown_objective(rows):
     with pytest.raises(UserError, match=r"no objective 'latancy'. Did you mean 'latency'\? Allowed: miou, latency"):
         pick(rows, objective="latancy")
+    with pytest.raises(UserError, match=r"no latency 'latency_p95_s'. Did you mean 'latency_p9"):
+        pick(rows, latency="latency_p95_s")
+    with pytest.raises(UserError, match="no latency 'miou'"):
+        pick(rows, latency="miou", max_latency_s=1)
+
+
+def test_a_baseline_alone_is_nothing_to_pick_from(records):
+    with pytest.raises(UserError, match="no model is measured yet, only the baseline; measure some with `zoo bench"):
+        pick([row(records.baseline())])
 
 
 def test_rows_without_the_number_say_how_to_get_it(records):
@@ -156,8 +179,8 @@ def test_rows_without_the_number_say_how_to_get_it(records):
 def test_several_precisions_are_named(records):
     rows = [row(records.make("a", precision=name, p50_s=p50)) for name, p50 in (("fp32", 0.02), ("bf16", 0.01))]
     choice = pick(rows, objective="latency")
-    assert choice.label == "a eager bf16"
-    assert choice.losers[0].label == "a eager fp32"
+    assert choice.label == "a bf16"
+    assert choice.losers[0].label == "a fp32"
 
 
 def test_a_folder_is_read_and_its_bad_files_named(records, tmp_path):

@@ -139,21 +139,21 @@ def test_a_failed_row_keeps_its_reason(records):
     [
         ({}, "A", []),
         ({"spread": 0.05}, "A", []),
-        ({"spread": 0.051}, "B", ["spread 5.1%"]),
+        ({"spread": 0.051}, "B", ["network spread 5.1%"]),
         ({"settled": False}, "B", ["warm-up unsettled"]),
         ({"witness": Witness(foreign_load=0.1)}, "A", []),
         ({"witness": Witness(foreign_load=0.4)}, "B", ["other load 0.4 cores"]),
         ({"witness": Witness()}, "A", []),
-        ({"spread": 0.2, "settled": False}, "C", ["spread 20.0%", "warm-up unsettled"]),
+        ({"spread": 0.2, "settled": False}, "C", ["network spread 20.0%", "warm-up unsettled"]),
         ({"kind": "cuda", "spread": 0.025}, "A", []),
-        ({"kind": "cuda", "spread": 0.03}, "B", ["spread 3.0%"]),
+        ({"kind": "cuda", "spread": 0.03}, "B", ["network spread 3.0%"]),
         ({"kind": "cuda", "witness": Witness(throttle_reasons=())}, "A", []),
         ({"kind": "cuda", "witness": Witness(throttle_reasons=("power",))}, "B", ["throttled (power)"]),
         ({"kind": "cuda", "witness": Witness(foreign_process_count=2)}, "B", ["2 other processes"]),
         (
             {"kind": "cuda", "spread": 0.1, "settled": False, "witness": Witness(throttle_reasons=("heat",))},
             "C",
-            ["spread 10.0%", "throttled (heat)", "warm-up unsettled"],
+            ["network spread 10.0%", "throttled (heat)", "warm-up unsettled"],
         ),
     ],
 )
@@ -202,6 +202,8 @@ def test_the_front_leaves_out_what_has_no_number(records):
         ({"input_size": (512, 1024)}, "input_size"),
         ({"output_size": (256, 512)}, "output_size"),
         ({"batch_size": 8}, "batch_size"),
+        ({"resize": "stretch"}, "resize"),
+        ({"thread_count": 1}, "thread_count"),
     ],
 )
 def test_what_is_not_comparable_says_why(records, changes, field):
@@ -238,7 +240,9 @@ def test_the_baseline_goes_where_its_images_go(records):
     baseline = score.row(records.baseline(right=0.3))
     assert baseline.baseline
     assert baseline.model == MEAN_LABEL_MAP
-    same = score.group_of(score.row(records.make(device="nvidia-h200", input_size=(64, 64), batch_size=4)))
+    same = score.group_of(
+        score.row(records.make(device="nvidia-h200", input_size=(64, 64), batch_size=4, thread_count=9))
+    )
     assert score.baseline_for(same, [baseline]) is baseline
     for changes in ({"dataset": "camvid"}, {"fingerprint": "0" * 64}):
         assert score.baseline_for(score.group_of(score.row(records.make(**changes))), [baseline]) is None
@@ -283,3 +287,72 @@ def test_rows_are_values(records):
     row = score.row(records.make())
     assert dataclasses.replace(row) == row
     assert hash(row) == hash(dataclasses.replace(row))
+
+
+def test_the_less_steady_scope_decides(records):
+    assert score.grade(records.make(pipeline_spread=0.12)) == ("B", ("pipeline spread 12.0%",))
+    assert score.grade(records.make(spread=0.2, pipeline_spread=0.12)) == ("B", ("network spread 20.0%",))
+
+
+@pytest.mark.parametrize("kind", ["cpu", "cuda"])
+def test_a_record_of_zeros_is_no_traceback(records, kind):
+    record = records.make(kind=kind, memory_bytes=0, param_count=0)
+    nothing = records.latency(0.0)
+    speed = record.speed.model_copy(update={"network": nothing, "pipeline": nothing})
+    letter, reasons = score.grade(record.model_copy(update={"speed": speed}))
+    assert (letter, reasons) == ("B", ("network spread inf%",))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_is_no_number_is_not_available(value):
+    for metric in score.METRICS.values():
+        assert metric.say(value) == "n/a"
+
+
+def test_a_status_does_not_change_what_was_asked_for(records):
+    ok, failed, unknown = (
+        score.row(record)
+        for record in (
+            records.make(thread_count=4),
+            records.failed(thread_count=4),
+            records.failed().model_copy(update={"config": {}}),
+        )
+    )
+    assert (ok.thread_count, failed.thread_count, unknown.thread_count) == (4, 4, 2)
+    assert score.group_of(ok) == score.group_of(failed)
+
+
+@pytest.mark.parametrize(("first", "second"), [("timeout", "ok"), ("ok", "timeout"), ("oom", "timeout")])
+def test_the_newer_run_stands_whatever_its_status(records, first, second):
+    rows = [
+        score.row(records.make(status=first, torch="2.11.0")),
+        score.row(records.make(status=second, torch="2.12.0", minutes=5)),
+    ]
+    assert rows[0].key != rows[1].key
+    for order in (rows, rows[::-1]):
+        assert [row.status for row in score.latest(order)] == [second]
+
+
+def test_other_machines_are_shown_never_hidden(records):
+    rows = [score.row(records.make(machine_id=name * 64, minutes=index)) for index, name in enumerate("ab")]
+    assert score.latest(rows) == rows
+    assert score.tell_apart(rows) == [
+        f"unet #{name * 4}-{row.weights_sha256[:4]}" for name, row in zip("ab", rows, strict=True)
+    ]
+
+
+def test_rows_are_told_apart_by_what_differs_and_no_more(records):
+    def names(*changes):
+        return score.tell_apart([score.row(records.make(**change)) for change in changes])
+
+    assert names({}, {"model": "fcn"}) == ["unet", "fcn"]
+    assert names({}, {"precision": "bf16"}) == ["unet fp32", "unet bf16"]
+    assert names({}, {"minutes": 3}) == ["unet 2026-03-01 12:00:00", "unet 2026-03-01 12:03:00"]
+
+
+def test_only_medians_have_an_interval(records):
+    row = score.row(records.make(p50_s=0.020, width=0.1))
+    assert row.interval("latency_p50_s") == pytest.approx((0.018, 0.022))
+    assert row.interval("pipeline_p50_s") == pytest.approx((0.0225, 0.0275))
+    assert [row.interval(key) for key in ("latency_p99_s", "miou", "param_count")] == [None] * 3
+    assert score.row(records.failed()).interval("latency_p50_s") is None

@@ -210,6 +210,8 @@ def _pick(arguments: argparse.Namespace) -> int:
         recipe=arguments.recipe,
         input_size=parse_size(arguments.input_size) if arguments.input_size else None,
         batch_size=arguments.batch,
+        thread_count=arguments.threads,
+        resize=arguments.resize,
     )
     _warn(choice.warnings)
     print(show_choice(choice, arguments.format), end="")
@@ -376,6 +378,8 @@ def _parser() -> argparse.ArgumentParser:
     pick.add_argument("--recipe", metavar="NAME")
     pick.add_argument("--input-size", metavar="HxW")
     pick.add_argument("--batch", type=_count, metavar="N")
+    pick.add_argument("--threads", type=_count, metavar="N")
+    pick.add_argument("--resize", choices=("fit", "stretch", "none"))
     pick.add_argument("--results", **results)
     pick.add_argument("--format", choices=("table", "json"), default="table")
 

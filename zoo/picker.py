@@ -8,11 +8,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zoo.errors import UserError, did_you_mean
-from zoo.score import METRICS, Group, Metric, Row, baseline_for, differences, group_of, latest, read_rows, select
+from zoo.score import (
+    METRICS,
+    NO_MODEL_YET,
+    Group,
+    Metric,
+    Row,
+    baseline_for,
+    differences,
+    group_of,
+    latest,
+    read_rows,
+    select,
+    tell_apart,
+)
 from zoo.spec import Size
 
 LATENCY = "pipeline_p50_s"
 """The latency meant where none is named: the pipeline scope is what a user waits for."""
+LATENCIES = tuple(key for key, metric in METRICS.items() if metric.unit == "ms")
 
 OBJECTIVES: dict[str, str] = {
     "miou": "miou",
@@ -27,6 +41,8 @@ FLAGS = {
     "recipe": "--recipe",
     "input_size": "--input-size",
     "batch_size": "--batch",
+    "thread_count": "--threads",
+    "resize": "--resize",
 }
 """Group fields that `pick` can be told."""
 HASHES = {"dataset_fingerprint": "--dataset", "recipe_hash": "--recipe"}
@@ -73,7 +89,7 @@ class Choice:
 
     winner: Row | None
     label: str
-    """The winner's name, with runtime and precision."""
+    """The winner's name, with what tells it from other rows of its model."""
     reasons: tuple[str, ...]
     losers: tuple[Loser, ...]
     """Those that qualify first, then by how far they are off."""
@@ -105,6 +121,8 @@ def pick(
     recipe: str | None = None,
     input_size: Size | None = None,
     batch_size: int | None = None,
+    thread_count: int | None = None,
+    resize: str | None = None,
 ) -> Choice:
     """Choose the best row of one comparable group that keeps every limit.
 
@@ -121,19 +139,32 @@ def pick(
         recipe: Only this recipe's name.
         input_size: Only this `(height, width)`.
         batch_size: Only this batch size.
+        thread_count: Only this number of CPU threads.
+        resize: Only frames brought to the input size this way: `fit`, `stretch` or `none`.
 
     Raises:
-        UserError: no records, an unknown objective or filter, or rows that may not be compared with each other.
+        UserError: no records, an unknown objective, latency or filter, or rows that may not be compared.
     """
     if objective not in OBJECTIVES:
         raise UserError(
             f"no objective {objective!r}.{did_you_mean(objective, OBJECTIVES)} Allowed: {', '.join(OBJECTIVES)}"
         )
+    if latency not in LATENCIES:
+        raise UserError(f"no latency {latency!r}.{did_you_mean(latency, LATENCIES)} Allowed: {', '.join(LATENCIES)}")
     warnings: tuple[str, ...] = ()
     if isinstance(source, Path | str):
         found = read_rows(Path(source))
         source, warnings = found.rows, found.warnings
-    every = select(source, device=device, dataset=dataset, recipe=recipe, input_size=input_size, batch_size=batch_size)
+    every = select(
+        source,
+        device=device,
+        dataset=dataset,
+        recipe=recipe,
+        input_size=input_size,
+        batch_size=batch_size,
+        thread_count=thread_count,
+        resize=resize,
+    )
     goal = METRICS[latency if objective == "latency" else OBJECTIVES[objective]]
     asked = {
         latency: max_latency_s,
@@ -211,24 +242,27 @@ def _positive(digits: str, text: str) -> float:
 
 
 def _one_group(rows: list[Row], needed: list[Metric]) -> Group:
-    """The group to choose from; quick groups only when no other has the numbers that are needed."""
-    timed = [row for row in rows if not row.baseline]
+    """The group to choose from; quick rows take part only where there is no full one."""
+    measured = [row for row in rows if not row.baseline]
+    if not measured:
+        raise UserError(NO_MODEL_YET)
+    asked = [row for row in measured if not row.quick] or measured
+    kind = "record" if len(asked) == len(measured) else "full record"
     usable = [
-        row for row in timed if row.status == "ok" and all(row.value(metric.key) is not None for metric in needed)
+        row for row in asked if row.status == "ok" and all(row.value(metric.key) is not None for metric in needed)
     ]
     if not usable:
-        if any(row.status == "ok" for row in timed):
-            missing = [metric.title for metric in needed if all(row.value(metric.key) is None for row in timed)]
+        if any(row.status == "ok" for row in asked):
+            missing = [metric.title for metric in needed if all(row.value(metric.key) is None for row in asked)]
             what = ", ".join(missing) or " and ".join(metric.title for metric in needed)
             how = (
                 "train with `zoo train MODEL --data DIR` or name weights with `zoo bench --checkpoint MODEL=FILE`"
                 if "mIoU" in missing
                 else "measure with `zoo bench`"
             )
-            raise UserError(f"no record has a {what}; {how}")
-        raise UserError("no record here is ok; see `zoo leaderboard` for the reasons, then `zoo bench` again")
-    full = [row for row in usable if not row.quick]
-    groups = list(dict.fromkeys(group_of(row) for row in full or usable))
+            raise UserError(f"no {kind} has a {what}; {how}")
+        raise UserError(f"no {kind} here is ok; see `zoo leaderboard` for the reasons, then `zoo bench` again")
+    groups = list(dict.fromkeys(group_of(row) for row in usable))
     if len(groups) > 1:
         found = differences(*groups)
         said = "; ".join(f"{field.replace('_', ' ')} is {' or '.join(values)}" for field, values in found.items())
@@ -239,8 +273,7 @@ def _one_group(rows: list[Row], needed: list[Metric]) -> Group:
 
 
 def _choose(rows: list[Row], limits: list[Limit], goal: Metric, baseline: Row | None) -> Choice:
-    several = len({(row.runtime, row.precision) for row in rows}) > 1
-    labels = {row.key: f"{row.model} {row.runtime} {row.precision}" if several else row.model for row in rows}
+    labels = dict(zip((row.key for row in rows), tell_apart(rows), strict=True))
     able = [row for row in rows if row.status == "ok" and row.value(goal.key) is not None]
     fit = sorted((row for row in able if all(limit.holds(row) for limit in limits)), key=lambda row: _rank(row, goal))
     winner = fit[0] if fit else None
@@ -315,9 +348,9 @@ def _notes(
     fit: list[Row], limits: list[Limit], goal: Metric, baseline: Row | None, labels: dict[str, str]
 ) -> tuple[str, ...]:
     winner, notes = fit[0], []
-    interval = _interval(winner, goal.key)
+    interval = winner.interval(goal.key)
     if interval:
-        tied = [row for row in fit[1:] if (other := _interval(row, goal.key)) and other[0] <= interval[1]]
+        tied = [row for row in fit[1:] if (other := row.interval(goal.key)) and other[0] <= interval[1]]
         if tied:
             names = ", ".join(labels[row.key] for row in tied)
             notes.append(f"tie: the 95 % interval of {goal.title} overlaps with {names}")
@@ -328,7 +361,7 @@ def _notes(
         gap = (winner.miou or 0) - (fit[1].miou or 0)
         notes.append(f"{labels[fit[1].key]} is {100 * gap:.1f} points of mIoU behind; one seed, these weights")
     for limit in limits:
-        high = _interval(winner, limit.metric.key)
+        high = winner.interval(limit.metric.key)
         if high and high[1] > limit.value:
             notes.append(
                 f"the 95 % interval of {limit.metric.title} reaches {limit.metric.say(high[1])}, over the limit"
@@ -339,12 +372,3 @@ def _notes(
     if winner.grade in {"B", "C"}:
         notes.append(f"measured with grade {winner.grade}: {', '.join(winner.grade_reasons)}")
     return tuple(notes)
-
-
-def _interval(row: Row, key: str) -> tuple[float, float] | None:
-    """95 % interval of a median, where the metric is one."""
-    low, high = {
-        "pipeline_p50_s": (row.pipeline_p50_low_s, row.pipeline_p50_high_s),
-        "latency_p50_s": (row.latency_p50_low_s, row.latency_p50_high_s),
-    }.get(key, (None, None))
-    return None if low is None or high is None else (low, high)

@@ -7,9 +7,11 @@ column = a prediction of no class, which is a miss.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -31,6 +33,7 @@ MAX_SPREAD_CPU = 0.05
 """Grade A: largest interquartile range over median on a CPU (zoo-lat/1, rule 10)."""
 MAX_FOREIGN_CORES = 0.1
 """Grade A: cores that may be busy with other work on a CPU; what an idle desktop does by itself."""
+NO_MODEL_YET = "no model is measured yet, only the baseline; measure some with `zoo bench --models all`"
 
 
 # --- accuracy ---------------------------------------------------------------------------------------------------------
@@ -121,7 +124,7 @@ class Metric:
 
     def show(self, value: float | None) -> str:
         """Return the number for a human, without its unit: `"12.3"`, or `"n/a"`."""
-        if value is None:
+        if value is None or not math.isfinite(value):
             return "n/a"
         scaled = value * self.scale
         if self.decimals is not None:
@@ -131,7 +134,8 @@ class Metric:
 
     def say(self, value: float | None) -> str:
         """Return the number with its unit: `"12.3 ms"`."""
-        return "n/a" if value is None else f"{self.show(value)} {self.unit}".rstrip()
+        text = self.show(value)
+        return text if text == "n/a" else f"{text} {self.unit}".rstrip()
 
     def beats(self, value: float, other: float) -> bool:
         """Whether `value` is strictly better than `other`."""
@@ -208,7 +212,7 @@ METRICS: dict[str, Metric] = {
 
 
 def grade(record: Record) -> tuple[Grade | None, tuple[str, ...]]:
-    """Grade a timed record by zoo-lat/1, rule 10, from its network scope: A all well, B one thing wrong, C more.
+    """Grade a timed record by zoo-lat/1, rule 10, from its less steady scope: A all well, B one thing wrong, C more.
 
     What a machine does not tell is not held against it.
 
@@ -217,13 +221,12 @@ def grade(record: Record) -> tuple[Grade | None, tuple[str, ...]]:
     """
     if record.speed is None:
         return None, ()
-    network, witness, reasons = record.speed.network, record.speed.witness, []
-    if record.device.kind == "cpu":
-        spread, limit = (network.p75_s - network.p25_s) / network.p50_s, MAX_SPREAD_CPU
-    else:
-        spread, limit = network.std_s / network.mean_s, MAX_VARIATION_ACCELERATOR
+    speed, witness, reasons = record.speed, record.speed.witness, []
+    limit = MAX_SPREAD_CPU if record.device.kind == "cpu" else MAX_VARIATION_ACCELERATOR
+    scopes = {"network": speed.network, "pipeline": speed.pipeline}
+    scope, spread = max(((name, _spread(scopes[name], record)) for name in scopes), key=itemgetter(1))
     if spread > limit:
-        reasons.append(f"spread {spread:.1%}")
+        reasons.append(f"{scope} spread {spread:.1%}")
     if witness.throttle_reasons:
         reasons.append(f"throttled ({', '.join(witness.throttle_reasons)})")
     foreign = []
@@ -233,10 +236,17 @@ def grade(record: Record) -> tuple[Grade | None, tuple[str, ...]]:
         foreign.append(f"{witness.foreign_process_count} other processes")
     if foreign:
         reasons.append(" and ".join(foreign))
-    if not (network.warmup_settled and record.speed.pipeline.warmup_settled):
+    if not (speed.network.warmup_settled and speed.pipeline.warmup_settled):
         reasons.append("warm-up unsettled")
     letters: tuple[Grade, ...] = ("A", "B", "C")
     return letters[min(len(reasons), 2)], tuple(reasons)
+
+
+def _spread(latency: Latency, record: Record) -> float:
+    """Interquartile range over median on a CPU, else standard deviation over mean; infinite over nothing."""
+    on_cpu = record.device.kind == "cpu"
+    part, whole = (latency.p75_s - latency.p25_s, latency.p50_s) if on_cpu else (latency.std_s, latency.mean_s)
+    return part / whole if whole else math.inf
 
 
 # --- rows -------------------------------------------------------------------------------------------------------------
@@ -276,7 +286,9 @@ class Row:
     device_name: str
     machine_id: str
     memory_format: str
-    thread_count: int | None
+    resize: str
+    thread_count: int
+    """What was measured; of a cell without latency: what was asked for."""
     split: str | None
     synthetic: bool
     dataset_fingerprint: str | None
@@ -306,6 +318,11 @@ class Row:
         """Return the number of a metric, by its key in `METRICS`."""
         number: float | None = getattr(self, key)
         return number
+
+    def interval(self, key: str) -> tuple[float, float] | None:
+        """Return the 95 % interval of a metric that is a median, by its key in `METRICS`."""
+        low, high = (getattr(self, f"{key.removesuffix('_s')}_{end}_s", None) for end in ("low", "high"))
+        return None if low is None or high is None else (low, high)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the row as plain columns, in order."""
@@ -340,7 +357,8 @@ def row(record: Record) -> Row:
         "device_name": record.device.name,
         "machine_id": record.device.machine_id,
         "memory_format": artifact.memory_format,
-        "thread_count": speed.state.thread_count if speed else None,
+        "resize": artifact.resize,
+        "thread_count": speed.state.thread_count if speed else record.config.get("threads") or record.device.core_count,
         "split": dataset.split if dataset else None,
         "synthetic": bool(dataset and dataset.synthetic),
         "dataset_fingerprint": dataset.fingerprint if dataset else None,
@@ -390,6 +408,8 @@ def select(
     recipe: str | None = None,
     input_size: Size | None = None,
     batch_size: int | None = None,
+    thread_count: int | None = None,
+    resize: str | None = None,
     preset: str | None = None,
     quick: bool | None = None,
 ) -> list[Row]:
@@ -405,6 +425,8 @@ def select(
         ("recipe", "recipe_hash", recipe),
         ("input_size", None, input_size),
         ("batch_size", None, batch_size),
+        ("thread_count", None, thread_count),
+        ("resize", None, resize),
         ("preset", None, preset),
         ("quick", None, quick),
     ):
@@ -442,6 +464,8 @@ class Group(NamedTuple):
     input_size: Size
     output_size: Size
     batch_size: int
+    resize: str
+    thread_count: int
     image_count: int | None
     dataset_fingerprint: str | None
     recipe_hash: str | None
@@ -473,7 +497,7 @@ def latest(rows: Iterable[Row]) -> list[Row]:
         condition = (
             *group_of(candidate),
             *(candidate.model, candidate.runtime, candidate.precision, candidate.memory_format),
-            *(weights, candidate.thread_count if candidate.status == "ok" else None),
+            *(candidate.machine_id, weights),
         )
         if condition not in newest or newest[condition].started_at < candidate.started_at:
             newest[condition] = candidate
@@ -485,21 +509,14 @@ def baseline_for(group: Group, rows: Iterable[Row]) -> Row | None:
     same_images = [
         candidate
         for candidate in rows
-        if candidate.baseline
-        and candidate.miou is not None
-        and group_of(candidate)._replace(
-            device=group.device,
-            recipe=group.recipe,
-            recipe_hash=group.recipe_hash,
-            input_size=group.input_size,
-            output_size=group.output_size,
-            batch_size=group.batch_size,
-            protocol=group.protocol,
-            quick=group.quick,  # it is counted the same way in both
-        )
-        == group
+        if candidate.baseline and candidate.miou is not None and _images(group_of(candidate)) == _images(group)
     ]
     return max(same_images, key=lambda candidate: candidate.started_at, default=None)
+
+
+def _images(group: Group) -> tuple[object, ...]:
+    """All that a fixed map's mIoU depends on."""
+    return group.dataset, group.split, group.image_count, group.dataset_fingerprint, group.miou_protocol
 
 
 def pareto_front(rows: Iterable[Row], x: str = "pipeline_p50_s", y: str = "miou") -> list[Row]:
@@ -515,6 +532,20 @@ def pareto_front(rows: Iterable[Row], x: str = "pipeline_p50_s", y: str = "miou"
         if not front or point[1] > front[-1][1] or point[:2] == front[-1][:2]:
             front.append(point)
     return [candidate for _, _, candidate in front]
+
+
+def tell_apart(rows: Sequence[Row], fields: Sequence[str] = ("runtime", "precision", "memory_format")) -> list[str]:
+    """Name each row by its model, by whichever of `fields` differ, then by machine and weights, then by its time."""
+    varying = [field for field in fields if len({getattr(one, field) for one in rows}) > 1]
+    names = [" ".join([one.model, *(text_of(getattr(one, field)) for field in varying)]) for one in rows]
+    origins = [f"#{one.machine_id[:4]}-{(one.weights_sha256 or 'none')[:4]}" for one in rows]
+    times = [f"{one.started_at:%Y-%m-%d %H:%M:%S}" for one in rows]
+    for marks in (origins, times):
+        tied, same = Counter(names), Counter(zip(names, marks, strict=True))
+        names = [
+            f"{name} {mark}" if tied[name] > same[name, mark] else name for name, mark in zip(names, marks, strict=True)
+        ]
+    return names
 
 
 def text_of(value: object) -> str:

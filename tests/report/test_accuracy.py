@@ -23,5 +23,5 @@ def test_the_table_names_each_class_and_says_full_size():
     text = show_accuracy(CONFUSION, ("road", "car", "sky"), 2)
     assert "road" in text
     assert "75.0" in text
-    assert " -" in text
+    assert " n/a" in text
     assert "2 images, full size" in text

@@ -121,3 +121,55 @@ def test_wrong_names_are_one_line(put, tmp_path, names, words):
     put("b")
     with pytest.raises(UserError, match=re.escape(words)):
         compare(*names, tmp_path)
+
+
+def test_two_runs_of_one_cell_are_compared(put, tmp_path):
+    old, new = put("a", right=0.4, p50_s=0.020), put("a", right=0.6, p50_s=0.010, minutes=7)
+    comparison = compare(old, new, tmp_path)
+    assert comparison.first.key == comparison.second.key
+    assert comparison.labels == ("a 2026-03-01 12:00:00", "a 2026-03-01 12:07:00")
+    assert {measure.metric.key: measure.ratio for measure in comparison.measures}["latency_p50_s"] == pytest.approx(0.5)
+    _, before, after = comparison.classes[0]
+    assert before < after, "each run's own confusion"
+    assert compare("a", old, tmp_path).first.latency_p50_s == 0.010, "a name means the newest run"
+    with pytest.raises(UserError, match="are the same record"):
+        compare(new, "a", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"resize": "stretch"}, "resize is fit or stretch; say which, such as a,resize=fit,"),
+        ({"thread_count": 1}, "thread_count is 1 or 2; say which, such as a,thread_count=1,"),
+        ({"output_size": (64, 64)}, "output_size is 512x1024 or 64x64; say which, such as a,output_size=512x1024,"),
+        ({"fingerprint": "0" * 64}, "dataset_fingerprint is 000000000000 or ffffffffffff; say which"),
+    ],
+)
+def test_what_is_ambiguous_names_exactly_what_varies(put, tmp_path, changes, words):
+    for name in ("a", "b"):
+        put(name)
+        put(name, **changes)
+    with pytest.raises(UserError, match=f"^2 pairs of a and b: {re.escape(words)}"):
+        compare("a", "b", tmp_path)
+
+
+def test_two_machines_of_one_name_are_told_apart(put, tmp_path):
+    put("a")
+    put("a", machine_id="o" * 64)
+    put("b")
+    with pytest.raises(
+        UserError, match=r"machine_id is m{12} or o{12}; say which, such as a,machine_id=m{12}, or name"
+    ):
+        compare("a", "b", tmp_path)
+    comparison = compare("a,machine_id=oooooooooooo", "b", tmp_path)
+    assert comparison.notes[0] == "two machines of one name: compare latency with care"
+    assert compare("a,machine_id=oooooooooooo", "a,machine_id=mmmmmmmmmmmm", tmp_path).labels[0].startswith("a #oooo-")
+
+
+def test_a_gpus_host_may_have_other_threads(put, tmp_path):
+    put("a")
+    put("b", device="nvidia-h200", kind="cuda", thread_count=16)
+    assert compare("a", "b", tmp_path).labels == ("a intel-xeon-2c", "b nvidia-h200")
+    put("c", thread_count=1)
+    with pytest.raises(UserError, match="may not be compared: thread count 2 vs 1; measure both in the same way"):
+        compare("a", "c", tmp_path)

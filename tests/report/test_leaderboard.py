@@ -68,7 +68,7 @@ def test_the_order_of_files_changes_nothing(rows, order):
 def test_the_grade_stands_with_its_reason(rows):
     text = render(make_board(rows), plain=True)
     (line,) = [line for line in text.splitlines() if " large " in line]
-    assert line.endswith("B      spread 20.0%")
+    assert line.endswith("B      network spread 20.0%")
 
 
 def test_no_miou_says_how_to_fill_it(records):
@@ -98,7 +98,7 @@ def test_precisions_and_checkpoints_are_told_apart(records):
 def test_same_names_of_other_images_are_told_apart(records):
     board = make_board([row(records.make(fingerprint=digit * 64)) for digit in "ab"])
     for digit, table in zip("ab", board.tables, strict=True):
-        assert f"images {digit * 8}, recipe abc123de" in table.title
+        assert table.title.endswith(f" · images {digit * 12}")
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 160])
@@ -165,3 +165,51 @@ def test_a_folder_is_read_with_its_warnings(records, tmp_path):
     assert len(leaderboard(tmp_path, preset="camvid").tables) == 2
     with pytest.raises(UserError, match="no record with preset 'quick'"):
         leaderboard(tmp_path, preset="quick")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"thread_count": 1}, "threads {2 1}"),
+        ({"resize": "stretch"}, "resize {fit stretch}"),
+        ({"recipe_hash": "000000000000"}, "recipe {abc123def456 000000000000}"),
+    ],
+)
+def test_titles_name_what_tells_their_tables_apart(records, changes, words):
+    board = make_board([row(records.make("a", right=0.6)), row(records.make("b", **changes))])
+    name, _, values = words.rstrip("}").partition(" {")
+    titles = [table.title for table in board.tables]
+    assert sorted(title.rpartition(" · ")[2] for title in titles) == sorted(
+        f"{name} {value}" for value in values.split()
+    )
+
+
+def test_steps_are_those_of_the_rows_that_have_numbers(records):
+    (table,) = make_board([row(records.make("a")), row(records.failed("b", step_count=None))]).tables
+    assert "recipe camvid_cpu (300 steps)" in table.title
+
+
+def test_machines_of_one_name_stand_side_by_side(records):
+    (table,) = make_board([row(records.make(machine_id=name * 64)) for name in "ab"]).tables
+    assert {line.label.partition("-")[0] for line in table.lines} == {"unet #aaaa", "unet #bbbb"}
+    assert any("2 machines of this name" in note for note in table.notes)
+
+
+def test_a_baseline_alone_says_that_no_model_is_measured(records, tmp_path):
+    save(records.baseline(right=0.3, synthetic=True), {}, tmp_path)
+    board = leaderboard(tmp_path)
+    (table,) = board.tables
+    assert [line.label for line in table.lines] == ["mean_label_map (baseline)"]
+    assert table.notes == ("no model is measured yet, only the baseline; measure some with `zoo bench --models all`",)
+    assert table.title == "intel-xeon-2c · streets (synthetic) val · no training · input 256x512 → 512x1024 · batch 1"
+    for form in ("table", "md"):
+        text = render(board, form, plain=True)
+        assert "no model is measured yet" in text
+        assert "17.7" in text
+
+
+def test_a_missing_p99_says_why_once(records):
+    few = [row(records.make(name, samples=50)) for name in "ab"]
+    text = render(make_board(few), plain=True)
+    assert text.count("p99 needs 100 samples") == 1
+    assert "p99 needs" not in render(make_board([row(records.make("a")), row(records.failed("b"))]), plain=True)

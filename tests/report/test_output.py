@@ -111,6 +111,7 @@ def test_blocks_are_filled_and_the_rest_is_kept(board, tmp_path):
             "that pair 1 times",
         ),
         ("<!-- leaderboard:begin color=red -->\n<!-- leaderboard:end -->\n", "'color=red' is none of device="),
+        ("<!-- leaderboard:begin quick=maybe -->\n<!-- leaderboard:end -->\n", "quick is yes or no; got 'quick=maybe'"),
         ("<!-- leaderboard:begin dataset=moon -->\n<!-- leaderboard:end -->\n", "no record with dataset 'moon'"),
         ("# Written by hand\n", "is left alone"),
     ],
@@ -130,3 +131,33 @@ def test_an_unknown_suffix_and_an_unwritable_folder(board, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"cannot write .*; name another file with --output"):
         write(board, tmp_path / "file" / "board.csv")
+
+
+def test_a_block_without_points_has_no_picture(records, tmp_path):
+    page = tmp_path / "README.md"
+    page.write_text(PAGE.replace("dataset=synthetic", "quick=yes plot=quick.svg"))
+    board = make_board([row(records.make("a")), row(records.make("b", right=None, quick=True))])
+    assert write(board, page) == [page, tmp_path / "pictures" / "full.svg"]
+    assert page.read_text().count("![") == 1
+    assert stale(board, page) == []
+
+
+def test_a_plot_of_other_intervals_is_another_plot(records):
+    narrow, wide = (make_board([row(records.make(width=width))]) for width in (0.01, 0.3))
+    assert fingerprint(narrow) != fingerprint(wide)
+
+
+def test_a_latency_of_nothing_is_drawn(records):
+    assert svg(make_board([row(records.make("a", p50_s=0.0)), row(records.make("b"))]))
+
+
+@pytest.mark.parametrize("call", ["write_text", "replace"])
+def test_a_full_disk_leaves_nothing_behind(board, tmp_path, monkeypatch, call):
+    def full(path, *args, **kwargs):
+        path.touch()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(type(tmp_path), call, full)
+    with pytest.raises(UserError, match=r"cannot write .*board\.csv: No space left on device"):
+        write(board, tmp_path / "board.csv")
+    assert list(tmp_path.iterdir()) == []

@@ -55,6 +55,8 @@ class Sweep:
     finished: list[Record] = field(default_factory=list)
     """Measured before, and not again."""
     seconds: float = 0.0
+    seconds_before_cells: float = 0.0
+    """Of these, what was spent once: opening the dataset, imports, looking at the machine."""
 
     @property
     def exit_code(self) -> int:
@@ -111,6 +113,7 @@ def run_bench(
         bench.tell = tell
         try:
             bench.look_at_the_machine(specs)
+            sweep.seconds_before_cells = time.monotonic() - started
             for record, samples in bench.cells(specs, named):
                 if record.key in bench.finished:
                     sweep.finished.append(record)

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from zoo.report.terminal import print_to_text, simple_table
-from zoo.score import Confusion, class_accuracy, class_iou, mean_class_accuracy, miou, pixel_accuracy
+from zoo.score import METRICS, Confusion, class_accuracy, class_iou, mean_class_accuracy, miou, pixel_accuracy
 
 
 def show_accuracy(
@@ -33,15 +33,11 @@ def show_accuracy(
             "num_images": image_count,
         }
         return json.dumps(values, indent=1) + "\n"
-    pixels = confusion.sum(axis=1)
+    percent, pixels = METRICS["miou"].show, confusion.sum(axis=1)
     rows = [
-        [name, _percent(iou), _percent(recall), f"{count / max(pixels.sum(), 1):.2%}"]
+        [name, percent(iou), percent(recall), f"{count / max(pixels.sum(), 1):.2%}"]
         for name, iou, recall, count in zip(class_names, ious, recalls, pixels, strict=True)
     ]
-    rows.append(["mean", _percent(miou(confusion)), _percent(mean_class_accuracy(confusion)), ""])
+    rows.append(["mean", percent(miou(confusion)), percent(mean_class_accuracy(confusion)), ""])
     table = print_to_text(simple_table(["class", "IoU %", "recall %", "share of pixels"], rows))
-    return f"{table}\npixel accuracy {_percent(pixel_accuracy(confusion))} %, {image_count} images, full size\n"
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None or np.isnan(value) else f"{100 * value:.1f}"
+    return f"{table}\npixel accuracy {percent(pixel_accuracy(confusion))} %, {image_count} images, full size\n"

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from operator import attrgetter
 
-from zoo.score import METRICS, Group, Row, baseline_for, group_of, latest, pareto_front
+from zoo.score import (
+    METRICS,
+    NO_MODEL_YET,
+    Group,
+    Row,
+    baseline_for,
+    differences,
+    group_of,
+    latest,
+    pareto_front,
+    tell_apart,
+    text_of,
+)
 
 X, Y = "pipeline_p50_s", "miou"
 """What the Pareto marks and the plot are drawn over: the latency a user waits for."""
 
 BEST, FRONT, UNDER = "★", "◆", "▼"
+NAMES = {"dataset_fingerprint": "images", "recipe_hash": "recipe", "thread_count": "threads"}
+"""Group fields as a title says them, where their own name would not do."""
 
 
 @dataclass(frozen=True)
@@ -94,29 +108,26 @@ class Board:
     warnings: tuple[str, ...] = ()
     """Files that could not be read."""
 
+    @property
+    def can_be_drawn(self) -> bool:
+        """True when some row has both numbers of the plot."""
+        return any(table.points for table in self.tables)
+
 
 def make_board(rows: Iterable[Row]) -> Board:
     """Sort rows into tables: one per device, dataset, recipe and sizes, full runs before quick ones."""
     rows = sorted(latest(rows), key=_order)
     groups: dict[Group, list[Row]] = defaultdict(list)
-    for row in rows:
-        if not row.baseline:
-            groups[group_of(row)].append(row)
+    for row in [row for row in rows if not row.baseline] or rows:  # the baseline alone is a table too
+        groups[group_of(row)].append(row)
     titles = {group: _title(group, members) for group, members in groups.items()}
-    count = Counter(titles.values())
     tables = []
     for group in sorted(groups, key=lambda group: _group_order(group, groups[group])):
-        title = titles[group]
-        if count[title] > 1:  # the same names, but not the same images, recipe or rules: say which
-            hashes = [f"{(value or 'none')[:8]}" for value in (group.dataset_fingerprint, group.recipe_hash)]
-            title += f" · images {hashes[0]}, recipe {hashes[1]}, {group.protocol}, {group.miou_protocol}"
+        alike = [other for other in groups if titles[other] == titles[group]]
+        said = [f"{NAMES.get(field, field)} {text_of(getattr(group, field))}" for field in differences(*alike)]
+        title = " · ".join((titles[group], *said))
         tables.append(_table(group, title, groups[group], baseline_for(group, rows)))
     return Board(tuple(tables), tuple(rows))
-
-
-def show_size(size: tuple[int, int]) -> str:
-    """Return `"512x1024"`: height, then width."""
-    return f"{size[0]}x{size[1]}"
 
 
 def show_reason(row: Row) -> str:
@@ -145,8 +156,8 @@ def _group_order(group: Group, rows: list[Row]) -> tuple[object, ...]:
 
 
 def _table(group: Group, title: str, rows: list[Row], baseline: Row | None) -> Table:
-    good = [row for row in rows if row.status == "ok"]
-    labels = _labels(rows)
+    good = [row for row in rows if row.status == "ok" and not row.baseline]
+    labels = dict(zip((row.key for row in rows), tell_apart(rows), strict=True))
     under = [row for row in good if baseline and row.miou is not None and row.miou < (baseline.miou or 0)]
     front = pareto_front((row for row in good if row not in under), X, Y)  # a fixed map takes no time: it beats those
     best = {
@@ -160,7 +171,8 @@ def _table(group: Group, title: str, rows: list[Row], baseline: Row | None) -> T
         label = f"{row.model} (baseline)" if row is baseline else labels[row.key]
         lines.append(Line(row, label, marks, tuple(_cell(column.key, row, best) for column in COLUMNS)))
     failed = tuple((labels[row.key], row) for row in sorted(rows, key=attrgetter("model")) if row.status != "ok")
-    return Table(group, title, _caution(group, rows), tuple(lines), failed, _notes(group, good, under), tuple(front))
+    notes = _notes(group, good, under) if any(not row.baseline for row in rows) else (NO_MODEL_YET,)
+    return Table(group, title, _caution(group, rows), tuple(lines), failed, notes, tuple(front))
 
 
 def _cell(key: str, row: Row, best: dict[str, float]) -> Cell:
@@ -175,21 +187,8 @@ def _cell(key: str, row: Row, best: dict[str, float]) -> Cell:
     return Cell(at_least + METRICS[key].show(value), best=value == best.get(key) and not row.baseline)
 
 
-def _labels(rows: list[Row]) -> dict[str, str]:
-    """Name each row of a table by its model and by whatever else differs in the table."""
-    varying = [
-        field for field in ("runtime", "precision", "memory_format") if len({getattr(row, field) for row in rows}) > 1
-    ]
-    labels = {row.key: " ".join([row.model, *(getattr(row, field) for field in varying)]) for row in rows}
-    count = Counter(labels.values())
-    for row in rows:
-        if count[labels[row.key]] > 1:  # two machines of one name, or two checkpoints of one model
-            labels[row.key] += f" #{row.machine_id[:4]}-{(row.weights_sha256 or 'none')[:4]}"
-    return labels
-
-
 def _title(group: Group, rows: list[Row]) -> str:
-    steps = {row.step_count for row in rows}
+    steps = {row.step_count for row in rows if row.status == "ok"}
     step_count = next(iter(steps)) if len(steps) == 1 else None
     dataset = group.dataset or "no dataset"
     if any(row.synthetic for row in rows) and "synthetic" not in dataset:
@@ -198,7 +197,7 @@ def _title(group: Group, rows: list[Row]) -> str:
     shared = [
         next(iter(values))
         for field in ("runtime", "precision")
-        if len(values := {getattr(row, field) for row in rows}) == 1
+        if len(values := {getattr(row, field) for row in rows if not row.baseline}) == 1
     ]
     return " · ".join(
         (
@@ -206,7 +205,7 @@ def _title(group: Group, rows: list[Row]) -> str:
             group.device,
             dataset + (f" {group.split}" if group.split else ""),
             recipe + (f" ({step_count} steps)" if step_count is not None else ""),
-            f"input {show_size(group.input_size)} → {show_size(group.output_size)}",
+            f"input {text_of(group.input_size)} → {text_of(group.output_size)}",
             f"batch {group.batch_size}",
             *shared,
         )[0 if group.quick else 1 :]
@@ -246,6 +245,8 @@ def _notes(group: Group, good: list[Row], under: list[Row]) -> tuple[str, ...]:
     machines = {row.machine_id for row in good}
     if len(machines) > 1:
         notes.append(f"these rows come from {len(machines)} machines of this name: compare their latency with care")
+    if any(row.latency_p50_s is not None and row.latency_p99_s is None for row in good):
+        notes.append("p99 needs 100 samples; rows that say n/a have fewer")
     uncounted = sorted({name for row in good for name in row.uncounted_ops})
     if uncounted:
         notes.append(f"≥: the MAC counter does not know {', '.join(uncounted)}")

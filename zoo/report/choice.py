@@ -6,8 +6,7 @@ import json
 from typing import Literal
 
 from zoo.picker import Choice
-from zoo.report.board import show_size
-from zoo.score import METRICS, Row
+from zoo.score import METRICS, Row, text_of
 
 SHOWN = ("miou", "pipeline_p50_s", "latency_p50_s", "peak_memory_bytes", "param_count", "mac_count")
 
@@ -18,7 +17,7 @@ def show_choice(choice: Choice, form: Literal["table", "json"] = "table") -> str
         return json.dumps(_values(choice), indent=1, default=str) + "\n"
     group = choice.group
     where = " · ".join(
-        (group.device, group.dataset or "no dataset", f"recipe {group.recipe}", f"input {show_size(group.input_size)}")
+        (group.device, group.dataset or "no dataset", f"recipe {group.recipe}", f"input {text_of(group.input_size)}")
     )
     if choice.winner is None:
         lines = [f"nothing qualifies ({where})"]

@@ -8,13 +8,27 @@ from itertools import product
 from pathlib import Path
 from typing import Literal
 
-from rich.console import Group, RenderableType
+from rich.console import Group as Stack
+from rich.console import RenderableType
 from rich.text import Text
 
 from zoo.errors import UserError, did_you_mean
 from zoo.record import Record
 from zoo.report.terminal import print_to_text, simple_table
-from zoo.score import METRICS, Metric, Row, class_iou, confusion_of, differences, group_of, latest, row, text_of
+from zoo.score import (
+    METRICS,
+    Group,
+    Metric,
+    Row,
+    class_iou,
+    confusion_of,
+    differences,
+    group_of,
+    latest,
+    row,
+    tell_apart,
+    text_of,
+)
 from zoo.store import load, scan
 
 CONDITIONS = (
@@ -27,14 +41,13 @@ CONDITIONS = (
     "precision",
     "memory_format",
     "quick",
+    "resize",
+    "thread_count",
 )
+"""What usually tells two records of a model apart."""
+RARE = (*(field for field in Group._fields if field not in CONDITIONS), "machine_id", "weights_sha256")
 HOW = "MODEL, MODEL,precision=bf16,… or a record's file"
 SHOWN_CLASSES = 8
-
-_INTERVALS = {
-    "latency_p50_s": ("latency_p50_low_s", "latency_p50_high_s"),
-    "pipeline_p50_s": ("pipeline_p50_low_s", "pipeline_p50_high_s"),
-}
 
 
 @dataclass(frozen=True)
@@ -76,18 +89,18 @@ def compare(first: str, second: str, results: Path | str = "results") -> Compari
     if not all(named_by_file):
         found = scan(Path(results), required=True)
         records, warnings = found.records, found.warnings
-    by_key = {record.key: record for record in records}
-    rows = [candidate for candidate in latest(row(record) for record in records) if candidate.status == "ok"]
+    by_row = {row(record): record for record in records}
+    rows = [candidate for candidate in latest(by_row) if candidate.status == "ok"]
     sides: list[list[Row]] = []
     for name, is_file in zip((first, second), named_by_file, strict=True):
         if is_file:
             record = load(Path(name))
-            by_key[record.key] = record
+            by_row[row(record)] = record
             sides.append([row(record)])
         else:
             sides.append(_matching(name, rows))
     one, other = _pair(*sides, names=(first, second))
-    return _side_by_side(one, other, by_key[one.key], by_key[other.key], warnings)
+    return _side_by_side(one, other, by_row[one], by_row[other], warnings)
 
 
 def show_comparison(
@@ -117,7 +130,7 @@ def show_comparison(
         ]
         parts += [Text("largest differences of class IoU %"), simple_table(["class", one, other, "points"], lines)]
     parts += [Text(note) for note in comparison.notes]
-    return print_to_text(Group(*parts), width=width, plain=plain)
+    return print_to_text(Stack(*parts), width=width, plain=plain)
 
 
 def _values(comparison: Comparison) -> dict[str, object]:
@@ -146,8 +159,8 @@ def _matching(name: str, rows: list[Row]) -> list[Row]:
         raise UserError(f"no ok record of {model!r}.{did_you_mean(model, known)} There is: {', '.join(known)}")
     for condition in conditions:
         field, equals, value = condition.partition("=")
-        if not equals or field not in CONDITIONS:
-            raise UserError(f"{condition!r} is none of {', '.join(f'{known}=…' for known in CONDITIONS)}")
+        if not equals or field not in (*CONDITIONS, *RARE):
+            raise UserError(f"{condition!r} is none of {', '.join(f'{known}=…' for known in (*CONDITIONS, *RARE))}")
         known = sorted({text_of(getattr(candidate, field)) for candidate in found})
         found = [candidate for candidate in found if text_of(getattr(candidate, field)) == value]
         if not found:
@@ -157,12 +170,18 @@ def _matching(name: str, rows: list[Row]) -> list[Row]:
 
 def _pair(firsts: list[Row], seconds: list[Row], *, names: tuple[str, str]) -> tuple[Row, Row]:
     """The one comparable pair; pairs of one device, of full runs, and of one runtime and precision come first."""
-    pairs = [(one, other) for one, other in product(firsts, seconds) if one.key != other.key]
+    pairs = [
+        (one, other)
+        for one, other in product(firsts, seconds)
+        if (one.key, one.started_at) != (other.key, other.started_at)
+    ]
     if not pairs:
         raise UserError(f"{names[0]} and {names[1]} are the same record; name two: {HOW}")
     found = [differences(group_of(one), group_of(other)) for one, other in pairs]
     allowed = [pair for pair, fields in zip(pairs, found, strict=True) if not fields] or [
-        pair for pair, fields in zip(pairs, found, strict=True) if fields.keys() <= {"device"}
+        pair
+        for pair, fields in zip(pairs, found, strict=True)
+        if "device" in fields and fields.keys() <= {"device", "thread_count"}
     ]
     if not allowed:
         nearest = min(found, key=len)
@@ -172,17 +191,26 @@ def _pair(firsts: list[Row], seconds: list[Row], *, names: tuple[str, str]) -> t
     alike = [(one, other) for one, other in allowed if (one.runtime, one.precision) == (other.runtime, other.precision)]
     allowed = alike or allowed
     if len(allowed) > 1:
-        varying = {
-            field: values
-            for field in CONDITIONS
-            if len(values := sorted({text_of(getattr(side, field)) for pair in allowed for side in pair})) > 1
-        }
-        said = "; ".join(f"{field} is {' or '.join(values)}" for field, values in varying.items())
+        varying = _varying(allowed, names, CONDITIONS) or _varying(allowed, names, RARE)
+        said = "; ".join(f"{field} is {' or '.join(values)}" for field, (_, values) in varying.items())
+        field, (name, values) = next(iter(varying.items()))
         raise UserError(
-            f"{len(allowed)} pairs of {names[0]} and {names[1]}: {said or 'several machines'}; "
-            f"say which, such as {names[0].split(',')[0]},{next(iter(varying), 'device')}=…, or name the records' files"
+            f"{len(allowed)} pairs of {names[0]} and {names[1]}: {said}; "
+            f"say which, such as {name},{field}={values[0]}, or name the records' files"
         )
     return allowed[0]
+
+
+def _varying(
+    pairs: list[tuple[Row, Row]], names: tuple[str, str], fields: tuple[str, ...]
+) -> dict[str, tuple[str, list[str]]]:
+    """Fields in which the rows of one side differ: that side's name, and the values."""
+    varying: dict[str, tuple[str, list[str]]] = {}
+    for field, (name, side) in product(fields, zip(names, zip(*pairs, strict=True), strict=True)):
+        values = sorted({text_of(getattr(candidate, field)) for candidate in side})
+        if len(values) > 1:
+            varying.setdefault(field, (name, values))
+    return varying
 
 
 def _side_by_side(one: Row, other: Row, first: Record, second: Record, warnings: tuple[str, ...]) -> Comparison:
@@ -205,25 +233,15 @@ def _side_by_side(one: Row, other: Row, first: Record, second: Record, warnings:
             f"mIoU differs by {gap:+.1f} points: one seed, these weights; "
             "whether that is more than chance is not tested here"
         )
-    return Comparison(one, other, _labels(one, other), tuple(measures), _classes(first, second), tuple(notes), warnings)
+    label, other_label = tell_apart((one, other), ("device", "runtime", "precision", "memory_format"))
+    return Comparison(
+        one, other, (label, other_label), tuple(measures), _classes(first, second), tuple(notes), warnings
+    )
 
 
 def _tie(one: Row, other: Row, key: str) -> bool | None:
-    if key not in _INTERVALS:
-        return None
-    (low, high), (other_low, other_high) = ([side.value(column) for column in _INTERVALS[key]] for side in (one, other))
-    if low is None or high is None or other_low is None or other_high is None:
-        return None
-    return low <= other_high and other_low <= high
-
-
-def _labels(one: Row, other: Row) -> tuple[str, str]:
-    """Both models' names, with whatever else differs."""
-    varying = [field for field in CONDITIONS if getattr(one, field) != getattr(other, field)]
-    first, second = (
-        " ".join([side.model, *(text_of(getattr(side, field)) for field in varying)]) for side in (one, other)
-    )
-    return (first, second) if first != second else (f"A {first}", f"B {second}")
+    interval, others = one.interval(key), other.interval(key)
+    return None if interval is None or others is None else interval[0] <= others[1] and others[0] <= interval[1]
 
 
 def _classes(first: Record, second: Record) -> tuple[tuple[str, float, float], ...]:

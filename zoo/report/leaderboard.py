@@ -11,10 +11,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from zoo.report.board import Board, make_board, show_size
+from zoo.report.board import Board, make_board
 from zoo.report.markdown import board_markdown
 from zoo.report.terminal import board_text
-from zoo.score import COLUMNS, Row, read_rows, select
+from zoo.score import COLUMNS, Row, read_rows, select, text_of
 from zoo.spec import Size
 
 Format = Literal["table", "md", "csv", "json"]
@@ -92,7 +92,7 @@ def _json(value: object) -> str:
 def _csv(value: Any) -> Any:
     match value:
         case (int(), int()):
-            return show_size(value)
+            return text_of(value)
         case tuple():
             return "; ".join(str(item) for item in value)
         case bool():

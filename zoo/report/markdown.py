@@ -68,8 +68,7 @@ def fill_blocks(page: str, fill: Callable[[Block], str]) -> str:
 
     def replace(match: re.Match[str]) -> str:
         block = _parse(match["words"])
-        picture = f"![mIoU over latency]({block.plot})\n\n" if block.plot else ""
-        return f"{BEGIN}{match['words']}-->\n{picture}{fill(block).rstrip()}\n{END}"
+        return f"{BEGIN}{match['words']}-->\n{fill(block).rstrip()}\n{END}"
 
     return _BLOCK.sub(replace, page)
 
@@ -82,6 +81,8 @@ def _parse(words: str) -> Block:
             raise UserError(
                 f"leaderboard marker: {word!r} is none of {', '.join(f'{name}=…' for name in FILTERS)}, plot=…"
             )
+        if key == "quick" and value not in ("yes", "no"):
+            raise UserError(f"leaderboard marker: quick is yes or no; got {word!r}")
         values[key] = value
     return Block({key: value for key, value in values.items() if key != "plot"}, values.get("plot"))
 

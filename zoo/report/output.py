@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 from typing import Any
@@ -27,17 +28,20 @@ def write(board: Board, output: Path, form: Format | None = None) -> list[Path]:
         UserError: an unknown suffix, a page written by somebody else, or a folder that cannot be written to.
     """
     text, plots = _contents(board, output, form)
-    files = {output: text} | {path: drawn for path, part in plots.items() if (drawn := svg(part)) is not None}
+    files = {output: text} | {path: drawn for path, part in plots.items() if (drawn := svg(part))}
     for path, content in files.items():
+        temporary = path.with_name(f".{path.name}.tmp")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(f".{path.name}.tmp")
             temporary.write_text(content, encoding="utf-8")
             temporary.replace(path)
         except OSError as error:
             raise UserError(
                 f"cannot write {path}: {error.strerror or error}; name another file with --output"
             ) from error
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
     return list(files)
 
 
@@ -54,28 +58,30 @@ def stale(board: Board, output: Path, form: Format | None = None) -> list[str]:
     for path, part in plots.items():
         # Another version of the drawing library draws the same points differently: compare the points.
         drawn = re.search(r"points ([0-9a-f]{16})", _read(path))
-        if any(table.points for table in part.tables) and (drawn is None or drawn[1] != fingerprint(part)):
+        if drawn is None or drawn[1] != fingerprint(part):
             lines.append(f"{path} {'is out of date' if path.is_file() else 'is missing'}")
     return lines
 
 
 def _contents(board: Board, output: Path, form: Format | None) -> tuple[str, dict[Path, Board]]:
-    """The text of `output`, and the board of each plot beside it."""
+    """The text of `output`, and the board of each plot beside it; none where there is nothing to draw."""
     form = form or FORMATS.get(output.suffix.lower())
     if form is None:
         raise UserError(f"{output}: --output takes a name that ends in {', '.join(FORMATS)}, or add --format")
     plot = output.with_suffix(".svg")
+    plots = {plot: board} if board.can_be_drawn else {}
     if form != "md":
-        return render(board, form, plain=True), {plot: board}
+        return render(board, form, plain=True), plots
     page = _read(output)
     if has_blocks(page):
-        plots: dict[Path, Board] = {}
+        plots = {}
 
         def fill(block: Block) -> str:
             part = make_board(select(board.rows, **_filters(block)))
-            if block.plot:
-                plots[output.parent / block.plot] = part
-            return render(part, "md")
+            if block.plot is None or not part.can_be_drawn:
+                return render(part, "md")
+            plots[output.parent / block.plot] = part
+            return f"{_picture(block.plot)}\n\n{render(part, 'md')}"
 
         try:
             return fill_blocks(page, fill), plots
@@ -87,8 +93,12 @@ def _contents(board: Board, output: Path, form: Format | None) -> tuple[str, dic
             "`<!-- leaderboard:begin -->` and `<!-- leaderboard:end -->` where the tables should stand, "
             "or name another file"
         )
-    picture = f"\n![mIoU over latency]({plot.name})\n" if any(table.points for table in board.tables) else ""
-    return f"{HEADING}{picture}\n{render(board, 'md')}", {plot: board}
+    picture = f"\n{_picture(plot.name)}\n" if plots else ""
+    return f"{HEADING}{picture}\n{render(board, 'md')}", plots
+
+
+def _picture(path: str) -> str:
+    return f"![mIoU over latency]({path})"
 
 
 def _filters(block: Block) -> dict[str, Any]:

@@ -41,7 +41,10 @@ def svg(board: Board) -> str | None:
 def fingerprint(board: Board) -> str:
     """Return a hash of everything a plot shows, whatever version of the drawing library drew it."""
     shown = [
-        (table.title, table.caution, line.label, line.row.value(X), line.row.value(Y), line.row in table.front)
+        (
+            *(table.title, table.caution, line.label, line.row in table.front),
+            *(line.row.value(X), line.row.interval(X), line.row.value(Y)),
+        )
         for table in board.tables
         if table.points
         for line in table.lines
@@ -75,9 +78,9 @@ def _panel(axes: Any, table: Table) -> None:
     points = [_xy(line.row) for line in table.points]
     for (x, y), line in zip(points, table.points, strict=True):
         on_front = line.row in table.front
-        low, high = line.row.pipeline_p50_low_s, line.row.pipeline_p50_high_s
-        if low is not None and high is not None:
-            axes.plot([low * 1e3, high * 1e3], [y, y], color=ACCENT if on_front else MUTED, linewidth=1, zorder=2)
+        if (interval := line.row.interval(X)) is not None:
+            bar = [end * METRICS[X].scale for end in interval]
+            axes.plot(bar, [y, y], color=ACCENT if on_front else MUTED, linewidth=1, zorder=2)
         axes.scatter(
             x, y, s=34, color=ACCENT if on_front else "white", edgecolors=ACCENT if on_front else MUTED, zorder=3
         )
@@ -93,7 +96,7 @@ def _panel(axes: Any, table: Table) -> None:
                 ha="right", color=WARN, fontsize=8,
             )  # fmt: skip
     xs = [x for x, _ in points]
-    if max(xs) > 4 * min(xs):
+    if max(xs) > 4 * min(xs) > 0:
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_minor_formatter(NullFormatter())

@@ -1,0 +1,172 @@
+"""`zoo …` as a person types it: exit codes, and one clear line for each mistake."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from zoo.cli import main
+from zoo.store import save
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    """An empty working folder, and a cache that is nobody's."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("CITYSCAPES_DATASET", raising=False)
+    monkeypatch.delenv("ZOO_RUNS", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def zoo(capsys):
+    """`zoo("list --tag core")`: exit code, standard output, standard error."""
+
+    def zoo(line):
+        try:
+            code = main(line.split())
+        except SystemExit as stop:  # argparse's own way to end
+            code = stop.code
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return zoo
+
+
+@pytest.fixture
+def results(records, place):
+    for record in (records.make("unet", right=0.4), records.make("fcn", right=0.6), records.baseline(right=0.2)):
+        save(record, {}, place / "results")
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("list fcn_resnet5", "Did you mean 'fcn_resnet50'"),
+        ("list --tag cores", "cores"),
+        ("eval", "zoo eval takes a MODEL (and --checkpoint FILE), or --predictions DIR"),
+        ("eval unet --predictions somewhere", "give one of the two"),
+        ("eval unet --data nowhere", "nowhere"),
+        ("eval --predictions nowhere --data missing", "missing"),
+        ("bench --models unett --data nowhere", "Did you mean 'unet'"),
+        ("bench --preset quik", "no bench preset 'quik'. Did you mean 'quick'"),
+        ("bench --set nonsense=1", "unknown key 'nonsense'"),
+        ("bench --set nonsense", "--set takes key=value"),
+        ("bench --input-size 12", "a size is HEIGHTxWIDTH in pixels, such as 512x1024; got '12'"),
+        ("bench --input-size ²x4", "a size is HEIGHTxWIDTH in pixels, such as 512x1024; got '²x4'"),
+        ("bench --models unet --data nowhere", "nowhere"),
+        ("train unett", "Did you mean 'unet'"),
+        ("train unet --set lr=1", "unknown key 'lr'"),
+        ("leaderboard", "results does not exist; make some with `zoo bench"),
+        ("leaderboard --check", "name it with --output FILE"),
+        ("pick --max-latency 25", "a latency is a time with its unit"),
+        ("pick --max-memory 2", "memory is a number with its unit"),
+        ("pick --results nowhere", "nowhere does not exist"),
+        ("compare a b", "results does not exist"),
+        ("compare one.json two.json", "one.json: No such file"),
+        ("data synth streets --size 64", "a size is HEIGHTxWIDTH"),
+        ("data synth streets --size 8x8", "32 to 8192 pixels"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(zoo, place, line, words):
+    code, out, error = zoo(line)
+    assert (code, out) == (2, "")
+    assert error.startswith("zoo: ")
+    assert error.count("\n") == 1
+    assert words in error
+    assert not (place / "results").exists(), "nothing was begun"
+
+
+@pytest.mark.parametrize("line", ["", "lisst", "list --nonsense", "leaderboard --format pdf", "bench --batch many"])
+def test_a_wrong_flag_is_one_line_too(zoo, line):
+    code, out, error = zoo(line)
+    assert (code, out) == (2, "")
+    assert error.startswith("zoo: ")
+    assert error.count("\n") == 1
+    assert "--help" in error
+
+
+def test_list(zoo):
+    code, out, error = zoo("list --tag core --format json")
+    assert (code, error) == (0, "")
+    assert [spec["name"] for spec in json.loads(out)] == [
+        "encoder_decoder", "unet", "fcn_resnet50", "deeplabv3_resnet50",
+    ]  # fmt: skip
+
+
+def test_pick_ends_with_1_when_nothing_qualifies(zoo, results):
+    code, out, error = zoo("pick --max-latency 30ms")
+    assert (code, out.partition(" ")[0], error) == (0, "fcn", "")
+    code, out, error = zoo("pick --max-latency 1ms")
+    assert (code, error) == (1, "")
+    assert out.startswith("nothing qualifies")
+
+
+def test_only_the_baseline(zoo, records, place):
+    save(records.baseline(), {}, place / "results")
+    code, out, _ = zoo("leaderboard")
+    assert code == 0
+    assert "mean_label_map (baseline)" in out
+    assert "no model is measured yet" in out
+    code, _, error = zoo("pick")
+    assert code == 2
+    assert error.startswith("zoo: no model is measured yet")
+
+
+def test_leaderboard_check(zoo, results, records, place):
+    code, out, _ = zoo("leaderboard --output board.md --check")
+    assert (code, out) == (1, "board.md is missing\nboard.svg is missing\n")
+    code, out, _ = zoo("leaderboard --output board.md")
+    assert (code, out) == (0, "wrote board.md\nwrote board.svg\n")
+    code, out, _ = zoo("leaderboard --output board.md --check")
+    assert (code, out) == (0, "board.md says what the records say\n")
+    save(records.make("new", right=0.9), {}, place / "results")
+    code, out, _ = zoo("leaderboard --output board.md --check")
+    assert (code, out) == (1, "board.md is out of date\nboard.svg is out of date\n")
+
+
+def test_a_damaged_record_is_named_and_the_rest_is_shown(zoo, results, records, place):
+    broken = save(records.make("broken"), {}, place / "results")
+    broken.write_text("{")
+    for line in ("leaderboard", "pick"):
+        code, out, error = zoo(line)
+        assert code == 0
+        assert "fcn" in out
+        assert error.startswith("zoo: skipped ")
+        assert broken.name in error
+
+
+def test_compare(zoo, results):
+    code, out, error = zoo("compare unet fcn --format json")
+    assert (code, error) == (0, "")
+    values = json.loads(out)
+    assert (values["first"]["model"], values["second"]["model"]) == ("unet", "fcn")
+
+
+def test_synthetic_streets_and_their_own_labels_as_predictions(zoo, place):
+    code, out, error = zoo("data synth streets --size 64x128 --train 1 --val 1")
+    assert (code, error) == (0, "")
+    assert out == "wrote 1 train and 1 val synthetic frames: streets\n"
+    assert len(list(place.glob("streets/leftImg8bit/*/*/*.png"))) == 2
+    (place / "predictions").mkdir()
+    (label,) = place.glob("streets/gtFine/val/*/*_labelIds.png")
+    shutil.copy(label, place / "predictions")
+    code, out, error = zoo("eval --predictions predictions --data streets --encoding labelIds --format json")
+    assert (code, error) == (0, "")
+    values = json.loads(out)
+    assert (values["miou"], values["pixel_accuracy"], values["num_images"]) == (1.0, 1.0, 1)
+    code, out, error = zoo("eval --predictions predictions --data streets --split test")
+    assert (code, out) == (2, "")
+    assert "has no split 'test'" in error
+
+
+def test_streets_never_replace_what_zoo_did_not_write(zoo, place):
+    (place / "mine").mkdir()
+    (place / "mine" / "thesis.txt").write_text("years of work")
+    code, _, error = zoo("data synth mine --size 64x128 --train 1 --val 1")
+    assert code == 2
+    assert error == "zoo: mine holds files zoo did not write; give a new or empty folder\n"
+    assert (place / "mine" / "thesis.txt").read_text() == "years of work"
