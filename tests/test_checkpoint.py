@@ -14,6 +14,7 @@ from zoo.checkpoint import (
     load_weights,
     read_facts,
     run_folder,
+    run_lock,
     runs_folder,
     save_weights,
     weights_sha256,
@@ -203,6 +204,14 @@ def test_an_edited_file_of_ones_own_is_another_network(dataset, config, tmp_path
     first = run_folder(tmp_path, own, dataset, config)
     (tmp_path / "net.py").write_text("two")
     assert run_folder(tmp_path, own, dataset, config) != first
+
+
+def test_two_trainings_do_not_share_a_run(tmp_path):
+    with run_lock(tmp_path / "run"), pytest.raises(UserError, match="another process is training in"):  # noqa: SIM117
+        with run_lock(tmp_path / "run"):
+            pass
+    with run_lock(tmp_path / "run"):
+        pass
 
 
 def test_only_finished_runs_of_the_whole_recipe_are_found(dataset, config, tmp_path):

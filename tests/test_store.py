@@ -142,15 +142,20 @@ def test_a_bad_file_is_named_skipped_and_kept(records, tmp_path, how, words):
     assert before is None or path.read_bytes() == before
 
 
-def test_only_records_in_their_place_are_read(records, tmp_path):
+def test_foreign_json_is_named_wherever_it_lies_and_left_alone(records, tmp_path):
     record = records.make()
     path = store.save(record, {}, tmp_path)
-    for place in (tmp_path / "x.json", tmp_path / "device" / "x.json", path.parent / "deep" / "x.json"):
+    places = (tmp_path / "x.json", tmp_path / "device" / "x.json", path.parent / "deep" / "x.json")
+    for place in places:
         place.parent.mkdir(exist_ok=True, parents=True)
         place.write_text("{}")
     (path.parent / ".hidden.json").write_text("{}")
     (path.parent / "README.md").write_text("hello")
-    assert store.scan(tmp_path) == store.Scan((record,), ())
+    scan = store.scan(tmp_path)
+    assert scan.records == (record,)
+    assert len(scan.warnings) == 3
+    assert all(any(str(place) in warning for warning in scan.warnings) for place in places)
+    assert all(place.read_text() == "{}" for place in places)
 
 
 def test_a_missing_folder_matters_only_to_a_reader(tmp_path):

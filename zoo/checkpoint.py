@@ -6,12 +6,14 @@ A run lives in `<runs>/<dataset>-<fingerprint>/<model>/<recipe>-<recipe hash>/`:
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import pickle
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -81,6 +83,28 @@ def run_group(runs: Path, dataset: Dataset) -> Path:
 def run_folder(runs: Path, spec: ModelSpec, dataset: Dataset, config: TrainConfig) -> Path:
     """Folder of one run: named by what decides its weights."""
     return run_group(runs, dataset) / _model_folder(spec) / f"{_slug(config.name)}-{config.recipe_hash}"
+
+
+@contextmanager
+def run_lock(folder: Path) -> Iterator[None]:
+    """Hold a run's folder: two trainings would write over each other. The lock goes with the process.
+
+    Raises:
+        UserError: another process trains there, or the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("w", encoding="ascii")
+    except OSError as error:
+        raise UserError(
+            f"cannot write {folder}: {error.strerror or error}; choose another folder with --runs"
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(f"another process is training in {folder}; wait for it, or change the recipe") from error
+        yield
 
 
 def find_checkpoint(runs: Path, spec: ModelSpec, dataset: Dataset, config: TrainConfig) -> Path | None:

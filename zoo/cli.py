@@ -82,7 +82,8 @@ def _train(arguments: argparse.Namespace) -> int:
             on_step=live,
         )
     if trained.miou is not None:
-        print(f"mIoU on val, full size: {100 * trained.miou:.1f} %" + _synthetic_note(trained.synthetic))
+        kind = " (synthetic: drawn streets, not real ones)" if trained.synthetic else ""
+        print(f"mIoU on val, full size: {100 * trained.miou:.1f} %{kind}")
     print(trained.best)
     return 0
 
@@ -93,6 +94,7 @@ def _eval(arguments: argparse.Namespace) -> int:
     if (arguments.model is None) == (arguments.predictions is None):
         raise UserError("zoo eval takes a MODEL (and --checkpoint FILE), or --predictions DIR; give one of the two")
     from zoo.data.layout import open_dataset
+    from zoo.evaluate import accuracy_record
     from zoo.report.accuracy import show_accuracy
 
     dataset = open_dataset(arguments.data, cache=arguments.cache)
@@ -115,8 +117,7 @@ def _eval(arguments: argparse.Namespace) -> int:
             precision=arguments.precision,
             runs=arguments.runs,
         )
-    text = show_accuracy(result.confusion, dataset.spec.class_names, len(result.image_names), arguments.format)
-    print(text + (_synthetic_note(dataset.synthetic) if arguments.format == "table" else ""), end="")
+    print(show_accuracy(accuracy_record(result, dataset, arguments.split), arguments.format), end="")
     return 0
 
 
@@ -245,10 +246,6 @@ def _synth(arguments: argparse.Namespace) -> int:
     )
     print(f"wrote {arguments.train} train and {arguments.val} val synthetic frames: {root}")
     return 0
-
-
-def _synthetic_note(synthetic: bool) -> str:
-    return "  (synthetic: drawn streets, not real ones)" if synthetic else ""
 
 
 def _given(**values: Any) -> dict[str, Any]:

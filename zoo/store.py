@@ -89,7 +89,7 @@ def save(record: Record, samples: Mapping[str, npt.NDArray[Any]], results: Path)
 
 
 def scan(results: Path, *, history: bool = False, required: bool = False) -> Scan:
-    """Read every `<device>/<model>/*.json` below `results`.
+    """Read every `*.json` below `results`.
 
     Damaged, foreign and too new files are skipped with a warning that names them; nothing is changed.
 
@@ -103,7 +103,7 @@ def scan(results: Path, *, history: bool = False, required: bool = False) -> Sca
     """
     records: list[Record] = []
     warnings: list[str] = []
-    for path in sorted(results.glob("*/*/*.json")):
+    for path in sorted(results.rglob("*.json")):
         if path.name.startswith("."):
             continue
         try:

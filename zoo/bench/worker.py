@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from zoo.catalog import MODELS
-from zoo.checkpoint import load_weights
+from zoo.checkpoint import load_weights, run_lock
 from zoo.config import BenchConfig
 from zoo.data.layout import Dataset
 from zoo.data.loading import evaluation_frames
@@ -115,16 +115,17 @@ def train_stage(job: Job, report: Report) -> Path:
     def on_step(step: int, loss: float, rate: float) -> None:
         report(f"step {step}/{total}, loss {loss:.3f}, {rate:.1f} images/s")
 
-    trained = train(
-        job.spec,
-        job.config.train,
-        job.dataset,
-        run_dir=job.run_dir,
-        device=device.resolve_device(job.device),
-        on_step=on_step,
-        keep_state=job.config.keep_checkpoints,
-        validate=job.config.train.val_every is not None,
-    )
+    with run_lock(job.run_dir):
+        trained = train(
+            job.spec,
+            job.config.train,
+            job.dataset,
+            run_dir=job.run_dir,
+            device=device.resolve_device(job.device),
+            on_step=on_step,
+            keep_state=job.config.keep_checkpoints,
+            validate=job.config.train.val_every is not None,
+        )
     return trained.best
 
 
@@ -136,6 +137,7 @@ def measure_stage(job: Job, report: Report) -> Measured:
     state = runnable.state()
     report("network scope")
     logits = runnable.network(inputs[0])
+    assert logits.is_inference(), "gradients are off: the answer records none"
     if not bool(torch.isfinite(logits).all()):
         raise RuntimeError("the network's logits are not finite (NaN or infinity)")
     target = torch.device(job.device)

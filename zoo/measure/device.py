@@ -96,7 +96,7 @@ def software(device: torch.device) -> Software:
         segmentation_models_pytorch=_version("segmentation-models-pytorch"),
         timm=_version("timm"),
         numpy=_version("numpy") or "0",
-        os=f"{platform.system()} {platform.release()}",
+        os=f"{platform.system()} {platform.release().partition('-')[0]}",  # the rest may hold names
         cuda=torch.version.cuda if on_cuda else None,
         cudnn=str(torch.backends.cudnn.version()) if on_cuda else None,  # type: ignore[no-untyped-call]
         driver=_driver_version() if on_cuda else None,

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 
+from zoo.record import Accuracy
 from zoo.report.terminal import print_to_text, simple_table
-from zoo.score import METRICS, Confusion, class_accuracy, class_iou, mean_class_accuracy, miou, pixel_accuracy
+from zoo.score import METRICS, class_accuracy, class_iou, mean_class_accuracy, miou, pixel_accuracy
 
 
-def show_accuracy(
-    confusion: Confusion, class_names: Sequence[str], image_count: int, form: Literal["table", "json"] = "table"
-) -> str:
-    """Return what a confusion matrix `(K, K + 1)` says.
+def show_accuracy(accuracy: Accuracy, form: Literal["table", "json"] = "table") -> str:
+    """Return what was counted over a split.
 
     JSON: `miou` and `pixel_accuracy` as fractions, `class_iou` by name (null: neither true nor predicted), the
-    `confusion` as counted (last column: predictions of no class), and `num_images`.
+    `confusion` as counted (last column: predictions of no class), `num_images`, and which images they were.
     """
+    confusion, class_names = np.array(accuracy.confusion, dtype=np.int64), accuracy.class_names
     ious, recalls = class_iou(confusion), class_accuracy(confusion)
     if form == "json":
         values = {
@@ -30,7 +29,10 @@ def show_accuracy(
                 name: None if np.isnan(iou) else float(iou) for name, iou in zip(class_names, ious, strict=True)
             },
             "confusion": confusion.tolist(),
-            "num_images": image_count,
+            "num_images": accuracy.image_count,
+            "dataset": accuracy.dataset.name,
+            "split": accuracy.dataset.split,
+            "synthetic": accuracy.dataset.synthetic,
         }
         return json.dumps(values, indent=1) + "\n"
     percent, pixels = METRICS["miou"].show, confusion.sum(axis=1)
@@ -40,4 +42,6 @@ def show_accuracy(
     ]
     rows.append(["mean", percent(miou(confusion)), percent(mean_class_accuracy(confusion)), ""])
     table = print_to_text(simple_table(["class", "IoU %", "recall %", "share of pixels"], rows))
-    return f"{table}\npixel accuracy {percent(pixel_accuracy(confusion))} %, {image_count} images, full size\n"
+    images = f"{accuracy.image_count} images of {accuracy.dataset.name} {accuracy.dataset.split}"
+    kind = " (synthetic: drawn streets, not real ones)" if accuracy.dataset.synthetic else ""
+    return f"{table}\npixel accuracy {percent(pixel_accuracy(confusion))} %, {images}, full size{kind}\n"

@@ -66,8 +66,6 @@ class Eager:
         assert not any(module.training for module in modules), "a module is in training mode"
         assert not has_aux_heads(self._pipeline.model), "an auxiliary head is still there"
         assert not any(p.requires_grad for p in self._pipeline.parameters()), "a parameter asks for gradients"
-        with torch.inference_mode():
-            assert not torch.is_grad_enabled()
         on_cuda = self.device.type == "cuda"
         return State(
             training=False,

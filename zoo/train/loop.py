@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from zoo.catalog import find
-from zoo.checkpoint import CheckpointFacts, read_facts, run_folder, runs_folder, save_weights, write_atomic
+from zoo.checkpoint import CheckpointFacts, read_facts, run_folder, run_lock, runs_folder, save_weights, write_atomic
 from zoo.config import TrainConfig
 from zoo.data.layout import Dataset, open_dataset
 from zoo.data.loading import train_batches
@@ -89,7 +89,7 @@ def train_model(
     """
     spec, dataset = find(name), open_dataset(data, cache=cache)
     run_dir, target = run_folder(runs_folder(runs), spec, dataset, config), resolve_device(device)
-    with blamed_on(spec.name):
+    with run_lock(run_dir), blamed_on(spec.name):
         return train(spec, config, dataset, run_dir=run_dir, device=target, on_step=on_step, resume=resume)
 
 
