@@ -135,3 +135,13 @@ def test_the_registry_imports_no_torch():
         "from zoo.catalog import *; find('unet:timm/x'); code_sha256(select(['all'])[0])"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_two_own_models_of_one_name_are_refused(tmp_path):
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "net.py").write_text(f"# {folder}")
+    paths = [f"{tmp_path / folder / 'net.py'}:build" for folder in ("one", "two")]
+    with pytest.raises(UserError, match="two different models are called 'net:build'"):
+        select(paths)
+    assert len(select([paths[0], paths[0]])) == 1

@@ -150,7 +150,7 @@ def test_bad_files_get_one_line(tmp_path, capsys, case):
 
 
 def test_another_models_checkpoint(saved):
-    with pytest.raises(UserError, match="checkpoint of net, not of unet; give net="):
+    with pytest.raises(UserError, match="checkpoint of net, not of unet; name net with it"):
         load_weights(network(), saved[0], "unet", 4)
     with pytest.raises(UserError, match="trained for 4 classes, the dataset has 19"):
         load_weights(network(), saved[0], "net", 19)

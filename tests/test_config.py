@@ -57,6 +57,13 @@ def test_a_wrong_preset_names_the_file_or_the_nearest(tmp_path):
         load_config(BenchConfig, str(tmp_path / "none.toml"))
 
 
+def test_a_wrong_flag_is_not_blamed_on_the_preset():
+    with pytest.raises(UserError, match=r"^the flags: batch_size: .*greater than 0; got 0"):
+        load_config(BenchConfig, "quick", {"batch_size": 0})
+    with pytest.raises(UserError, match=r"^the flags: precisions"):
+        load_config(BenchConfig, "quick", {"precisions": ["fp8"]})
+
+
 def test_training_needs_its_recipe():
     with pytest.raises(UserError, match=r"needs a \[train\] table"):
         load_config(BenchConfig, None, {"train_missing": True})

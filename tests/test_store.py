@@ -158,6 +158,26 @@ def test_foreign_json_is_named_wherever_it_lies_and_left_alone(records, tmp_path
     assert all(place.read_text() == "{}" for place in places)
 
 
+def test_hostile_files_in_the_folder_are_survived(records, tmp_path):
+    record = records.make()
+    path = store.save(record, {}, tmp_path)
+    (path.parent / "deep.json").write_text("[" * 100_000)
+    os.mkfifo(path.parent / "pipe.json")
+    scan = store.scan(tmp_path)
+    assert scan.records == (record,)
+    assert len(scan.warnings) == 1
+    assert "deep.json" in scan.warnings[0]
+
+
+def test_an_empty_folder_id_is_made_anew(tmp_path):
+    with store.locked(tmp_path) as first:
+        assert first
+    (tmp_path / ".local" / "id").write_text("")
+    with store.locked(tmp_path) as second:
+        assert second
+        assert second != first
+
+
 def test_a_missing_folder_matters_only_to_a_reader(tmp_path):
     assert store.scan(tmp_path / "none") == store.Scan((), ())
     with pytest.raises(UserError, match=r"none does not exist; make some with `zoo bench"):

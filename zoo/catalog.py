@@ -11,6 +11,7 @@ import hashlib
 import importlib.machinery
 import importlib.metadata
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -224,6 +225,9 @@ def select(patterns: Sequence[str], tag: str | None = None) -> list[ModelSpec]:
     if not kept:
         asked = " ".join(words) or "nothing"
         raise UserError(f"no model is left of {asked!r}{f' with the tag {tag!r}' if tag else ''}; see `zoo list`")
+    twice = [name for name, times in Counter(spec.name for spec in kept).items() if times > 1]
+    if twice:
+        raise UserError(f"two different models are called {twice[0]!r}; rename one file, since records go by that name")
     order = {name: place for place, name in enumerate(MODELS)}
     return sorted(kept, key=lambda spec: order.get(spec.name, len(order)))
 

@@ -12,6 +12,7 @@ import os
 import pickle
 import re
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -213,7 +214,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         return _read_safetensors(path, tensors=True)[1]
     _check_file(path)
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch, about what is refused below
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UserError(
             f"{path} holds more than weights, and running what is inside is not safe; "
@@ -245,7 +248,7 @@ def load_weights(module: nn.Module, path: Path, model: str, num_classes: int) ->
     """
     facts = read_facts(path)
     if facts is not None and facts.model != model:
-        raise UserError(f"{path} is a checkpoint of {facts.model}, not of {model}; give {facts.model}={path}")
+        raise UserError(f"{path} is a checkpoint of {facts.model}, not of {model}; name {facts.model} with it")
     if facts is not None and facts.num_classes != num_classes:
         raise UserError(f"{path} was trained for {facts.num_classes} classes, the dataset has {num_classes}")
     aside = tuple(f"{name}." for name in getattr(module, "training_only", ()))

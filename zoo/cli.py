@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,7 +50,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _console() -> Console:
     from rich.console import Console
 
-    return Console(highlight=False)
+    class Piped(Console):
+        """Leaves a reader that has gone to `main`, as `print` does."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    return Piped(highlight=False)
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -138,18 +145,21 @@ def _bench(arguments: argparse.Namespace) -> int:
     from zoo.bench.live import Live
     from zoo.bench.sweep import run_bench
 
-    console = _console()
-    with Live(console) as live:
-        sweep = run_bench(
-            config,
-            data=arguments.data,
-            results=arguments.results,
-            runs=arguments.runs,
-            cache=arguments.cache,
-            checkpoints=arguments.checkpoint,
-            rerun=arguments.rerun,
-            on_event=live,
-        )
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a plain kill ends a sweep as Ctrl-C does
+    try:
+        with Live(_console()) as live:
+            sweep = run_bench(
+                config,
+                data=arguments.data,
+                results=arguments.results,
+                runs=arguments.runs,
+                cache=arguments.cache,
+                checkpoints=arguments.checkpoint,
+                rerun=arguments.rerun,
+                on_event=live,
+            )
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
     from zoo.report.board import make_board
     from zoo.report.leaderboard import leaderboard, render
@@ -158,8 +168,8 @@ def _bench(arguments: argparse.Namespace) -> int:
 
     print(render(make_board(row(record) for record in (*sweep.finished, *sweep.records))))
     print(
-        f"{len(sweep.records)} cells measured, {len(sweep.finished)} finished before, in {sweep.seconds / 60:.1f} min; "
-        f"records: {arguments.results}"
+        f"cells measured: {len(sweep.records)}, finished before: {len(sweep.finished)}; "
+        f"{sweep.seconds / 60:.1f} min; records: {arguments.results}"
     )
     everything = leaderboard(arguments.results)
     _warn(everything.warnings)

@@ -151,6 +151,9 @@ def load_config(cls: type[ConfigT], preset: str | None = None, changes: Mapping[
     try:
         return cls.model_validate_json(json.dumps(values, default=str), strict=True)
     except ValidationError as error:
+        failing = ".".join(str(part) for part in error.errors(include_url=False)[0]["loc"])
+        if any(failing == key or failing.startswith(f"{key}.") for key in changes or {}):
+            source = "the flags"
         raise UserError(f"{source}: {_explain(cls, error)}") from error
 
 

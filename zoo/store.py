@@ -104,7 +104,7 @@ def scan(results: Path, *, history: bool = False, required: bool = False) -> Sca
     records: list[Record] = []
     warnings: list[str] = []
     for path in sorted(results.rglob("*.json")):
-        if path.name.startswith("."):
+        if path.name.startswith(".") or path.is_fifo():  # reading a pipe would wait for ever
             continue
         try:
             records.append(load(path))
@@ -141,14 +141,16 @@ def locked(results: Path) -> Iterator[str]:
             lock = stack.enter_context((local / "lock").open("w"))
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             identity = local / "id"
-            if not identity.is_file():
-                identity.write_text(secrets.token_hex(8), encoding="utf-8")
-            folder_id = identity.read_text(encoding="utf-8")
+            folder_id = identity.read_text(encoding="utf-8") if identity.is_file() else ""
+            if not folder_id:  # new, or cut short by a full disk
+                folder_id = secrets.token_hex(8)
+                identity.write_text(folder_id, encoding="utf-8")
         except BlockingIOError as error:
             raise UserError(f"another sweep writes to {results}; wait for it, or name another --results") from error
         except OSError as error:
             raise UserError(
-                f"cannot write to {results}: {error.strerror or error}; permit writing there, or name another --results"
+                f"cannot write to {results}: {error.strerror or error}; "
+                "permit writing there or free some space, or name another --results"
             ) from error
         yield folder_id
 
@@ -212,7 +214,7 @@ def _slug(text: str) -> str:
 def _why_not_a_record(content: bytes, error: ValidationError) -> str:
     try:
         value = json.loads(content)
-    except ValueError as damage:
+    except (ValueError, RecursionError) as damage:
         return f"damaged JSON ({damage})"
     version = value.get("schema_version") if isinstance(value, dict) else None
     if not isinstance(version, int):

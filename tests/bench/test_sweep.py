@@ -124,10 +124,11 @@ def test_kept_checkpoints_are_found_by_their_whole_recipe(streets, tmp_path):
     ("fault", "status", "reason"),
     [
         ("os.kill(os.getpid(), signal.SIGSEGV)", "failed", "SIGSEGV"),
-        ("os.kill(os.getpid(), signal.SIGKILL)", "oom", "killed"),
+        ("os.kill(os.getpid(), signal.SIGKILL)", "failed", "ended by SIGKILL"),
         ("os._exit(7)", "failed", "exit code 7"),
         ("time.sleep(600)", "timeout", "no answer within 5 s"),
         ("torch.empty(10**15)", "oom", "out of memory"),
+        ("raise RuntimeError('score ' + open('/proc/self/oom_score_adj').read())", "failed", "score 1000"),
         ("raise FileNotFoundError('no /data/secret/weights.bin here')", "failed", "no weights.bin here"),
         ("print('see /data/secret/log', flush=True), os._exit(7)", "failed", "exit code 7"),
         ("logits = logits * float('nan')", "failed", "not finite"),

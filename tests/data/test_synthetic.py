@@ -131,10 +131,12 @@ def test_fingerprint_does_not_depend_on_compression(tmp_path):
     assert copy.fingerprint("train") == dataset.fingerprint("train")
 
 
-def test_own_folder_is_replaced_and_foreign_files_are_kept(tmp_path):
+def test_another_set_and_foreign_files_are_kept(tmp_path):
     write_dataset(tmp_path / "set", **SMALL)
-    write_dataset(tmp_path / "set", **{**SMALL, "train_count": 1})
-    assert len(open_dataset(tmp_path / "set").frames("train")) == 1
+    write_dataset(tmp_path / "set", **SMALL)
+    with pytest.raises(UserError, match="holds another synthetic set already"):
+        write_dataset(tmp_path / "set", **{**SMALL, "train_count": 1})
+    assert len(open_dataset(tmp_path / "set").frames("train")) == SMALL["train_count"]
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("keep me")
     with pytest.raises(UserError, match="holds files zoo did not write"):
@@ -165,7 +167,7 @@ def test_unfinished_set_is_refused_and_can_be_drawn_anew(tmp_path, monkeypatch):
     write_dataset(tmp_path / "set", **SMALL)
     (frame,) = (frame for frame in open_dataset(tmp_path / "set").frames("val")[:1])
     frame.image.unlink()
-    with pytest.raises(UserError, match="unfinished"):
+    with pytest.raises(UserError, match="not whole"):
         open_dataset(tmp_path / "set")
     (tmp_path / "set" / "zoo-dataset.json").write_text("{}")
     with pytest.raises(UserError, match="damaged"):

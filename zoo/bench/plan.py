@@ -76,7 +76,9 @@ def parse_checkpoints(pairs: list[str], specs: list[ModelSpec]) -> dict[str, Pat
             raise UserError(f"--checkpoint takes MODEL=FILE; got {pair!r}")
         name = model if model in names else find(model).name
         if name not in names:
-            raise UserError(f"--checkpoint names {model!r}, which is not measured.{did_you_mean(model, names)}")
+            raise UserError(
+                f"--checkpoint names {model!r}, which is not measured.{did_you_mean(model, names)} Add it to --models"
+            )
         path = Path(file).expanduser()
         facts = read_facts(path)
         if facts is not None and facts.model != name:

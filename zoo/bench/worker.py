@@ -244,7 +244,10 @@ def main(stages: list[str], job: Job, answers: Connection, lifeline: Connection,
     threading.Thread(target=_die_with_the_sweep, args=(lifeline,), daemon=True).start()
     with contextlib.suppress(OSError):  # under memory pressure the worker goes first
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    except FileNotFoundError:  # the sweep has gone, and its folder with it
+        os._exit(1)
     for stream in (1, 2):  # a library's chatter must not tear the table
         os.dup2(descriptor, stream)
     torch.set_num_threads(job.config.threads or device.core_count())

@@ -89,7 +89,7 @@ class Workshop:
         log.unlink(missing_ok=True)
         answers, sender = self._context.Pipe(duplex=False)
         process = self._context.Process(target=worker.main, args=(stages, job, sender, self._lifeline, log))
-        outcome = Outcome(stage=stages[0])
+        outcome, kills_before = Outcome(stage=stages[0]), _oom_kills()
         try:
             with _interrupts_ignored() if isinstance(self._context, SpawnContext) else nullcontext():
                 process.start()
@@ -99,7 +99,7 @@ class Workshop:
             _end(process)
             answers.close()
         if outcome.status == "ok" and outcome.stage:
-            _explain_death(process.exitcode, log, outcome)
+            _explain_death(process.exitcode, log, kills_before, outcome)
         return outcome
 
     @staticmethod
@@ -142,18 +142,27 @@ class Workshop:
                 began = time.monotonic()
 
 
-def _explain_death(exitcode: int | None, log: Path, outcome: Outcome) -> None:
+def _explain_death(exitcode: int | None, log: Path, kills_before: int | None, outcome: Outcome) -> None:
     """A worker ended without an answer: say how."""
     outcome.status = "failed"
-    if exitcode == -signal.SIGKILL:
+    if exitcode == -signal.SIGKILL and _oom_kills() != kills_before:
         outcome.status = "oom"
-        outcome.reason = "killed by the system, most likely for want of memory"
+        outcome.reason = "killed by the system for want of memory"
     elif exitcode is not None and exitcode < 0:
-        outcome.reason = f"crashed: {signal.Signals(-exitcode).name if -exitcode in set(signal.Signals) else -exitcode}"
+        outcome.reason = f"ended by {signal.Signals(-exitcode).name if -exitcode in set(signal.Signals) else -exitcode}"
     else:
         outcome.reason = f"the worker ended with exit code {exitcode} and no answer"
     text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
     outcome.detail = worker.without_folders(" | ".join(text.split("\n")[-4:]).strip(" |"))[:500]
+
+
+def _oom_kills() -> int | None:
+    """How many processes the kernel has killed for want of memory since it started; `None` where it does not tell."""
+    try:
+        lines = Path("/proc/vmstat").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), None)
 
 
 def _end(process: BaseProcess) -> None:

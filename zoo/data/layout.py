@@ -149,7 +149,11 @@ def _open(given: Path | str | None, cache: Path | None) -> Dataset:
     if marker is not None and (
         not marker.complete or any(len(frames_by_split.get(split, ())) != n for split, n in marker.counts().items())
     ):
-        raise UserError(f"the synthetic set in {root} is unfinished; delete that folder and run again to draw it anew")
+        raise UserError(
+            f"the synthetic set in {root} is not whole ({sum(map(len, frames_by_split.values()))} of "
+            f"{sum(marker.counts().values())} frames); delete the folder to have it drawn anew, or remove "
+            f"{synthetic.MARKER} in it to use what is there as any other dataset"
+        )
     sizes = {split: len(frames) for split, frames in frames_by_split.items()}
     official = all(sizes.get(split) == count for split, count in _OFFICIAL_SIZES.items())
     name = synthetic.NAME if marker else "cityscapes" if official else _slug(root.name)

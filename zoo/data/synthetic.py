@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from PIL import Image
@@ -104,7 +104,7 @@ def write_dataset(
     """Draw street frames into `root` in the Cityscapes layout; equal arguments give equal pixels on every machine.
 
     Args:
-        root: an empty or new folder, or one written by this function, which is replaced.
+        root: an empty or new folder, or one that this function wrote with the same arguments or did not finish.
         image_size: `(height, width)` of the frames, at least 32 pixels each; the same scenes are drawn at any size.
         train_count: number of training frames.
         val_count: number of validation frames.
@@ -112,7 +112,7 @@ def write_dataset(
         seed: other seeds give other streets.
 
     Raises:
-        UserError: `root` holds other files or cannot be written, or a number is out of range.
+        UserError: `root` holds other files or another set or cannot be written, or a number is out of range.
     """
     root = Path(root).expanduser()
     counts = (train_count, val_count, test_count)
@@ -127,6 +127,13 @@ def write_dataset(
         if root.is_dir() and any(root.iterdir()):
             if not is_synthetic(root):
                 raise UserError(f"{root} holds files zoo did not write; give a new or empty folder")
+            standing = read_marker(root)
+            if standing.complete and standing != replace(marker, complete=True):
+                height, width = standing.image_size
+                raise UserError(
+                    f"{root} holds another synthetic set already ({standing.train_count} train and "
+                    f"{standing.val_count} val frames of {height}x{width}, seed {standing.seed}); give a new folder"
+                )
             for name in _OWN[:2]:
                 shutil.rmtree(root / name, ignore_errors=True)
         root.mkdir(parents=True, exist_ok=True)
