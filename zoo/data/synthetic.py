@@ -1,4 +1,4 @@
-"""The synthetic dataset: drawn street frames (`street.py`) written in the Cityscapes layout. Free of torch."""
+"""The synthetic dataset: drawn street frames (`street/`) written in the Cityscapes layout. Free of torch."""
 
 from __future__ import annotations
 
