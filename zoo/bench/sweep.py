@@ -36,14 +36,13 @@ Samples = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Event:
-    """Something the person at the terminal may want to see: a cell begun, skipped or done, or a line of progress."""
+    """Something the person at the terminal may want to see: how far the sweep is, a line of progress, a new record."""
 
     model: str
     done: int
     total: int
     note: str = ""
     record: Record | None = None
-    skipped: bool = False
 
 
 @dataclass
@@ -107,8 +106,8 @@ def run_bench(
             bench.finished = {record.key: record for record in known if record.status in {"ok", "unsupported"}}
         total = len(specs) * len(config.runtimes) * len(config.precisions) + bench.has_baseline
 
-        def tell(model: str, note: str = "", record: Record | None = None, *, skipped: bool = False) -> None:
-            on_event(Event(model, len(sweep.records) + len(sweep.finished), total, note, record, skipped))
+        def tell(model: str, note: str = "", record: Record | None = None) -> None:
+            on_event(Event(model, len(sweep.records) + len(sweep.finished), total, note, record))
 
         bench.tell = tell
         try:
@@ -117,7 +116,7 @@ def run_bench(
             for record, samples in bench.cells(specs, named):
                 if record.key in bench.finished:
                     sweep.finished.append(record)
-                    tell(record.artifact.model, skipped=True)
+                    tell(record.artifact.model, "finished before")
                 else:
                     store.save(record, samples, results)
                     sweep.records.append(record)

@@ -21,14 +21,12 @@ import torch
 
 from zoo.errors import UserError
 from zoo.record import Device, Software, Witness, short_hash
-from zoo.runtimes.base import cpu_features, gains_from_bf16
+from zoo.runtimes.base import cpu_features
 
 try:
     import pynvml
 except ImportError:  # Linux only
     pynvml = None
-
-__all__ = ["Watch", "core_count", "gains_from_bf16", "nvml_handle", "probe", "resolve_device", "software"]
 
 _SPEED_FEATURES = (
     "avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512bw", "avx512vl", "avx512_vnni", "avx512_bf16", "avx512_fp16",
