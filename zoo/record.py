@@ -6,6 +6,8 @@ record and live in `score.py`. Raw samples and per-image counts stand in the `.n
 
 Schema history
     1  first version
+    2  runtimes: how an artifact was built, its file, the waterfall, throughput, energy, p99.9; a file that holds one graph
+       has no network scope. Records of version 1 read as they are.
 """
 
 from __future__ import annotations
@@ -18,13 +20,15 @@ from pydantic import AwareDatetime, Field, model_validator
 
 from zoo.spec import Facts, Size
 
-SCHEMA = 1
+SCHEMA = 2
 SPEED_PROTOCOL = "zoo-lat/1"
 ACCURACY_PROTOCOL = "zoo-miou/1"
 
 Status = Literal["ok", "failed", "timeout", "oom", "unsupported"]
 Precision = Literal["fp32", "tf32", "bf16", "fp16", "int8"]
 MemoryFormat = Literal["channels_last", "contiguous"]
+Layout = Literal[MemoryFormat, "own"]
+"""`own`: the runtime lays tensors out as it likes."""
 Resize = Literal["fit", "stretch", "none"]
 
 MEAN_LABEL_MAP = "mean_label_map"
@@ -69,13 +73,16 @@ class Software(Facts):
     cuda: str | None = None
     cudnn: str | None = None
     driver: str | None = None
+    runtime: str | None = None
+    """Package and version of a runtime that is not torch, such as `"openvino 2026.4.1"`."""
 
 
 class Weights(Facts):
     """Where the measured weights come from."""
 
-    source: Literal["checkpoint", "random", "none"]
-    """`random`: freshly initialised, for speed alone; accuracy is then null. `none`: the baseline has no weights."""
+    source: Literal["checkpoint", "random", "file", "none"]
+    """`random`: freshly initialised, for speed alone; accuracy is then null. `file`: they stand in a file that somebody
+    exported. `none`: the baseline has no weights."""
     sha256: str | None
     """Of the weights' bytes (names, shapes, values), independent of the file around them."""
     recipe: str
@@ -97,7 +104,7 @@ class Artifact(Facts):
     family: str
     runtime: str
     precision: Precision
-    memory_format: MemoryFormat
+    memory_format: Layout
     batch_size: int = Field(gt=0)
     input_size: Size
     output_size: Size
@@ -105,6 +112,27 @@ class Artifact(Facts):
     weights: Weights
     code_sha256: str
     """Of the model's source file, its spec and the version of the library it is adapted from."""
+    file_sha256: str | None = None
+    """Of the file that was measured and would ship; null for a runtime that runs this package's own code."""
+    file_bytes: int | None = None
+
+
+class Build(Facts):
+    """How an artifact was made before anything was timed. Seconds are those of its making, `None` for no such step."""
+
+    export_s: float | None = None
+    """Tracing and writing the graph."""
+    compile_s: float | None = None
+    """Compiling it to this machine's code."""
+    calibrate_s: float | None = None
+    """Quantisation: running the calibration images and choosing the scales."""
+    cached: bool = False
+    """Nothing was made for this cell: a build of the same content was there."""
+    graph_break_count: int | None = None
+    """`torch.compile`: places where the graph falls back to Python."""
+    calibration_image_count: int | None = None
+    options: dict[str, str] = Field(default_factory=dict)
+    """What the runtime was told, such as `{"mode": "default"}`, in its own words."""
 
 
 class Dataset(Facts):
@@ -129,6 +157,8 @@ class Latency(Facts):
     p95_s: float
     p99_s: float | None
     """Null below 100 samples: a tail needs them."""
+    p999_s: float | None = None
+    """Null below 1000 samples."""
     max_s: float
     mean_s: float
     std_s: float
@@ -149,7 +179,7 @@ class State(Facts):
     grad_enabled: Literal[False]
     aux_heads: Literal["off", "none"]
     batch_norm: Literal["kept", "folded", "none"]
-    memory_format: MemoryFormat
+    memory_format: Layout
     thread_count: int
     cudnn_benchmark: bool | None
     tf32: bool | None
@@ -164,20 +194,67 @@ class Witness(Facts):
     """CUDA: processes of others on the GPU."""
     throttle_reasons: tuple[str, ...] | None = None
     clock_start_hz: float | None = None
+    """The multiprocessors' clock; on a CPU the mean of the cores this process may use, as is the next."""
     clock_end_hz: float | None = None
+    temperature_start_c: float | None = None
     temperature_end_c: float | None = None
+    power_start_w: float | None = None
     power_end_w: float | None = None
+    load_start: float | None = None
+    """CPU: how many processes wanted to run, over the last minute."""
+    load_end: float | None = None
+    affinity: tuple[int, ...] | None = None
+    """CPU: the cores this process may use."""
+
+
+class Stage(Facts):
+    """One stage of the pipeline scope, timed inside calls that run all stages one after the other."""
+
+    name: Literal["copy_in", "preprocess", "network", "upsample_argmax", "copy_out"]
+    p50_s: float
+    p50_interval_s: tuple[float, float]
+    """95 %, distribution-free."""
+
+
+class Energy(Facts):
+    """Energy of the device while it did nothing but the pipeline scope, as the device itself counts it."""
+
+    per_image_j: float
+    image_count: int
+    source: Literal["nvml", "rapl"]
 
 
 class Speed(Facts):
     """Latency in both scopes (protocol, rule 3) and the state it was measured in."""
 
-    network: Latency
-    """Device-resident input → logits."""
+    network: Latency | None
+    """Device-resident input → logits; null for a file that holds one graph from image to labels."""
     pipeline: Latency
     """`uint8` image in host memory → `uint8` label map in host memory at output size."""
+    waterfall: tuple[Stage, ...] = ()
+    """The pipeline's stages; empty where they cannot be told apart. A graph that fuses them is faster than their sum."""
+    energy: Energy | None = None
+    """Null where the device does not tell."""
     state: State
     witness: Witness
+
+
+class BatchRate(Facts):
+    """Images per second at one batch size, in pipeline scope."""
+
+    batch_size: int = Field(gt=0)
+    images_per_s: float
+    call_count: int
+
+
+class Throughput(Facts):
+    """The offline scenario (protocol, rule 8): the batch doubled until memory ended or the rate stopped growing."""
+
+    rates: tuple[BatchRate, ...]
+    largest_batch: int
+    """The largest that ran."""
+    largest_is_limit: bool
+    """Twice as many did not fit in memory; otherwise nothing is known beyond."""
 
 
 class Memory(Facts):
@@ -189,6 +266,8 @@ class Memory(Facts):
     reserved_peak_bytes: int | None = None
     process_bytes: int | None = None
     """CUDA: the process's own, as the driver counts it. CPU: peak resident set of the whole process."""
+    growth_bytes: int | None = None
+    """What was held more after the last inference than after the second: more than noise means a leak."""
     resident_before_bytes: int | None = None
     weights_bytes: int
 
@@ -237,7 +316,7 @@ class Agreement(Facts):
 class Failure(Facts):
     """Why a cell has no numbers."""
 
-    stage: Literal["plan", "train", "measure", "memory", "evaluate", "agreement", "baseline"]
+    stage: Literal["plan", "train", "build", "measure", "memory", "evaluate", "agreement", "throughput", "baseline"]
     reason: str
     """One line for the table."""
     detail: str = ""
@@ -263,7 +342,9 @@ class Record(Facts):
     started_at: AwareDatetime
     seconds: dict[str, float]
     """Wall seconds spent per stage; `start` is the start of the cell's processes, all together."""
+    build: Build | None = None
     speed: Speed | None = None
+    throughput: Throughput | None = None
     memory: Memory | None = None
     cost: Cost | None = None
     accuracy: Accuracy | None = None
