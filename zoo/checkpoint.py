@@ -11,7 +11,6 @@ import hashlib
 import os
 import pickle
 import re
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from zoo import files
 from zoo.catalog import code_sha256
 from zoo.config import TrainConfig
 from zoo.data.layout import Dataset
@@ -169,21 +169,10 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     Raises:
         UserError: the folder cannot be written, or the disk is full.
     """
-    draft: Path | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        os.close(handle)
-        draft = Path(name)
-        write(draft)
-        with draft.open("rb+") as file:
-            os.fsync(file.fileno())
-        draft.replace(path)
+        files.write_all({path: write})
     except (OSError, SafetensorError, RuntimeError) as error:  # torch and safetensors wrap a full disk in their own
         raise UserError(f"cannot write {path}: {_one_line(error)}; free some space or choose another folder") from error
-    finally:
-        if draft is not None:
-            draft.unlink(missing_ok=True)
 
 
 def read_facts(path: Path) -> CheckpointFacts | None:

@@ -13,7 +13,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path, PurePosixPath
@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
+from zoo import files
 from zoo.errors import UserError
 from zoo.record import SCHEMA, Record
 
@@ -66,25 +67,13 @@ def save(record: Record, samples: Mapping[str, npt.NDArray[Any]], results: Path)
         buffer = io.BytesIO()
         np.savez_compressed(buffer, allow_pickle=False, **samples)
         contents = {path.with_suffix(".npz"): buffer.getvalue(), **contents}
-    temporaries = {target: target.with_name(f".{target.name}.{os.getpid()}.tmp") for target in contents}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for target, content in contents.items():
-            with temporaries[target].open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        for target, temporary in temporaries.items():  # the JSON last: it says that the record is whole
-            temporary.replace(target)
+        files.write_all(contents)  # the JSON last: it says that the record is whole
     except OSError as error:
         raise UserError(
             f"cannot write a record to {path.parent}: {error.strerror or error}; "
             "free some space or permit writing there, or name another folder with --results"
         ) from error
-    finally:
-        for temporary in temporaries.values():
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
     return path
 
 
@@ -103,9 +92,12 @@ def scan(results: Path, *, history: bool = False, required: bool = False) -> Sca
     """
     records: list[Record] = []
     warnings: list[str] = []
-    for path in sorted(results.rglob("*.json")):
-        if path.name.startswith(".") or path.is_fifo():  # reading a pipe would wait for ever
-            continue
+
+    def warn(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):  # none, or gone since it was listed
+            warnings.append(f"skipped {error.filename}: {error.strerror}")
+
+    for path in sorted(_json_files(results, warn)):
         try:
             records.append(load(path))
         except UserError as error:
@@ -137,14 +129,14 @@ def locked(results: Path) -> Iterator[str]:
     with contextlib.ExitStack() as stack:
         try:
             local.mkdir(parents=True, exist_ok=True)
-            (local / ".gitignore").write_text("*\n", encoding="utf-8")
             lock = stack.enter_context((local / "lock").open("w"))
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            files.remove_leftovers(results)
             identity = local / "id"
-            folder_id = identity.read_text(encoding="utf-8") if identity.is_file() else ""
-            if not folder_id:  # new, or cut short by a full disk
+            folder_id = identity.read_text(encoding="utf-8", errors="replace") if identity.is_file() else ""
+            if not folder_id:  # new, or cut short
                 folder_id = secrets.token_hex(8)
-                identity.write_text(folder_id, encoding="utf-8")
+                _write_identity(local, folder_id)
         except BlockingIOError as error:
             raise UserError(f"another sweep writes to {results}; wait for it, or name another --results") from error
         except OSError as error:
@@ -152,7 +144,12 @@ def locked(results: Path) -> Iterator[str]:
                 f"cannot write to {results}: {error.strerror or error}; "
                 "permit writing there or free some space, or name another --results"
             ) from error
-        yield folder_id
+        try:
+            yield folder_id
+        finally:
+            if results.is_dir() and not identity.exists():  # deleted under the sweep; what it saved since counts
+                with contextlib.suppress(OSError):
+                    _write_identity(local, folder_id)
 
 
 def load(path: Path) -> Record:
@@ -193,6 +190,20 @@ def samples(path: Path) -> dict[str, npt.NDArray[Any]]:
 def to_json(record: Record) -> str:
     """Return the record as JSON that reads well in a diff: keys sorted, a row of numbers on one line."""
     return _lines(record.model_dump(mode="json"), "\n") + "\n"
+
+
+def _write_identity(local: Path, folder_id: str) -> None:
+    files.write_all({local / ".gitignore": b"*\n", local / "id": folder_id.encode()})
+
+
+def _json_files(results: Path, on_error: Callable[[OSError], None]) -> Iterator[Path]:
+    """Every visible `*.json` below `results`, hidden folders and pipes (reading one would wait for ever) apart."""
+    for folder, names, files_here in os.walk(results, onerror=on_error):
+        names[:] = [name for name in names if not name.startswith(".")]
+        for name in (*files_here, *names):
+            path = Path(folder, name)
+            if name.endswith(".json") and not name.startswith(".") and not path.is_fifo():
+                yield path
 
 
 def _lines(value: Any, newline: str) -> str:

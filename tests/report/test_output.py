@@ -10,7 +10,7 @@ from zoo.errors import UserError
 from zoo.report.board import make_board
 from zoo.report.output import stale, write
 from zoo.report.plot import fingerprint, svg
-from zoo.score import row
+from zoo.score import row, rows_of
 
 
 @pytest.fixture
@@ -111,6 +111,11 @@ def test_blocks_are_filled_and_the_rest_is_kept(board, tmp_path):
             "that pair 1 times",
         ),
         ("<!-- leaderboard:begin color=red -->\n<!-- leaderboard:end -->\n", "'color=red' is none of device="),
+        ("<!-- leaderboard:begin models=huge -->\n<!-- leaderboard:end -->\n", "no record with model 'huge'"),
+        (
+            "<!-- leaderboard:begin waterfall=w.svg -->\n<!-- leaderboard:end -->\n",
+            "no record for waterfall=w.svg knows the stages of its pipeline",
+        ),
         ("<!-- leaderboard:begin quick=maybe -->\n<!-- leaderboard:end -->\n", "quick is yes or no; got 'quick=maybe'"),
         ("<!-- leaderboard:begin dataset=moon -->\n<!-- leaderboard:end -->\n", "no record with dataset 'moon'"),
         ("# Written by hand\n", "is left alone"),
@@ -151,7 +156,7 @@ def test_a_latency_of_nothing_is_drawn(records):
     assert svg(make_board([row(records.make("a", p50_s=0.0)), row(records.make("b"))]))
 
 
-@pytest.mark.parametrize("call", ["write_text", "replace"])
+@pytest.mark.parametrize("call", ["write_bytes", "replace"])
 def test_a_full_disk_leaves_nothing_behind(board, tmp_path, monkeypatch, call):
     def full(path, *args, **kwargs):
         path.touch()
@@ -161,3 +166,26 @@ def test_a_full_disk_leaves_nothing_behind(board, tmp_path, monkeypatch, call):
     with pytest.raises(UserError, match=r"cannot write .*board\.csv: No space left on device"):
         write(board, tmp_path / "board.csv")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_waterfall_block_is_a_picture_of_its_own(records, tmp_path):
+    page = tmp_path / "README.md"
+    marker = "<!-- leaderboard:begin models=a,b waterfall=pictures/stages.svg -->\n"
+    page.write_text(f"{marker}<!-- leaderboard:end -->\n")
+
+    def board(p50_s):
+        return make_board(
+            rows_of(
+                records.make(name, p50_s=p50_s, staged=True, runtime=runtime)
+                for name in "abc"
+                for runtime in ("eager", "compile")
+            )
+        )
+
+    picture = tmp_path / "pictures" / "stages.svg"
+    assert write(board(0.02), page) == [page, picture]
+    assert page.read_text() == (
+        f"{marker}![Where the time of a frame goes](pictures/stages.svg)\n<!-- leaderboard:end -->\n"
+    )
+    assert stale(board(0.02), page) == []
+    assert stale(board(0.03), page) == [f"{picture} is out of date"]

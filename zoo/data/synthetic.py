@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -15,6 +14,7 @@ from PIL import Image
 
 from zoo.data.street.scene import draw
 from zoo.errors import UserError
+from zoo.files import whole_folder
 
 NAME = "synthetic"
 VERSION = 1
@@ -73,23 +73,10 @@ def embedded(cache: Path) -> Path:
         UserError: the cache cannot be written.
     """
     root = cache / f"{NAME}-v{VERSION}"
-    if is_synthetic(root):
-        return root
     try:
-        cache.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{root.name}-", dir=cache))
+        return whole_folder(root, write_dataset)
     except OSError as error:
-        raise _cannot_write(cache, error) from error
-    try:
-        write_dataset(draft)
-        draft.chmod(0o755)
-        draft.rename(root)
-    except OSError as error:
-        if not is_synthetic(root):  # else another process was faster, with the same pixels
-            raise _cannot_write(root, error) from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-    return root
+        raise _cannot_write(root, error) from error
 
 
 def write_dataset(

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from zoo.config import parse_size
 from zoo.errors import UserError
+from zoo.files import write_all
+from zoo.report import plot, waterfall
 from zoo.report.board import Board, make_board
 from zoo.report.leaderboard import Format, render
 from zoo.report.markdown import Block, fill_blocks, has_blocks
-from zoo.report.plot import fingerprint, svg
 from zoo.score import select
 
 FORMATS: dict[str, Format] = {".md": "md", ".csv": "csv", ".json": "json", ".txt": "table"}
 HEADING = "# Leaderboard\n\n<!-- Written by `zoo leaderboard --output`; changes by hand are lost. -->\n"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A drawing of a board that stands beside a page."""
+
+    board: Board
+    svg: Callable[[Board], str | None]
+    fingerprint: Callable[[Board], str]
 
 
 def write(board: Board, output: Path, form: Format | None = None) -> list[Path]:
@@ -28,21 +39,12 @@ def write(board: Board, output: Path, form: Format | None = None) -> list[Path]:
         UserError: an unknown suffix, a page written by somebody else, or a folder that cannot be written to.
     """
     text, plots = _contents(board, output, form)
-    files = {output: text} | {path: drawn for path, part in plots.items() if (drawn := svg(part))}
-    for path, content in files.items():
-        temporary = path.with_name(f".{path.name}.tmp")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(content, encoding="utf-8")
-            temporary.replace(path)
-        except OSError as error:
-            raise UserError(
-                f"cannot write {path}: {error.strerror or error}; name another file with --output"
-            ) from error
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-    return list(files)
+    drawn = {path: svg.encode() for path, picture in plots.items() if (svg := picture.svg(picture.board))}
+    try:
+        write_all(drawn | {output: text.encode()})  # the page last: it shows the plots
+    except OSError as error:
+        raise UserError(f"cannot write {output}: {error.strerror or error}; name another file with --output") from error
+    return [output, *drawn]
 
 
 def stale(board: Board, output: Path, form: Format | None = None) -> list[str]:
@@ -55,21 +57,21 @@ def stale(board: Board, output: Path, form: Format | None = None) -> list[str]:
     lines = []
     if _read(output) != text:
         lines.append(f"{output} {'is out of date' if output.is_file() else 'is missing'}")
-    for path, part in plots.items():
+    for path, picture in plots.items():
         # Another version of the drawing library draws the same points differently: compare the points.
         drawn = re.search(r"points ([0-9a-f]{16})", _read(path))
-        if drawn is None or drawn[1] != fingerprint(part):
+        if drawn is None or drawn[1] != picture.fingerprint(picture.board):
             lines.append(f"{path} {'is out of date' if path.is_file() else 'is missing'}")
     return lines
 
 
-def _contents(board: Board, output: Path, form: Format | None) -> tuple[str, dict[Path, Board]]:
-    """The text of `output`, and the board of each plot beside it; none where there is nothing to draw."""
+def _contents(board: Board, output: Path, form: Format | None) -> tuple[str, dict[Path, Picture]]:
+    """The text of `output`, and each picture beside it; none where there is nothing to draw."""
     form = form or FORMATS.get(output.suffix.lower())
     if form is None:
         raise UserError(f"{output}: --output takes a name that ends in {', '.join(FORMATS)}, or add --format")
-    plot = output.with_suffix(".svg")
-    plots = {plot: board} if board.can_be_drawn else {}
+    beside = output.with_suffix(".svg")
+    plots = {beside: Picture(board, plot.svg, plot.fingerprint)} if board.can_be_drawn else {}
     if form != "md":
         return render(board, form, plain=True), plots
     page = _read(output)
@@ -78,9 +80,14 @@ def _contents(board: Board, output: Path, form: Format | None) -> tuple[str, dic
 
         def fill(block: Block) -> str:
             part = make_board(select(board.rows, **_filters(block)))
+            if block.waterfall is not None:
+                if not waterfall.can_be_drawn(part):
+                    raise UserError(f"no record for waterfall={block.waterfall} knows the stages of its pipeline")
+                plots[output.parent / block.waterfall] = Picture(part, waterfall.svg, waterfall.fingerprint)
+                return f"![Where the time of a frame goes]({block.waterfall})"
             if block.plot is None or not part.can_be_drawn:
                 return render(part, "md")
-            plots[output.parent / block.plot] = part
+            plots[output.parent / block.plot] = Picture(part, plot.svg, plot.fingerprint)
             return f"{_picture(block.plot)}\n\n{render(part, 'md')}"
 
         try:
@@ -93,7 +100,7 @@ def _contents(board: Board, output: Path, form: Format | None) -> tuple[str, dic
             "`<!-- leaderboard:begin -->` and `<!-- leaderboard:end -->` where the tables should stand, "
             "or name another file"
         )
-    picture = f"\n{_picture(plot.name)}\n" if plots else ""
+    picture = f"\n{_picture(beside.name)}\n" if plots else ""
     return f"{HEADING}{picture}\n{render(board, 'md')}", plots
 
 
@@ -105,6 +112,8 @@ def _filters(block: Block) -> dict[str, Any]:
     filters: dict[str, Any] = dict(block.filters)
     if "input_size" in filters:
         filters["input_size"] = parse_size(filters["input_size"])
+    if "models" in filters:
+        filters["models"] = filters["models"].split(",")
     if "quick" in filters:
         filters["quick"] = filters["quick"] == "yes"
     return filters

@@ -1,0 +1,152 @@
+"""Files and folders that appear whole or not at all, whatever ends the process that writes them.
+
+Everything is made in a hidden draft folder beside its target, brought to the disk, then renamed into place. A draft is
+locked as long as its process lives: the next writer beside it can tell what the dead left there, and removes it.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+Content = bytes | Callable[[Path], object]
+"""What a file shall hold, or what writes it to the path it is given."""
+
+_DRAFT = ".zoo-draft-"
+_LOCK = "lock"
+
+
+def write_all(contents: Mapping[Path, Content]) -> None:
+    """Put files in place, each one whole, in the order given; the last says that the set is complete.
+
+    Missing folders are made. Nothing is put in place before all of it is on the disk.
+
+    Raises:
+        OSError: a folder cannot be written to, or the disk is full. Drafts are gone; whatever a function in `contents`
+            raises comes through as it is.
+    """
+    with ExitStack() as stack:
+        drafts: dict[Path, Path] = {}
+        ready: dict[Path, Path] = {}
+        for target, content in contents.items():
+            if target.parent not in drafts:
+                drafts[target.parent] = stack.enter_context(_draft_in(target.parent))
+            ready[target] = drafts[target.parent] / f"{len(ready)}.tmp"
+            if isinstance(content, bytes):
+                ready[target].write_bytes(content)
+            else:
+                content(ready[target])
+            _to_disk(ready[target])
+        for target, draft in ready.items():
+            draft.replace(target)
+        for folder in drafts:
+            _to_disk(folder)
+
+
+def whole_folder(target: Path, fill: Callable[[Path], object]) -> Path:
+    """Return the folder `target`, made by `fill` when it is not there yet; nobody ever sees it half-filled.
+
+    Safe for several processes at once: each fills a draft of its own, the first one done wins and the others take what
+    it made. A folder that is there is never looked into, so `target` should name its content (by a hash, say).
+
+    Args:
+        target: The folder. Missing parents are made.
+        fill: Given a new, empty folder, beside `target`, to write into. Whatever it raises comes through.
+
+    Raises:
+        OSError: the folder cannot be written, or the disk is full. Nothing half-written stays behind.
+    """
+    if target.is_dir():
+        return target
+    with _draft_in(target.parent) as draft:
+        made = draft / "made"
+        made.mkdir()
+        fill(made)
+        for folder, _, names in os.walk(made):
+            for name in names:
+                _to_disk(Path(folder, name))
+            _to_disk(Path(folder))
+        try:
+            made.rename(target)
+        except OSError:
+            if not target.is_dir():  # else another process was faster
+                raise
+        _to_disk(target.parent)
+    return target
+
+
+def remove_leftovers(root: Path) -> None:
+    """Remove what processes that were killed in the middle of a write left anywhere below `root`."""
+    for folder, names, _ in os.walk(root):
+        for name in [name for name in names if name.startswith(_DRAFT)]:
+            _remove_if_dead(Path(folder, name))
+            names.remove(name)
+
+
+@contextmanager
+def _draft_in(folder: Path) -> Iterator[Path]:
+    """A locked draft folder in `folder`, gone at the end; those of dead processes are removed first."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.glob(f"{_DRAFT}*"):
+        _remove_if_dead(leftover)
+    draft, lock = None, None
+    while draft is None or lock is None:  # again where another process took the new folder for a leftover
+        draft = Path(tempfile.mkdtemp(prefix=_DRAFT, dir=folder))
+        try:
+            lock = _lock(draft)
+        except OSError:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
+    try:
+        yield draft
+    finally:
+        os.close(lock)  # first: a network file system keeps the name of an open file
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _remove_if_dead(draft: Path) -> None:
+    with suppress(OSError):  # it vanished, or is another user's
+        lock = _lock(draft)
+        if lock is not None:
+            shutil.rmtree(draft, ignore_errors=True)
+            os.close(lock)
+
+
+def _lock(draft: Path) -> int | None:
+    """Lock a draft and return the lock's descriptor; `None` where another process holds it or has removed it."""
+    try:
+        # A file, opened to be written: NFS locks no folder, and nothing that was opened to be read.
+        descriptor = os.open(draft / _LOCK, os.O_WRONLY | os.O_CREAT, 0o600)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor
+    except BlockingIOError:
+        pass
+    except OSError:
+        os.close(descriptor)
+        raise
+    os.close(descriptor)
+    return None
+
+
+def _to_disk(path: Path) -> None:
+    """Flush a file or a folder; links and what a file system has no flush for are left as they are."""
+    if path.is_symlink():
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # folders on some file systems
+            raise
+    finally:
+        os.close(descriptor)
