@@ -1,8 +1,4 @@
-"""The pipeline against plain compositions of torch, and the fast op against its reference."""
-
-import multiprocessing
-import os
-import random
+"""The pipeline against plain compositions of torch."""
 
 import pytest
 import torch
@@ -11,7 +7,7 @@ from torch import nn
 from torchvision.transforms import v2
 
 from zoo.errors import UserError
-from zoo.pipeline import Pipeline, upsample_argmax, upsample_argmax_reference
+from zoo.pipeline import Pipeline
 from zoo.spec import IMAGENET_MEAN, IMAGENET_STD, ModelSpec
 
 
@@ -35,89 +31,6 @@ def images(height: int, width: int, count: int = 1) -> torch.Tensor:
 def pipeline(model=None, *, image=(48, 80), input_size=None, output=None, resize="none", **facts) -> Pipeline:
     sizes = {"image_size": image, "input_size": input_size or image, "output_size": output or image}
     return Pipeline(model or network(), spec(**facts), **sizes, resize=resize)
-
-
-def undecided(logits: torch.Tensor, size, crop, align_corners: bool) -> torch.Tensor:
-    """Where rounding decides: the two best classes differ by a few units in the last place."""
-    grid = F.interpolate(logits.float(), size, mode="bilinear", align_corners=align_corners)[..., : crop[0], : crop[1]]
-    best = grid.topk(min(2, grid.shape[1]), dim=1).values
-    return best[:, 0] - best[:, -1] <= 4e-6 * logits.float().abs().max()
-
-
-def check_equal(logits: torch.Tensor, size, crop, align_corners: bool) -> None:
-    fast = upsample_argmax(logits, size, crop, align_corners)
-    plain = upsample_argmax_reference(logits, size, crop, align_corners)
-    assert fast.dtype == torch.uint8
-    assert fast.shape == plain.shape == (len(logits), *crop)
-    differs = fast != plain
-    assert differs.float().mean() <= 1e-4
-    if logits.shape[1] > 1:
-        assert bool(undecided(logits, size, crop, align_corners)[differs].all())
-
-
-def test_fast_op_equals_the_reference_at_any_size():
-    draw = random.Random(0)
-    torch.manual_seed(0)
-    for _ in range(60):
-        h, w = draw.randint(1, 40), draw.randint(1, 40)
-        size = (draw.randint(1, 130), draw.randint(1, 130))
-        crop = (draw.randint(1, size[0]), draw.randint(1, size[1]))
-        logits = torch.randn(draw.randint(1, 3), draw.choice([1, 2, 19, 19, 150, 255]), h, w)
-        if draw.random() < 0.5:
-            logits = logits.to(memory_format=torch.channels_last)
-        check_equal(logits, size, crop, draw.random() < 0.5)
-
-
-@pytest.mark.parametrize("align_corners", [False, True])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_fast_op_on_smooth_logits_of_every_precision(align_corners, dtype):
-    torch.manual_seed(0)
-    logits = F.interpolate(torch.randn(2, 19, 6, 12) * 4, (64, 128), mode="bicubic").to(dtype)
-    check_equal(logits, (256, 512), (250, 500), align_corners)
-
-
-def test_first_class_wins_a_tie():
-    assert int(upsample_argmax(torch.zeros(1, 19, 4, 4), (16, 16), (16, 16), False).sum()) == 0
-    logits = torch.randint(-2, 3, (1, 19, 32, 32)).float()  # quarters of small integers: ties are exact
-    for size in ((32, 32), (64, 64), (128, 128)):
-        plain = upsample_argmax_reference(logits, size, size, False)
-        assert torch.equal(upsample_argmax(logits, size, size, False), plain)
-
-
-def test_op_refuses_what_a_byte_cannot_hold():
-    with pytest.raises(AssertionError):
-        upsample_argmax(torch.zeros(1, 256, 2, 2), (4, 4), (4, 4), False)
-    with pytest.raises(AssertionError):
-        upsample_argmax(torch.zeros(1, 2, 2, 2), (4, 4), (5, 4), False)
-
-
-def test_op_takes_logits_that_ask_for_gradients():
-    logits = torch.randn(1, 3, 4, 4, requires_grad=True)
-    assert not upsample_argmax(logits, (8, 8), (8, 8), False).requires_grad
-
-
-@pytest.mark.parametrize("threads", [1, 2, 3])
-def test_threads_of_torch_stay_as_they_were(threads):
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(threads)
-        check_equal(torch.randn(2, 19, 16, 16), (64, 64), (60, 64), False)
-        assert torch.get_num_threads() == threads
-    finally:
-        torch.set_num_threads(before)
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_forked_process_has_threads_of_its_own():
-    logits = torch.randn(1, 2, 4, 4)
-    upsample_argmax(logits, (8, 8), (8, 8), False)
-    child = multiprocessing.get_context("fork").Process(target=upsample_argmax, args=(logits, (8, 8), (8, 8), False))
-    child.start()
-    child.join(20)
-    stuck = child.is_alive()
-    child.kill()
-    assert not stuck
-    assert child.exitcode == 0
 
 
 def test_export_records_the_reference():
