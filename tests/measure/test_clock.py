@@ -1,12 +1,33 @@
 """The stopwatch, on clocks of our own making."""
 
+import functools
 import math
 
 import numpy as np
 import pytest
 import torch
 
-from zoo.measure.clock import FULL, QUICK, HostClock, Samples, measure_latency, quantile_interval, summarise
+from zoo.measure.clock import (
+    FULL,
+    QUICK,
+    RATE,
+    RATE_QUICK,
+    STAGES,
+    STAGES_QUICK,
+    Clock,
+    HostClock,
+    Samples,
+    Splits,
+    grows,
+    measure_latency,
+    measure_rate,
+    measure_stages,
+    quantile_interval,
+    summarise,
+    summarise_stages,
+)
+from zoo.record import BatchRate
+from zoo.score import grade
 
 CPU = torch.device("cpu")
 
@@ -24,9 +45,9 @@ class Time:
         return self.ns
 
 
-def measure(cost, *, quick=False):
+def measure(cost, *, quick=False, time=None):
     """Time calls that take `cost(index)` seconds."""
-    time, calls = Time(), []
+    time, calls = time or Time(), []
 
     def call(index):
         calls.append(index)
@@ -74,6 +95,57 @@ def test_slow_start_is_kept_out_of_the_samples():
     assert samples.warmup_count > 100
 
 
+@pytest.mark.parametrize("fast_s", [0.0005, 0.002, 0.006])
+@pytest.mark.parametrize("factor", [1.1, 2, 3])
+def test_samples_hold_none_of_fifty_slow_calls(fast_s, factor):
+    samples, _ = measure(lambda index: fast_s * (factor if index < 50 else 1))
+    assert samples.warmup_settled
+    assert samples.warmup_count >= 50
+    np.testing.assert_allclose(samples.seconds, fast_s)
+
+
+def test_fifty_slow_calls_of_a_slow_model_are_kept_and_cost_the_grade(record):
+    """Three windows of 0.15 s a call agree before call 50: nothing tells then that the model will be faster."""
+    samples, _ = measure(lambda index: 0.15 if index < 50 else 0.1)
+    assert samples.seconds.max() == pytest.approx(0.15)
+    assert graded(record, samples) != "A"
+
+
+def graded(record, samples, kind="cpu"):
+    """The grade of a record, else faultless, of these samples."""
+    good = record(kind=kind, spread=0.01, pipeline_spread=0.01)
+    assert grade(good)[0] == "A"
+    speed = good.speed.model_copy(update={"network": summarise(samples)})
+    return grade(good.model_copy(update={"speed": speed}))[0]
+
+
+def test_a_steady_model_gets_an_a(record):
+    samples, _ = measure(lambda index: 0.02 * (1 + 0.01 * math.sin(index)))
+    assert graded(record, samples) == "A"
+
+
+@pytest.mark.parametrize("kind", ["cpu", "cuda"])
+@pytest.mark.parametrize("first_s", [0.001, 0.01, 0.1])
+def test_a_model_that_slows_down_as_it_heats_gets_no_a(record, first_s, kind):
+    samples, _ = measure(lambda index: first_s * 1.005**index)
+    expected = first_s * 1.005 ** np.arange(samples.warmup_count, samples.warmup_count + len(samples.seconds))
+    np.testing.assert_allclose(samples.seconds, expected, rtol=1e-5, err_msg="kept in order, nothing clipped")
+    assert summarise(samples).max_s == samples.seconds[-1]
+    assert graded(record, samples, kind) != "A"
+
+
+@pytest.mark.parametrize("kind", ["cpu", "cuda"])
+@pytest.mark.parametrize("cool_s", [0.001, 0.01, 0.025])
+def test_a_model_that_is_hot_after_two_seconds_gets_no_a(record, cool_s, kind):
+    time = Time()
+    samples, _ = measure(lambda _: cool_s * (1.2 if time.ns > 2e9 else 1), time=time)
+    assert samples.warmup_settled, "it was steady until then"
+    assert samples.seconds[0] == pytest.approx(cool_s)
+    assert samples.seconds[-1] == pytest.approx(1.2 * cool_s)
+    assert np.all(np.diff(samples.seconds) >= -1e-9)
+    assert graded(record, samples, kind) != "A"
+
+
 def test_one_cold_call_does_not_spoil_the_warm_up():
     samples, _ = measure(lambda index: 3.0 if index == 0 else 0.02)
     assert samples.warmup_settled
@@ -114,24 +186,24 @@ def test_asynchronous_work_is_waited_for():
     np.testing.assert_allclose(samples.seconds, 0.0301)
 
 
-class QueueClock:
+class QueueClock(Clock):
     """Like CUDA's: calls are queued, and seconds are known after the one wait."""
 
     batch = 1000
 
-    def __init__(self, cost):
-        self.time, self.cost, self.waits = Time(), cost, 0
+    def __init__(self, cost, overlap=1.0):
+        self.time, self.cost, self.waits, self.overlap = Time(), cost, 0, overlap
 
     def now(self):
         return self.time.read() / 1e9
 
-    def laps(self, call, first, count):
+    def splits(self, chain, first, count):
         for index in range(first, first + count):
-            call(index)
+            functools.reduce(lambda value, stage: stage(value), chain, index)
         self.waits += 1
-        laps = [self.cost(index) for index in range(first, first + count)]
-        self.time.spend(sum(laps))
-        return laps
+        seconds = np.array([[self.cost(index)] * len(chain) for index in range(first, first + count)])
+        self.time.spend(seconds.sum() * self.overlap)
+        return Splits(seconds, seconds.sum() * self.overlap)
 
 
 def test_queued_calls_are_waited_for_once():
@@ -145,6 +217,144 @@ def test_queued_calls_that_speed_up_still_fill_the_time():
     clock = QueueClock(lambda index: 0.01 if index < 150 else 0.004)
     samples = measure_latency(lambda _: None, device=CPU, quick=False, clock=clock)
     assert samples.seconds.sum() >= FULL.sample_s
+
+
+COSTS = {"copy_in": 0.001, "preprocess": 0.003, "network": 0.02, "upsample_argmax": 0.004, "copy_out": 0.0005}
+
+
+class Chain:
+    """Five stages whose answers tell where they came from."""
+
+    def __init__(self, spend, costs=COSTS):
+        self.spend, self.costs, self.ends = spend, costs, []
+
+    def stages(self):
+        return {name: functools.partial(self.stage, name) for name in self.costs}
+
+    def stage(self, name, value):
+        self.spend(self.costs[name])
+        if name == list(self.costs)[-1]:
+            self.ends.append((*value, name))
+        return (*value, name)
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_waterfall_times_each_stage_inside_one_call(quick):
+    time = Time()
+    chain = Chain(time.spend)
+    clock = HostClock(counter_ns=time.read)
+    samples = measure_stages(chain.stages(), [("a",), ("b",)], device=CPU, quick=quick, clock=clock)
+    assert chain.ends[:3] == [("a", *COSTS), ("b", *COSTS), ("a", *COSTS)], "each takes what the one before answered"
+    assert list(samples) == list(COSTS)
+    for name, seconds in samples.items():
+        np.testing.assert_allclose(seconds, COSTS[name])
+    assert len(samples["network"]) >= (STAGES_QUICK if quick else STAGES).sample_count
+    assert len(chain.ends) - len(samples["network"]) >= 2, "warm-up is short, but it is there"
+    assert time.ns < 2e9
+    waterfall = summarise_stages(samples)
+    assert [stage.name for stage in waterfall] == list(COSTS)
+    assert sum(stage.p50_s for stage in waterfall) == pytest.approx(sum(COSTS.values()))
+
+
+def test_waterfall_of_a_slow_model_stops_at_its_cap():
+    time = Time()
+    chain = Chain(time.spend, {"network": 0.5, "upsample_argmax": 0.3})
+    samples = measure_stages(chain.stages(), [()], device=CPU, quick=False, clock=HostClock(counter_ns=time.read))
+    assert len(samples["network"]) == STAGES.cap_count
+    (network, _) = summarise_stages(samples)
+    assert network.p50_interval_s == pytest.approx((0.5, 0.5))
+
+
+def test_waterfall_waits_for_each_stage_of_an_asynchronous_device():
+    time, queued = Time(), []
+
+    def synchronize():
+        time.spend(sum(queued))
+        queued.clear()
+
+    chain = Chain(queued.append)
+    samples = measure_stages(
+        chain.stages(), [()], device=torch.device("mps"), quick=True, clock=HostClock(synchronize, time.read)
+    )
+    for name, seconds in samples.items():
+        np.testing.assert_allclose(seconds, COSTS[name])
+
+
+def test_a_stage_answer_is_dropped_when_the_next_has_it():
+    alive = []
+
+    class Answer:
+        def __init__(self):
+            alive.append(1)
+
+        def __del__(self):
+            alive.pop()
+
+    def check(answer):
+        assert len(alive) == 1, "not one more from the call before"
+        return answer
+
+    HostClock().splits((lambda _: Answer(), check), 0, 3)
+    assert not alive
+
+
+def test_stage_summary_has_medians_and_their_intervals():
+    seconds = np.random.default_rng(0).gamma(4, 0.01, 25)
+    (stage,) = summarise_stages({"network": seconds})
+    assert stage.p50_s == np.median(seconds)
+    assert stage.p50_interval_s == quantile_interval(np.sort(seconds), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("cost_s", "quick", "calls"),
+    [(0.01, False, 300), (1.0, False, RATE.sample_count), (20.0, False, RATE.cap_count), (5.0, True, 2)],
+)
+def test_rate_is_images_over_seconds_of_all_calls(cost_s, quick, calls):
+    time = Time()
+    rate = measure_rate(
+        lambda _: time.spend(cost_s), batch_size=8, device=CPU, quick=quick, clock=HostClock(counter_ns=time.read)
+    )
+    assert rate.batch_size == 8
+    assert rate.images_per_s == pytest.approx(8 / cost_s)
+    assert rate.call_count == pytest.approx(calls, abs=1)
+    assert rate.call_count >= (RATE_QUICK if quick else RATE).cap_count
+
+
+def test_rate_counts_slow_calls_too():
+    """Images over seconds is a harmonic mean: one call that hangs costs what it took."""
+    time = Time()
+    rate = measure_rate(
+        lambda index: time.spend(2.9 if index == 20 else 0.1),
+        batch_size=1,
+        device=CPU,
+        quick=False,
+        clock=HostClock(counter_ns=time.read),
+    )
+    assert rate.images_per_s < 7
+
+
+def test_rate_of_calls_that_overlap_is_not_that_of_their_sum():
+    rate = measure_rate(
+        lambda _: None, batch_size=4, device=CPU, quick=False, clock=QueueClock(lambda _: 0.1, overlap=0.5)
+    )
+    assert rate.images_per_s == pytest.approx(4 / 0.05)
+
+
+@pytest.mark.parametrize(
+    ("rates", "again"),
+    [((), True), ((10,), True), ((10, 10.31), True), ((10, 10.29), False), ((10, 9), False), ((10, 19, 19.2), False)],
+)
+def test_doubling_goes_on_while_it_pays(rates, again):
+    tried = [BatchRate(batch_size=2**n, images_per_s=rate, call_count=10) for n, rate in enumerate(rates)]
+    assert grows(tried) is again
+
+
+@pytest.mark.parametrize(("count", "p99", "p999"), [(99, False, False), (100, True, False), (1000, True, True)])
+def test_a_tail_needs_samples(count, p99, p999):
+    seconds = np.random.default_rng(0).gamma(4, 0.01, count)
+    latency = summarise(Samples(seconds, 12, 1.5, True))
+    assert latency.p99_s == (np.quantile(seconds, 0.99) if p99 else None)
+    assert latency.p999_s == (np.quantile(seconds, 0.999) if p999 else None)
 
 
 def test_summary_is_recomputable_from_samples():
@@ -188,9 +398,29 @@ def test_real_clock_sees_real_work():
     assert len(samples.seconds) >= QUICK.sample_count
 
 
+def test_real_clock_sees_real_stages():
+    weights = torch.randn(64, 64)
+    samples = measure_stages(
+        {"preprocess": lambda x: x + 1, "network": lambda x: x @ x}, [weights], device=CPU, quick=True
+    )
+    assert all(seconds.min() > 0 for seconds in samples.values())
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_events_see_a_slow_kernel():
     weights = torch.randn(8192, 8192, device="cuda")
     samples = measure_latency(lambda _: weights @ weights, device=torch.device("cuda:0"), quick=True)
     assert np.median(samples.seconds) > 1e-3
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_events_tell_stages_apart():
+    there = torch.device("cuda:0")
+    weights = torch.randn(8192, 8192, device=there)
+    stages = {"network": lambda x: x @ x, "copy_out": lambda x: x[:1].cpu()}
+    samples = measure_stages(stages, [weights], device=there, quick=True)
+    assert np.median(samples["network"]) > 10 * np.median(samples["copy_out"])
+    rate = measure_rate(lambda _: weights @ weights, batch_size=1, device=there, quick=True)
+    assert rate.images_per_s == pytest.approx(1 / np.median(samples["network"]), rel=0.5)

@@ -1,21 +1,25 @@
-"""The only stopwatch: warm-up, samples and their summary by `zoo-lat/1` (rules 4 to 7)."""
+"""The only stopwatch: warm-up, samples and their summary by `zoo-lat/1` (rules 3 to 8)."""
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from zoo.record import Latency
+from zoo.record import BatchRate, Latency, Stage
 
 Call = Callable[[int], object]
 """What is timed; takes the call's number, so that inputs can rotate."""
+Chain = Sequence[Callable[[Any], Any]]
+"""One call in stages: the first takes the call's number, each other one what the one before it answered."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +44,24 @@ class Budget:
 
 FULL = Budget(10, 1.0, 10.0, 0.25, 3, sample_count=100, sample_s=3.0, cap_s=60.0, cap_count=20)
 QUICK = Budget(2, 0.2, 1.0, 0.05, 1, sample_count=20, sample_s=0.5, cap_s=2.0, cap_count=6)
+STAGES = Budget(2, 0.0, 0.25, 0.05, 1, sample_count=20, sample_s=1.0, cap_s=3.0, cap_count=6)
+STAGES_QUICK = Budget(2, 0.0, 0.05, 0.01, 1, sample_count=10, sample_s=0.2, cap_s=1.0, cap_count=6)
+"""The waterfall's two. Both scopes have just been timed, so the network's kernels are chosen and its memory is there;
+warm-up only has to wake a clock that fell asleep since, and to meet what stages beside the network allocate."""
+RATE = Budget(2, 0.0, 2.0, 0.1, 1, sample_count=10, sample_s=3.0, cap_s=30.0, cap_count=4)
+RATE_QUICK = Budget(2, 0.0, 0.2, 0.05, 1, sample_count=4, sample_s=0.5, cap_s=2.0, cap_count=2)
+"""Throughput's two. Each batch size has its own kernels to choose, so it is warmed up until windows agree; a batch that
+takes seconds a call hits the cap after two."""
+WAKE_S = 0.01
+"""How long one of a pair runs untimed before its timed call."""
+GROWTH = 0.03
+"""A doubled batch that gains no more than this does not pay."""
 SETTLED = 0.03
 """Largest relative spread of three successive windows' medians."""
 TAIL_COUNT = 100
-"""p99 is null below this many samples."""
+"""p99 is null below this many samples …"""
+FAR_TAIL_COUNT = 1000
+"""… and p99.9 below this many."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +74,39 @@ class Samples:
     warmup_settled: bool
 
 
+@dataclass(frozen=True)
+class Turns:
+    """Seconds of two calls made in turn."""
+
+    seconds: NDArray[np.float64]
+    """`(turns, 2)`: first and second call, whichever of them ran first."""
+    warmup_settled: tuple[bool, bool]
+
+    @property
+    def ratio(self) -> float:
+        """Median over turns of the second call's seconds over the first's."""
+        return float(np.median(self._ratios))
+
+    @property
+    def ratio_interval(self) -> tuple[float, float]:
+        """95 % interval of `ratio`, distribution-free; turns count as independent."""
+        return _median_interval(np.sort(self._ratios))
+
+    @property
+    def _ratios(self) -> NDArray[np.float64]:
+        return self.seconds[:, 1] / self.seconds[:, 0]
+
+
+@dataclass(frozen=True)
+class Splits:
+    """What a clock saw of successive calls."""
+
+    seconds: NDArray[np.float64]
+    """`(calls, stages)`."""
+    span_s: float
+    """From the start of the first call to the end of the last; calls that overlap take less than their sum."""
+
+
 class Clock(Protocol):
     """Times calls on one kind of device."""
 
@@ -65,12 +116,20 @@ class Clock(Protocol):
     def now(self) -> float:
         """Seconds since some moment."""
 
+    def splits(self, chain: Chain, first: int, count: int) -> Splits:
+        """Run calls number `first`, `first + 1`, … and time their stages; all work is finished when this returns.
+
+        A stage ends where the next one begins; the last one when its answer has been dropped.
+        """
+
     def laps(self, call: Call, first: int, count: int) -> list[float]:
-        """Seconds of `call(first)`, `call(first + 1)`, …; all work is finished when this returns."""
+        """Seconds of `call(first)`, `call(first + 1)`, …."""
+        seconds: list[float] = self.splits((call,), first, count).seconds[:, 0].tolist()
+        return seconds
 
 
-class HostClock:
-    """Times each call on the host; for devices that work asynchronously it waits for each one.
+class HostClock(Clock):
+    """Times each stage on the host; for devices that work asynchronously it waits after each one.
 
     Args:
         synchronize: waits for the device; `None` where a call is finished when it returns.
@@ -89,20 +148,24 @@ class HostClock:
         """Seconds of the counter."""
         return self._counter_ns() / 1e9
 
-    def laps(self, call: Call, first: int, count: int) -> list[float]:
-        """Seconds of each call, the wait for the device included."""
-        seconds = []
+    def splits(self, chain: Chain, first: int, count: int) -> Splits:
+        """Seconds of each stage, the wait for the device included."""
+        marks = []
         self._synchronize()
         for index in range(first, first + count):
-            start = self._counter_ns()
-            call(index)
-            self._synchronize()
-            seconds.append((self._counter_ns() - start) / 1e9)
-        return seconds
+            value: Any = index
+            for stage in chain:
+                marks.append(self._counter_ns())
+                value = stage(value)
+                self._synchronize()
+            value = None
+            marks.append(self._counter_ns())
+        ns = np.array(marks, dtype=np.int64).reshape(count, -1)  # calls, stages + 1
+        return Splits(np.diff(ns) / 1e9, (marks[-1] - marks[0]) / 1e9)
 
 
-class CudaClock:
-    """Times each call by two events on the device's own timeline, with one synchronise at the end."""
+class CudaClock(Clock):
+    """Times each stage by events at its borders on the device's own timeline, with one synchronise at the end."""
 
     batch = 1000
 
@@ -113,17 +176,23 @@ class CudaClock:
         """Seconds on the host."""
         return time.perf_counter()
 
-    def laps(self, call: Call, first: int, count: int) -> list[float]:
-        """Seconds between the events around each call."""
+    def splits(self, chain: Chain, first: int, count: int) -> Splits:
+        """Seconds between the events around each stage."""
         with torch.cuda.device(self._device):
-            events = [torch.cuda.Event(enable_timing=True) for _ in range(2 * count)]  # type: ignore[no-untyped-call]
-            pairs = list(zip(events[::2], events[1::2], strict=True))
-            for index, (start, end) in enumerate(pairs, start=first):
-                start.record()
-                call(index)
-                end.record()
+            events = [
+                [torch.cuda.Event(enable_timing=True) for _ in range(len(chain) + 1)]  # type: ignore[no-untyped-call]
+                for _ in range(count)
+            ]
+            for index, marks in enumerate(events, start=first):
+                value: Any = index
+                for stage, mark in zip(chain, marks, strict=False):  # one mark is left for the end
+                    mark.record()
+                    value = stage(value)
+                value = None
+                marks[-1].record()
             torch.cuda.synchronize()
-        return [start.elapsed_time(end) / 1e3 for start, end in pairs]
+        seconds = [[a.elapsed_time(b) / 1e3 for a, b in itertools.pairwise(marks)] for marks in events]
+        return Splits(np.array(seconds), events[0][0].elapsed_time(events[-1][-1]) / 1e3)
 
 
 def clock_of(device: torch.device) -> Clock:
@@ -142,22 +211,101 @@ def measure_latency(call: Call, *, device: torch.device, quick: bool, clock: Clo
         quick: fewer samples, for a smoke test.
         clock: of `device` by default.
     """
-    budget = QUICK if quick else FULL
     clock = clock or clock_of(device)
+    budget = QUICK if quick else FULL
     warmup, warmup_s, settled = _warm_up(call, clock, budget)
-    typical_s = float(np.median(warmup[-3:]))
-    seconds: list[float] = []
-    start = clock.now()
+    seconds = _measure((call,), clock, budget, warmup).seconds[:, 0]
+    return Samples(seconds, len(warmup), warmup_s, settled)
+
+
+def measure_stages(
+    stages: Mapping[str, Callable[[Any], Any]],
+    inputs: Sequence[Any],
+    *,
+    device: torch.device,
+    quick: bool,
+    clock: Clock | None = None,
+) -> dict[str, NDArray[np.float64]]:
+    """Time the stages of one call inside that call, the waterfall of the pipeline scope: `STAGES` or `STAGES_QUICK`.
+
+    Args:
+        stages: name → what it does with what the stage before it answered, in order; the first one gets an input.
+        inputs: calls rotate through them.
+        device: where the work happens.
+        quick: fewer samples, for a smoke test.
+        clock: of `device` by default.
+
+    Returns:
+        Name → seconds of that stage in each call.
+    """
+    clock = clock or clock_of(device)
+    budget = STAGES_QUICK if quick else STAGES
+    chain: Chain = (lambda index: inputs[index % len(inputs)], *stages.values())
+    warmup, _, _ = _warm_up(lambda index: _run(chain, index), clock, budget)
+    seconds = _measure(chain, clock, budget, warmup).seconds[:, 1:]  # calls, stages; choosing the input is no stage
+    return dict(zip(stages, seconds.T, strict=True))
+
+
+def measure_rate(
+    call: Call, *, batch_size: int, device: torch.device, quick: bool, clock: Clock | None = None
+) -> BatchRate:
+    """Images per second of calls made one after the other, each of `batch_size` images: `RATE` or `RATE_QUICK`.
+
+    Args:
+        call: runs one batch through the pipeline scope; gets 0, 1, 2 … over warm-up and measuring alike.
+        batch_size: images a call.
+        device: where the work happens.
+        quick: fewer calls, for a smoke test.
+        clock: of `device` by default.
+    """
+    clock = clock or clock_of(device)
+    budget = RATE_QUICK if quick else RATE
+    warmup, _, _ = _warm_up(call, clock, budget)
+    measured = _measure((call,), clock, budget, warmup)
+    count = len(measured.seconds)
+    return BatchRate(batch_size=batch_size, images_per_s=batch_size * count / measured.span_s, call_count=count)
+
+
+def measure_pair(calls: tuple[Call, Call], *, device: torch.device, quick: bool, clock: Clock | None = None) -> Turns:
+    """Warm two calls up, then time them in turn: `FULL` or `QUICK`, its seconds for each call and its cap for both.
+
+    The order flips every turn (AB, BA, AB, …): in ABAB the second call always runs later, so a machine that slows down
+    evenly makes it look slower; flipped, that cancels in the median of the turns' ratios.
+
+    Before each timed call the same one runs untimed, for `WAKE_S` and at least once: the other one has just filled the
+    caches, and its threads may still spin. Of a model of 8 ms, 1 thread, the first call after another runtime's was
+    seen 9 to 28 % slower than its steady state, the second 2 to 6 %, the third 1 to 4 %; with 2 threads on 2 cores, the
+    first after ONNX Runtime's 3 times slower.
+
+    Args:
+        calls: what is compared; in each turn both are timed with the same number.
+        device: where the work happens.
+        quick: fewer turns, for a smoke test.
+        clock: of `device` by default.
+    """
+    clock = clock or clock_of(device)
+    budget = QUICK if quick else FULL
+    warmups = [_warm_up(call, clock, budget) for call in calls]
+    wake_counts = [_count(WAKE_S, float(np.median(seconds[-3:]))) for seconds, _, _ in warmups]
+    laps: list[list[float]] = []
+    timed_s, start = [0.0, 0.0], clock.now()
     while True:
-        spent_s = clock.now() - start
-        if len(seconds) >= budget.sample_count and spent_s >= budget.sample_s:
+        enough = len(laps) >= budget.sample_count and min(timed_s) >= budget.sample_s
+        if enough or (len(laps) >= budget.cap_count and clock.now() - start >= budget.cap_s):
             break
-        if len(seconds) >= budget.cap_count and spent_s >= budget.cap_s:
-            break
-        until_cap = max(budget.cap_count - len(seconds), _count(budget.cap_s - spent_s, typical_s))
-        wanted = max(budget.sample_count - len(seconds), _count(budget.sample_s - spent_s, typical_s))
-        seconds += clock.laps(call, len(warmup) + len(seconds), min(wanted, until_cap, clock.batch))
-    return Samples(np.array(seconds, dtype=np.float64), len(warmup), warmup_s, settled)
+        turn, lap = len(laps), [0.0, 0.0]
+        for side in (0, 1) if turn % 2 == 0 else (1, 0):
+            clock.laps(calls[side], turn + 1, wake_counts[side])
+            (lap[side],) = clock.laps(calls[side], turn, 1)
+            timed_s[side] += lap[side]
+        laps.append(lap)
+    (_, _, first_settled), (_, _, second_settled) = warmups
+    return Turns(np.array(laps), (first_settled, second_settled))
+
+
+def grows(rates: Sequence[BatchRate]) -> bool:
+    """Whether doubling the batch once more may pay: the last doubling gained more than `GROWTH`, or there was none."""
+    return len(rates) < 2 or rates[-1].images_per_s > (1 + GROWTH) * rates[-2].images_per_s
 
 
 def summarise(samples: Samples) -> Latency:
@@ -167,9 +315,9 @@ def summarise(samples: Samples) -> Latency:
     bound a binomial count (David and Nagaraja, Order Statistics, 3rd ed., section 7.1).
     """
     seconds = np.sort(samples.seconds)
-    p25, p50, p75, p90, p95, p99 = (float(q) for q in np.quantile(seconds, (0.25, 0.5, 0.75, 0.9, 0.95, 0.99)))
-    p50_interval = quantile_interval(seconds, 0.5)
-    assert p50_interval is not None, "a median needs 6 samples for its interval; every budget takes as many"
+    p25, p50, p75, p90, p95, p99, p999 = (
+        float(q) for q in np.quantile(seconds, (0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999))
+    )
     return Latency(
         sample_count=len(seconds),
         min_s=float(seconds[0]),
@@ -179,14 +327,26 @@ def summarise(samples: Samples) -> Latency:
         p90_s=p90,
         p95_s=p95,
         p99_s=p99 if len(seconds) >= TAIL_COUNT else None,
+        p999_s=p999 if len(seconds) >= FAR_TAIL_COUNT else None,
         max_s=float(seconds[-1]),
         mean_s=float(seconds.mean()),
         std_s=float(seconds.std(ddof=1)),
-        p50_interval_s=p50_interval,
+        p50_interval_s=_median_interval(seconds),
         p90_interval_s=quantile_interval(seconds, 0.9),
         warmup_count=samples.warmup_count,
         warmup_s=samples.warmup_s,
         warmup_settled=samples.warmup_settled,
+    )
+
+
+def summarise_stages(samples: Mapping[str, NDArray[np.float64]]) -> tuple[Stage, ...]:
+    """Median of each stage's seconds with its interval, in the order they ran; `samples` are `measure_stages`'."""
+    ordered = {name: np.sort(seconds) for name, seconds in samples.items()}
+    return tuple(
+        Stage.model_validate(
+            {"name": name, "p50_s": float(np.median(seconds)), "p50_interval_s": _median_interval(seconds)}
+        )
+        for name, seconds in ordered.items()
     )
 
 
@@ -200,6 +360,17 @@ def quantile_interval(ordered: NDArray[np.float64], q: float, confidence: float 
     low = int(np.searchsorted(at_most, tail, side="right"))  # P(fewer than `low` below) <= tail
     high = int(np.searchsorted(at_most, 1 - tail))  # P(more than `high` below) <= tail
     return (float(ordered[low - 1]), float(ordered[high])) if low >= 1 and high < n else None
+
+
+def _median_interval(ordered: NDArray[np.float64]) -> tuple[float, float]:
+    interval = quantile_interval(ordered, 0.5)
+    assert interval is not None, "a median needs 6 samples for its interval; every budget takes as many"
+    return interval
+
+
+def _run(chain: Chain, index: int) -> object:
+    """One call, its stages not told apart."""
+    return functools.reduce(lambda value, stage: stage(value), chain, index)
 
 
 def _warm_up(call: Call, clock: Clock, budget: Budget) -> tuple[list[float], float, bool]:
@@ -218,6 +389,25 @@ def _warm_up(call: Call, clock: Clock, budget: Budget) -> tuple[list[float], flo
         laps = clock.laps(call, len(seconds), window)
         seconds += laps
         medians.append(float(np.median(laps)))
+
+
+def _measure(chain: Chain, clock: Clock, budget: Budget, warmup: Sequence[float]) -> Splits:
+    """Time calls that are warm until the budget is spent; `warmup` are the seconds of those before them."""
+    typical_s = float(np.median(warmup[-3:]))
+    taken: list[Splits] = []
+    count = 0
+    start = clock.now()
+    while True:
+        spent_s = clock.now() - start
+        if count >= budget.sample_count and spent_s >= budget.sample_s:
+            break
+        if count >= budget.cap_count and spent_s >= budget.cap_s:
+            break
+        until_cap = max(budget.cap_count - count, _count(budget.cap_s - spent_s, typical_s))
+        wanted = max(budget.sample_count - count, _count(budget.sample_s - spent_s, typical_s))
+        taken.append(clock.splits(chain, len(warmup) + count, min(wanted, until_cap, clock.batch)))
+        count += len(taken[-1].seconds)
+    return Splits(np.concatenate([part.seconds for part in taken]), sum(part.span_s for part in taken))
 
 
 def _count(span_s: float, each_s: float) -> int:

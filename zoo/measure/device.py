@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import importlib.metadata
+import operator
 import os
 import platform
 import re
@@ -12,6 +14,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -83,27 +86,28 @@ def probe(device: torch.device) -> Device:
     )
 
 
-def software(device: torch.device) -> Software:
-    """Versions that can move a number on `device`."""
+def software(device: torch.device, runtime_package: str = "") -> Software:
+    """Versions that can move a number on `device`; `runtime_package` names what runs the network, if not torch."""
     on_cuda = device.type == "cuda"
     return Software(
-        zoo=_version("zoo-seg") or "0",
+        zoo=package_version("zoo-seg") or "0",
         python=platform.python_version(),
         torch=torch.__version__,
-        torchvision=_version("torchvision") or "0",
-        segmentation_models_pytorch=_version("segmentation-models-pytorch"),
-        timm=_version("timm"),
-        numpy=_version("numpy") or "0",
+        torchvision=package_version("torchvision") or "0",
+        segmentation_models_pytorch=package_version("segmentation-models-pytorch"),
+        timm=package_version("timm"),
+        numpy=package_version("numpy") or "0",
         os=f"{platform.system()} {platform.release().partition('-')[0]}",  # the rest may hold names
         cuda=torch.version.cuda if on_cuda else None,
         cudnn=str(torch.backends.cudnn.version()) if on_cuda else None,  # type: ignore[no-untyped-call]
         driver=_driver_version() if on_cuda else None,
+        runtime=f"{runtime_package} {package_version(runtime_package)}" if runtime_package else None,
     )
 
 
 def core_count() -> int:
     """CPU cores this process may use: its affinity, cut by the cgroup's quota."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(_affinity() or range(os.cpu_count() or 1))
     return max(1, min(cores, _quota(Path("/sys/fs/cgroup")) or cores))
 
 
@@ -117,11 +121,26 @@ def nvml_handle(device: torch.device) -> Any | None:
     return None
 
 
+@dataclass(frozen=True)
+class _Look:
+    """The machine at one moment. `None`: it does not tell."""
+
+    clock_hz: float | None = None
+    temperature_c: float | None = None
+    power_w: float | None = None
+    throttle_bits: int | None = None
+    foreign_process_count: int | None = None
+    load: float | None = None
+    cpu_times_s: tuple[float, float, float] | None = None
+    """Wall, busy on the cores of this process, used by this process."""
+
+
 class Watch:
     """Watches the machine between `with` and its end; `witness()` then tells what it saw.
 
     The foreign load of a CPU is the busy time of the cores this process may use (time stolen by the hypervisor
     included) less this process's own, per second. It counts whatever shares those cores, the sweep's table included.
+    The clock of a CPU is what the system says, and many virtual machines say the same whatever the cores do.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -130,34 +149,48 @@ class Watch:
         self._witness = Witness()
 
     def __enter__(self) -> Self:
-        self._clock_hz = self._sm_clock_hz()
-        self._start = self._cpu_times()
+        self._start = self._look()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        wall_s, busy_s, own_s = (now - then for now, then in zip(self._cpu_times(), self._start, strict=True))
-        throttle = self._ask("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons")
-        power_mw = self._ask("nvmlDeviceGetPowerUsage")
-        others = self._ask("nvmlDeviceGetComputeRunningProcesses")
+        start, end = self._start, self._look()
+        throttle_bits = _known(start.throttle_bits, end.throttle_bits)
         self._witness = Witness(
-            foreign_load=foreign_load(wall_s, busy_s, own_s) if self._device.type == "cpu" else None,
-            foreign_process_count=None if others is None else sum(other.pid != os.getpid() for other in others),
-            throttle_reasons=None if throttle is None else throttle_names(throttle),
-            clock_start_hz=self._clock_hz,
-            clock_end_hz=self._sm_clock_hz(),
-            temperature_end_c=self._ask("nvmlDeviceGetTemperature", arguments=(0,)),  # 0: the GPU's own sensor
-            power_end_w=None if power_mw is None else power_mw / 1000,
+            foreign_load=_load_between(start, end),
+            foreign_process_count=max(_known(start.foreign_process_count, end.foreign_process_count), default=None),
+            throttle_reasons=throttle_names(functools.reduce(operator.or_, throttle_bits)) if throttle_bits else None,
+            clock_start_hz=start.clock_hz,
+            clock_end_hz=end.clock_hz,
+            temperature_start_c=start.temperature_c,
+            temperature_end_c=end.temperature_c,
+            power_start_w=start.power_w,
+            power_end_w=end.power_w,
+            load_start=start.load,
+            load_end=end.load,
+            affinity=_affinity() if self._device.type == "cpu" else None,
         )
 
     def witness(self) -> Witness:
         """What was seen; `None` for what this machine does not tell."""
         return self._witness
 
-    def _sm_clock_hz(self) -> float | None:
+    def _look(self) -> _Look:
+        if self._device.type == "cpu":
+            return _Look(clock_hz=_cpu_clock_hz(), load=_load(), cpu_times_s=_cpu_times())
         clock_mhz = self._ask("nvmlDeviceGetClockInfo", arguments=(1,))  # 1: the multiprocessors' clock
-        return None if clock_mhz is None else clock_mhz * 1e6
+        power_mw = self._ask("nvmlDeviceGetPowerUsage")
+        running = self._ask("nvmlDeviceGetComputeRunningProcesses")
+        return _Look(
+            clock_hz=None if clock_mhz is None else clock_mhz * 1e6,
+            temperature_c=self._ask("nvmlDeviceGetTemperature", arguments=(0,)),  # 0: the GPU's own sensor
+            power_w=None if power_mw is None else power_mw / 1000,
+            throttle_bits=self._ask(
+                "nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons"
+            ),
+            foreign_process_count=None if running is None else sum(other.pid != os.getpid() for other in running),
+        )
 
     def _ask(self, *names: str, arguments: tuple[int, ...] = ()) -> Any | None:
         """First answer NVML gives to one of `names`, which changed over the years."""
@@ -166,23 +199,19 @@ class Watch:
                 return getattr(pynvml, name)(self._handle, *arguments)
         return None
 
-    @staticmethod
-    def _cpu_times() -> tuple[float, float, float]:
-        """Seconds: wall, busy on the cores of this process, used by this process."""
-        usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-        cores = [times for core, times in enumerate(psutil.cpu_times(percpu=True)) if core in usable]
-        busy_s = sum(
-            sum(times) - times.idle - sum(getattr(times, name, 0) for name in ("iowait", "guest", "guest_nice"))
-            for times in cores
-        )
-        return time.monotonic(), busy_s, time.process_time()
-
 
 def foreign_load(wall_s: float, busy_s: float, own_s: float) -> float | None:
     """Mean number of cores busy with others' work; `None` where the system's counters do not hold our own work."""
     if wall_s <= 0 or busy_s < 0.8 * own_s - 0.1:
         return None
     return max(0.0, busy_s - own_s) / wall_s
+
+
+def _load_between(start: _Look, end: _Look) -> float | None:
+    if start.cpu_times_s is None or end.cpu_times_s is None:
+        return None
+    wall_s, busy_s, own_s = (now - then for now, then in zip(end.cpu_times_s, start.cpu_times_s, strict=True))
+    return foreign_load(wall_s, busy_s, own_s)
 
 
 _THROTTLES: Mapping[int, str] = {
@@ -199,6 +228,44 @@ _THROTTLES: Mapping[int, str] = {
 def throttle_names(bits: int) -> tuple[str, ...]:
     """Names of NVML's clock event reasons that slow a GPU down; idling and chosen clocks do not."""
     return tuple(name for bit, name in _THROTTLES.items() if bits & bit)
+
+
+def _known(*values: int | None) -> list[int]:
+    return [value for value in values if value is not None]
+
+
+def _affinity() -> tuple[int, ...] | None:
+    """Cores this process may use; `None` where the system binds none (macOS)."""
+    return tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else None
+
+
+def _cpu_times() -> tuple[float, float, float]:
+    """Seconds: wall, busy on the cores of this process, used by this process."""
+    usable = _affinity() or range(os.cpu_count() or 1)
+    cores = [times for core, times in enumerate(psutil.cpu_times(percpu=True)) if core in usable]
+    busy_s = sum(
+        sum(times) - times.idle - sum(getattr(times, name, 0) for name in ("iowait", "guest", "guest_nice"))
+        for times in cores
+    )
+    return time.monotonic(), busy_s, time.process_time()
+
+
+def _cpu_clock_hz() -> float | None:
+    """Mean clock of the cores this process may use; `None` where the system does not name each core's."""
+    cores_mhz: list[float] = []
+    with contextlib.suppress(OSError, NotImplementedError, AttributeError, ValueError):
+        cores_mhz = [core.current for core in psutil.cpu_freq(percpu=True) or ()]
+    if len(cores_mhz) != os.cpu_count():  # clocks of clusters, or of the whole chip: whose is not said
+        return None
+    usable_mhz = [cores_mhz[core] for core in _affinity() or range(len(cores_mhz)) if core < len(cores_mhz)]
+    known_mhz = [mhz for mhz in usable_mhz if mhz > 0]
+    return 1e6 * sum(known_mhz) / len(known_mhz) if known_mhz else None
+
+
+def _load() -> float | None:
+    with contextlib.suppress(OSError, AttributeError):
+        return os.getloadavg()[0]
+    return None
 
 
 def _hidden(*facts: object) -> str:
@@ -272,7 +339,8 @@ def _quota(cgroup: Path) -> int | None:
     return None
 
 
-def _version(package: str) -> str | None:
+def package_version(package: str) -> str | None:
+    """Version of an installed package; `None` where it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import os
 import re
 from collections.abc import Callable
@@ -29,7 +30,9 @@ except ImportError:  # Linux only
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 CALL_COUNT = 5
-"""Inferences the peak is taken over: the first ones allocate what later ones reuse."""
+"""Inferences the peak is taken over: the first ones allocate what later ones reuse …"""
+FIRST_COUNT = 2
+"""… so many of them, as a rule: what is held more after the last than after these is growth."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,8 @@ def baseline(device: torch.device) -> Baseline:
     """Read the process's memory; call it before the artifact is built."""
     if device.type != "cpu":
         return Baseline(None)
-    _return_what_is_freed()
     torch.zeros(1 << 16).add_(1)  # the thread pool is torch's, not the artifact's
-    return Baseline(psutil.Process().memory_info().rss)
+    return Baseline(_resident())
 
 
 def measure_memory(before: Baseline, call: Callable[[int], object], runnable: Runnable, device: torch.device) -> Memory:
@@ -63,7 +65,7 @@ def measure_memory(before: Baseline, call: Callable[[int], object], runnable: Ru
     """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-        _run(call)
+        growth = _run(call, lambda: torch.cuda.memory_allocated(device))
         torch.cuda.synchronize(device)
         allocated = torch.cuda.max_memory_allocated(device)
         return Memory(
@@ -71,25 +73,40 @@ def measure_memory(before: Baseline, call: Callable[[int], object], runnable: Ru
             allocated_peak_bytes=allocated,
             reserved_peak_bytes=torch.cuda.max_memory_reserved(device),
             process_bytes=_process_bytes(device),
+            growth_bytes=growth,
             weights_bytes=runnable.weights_bytes,
         )
     if device.type != "cpu":  # MPS keeps no peak
         return Memory(peak_bytes=None, weights_bytes=runnable.weights_bytes)
     _return_what_is_freed()
     can_reset = _reset_peak()
-    _run(call)
+    growth = _run(call, _resident)
     peak = _peak_resident() if can_reset else None
     return Memory(
         peak_bytes=None if peak is None or before.resident_bytes is None else max(0, peak - before.resident_bytes),
         process_bytes=peak,
+        growth_bytes=growth,
         resident_before_bytes=before.resident_bytes,
         weights_bytes=runnable.weights_bytes,
     )
 
 
-def _run(call: Callable[[int], object]) -> None:
+def _run(call: Callable[[int], object], held_bytes: Callable[[], int]) -> int:
+    """Run the calls; how much more is held after the last of them than after the first `FIRST_COUNT`."""
+    held = []
     for index in range(CALL_COUNT):
         call(index)
+        if index + 1 in (FIRST_COUNT, CALL_COUNT):
+            gc.collect()  # a cycle that waits for the collector is no leak
+            held.append(held_bytes())
+    return held[1] - held[0]
+
+
+def _resident() -> int:
+    """Bytes of this process in memory, freed ones given back."""
+    _return_what_is_freed()
+    resident: int = psutil.Process().memory_info().rss
+    return resident
 
 
 def _reset_peak() -> bool:
