@@ -10,17 +10,23 @@ import numpy as np
 from zoo.record import (
     MEAN_LABEL_MAP,
     Accuracy,
+    Agreement,
     Artifact,
+    BatchRate,
+    Build,
     Cost,
     Dataset,
     Device,
+    Energy,
     Failure,
     Latency,
     Memory,
     Record,
     Software,
     Speed,
+    Stage,
     State,
+    Throughput,
     Weights,
     Witness,
     short_hash,
@@ -82,6 +88,17 @@ def confusion(right=0.5, *, class_count=19, per_class=10_000):
     return matrix
 
 
+def waterfall(pipeline_s, shares=(0.05, 0.15, 0.6, 0.15, 0.05)):
+    """Stages that share out a pipeline's median."""
+    names = ("copy_in", "preprocess", "network", "upsample_argmax", "copy_out")
+    return tuple(
+        Stage(
+            name=name, p50_s=share * pipeline_s, p50_interval_s=(0.99 * share * pipeline_s, 1.01 * share * pipeline_s)
+        )
+        for name, share in zip(names, shares, strict=True)
+    )
+
+
 def make(
     model="unet",
     *,
@@ -121,10 +138,24 @@ def make(
     thread_count=2,
     matrix=None,
     uncounted_ops=(),
+    one_graph=False,
+    staged=False,
+    rates=(),
+    largest_is_limit=False,
+    energy_j=None,
+    file_bytes=None,
+    equal_share=None,
+    growth_bytes=None,
+    image_count=16,
+    accuracy_images=None,
+    build=None,
 ):
-    """A whole record; `right=None` leaves accuracy out, `timed=False` speed, memory and cost."""
+    """A whole record; `right=None` leaves accuracy out, `timed=False` speed, memory and cost.
+
+    `one_graph` has no network scope, `staged` a waterfall; `rates` are images per second at batch 1, 2, 4, …
+    """
     images = dataset and Dataset(
-        name=dataset, fingerprint=fingerprint, split="val", image_count=16, synthetic=synthetic
+        name=dataset, fingerprint=fingerprint, split="val", image_count=image_count, synthetic=synthetic
     )
     ok = status == "ok"
     trained = right is not None
@@ -148,6 +179,8 @@ def make(
             step_count=step_count if trained else None,
         ),
         code_sha256="c" * 64,
+        file_sha256=file_bytes and short_hash([model, runtime, precision]),
+        file_bytes=file_bytes,
     )
     return Record(
         status=status,
@@ -166,14 +199,28 @@ def make(
         started_at=NOON + timedelta(minutes=minutes),
         seconds={"measure": 4.2},
         speed=Speed(
-            network=latency(p50_s, spread=spread, settled=settled, count=samples, width=width),
+            network=None if one_graph else latency(p50_s, spread=spread, settled=settled, count=samples, width=width),
             pipeline=latency(pipeline_s or p50_s * 1.25, spread=pipeline_spread, count=samples, width=width),
+            waterfall=waterfall(pipeline_s or p50_s * 1.25) if staged else (),
+            energy=energy_j and Energy(per_image_j=energy_j, image_count=100, source="nvml"),
             state=STATE.model_copy(update={"thread_count": thread_count}),
             witness=witness or Witness(foreign_load=0.0),
         )
         if ok and timed
         else None,
-        memory=Memory(peak_bytes=memory_bytes, weights_bytes=4 * param_count) if ok and timed else None,
+        build=Build(**build) if build else None,
+        throughput=Throughput(
+            rates=tuple(
+                BatchRate(batch_size=2**power, images_per_s=rate, call_count=20) for power, rate in enumerate(rates)
+            ),
+            largest_batch=2 ** (len(rates) - 1),
+            largest_is_limit=largest_is_limit,
+        )
+        if rates
+        else None,
+        memory=Memory(peak_bytes=memory_bytes, growth_bytes=growth_bytes, weights_bytes=4 * param_count)
+        if ok and timed
+        else None,
         cost=Cost(
             param_count=param_count, mac_count=123_456_789_000, mac_input_size=input_size, uncounted_ops=uncounted_ops
         )
@@ -183,12 +230,13 @@ def make(
             dataset=images,
             class_names=CLASS_NAMES[: len(matrix)],
             confusion=tuple(tuple(int(count) for count in line) for line in matrix),
-            image_count=16,
+            image_count=image_count,
         )
         if ok and trained and images
         else None,
+        agreement=equal_share and Agreement(equal_label_share=equal_share, max_logit_error=None, image_count=16),
         failure=None if ok else Failure(stage="measure", reason=reason),
-        config={"threads": thread_count},
+        config={"threads": thread_count, "accuracy_images": accuracy_images},
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 from zoo.errors import UserError
 from zoo.picker import parse_bytes, parse_count, parse_latency, parse_share, pick
 from zoo.report.choice import show_choice
-from zoo.score import row
+from zoo.score import row, rows_of
 from zoo.store import save
 
 
@@ -131,10 +131,10 @@ def test_a_smoke_test_never_stands_in_for_a_full_run(records):
 
 
 def test_what_may_not_be_compared_is_not(records, rows):
-    elsewhere = [row(records.make("gpu", device="nvidia-h200", input_size=(512, 1024)))]
+    elsewhere = [row(records.make("gpu", device="nvidia-h200", batch_size=2))]
     with pytest.raises(
         UserError,
-        match="device is intel-xeon-2c or nvidia-h200; input size is 256x512 or 512x1024; choose one with --device, --",
+        match="device is intel-xeon-2c or nvidia-h200; batch size is 1 or 2; choose one with --device, --batch",
     ):
         pick(rows + elsewhere)
     assert winner(rows + elsewhere, device="nvidia-h200") == "gpu"
@@ -183,6 +183,44 @@ def test_several_precisions_are_named(records):
     assert choice.losers[0].label == "a fp32"
 
 
+@pytest.fixture
+def artifacts(records):
+    make = records.make
+    return rows_of(
+        [
+            make("a", right=0.60, p50_s=0.040),
+            make("a", right=0.55, p50_s=0.010, input_size=(128, 256)),
+            make("a", right=0.598, p50_s=0.012, runtime="openvino", one_graph=True),
+            make("a", right=0.50, p50_s=0.006, runtime="openvino", precision="int8", one_graph=True),
+        ]
+    )
+
+
+def test_all_artifacts_are_considered_and_named(artifacts):
+    labels = {loser.label for loser in pick(artifacts).losers}
+    assert pick(artifacts).label == "a eager fp32 256x512"
+    assert labels == {"a eager fp32 128x256", "a openvino fp32 256x512", "a openvino int8 256x512"}
+    assert pick(artifacts, max_latency_s=0.020).label == "a openvino fp32 256x512"
+    assert pick(artifacts, max_latency_s=0.020, runtime="eager").label == "a 128x256"
+    assert pick(artifacts, precision="int8").label == "a"
+    assert pick(artifacts, input_size=(128, 256)).winner.input_size == (128, 256)
+    assert "input 256x512)" in show_choice(pick(artifacts, input_size=(256, 512)))
+    assert "recipe camvid_cpu)" in show_choice(pick(artifacts)), "several sizes: the labels name them"
+
+
+def test_a_winner_that_loses_accuracy_says_so(artifacts):
+    (note,) = [note for note in pick(artifacts, objective="latency").notes if "loses" in note]
+    assert note == "it loses 9.5 points of the mIoU it has in eager fp32, more than 1% of it"
+    assert not any("it has in eager fp32" in note for note in pick(artifacts, max_latency_s=0.020).notes)
+    alone = [row for row in artifacts if row.precision == "int8"]
+    assert not any("not held" in note for note in pick(alone).notes), "its loss is known from where it was read"
+
+
+def test_a_winner_nobody_checked_says_so(records):
+    choice = pick([row(records.make("a", right=None, precision="bf16"))], objective="latency")
+    assert "its mIoU was not held against eager fp32" in choice.notes
+
+
 def test_a_folder_is_read_and_its_bad_files_named(records, tmp_path):
     save(records.make("a"), {}, tmp_path)
     save(records.make("b"), {}, tmp_path).write_text("[]")
@@ -199,6 +237,7 @@ def test_a_folder_is_read_and_its_bad_files_named(records, tmp_path):
         ("p99:25ms", ("pipeline_p99_s", 0.025)),
         ("p90: 0.5 s", None),
         ("network:p90:0.5s", ("latency_p90_s", 0.5)),
+        ("p99.9:50ms", ("pipeline_p999_s", 0.050)),
         ("pipeline:800us", ("pipeline_p50_s", 0.0008)),
         ("25", None),
         ("p95:25ms", None),

@@ -199,7 +199,6 @@ def test_the_front_leaves_out_what_has_no_number(records):
         ({"fingerprint": "0" * 64}, "dataset_fingerprint"),
         ({"recipe": "long"}, "recipe"),
         ({"recipe_hash": "000000000000"}, "recipe_hash"),
-        ({"input_size": (512, 1024)}, "input_size"),
         ({"output_size": (256, 512)}, "output_size"),
         ({"batch_size": 8}, "batch_size"),
         ({"resize": "stretch"}, "resize"),
@@ -211,9 +210,12 @@ def test_what_is_not_comparable_says_why(records, changes, field):
     assert list(score.differences(one, other)) == [field]
 
 
-def test_runtime_precision_and_model_are_what_is_compared(records):
+def test_runtime_precision_input_size_and_model_are_what_is_compared(records):
     one = records.make()
-    for changes in ({"runtime": "compile"}, {"precision": "bf16"}, {"model": "fcn"}, {"machine_id": "o" * 64}):
+    for changes in (
+        *({"runtime": "compile"}, {"precision": "bf16"}, {"input_size": (128, 256)}),
+        *({"model": "fcn"}, {"machine_id": "o" * 64}),
+    ):
         assert score.group_of(score.row(records.make(**changes))) == score.group_of(score.row(one))
 
 
@@ -273,6 +275,15 @@ def test_select(records):
         names(dataset="camvit")
     with pytest.raises(UserError, match=r"no record with input size '9x9'\. There is: 256x512, 512x1024"):
         names(input_size=(9, 9))
+    rows.append(score.row(records.make("a", runtime="openvino", precision="int8")))
+    assert names(runtime="openvino") == [MEAN_LABEL_MAP, "a"]
+    assert names(precision="fp32", models=["a", "b"]) == ["a", "b", MEAN_LABEL_MAP]
+    with pytest.raises(
+        UserError, match=r"no record with runtime 'openvin'. Did you mean 'openvino'\? There is: eager, o"
+    ):
+        names(runtime="openvin")
+    with pytest.raises(UserError, match=r"no record with model 'd'. .*There is: a, b, c"):
+        names(models=["a", "d"])
 
 
 def test_read_rows_passes_the_warnings_on(records, tmp_path):
@@ -347,6 +358,10 @@ def test_rows_are_told_apart_by_what_differs_and_no_more(records):
 
     assert names({}, {"model": "fcn"}) == ["unet", "fcn"]
     assert names({}, {"precision": "bf16"}) == ["unet fp32", "unet bf16"]
+    assert names({}, {"runtime": "openvino", "precision": "int8", "input_size": (128, 256)}) == [
+        "unet eager fp32 256x512",
+        "unet openvino int8 128x256",
+    ]
     assert names({}, {"minutes": 3}) == ["unet 2026-03-01 12:00:00", "unet 2026-03-01 12:03:00"]
 
 
@@ -356,3 +371,81 @@ def test_only_medians_have_an_interval(records):
     assert row.interval("pipeline_p50_s") == pytest.approx((0.0225, 0.0275))
     assert [row.interval(key) for key in ("latency_p99_s", "miou", "param_count")] == [None] * 3
     assert score.row(records.failed()).interval("latency_p50_s") is None
+
+
+def test_a_file_of_one_graph_has_no_network_scope(records):
+    record = records.make(one_graph=True, runtime="openvino", file_bytes=5 * 2**20, pipeline_spread=0.12, spread=0.9)
+    row = score.row(record)
+    assert (row.latency_p50_s, row.latency_p99_s, row.interval("latency_p50_s")) == (None, None, None)
+    assert (row.pipeline_p50_s, row.file_bytes) == (0.025, 5 * 2**20)
+    assert score.grade(record) == ("B", ("pipeline spread 12.0%",)), "graded by the scope there is"
+    unsettled = record.speed.pipeline.model_copy(update={"warmup_settled": False})
+    speed = record.speed.model_copy(update={"pipeline": unsettled})
+    assert score.grade(record.model_copy(update={"speed": speed}))[0] == "C"
+
+
+def test_what_a_runtime_adds_to_a_row(records):
+    build = {"export_s": 2.5, "compile_s": 30.0, "calibrate_s": 4.0, "graph_break_count": 1}
+    row = score.row(records.make(rates=(9.0, 14.0, 13.0), energy_j=0.7, staged=True, growth_bytes=3, build=build))
+    assert (row.throughput_per_s, row.largest_batch, row.largest_batch_is_limit) == (14.0, 4, False)
+    assert (row.energy_per_image_j, row.memory_growth_bytes) == (0.7, 3)
+    assert (row.export_s, row.compile_s, row.calibrate_s, row.graph_break_count) == (2.5, 30.0, 4.0, 1)
+    assert list(row.stages) == ["copy_in", "preprocess", "network", "upsample_argmax", "copy_out"]
+    assert sum(row.stages.values()) == pytest.approx(row.pipeline_p50_s)
+    assert score.row(records.make()).stages == {}
+
+
+def _lost(records, *changes):
+    return [row.miou_lost for row in score.rows_of(records.make(**change) for change in changes)]
+
+
+def test_miou_is_lost_against_eager_fp32_of_the_same_weights_size_and_images(records):
+    int8 = {"runtime": "openvino", "precision": "int8", "right": 0.58}
+    best, own = (score.miou(records.confusion(right)) for right in (0.60, 0.58))
+    assert _lost(records, {"right": 0.60}, int8) == [0.0, pytest.approx(best - own)]
+    assert _lost(records, {"right": 0.60}, int8 | {"right": 0.61})[1] < 0, "a gain"
+    assert _lost(records, {"right": 0.60, "device": "nvidia-h200"}, int8)[1] == pytest.approx(best - own)
+    assert _lost(records, {"right": 0.60}, {"right": 0.9, "device": "nvidia-h200", "kind": "cuda"}, int8)[2] == (
+        pytest.approx(best - own)
+    ), "the own device's reference comes first"
+    for other in (
+        *({"model": "fcn"}, {"input_size": (128, 256)}, {"fingerprint": "0" * 64}, {"image_count": 8}),
+        *({"recipe": "long"}, {"precision": "bf16"}, {"runtime": "compile"}, {"right": None}, {"status": "oom"}),
+    ):
+        assert _lost(records, {"right": 0.60} | other, int8)[1] is None, other
+    assert _lost(records, {}, {"right": None, "precision": "bf16"})[1] is None
+
+
+@pytest.mark.parametrize(("right", "loses"), [(0.600, False), (0.598, False), (0.590, True), (0.70, False)])
+def test_a_row_that_loses_one_percent_is_known(records, right, loses):
+    _, row = score.rows_of([records.make(right=0.6), records.make(right=right, precision="int8")])
+    assert row.loses_miou == loses
+    assert not score.row(records.make(precision="int8")).loses_miou, "nothing to hold it against"
+
+
+def test_the_fastest_artifact_of_each_model(records):
+    rows = score.rows_of(
+        [
+            records.make("a", right=0.60, p50_s=0.040),
+            records.make("a", right=0.599, p50_s=0.010, runtime="openvino", one_graph=True),
+            records.make("a", right=0.50, p50_s=0.005, runtime="openvino", precision="int8", one_graph=True),
+            records.make("b", right=0.60, p50_s=0.008, runtime="onnxruntime"),
+            records.make("b", right=0.50, p50_s=0.004, runtime="onnxruntime", precision="int8"),
+            records.make("a", right=0.55, p50_s=0.009, input_size=(128, 256)),
+            records.failed("a", runtime="compile"),
+            records.baseline(),
+        ]
+    )
+    assert [
+        (one.row.model, one.row.runtime, one.row.precision, one.row.input_size[0], one.speedup, one.checked)
+        for one in score.fastest_of_each(rows)
+    ] == [
+        ("b", "onnxruntime", "int8", 256, None, False),
+        ("a", "eager", "fp32", 128, 1.0, True),
+        ("a", "openvino", "fp32", 256, pytest.approx(4.0), True),
+    ]
+
+
+def test_a_loss_of_nothing_has_no_sign(records):
+    assert score.METRICS["miou_lost"].say(-0.0001) == "0.0 points"
+    assert score.METRICS["miou_lost"].say(-0.0012) == "-0.1 points"

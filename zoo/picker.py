@@ -9,6 +9,7 @@ from pathlib import Path
 
 from zoo.errors import UserError, did_you_mean
 from zoo.score import (
+    MAX_MIOU_LOSS,
     METRICS,
     NO_MODEL_YET,
     Group,
@@ -39,7 +40,6 @@ FLAGS = {
     "device": "--device",
     "dataset": "--dataset",
     "recipe": "--recipe",
-    "input_size": "--input-size",
     "batch_size": "--batch",
     "thread_count": "--threads",
     "resize": "--resize",
@@ -123,13 +123,15 @@ def pick(
     batch_size: int | None = None,
     thread_count: int | None = None,
     resize: str | None = None,
+    runtime: str | None = None,
+    precision: str | None = None,
 ) -> Choice:
-    """Choose the best row of one comparable group that keeps every limit.
+    """Choose the best row of one comparable group that keeps every limit; runtime, precision and input size are free.
 
     Args:
         source: A results folder, or rows.
         max_latency_s: Seconds, of the metric named by `latency`.
-        latency: `pipeline_p50_s`, `pipeline_p90_s`, `pipeline_p99_s`, or `latency_…` for the network alone.
+        latency: `pipeline_p50_s`, `…_p90_s`, `…_p99_s`, `…_p999_s`, or `latency_…` for the network alone.
         max_memory_bytes: Peak memory of inference.
         max_param_count: Parameters of the deployed network.
         min_miou: A fraction.
@@ -141,6 +143,8 @@ def pick(
         batch_size: Only this batch size.
         thread_count: Only this number of CPU threads.
         resize: Only frames brought to the input size this way: `fit`, `stretch` or `none`.
+        runtime: Only this runtime.
+        precision: Only this precision.
 
     Raises:
         UserError: no records, an unknown objective, latency or filter, or rows that may not be compared.
@@ -164,6 +168,8 @@ def pick(
         batch_size=batch_size,
         thread_count=thread_count,
         resize=resize,
+        runtime=runtime,
+        precision=precision,
     )
     goal = METRICS[latency if objective == "latency" else OBJECTIVES[objective]]
     asked = {
@@ -185,12 +191,12 @@ def parse_latency(text: str) -> tuple[str, float]:
     Raises:
         UserError: anything else.
     """
-    match = re.fullmatch(r"(?:(pipeline|network):)?(?:p(50|90|99):)?([\d.]+)\s*(s|ms|us|µs)", text.strip())
+    match = re.fullmatch(r"(?:(pipeline|network):)?(?:p(50|90|99|99\.9):)?([\d.]+)\s*(s|ms|us|µs)", text.strip())
     if match is None:
         raise UserError(f"a latency is a time with its unit, such as 25ms, p99:25ms or network:p90:0.5s; got {text!r}")
     scope = "latency" if match[1] == "network" else "pipeline"
     factor = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}[match[4]]
-    return f"{scope}_p{match[2] or 50}_s", _positive(match[3], text) * factor
+    return f"{scope}_p{(match[2] or '50').replace('.', '')}_s", _positive(match[3], text) * factor
 
 
 def parse_bytes(text: str) -> float:
@@ -369,6 +375,11 @@ def _notes(
     if baseline and baseline.miou and winner.miou is not None and winner.miou < baseline.miou:
         bar = METRICS["miou"].say(baseline.miou)
         notes.append(f"its mIoU is under the baseline's {bar}: the same map for every image is better")
+    if winner.loses_miou:
+        lost = METRICS["miou_lost"].say(winner.miou_lost)
+        notes.append(f"it loses {lost} of the mIoU it has in eager fp32, more than {MAX_MIOU_LOSS:.0%} of it")
+    elif winner.miou_lost is None and not winner.is_reference:
+        notes.append("its mIoU was not held against eager fp32")
     if winner.grade in {"B", "C"}:
         notes.append(f"measured with grade {winner.grade}: {', '.join(winner.grade_reasons)}")
     return tuple(notes)

@@ -7,9 +7,9 @@ column = a prediction of no class, which is a miss.
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from operator import itemgetter
 from pathlib import Path
@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.errors import UserError, did_you_mean
-from zoo.record import ACCURACY_PROTOCOL, Latency, Record
+from zoo.record import ACCURACY_PROTOCOL, Build, Latency, Record
 from zoo.spec import Size
 from zoo.store import scan
 
@@ -33,6 +33,12 @@ MAX_SPREAD_CPU = 0.05
 """Grade A: largest interquartile range over median on a CPU (zoo-lat/1, rule 10)."""
 MAX_FOREIGN_CORES = 0.1
 """Grade A: cores that may be busy with other work on a CPU; what an idle desktop does by itself."""
+MAX_GROWTH_BYTES = 4 * 2**20
+"""Memory that may be held more after the last inference than after the second before it is called a leak."""
+MAX_MIOU_LOSS = 0.01
+"""Share of fp32's mIoU an artifact may lose before it is marked."""
+STAGES = ("copy_in", "preprocess", "network", "upsample_argmax", "copy_out")
+"""Of the pipeline, in order; `Row` has a column of seconds for each."""
 NO_MODEL_YET = "no model is measured yet, only the baseline; measure some with `zoo bench --models all`"
 
 
@@ -128,7 +134,7 @@ class Metric:
             return "n/a"
         scaled = value * self.scale
         if self.decimals is not None:
-            return f"{scaled:.{self.decimals}f}"
+            return f"{round(scaled, self.decimals) + 0.0:.{self.decimals}f}"  # + 0.0: never "-0.0"
         digits = 2 - math.floor(math.log10(abs(scaled))) if scaled else 2
         return f"{scaled:.{min(max(digits, 0), 6)}f}"
 
@@ -143,11 +149,20 @@ class Metric:
 
 
 def _network(read: Callable[[Latency], float | None]) -> Callable[[Record], float | None]:
-    return lambda record: None if record.speed is None else read(record.speed.network)
+    return lambda record: None if record.speed is None or record.speed.network is None else read(record.speed.network)
 
 
 def _pipeline(read: Callable[[Latency], float | None]) -> Callable[[Record], float | None]:
     return lambda record: None if record.speed is None else read(record.speed.pipeline)
+
+
+def _most_images_per_s(record: Record) -> float | None:
+    """Throughput is a scenario of its own (zoo-lat/1, rule 8), never 1 / latency."""
+    return (
+        None
+        if record.throughput is None
+        else max((rate.images_per_s for rate in record.throughput.rates), default=None)
+    )
 
 
 def _counted(read: Callable[[Confusion], float | None]) -> Callable[[Record], float | None]:
@@ -164,14 +179,35 @@ METRICS: dict[str, Metric] = {
         Metric("miou", "mIoU", better="higher", of=_counted(miou), **_PERCENT),
         Metric("pixel_accuracy", "pixel accuracy", better="higher", of=_counted(pixel_accuracy), **_PERCENT),
         Metric("mean_class_accuracy", "class accuracy", better="higher", of=_counted(mean_class_accuracy), **_PERCENT),
+        # Known only beside another record: `rows_of` fills it.
+        Metric("miou_lost", "mIoU lost", better="lower", of=lambda _: None, unit="points", scale=100.0, decimals=1),
         Metric("latency_p50_s", "network p50", better="lower", of=_network(lambda x: x.p50_s), **_MS),
         Metric("latency_p90_s", "network p90", better="lower", of=_network(lambda x: x.p90_s), **_MS),
         Metric("latency_p99_s", "network p99", better="lower", of=_network(lambda x: x.p99_s), **_MS),
         Metric("pipeline_p50_s", "pipeline p50", better="lower", of=_pipeline(lambda x: x.p50_s), **_MS),
         Metric("pipeline_p90_s", "pipeline p90", better="lower", of=_pipeline(lambda x: x.p90_s), **_MS),
         Metric("pipeline_p99_s", "pipeline p99", better="lower", of=_pipeline(lambda x: x.p99_s), **_MS),
-        # Throughput is a scenario of its own (zoo-lat/1, rule 8), never 1 / latency: null until it ran.
-        Metric("throughput_per_s", "throughput", unit="images/s", better="higher", of=lambda _: None),
+        Metric("latency_p999_s", "network p99.9", better="lower", of=_network(lambda x: x.p999_s), **_MS),
+        Metric("pipeline_p999_s", "pipeline p99.9", better="lower", of=_pipeline(lambda x: x.p999_s), **_MS),
+        Metric("throughput_per_s", "throughput", unit="images/s", better="higher", of=_most_images_per_s),
+        Metric(
+            "largest_batch",
+            "largest batch",
+            unit="images",
+            better="higher",
+            of=lambda record: None if record.throughput is None else record.throughput.largest_batch,
+            decimals=0,
+        ),
+        Metric(
+            "energy_per_image_j",
+            "energy per image",
+            unit="J",
+            better="lower",
+            of=lambda record: (
+                None if record.speed is None or record.speed.energy is None else record.speed.energy.per_image_j
+            ),
+        ),
+        Metric("file_bytes", "file", better="lower", of=lambda record: record.artifact.file_bytes, **_MIB),
         Metric(
             "peak_memory_bytes",
             "peak memory",
@@ -223,8 +259,12 @@ def grade(record: Record) -> tuple[Grade | None, tuple[str, ...]]:
         return None, ()
     speed, witness, reasons = record.speed, record.speed.witness, []
     limit = MAX_SPREAD_CPU if record.device.kind == "cpu" else MAX_VARIATION_ACCELERATOR
-    scopes = {"network": speed.network, "pipeline": speed.pipeline}
-    scope, spread = max(((name, _spread(scopes[name], record)) for name in scopes), key=itemgetter(1))
+    scopes = (
+        {"pipeline": speed.pipeline}
+        if speed.network is None
+        else {"network": speed.network, "pipeline": speed.pipeline}
+    )
+    scope, spread = max(((name, _spread(latency, record)) for name, latency in scopes.items()), key=itemgetter(1))
     if spread > limit:
         reasons.append(f"{scope} spread {spread:.1%}")
     if witness.throttle_reasons:
@@ -236,7 +276,7 @@ def grade(record: Record) -> tuple[Grade | None, tuple[str, ...]]:
         foreign.append(f"{witness.foreign_process_count} other processes")
     if foreign:
         reasons.append(" and ".join(foreign))
-    if not (speed.network.warmup_settled and speed.pipeline.warmup_settled):
+    if not all(latency.warmup_settled for latency in scopes.values()):
         reasons.append("warm-up unsettled")
     letters: tuple[Grade, ...] = ("A", "B", "C")
     return letters[min(len(reasons), 2)], tuple(reasons)
@@ -293,11 +333,15 @@ class Row:
     synthetic: bool
     dataset_fingerprint: str | None
     image_count: int | None
+    image_limit: int | None
+    """Images accuracy was asked to be counted on at most; `None`: all of the split."""
     recipe_hash: str | None
     step_count: int | None
     weights_source: str
     weights_sha256: str | None
     mean_class_accuracy: float | None
+    miou_lost: float | None
+    """mIoU of the same model, weights, sizes and images in eager fp32, minus this one; a gain is below 0."""
     miou_protocol: str | None
     latency_p50_low_s: float | None
     latency_p50_high_s: float | None
@@ -305,7 +349,26 @@ class Row:
     pipeline_p50_high_s: float | None
     pipeline_p90_s: float | None
     pipeline_p99_s: float | None
+    latency_p999_s: float | None
+    pipeline_p999_s: float | None
     equal_label_share: float | None
+    largest_batch: int | None
+    largest_batch_is_limit: bool | None
+    """Twice as many did not fit in memory."""
+    energy_per_image_j: float | None
+    file_bytes: int | None
+    file_sha256: str | None
+    memory_growth_bytes: int | None
+    export_s: float | None
+    compile_s: float | None
+    calibrate_s: float | None
+    graph_break_count: int | None
+    copy_in_s: float | None
+    """The first stage of the pipeline's waterfall, a median; null where stages cannot be told apart."""
+    preprocess_s: float | None
+    network_s: float | None
+    upsample_argmax_s: float | None
+    copy_out_s: float | None
     uncounted_ops: tuple[str, ...]
     grade_reasons: tuple[str, ...]
     reason: str | None
@@ -324,6 +387,23 @@ class Row:
         low, high = (getattr(self, f"{key.removesuffix('_s')}_{end}_s", None) for end in ("low", "high"))
         return None if low is None or high is None else (low, high)
 
+    @property
+    def loses_miou(self) -> bool:
+        """Whether more of fp32's mIoU is lost than may be."""
+        if self.miou is None or self.miou_lost is None:
+            return False
+        return self.miou_lost > MAX_MIOU_LOSS * (self.miou + self.miou_lost)
+
+    @property
+    def stages(self) -> dict[str, float]:
+        """Seconds of the pipeline's stages, in order; empty where they cannot be told apart."""
+        return {stage: seconds for stage in STAGES if (seconds := getattr(self, f"{stage}_s")) is not None}
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether the other artifacts of its weights are measured against this row: eager, in fp32."""
+        return (self.runtime, self.precision) == ("eager", "fp32") and not self.baseline
+
     def as_dict(self) -> dict[str, Any]:
         """Return the row as plain columns, in order."""
         return {column: getattr(self, column) for column in COLUMNS}
@@ -333,10 +413,10 @@ COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Row))
 
 
 def row(record: Record) -> Row:
-    """Return a record as a row."""
-    artifact, dataset, speed = record.artifact, record.dataset, record.speed
+    """Return a record as a row; what takes other records to know is left open (`rows_of`)."""
+    artifact, dataset, speed, build = record.artifact, record.dataset, record.speed, record.build or Build()
     letter, reasons = grade(record)
-    low, high = (None, None) if speed is None else speed.network.p50_interval_s
+    low, high = (None, None) if speed is None or speed.network is None else speed.network.p50_interval_s
     pipeline_low, pipeline_high = (None, None) if speed is None else speed.pipeline.p50_interval_s
     facts: dict[str, Any] = {
         "model": artifact.model,
@@ -363,6 +443,7 @@ def row(record: Record) -> Row:
         "synthetic": bool(dataset and dataset.synthetic),
         "dataset_fingerprint": dataset.fingerprint if dataset else None,
         "image_count": dataset.image_count if dataset else None,
+        "image_limit": record.config.get("accuracy_images"),
         "recipe_hash": artifact.weights.recipe_hash,
         "step_count": artifact.weights.step_count,
         "weights_source": artifact.weights.source,
@@ -372,6 +453,15 @@ def row(record: Record) -> Row:
         "latency_p50_high_s": high,
         "pipeline_p50_low_s": pipeline_low,
         "pipeline_p50_high_s": pipeline_high,
+        "largest_batch_is_limit": record.throughput.largest_is_limit if record.throughput else None,
+        "file_sha256": artifact.file_sha256,
+        "memory_growth_bytes": record.memory.growth_bytes if record.memory else None,
+        "export_s": build.export_s,
+        "compile_s": build.compile_s,
+        "calibrate_s": build.calibrate_s,
+        "graph_break_count": build.graph_break_count,
+        **{f"{stage}_s": None for stage in STAGES},
+        **{f"{stage.name}_s": stage.p50_s for stage in (speed.waterfall if speed else ())},
         "uncounted_ops": record.cost.uncounted_ops if record.cost else (),
         "grade_reasons": reasons,
         "reason": f"{record.failure.stage}: {record.failure.reason}" if record.failure else None,
@@ -380,6 +470,30 @@ def row(record: Record) -> Row:
         "started_at": record.started_at,
     }
     return Row(**facts | {key: metric.of(record) for key, metric in METRICS.items()})
+
+
+def rows_of(records: Iterable[Record]) -> tuple[Row, ...]:
+    """Return records as rows, each with the mIoU it lost against the newest eager fp32 row of the same weights."""
+    rows = [row(record) for record in records]
+    references: dict[tuple[object, ...], list[Row]] = defaultdict(list)
+    for candidate in rows:
+        if candidate.is_reference and candidate.miou is not None:
+            references[_weights_and_images(candidate)].append(candidate)
+
+    def with_loss(one: Row) -> Row:
+        found = references[_weights_and_images(one)]
+        if one.miou is None or one.baseline or not found:
+            return one
+        nearest = max(found, key=lambda other: (other.device == one.device, other.started_at))
+        return replace(one, miou_lost=(nearest.miou or 0) - one.miou)
+
+    return tuple(with_loss(candidate) for candidate in rows)
+
+
+def _weights_and_images(one: Row) -> tuple[object, ...]:
+    """All that mIoU depends on, apart from runtime and precision."""
+    sizes = one.input_size, one.output_size, one.resize
+    return one.model, one.weights_sha256, *sizes, *_images(group_of(one))
 
 
 @dataclass(frozen=True)
@@ -397,7 +511,7 @@ def read_rows(results: Path, *, history: bool = False) -> Rows:
         UserError: there is no readable record.
     """
     found = scan(results, history=history, required=True)
-    return Rows(tuple(row(record) for record in found.records), found.warnings)
+    return Rows(rows_of(found.records), found.warnings)
 
 
 def select(
@@ -410,10 +524,15 @@ def select(
     batch_size: int | None = None,
     thread_count: int | None = None,
     resize: str | None = None,
+    runtime: str | None = None,
+    precision: str | None = None,
+    models: Sequence[str] = (),
     preset: str | None = None,
     quick: bool | None = None,
 ) -> list[Row]:
     """Keep the rows that match; a dataset or recipe is also known by the first 6 or more digits of its hash.
+
+    Several `models` may be named; a row matches any of them.
 
     Raises:
         UserError: a value that no row has; it names those that exist.
@@ -427,6 +546,8 @@ def select(
         ("batch_size", None, batch_size),
         ("thread_count", None, thread_count),
         ("resize", None, resize),
+        ("runtime", None, runtime),
+        ("precision", None, precision),
         ("preset", None, preset),
         ("quick", None, quick),
     ):
@@ -441,27 +562,34 @@ def select(
             or (hash_field and len(str(wanted)) >= 6 and str(getattr(candidate, hash_field)).startswith(str(wanted)))
         ]
         if all(candidate.baseline for candidate in matching) and not all(candidate.baseline for candidate in kept):
-            known = sorted({text_of(getattr(candidate, field)) for candidate in kept if not candidate.baseline})
-            hint = did_you_mean(text_of(wanted), known)
-            raise UserError(
-                f"no record with {field.replace('_', ' ')} {text_of(wanted)!r}.{hint} There is: {', '.join(known)}"
-            )
+            raise UserError(_no_record(field, text_of(wanted), kept))
         kept = matching
-    return kept
+    for model in models:
+        if all(candidate.model != model for candidate in kept):
+            raise UserError(_no_record("model", model, kept))
+    return [candidate for candidate in kept if candidate.model in models or candidate.baseline] if models else kept
+
+
+def _no_record(field: str, wanted: str, rows: list[Row]) -> str:
+    known = sorted({text_of(getattr(candidate, field)) for candidate in rows if not candidate.baseline})
+    hint = did_you_mean(wanted, known)
+    return f"no record with {field.replace('_', ' ')} {wanted!r}.{hint} There is: {', '.join(known)}"
 
 
 # --- what may be compared ---------------------------------------------------------------------------------------------
 
 
 class Group(NamedTuple):
-    """What rows must share to be ranked together."""
+    """What rows must share to be ranked together.
+
+    Runtime, precision and input size are what is ranked: mIoU is counted at the ground truth's size whatever the input.
+    """
 
     quick: bool
     device: str
     dataset: str | None
     split: str | None
     recipe: str
-    input_size: Size
     output_size: Size
     batch_size: int
     resize: str
@@ -493,15 +621,52 @@ def latest(rows: Iterable[Row]) -> list[Row]:
     """Keep the newest row of each condition: a newer driver, torch or model code takes the older run's place."""
     newest: dict[tuple[object, ...], Row] = {}
     for candidate in rows:
-        weights = candidate.recipe_hash or candidate.weights_sha256
-        condition = (
-            *group_of(candidate),
-            *(candidate.model, candidate.runtime, candidate.precision, candidate.memory_format),
-            *(candidate.machine_id, weights),
-        )
+        artifact = candidate.runtime, candidate.precision, candidate.memory_format
+        condition = (*group_of(candidate), *family_of(candidate), *artifact)
         if condition not in newest or newest[condition].started_at < candidate.started_at:
             newest[condition] = candidate
     return list(newest.values())
+
+
+def family_of(candidate: Row) -> tuple[object, ...]:
+    """Return what the artifacts of one model share that differ in runtime and precision alone, within a group."""
+    weights = candidate.recipe_hash or candidate.weights_sha256 or candidate.file_sha256
+    return candidate.model, weights, candidate.input_size, candidate.machine_id
+
+
+class Fastest(NamedTuple):
+    """The fastest artifact of one family."""
+
+    row: Row
+    speedup: float | None
+    """Its reference's pipeline p50 over its own; `None` without a reference."""
+    checked: bool
+    """Whether its mIoU was held against fp32's."""
+
+
+def fastest_of_each(rows: Iterable[Row]) -> list[Fastest]:
+    """Return the fastest row of each family, by pipeline p50, fastest first.
+
+    A row that loses too much of fp32's mIoU is none of them, and where some row's loss is known only such rows are.
+    """
+    families: dict[tuple[object, ...], list[Row]] = defaultdict(list)
+    for candidate in rows:
+        if candidate.pipeline_p50_s is not None and not candidate.baseline:
+            families[family_of(candidate)].append(candidate)
+    found = []
+    for family in families.values():
+        checked = [one for one in family if one.miou_lost is not None]
+        best = min((one for one in checked or family if not one.loses_miou), key=_pipeline_p50, default=None)
+        if best is None:
+            continue
+        reference = min((one for one in family if one.is_reference), key=_pipeline_p50, default=None)
+        speedup = _pipeline_p50(reference) / _pipeline_p50(best) if reference and best.pipeline_p50_s else None
+        found.append(Fastest(best, speedup, bool(checked)))
+    return sorted(found, key=lambda one: _pipeline_p50(one.row))
+
+
+def _pipeline_p50(one: Row) -> float:
+    return math.inf if one.pipeline_p50_s is None else one.pipeline_p50_s
 
 
 def baseline_for(group: Group, rows: Iterable[Row]) -> Row | None:
@@ -534,13 +699,14 @@ def pareto_front(rows: Iterable[Row], x: str = "pipeline_p50_s", y: str = "miou"
     return [candidate for _, _, candidate in front]
 
 
-def tell_apart(rows: Sequence[Row], fields: Sequence[str] = ("runtime", "precision", "memory_format")) -> list[str]:
-    """Name each row by its model, by whichever of `fields` differ, then by machine and weights, then by its time."""
+def tell_apart(rows: Sequence[Row], fields: Sequence[str] = ("runtime", "precision", "input_size")) -> list[str]:
+    """Name each row by its model and whichever of `fields` differ; those still alike by layout, origin and time."""
     varying = [field for field in fields if len({getattr(one, field) for one in rows}) > 1]
     names = [" ".join([one.model, *(text_of(getattr(one, field)) for field in varying)]) for one in rows]
+    layouts = [one.memory_format for one in rows]
     origins = [f"#{one.machine_id[:4]}-{(one.weights_sha256 or 'none')[:4]}" for one in rows]
     times = [f"{one.started_at:%Y-%m-%d %H:%M:%S}" for one in rows]
-    for marks in (origins, times):
+    for marks in (layouts, origins, times):
         tied, same = Counter(names), Counter(zip(names, marks, strict=True))
         names = [
             f"{name} {mark}" if tied[name] > same[name, mark] else name for name, mark in zip(names, marks, strict=True)

@@ -63,7 +63,7 @@ def test_the_largest_class_differences_come_first(records, put, tmp_path):
     ("changes", "words"),
     [
         ({"dataset": "camvid"}, "dataset streets vs camvid"),
-        ({"input_size": (512, 1024)}, "input size 256x512 vs 512x1024"),
+        ({"output_size": (64, 64)}, "output size 512x1024 vs 64x64"),
         ({"quick": True}, "quick no vs yes"),
         ({"batch_size": 4, "recipe": "long"}, "recipe camvid_cpu vs long; batch size 1 vs 4"),
     ],
@@ -173,3 +173,48 @@ def test_a_gpus_host_may_have_other_threads(put, tmp_path):
     put("c", thread_count=1)
     with pytest.raises(UserError, match="may not be compared: thread count 2 vs 1; measure both in the same way"):
         compare("a", "c", tmp_path)
+
+
+@pytest.fixture
+def artifacts(put):
+    for model in ("a", "b"):
+        for runtime, precision in (("eager", "fp32"), ("eager", "bf16"), ("openvino", "fp32"), ("openvino", "int8")):
+            put(model, runtime=runtime, precision=precision, one_graph=runtime == "openvino")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "labels"),
+    [
+        ("a", "a,runtime=openvino", ("a eager", "a openvino")),
+        ("a,runtime=openvino", "a", ("a openvino", "a eager")),
+        ("a", "a,precision=int8", ("a eager fp32", "a openvino int8")),
+        ("a,runtime=openvino", "a,precision=int8", ("a fp32", "a int8")),
+        ("a", "a,precision=bf16", ("a fp32", "a bf16")),
+        ("a", "b", ("a", "b")),
+        ("a,runtime=openvino", "b", ("a", "b")),
+        ("a,precision=bf16", "b", ("a", "b")),
+        ("a,runtime=eager", "b,precision=int8", ("a eager fp32", "b openvino int8")),
+    ],
+)
+def test_what_is_not_named_is_guessed(artifacts, tmp_path, first, second, labels):
+    assert compare(first, second, tmp_path).labels == labels
+
+
+def test_what_both_rows_share_is_said_above(artifacts, put, tmp_path):
+    text = show_comparison(compare("a", "b", tmp_path), plain=True)
+    assert text.startswith("intel-xeon-2c · streets · val · camvid_cpu · eager · fp32 · 256x512\n")
+    put("a", right=0.4, input_size=(128, 256))
+    comparison = compare("a", "a,input_size=128x256", tmp_path)
+    assert comparison.labels == ("a 256x512", "a 128x256")
+    assert show_comparison(comparison, plain=True).startswith(
+        "intel-xeon-2c · streets · val · camvid_cpu · eager · fp32\n"
+    )
+    with pytest.raises(UserError, match="a and a are the same record; name two: MODEL, MODEL,precision"):
+        compare("a", "a", tmp_path)
+
+
+def test_one_graph_has_no_network_latency_to_compare(artifacts, tmp_path):
+    measures = {measure.metric.key: measure for measure in compare("a", "a,runtime=openvino", tmp_path).measures}
+    assert (measures["latency_p50_s"].second, measures["latency_p50_s"].ratio) == (None, None)
+    assert measures["pipeline_p50_s"].ratio == 1
+    assert measures["miou_lost"].second == 0

@@ -9,9 +9,9 @@ import json
 import pytest
 
 from zoo.errors import UserError
-from zoo.report.board import FRONT, UNDER, make_board
+from zoo.report.board import FASTEST, FRONT, LOST, UNDER, make_board
 from zoo.report.leaderboard import leaderboard, render
-from zoo.score import COLUMNS, row
+from zoo.score import COLUMNS, row, rows_of
 from zoo.store import save
 
 
@@ -57,7 +57,7 @@ def test_best_first_and_the_baseline_where_it_belongs(rows):
     assert best["hopeless"] == ["1.25", "1.00", "1.20"]
     assert best["mean_label_map"] == []
     assert any("under the baseline" in note and "hopeless" in note for note in full.notes)
-    assert [(label, failed.status) for label, failed in full.failed] == [("broken", "oom")]
+    assert full.failed == ((("broken",), "oom: measure: too | big"),)
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -213,3 +213,112 @@ def test_a_missing_p99_says_why_once(records):
     text = render(make_board(few), plain=True)
     assert text.count("p99 needs 100 samples") == 1
     assert "p99 needs" not in render(make_board([row(records.make("a")), row(records.failed("b"))]), plain=True)
+
+
+@pytest.fixture
+def artifacts(records):
+    make = records.make
+    return rows_of(
+        [
+            make("a", right=0.60, p50_s=0.040),
+            make("a", right=0.599, p50_s=0.010, runtime="openvino", one_graph=True, equal_share=0.9987),
+            make("a", right=0.50, p50_s=0.005, runtime="openvino", precision="int8", one_graph=True),
+            make("b", right=0.70, p50_s=0.050, rates=(20.0, 31.0), energy_j=1.5, file_bytes=2**20),
+            *(records.failed(name, status="unsupported", runtime="aoti", reason="no compiler") for name in "ab"),
+        ]
+    )
+
+
+def test_the_artifacts_of_a_model_stand_in_one_table(artifacts):
+    (table,) = make_board(artifacts).tables
+    assert {line.label: line.marks for line in table.lines} == {
+        "b eager fp32": FRONT + FASTEST,
+        "a eager fp32": FRONT,
+        "a openvino fp32": FRONT + FASTEST,
+        "a openvino int8": FRONT + LOST,
+    }
+    assert table.fastest == (
+        ("model", "runtime", "precision", "pipeline p50 ms", "vs eager fp32"),
+        ("a", "openvino", "fp32", "12.5", "4.00x"),
+        ("b", "eager", "fp32", "62.5", "1.00x"),
+    )
+    assert table.failed == ((("a aoti fp32", "b aoti fp32"), "unsupported: measure: no compiler"),)
+    for form in ("md", "table"):
+        text = render(make_board(artifacts), form, plain=True)
+        assert "Fastest artifact of each model" in text
+        assert "4.00x" in text
+        assert "● fastest artifact of its model" in text
+        assert "▽ loses more than 1 % of its eager fp32 mIoU" in text
+        assert "rows without network latency are one graph" in text
+        assert "largest batch ≥: the rate stopped growing before memory ended" in text
+
+
+def test_columns_are_those_that_have_a_value(records, artifacts):
+    def titles(rows):
+        return [column.title for column in make_board(rows).tables[0].columns]
+
+    added = {"mIoU lost", "labels equal %", "images/s", "largest batch", "J/ image", "file MiB"}
+    assert added <= set(titles(artifacts))
+    plain = titles([row(records.make("a", samples=50)), row(records.make("b", samples=50))])
+    assert not added & set(plain)
+    assert not {"network p99 ms", "why not A"} & set(plain)
+    reference = rows_of([records.make("a"), records.make("b")])
+    assert "mIoU lost" not in titles(reference), "that the reference loses nothing says nothing"
+    (table,) = make_board(artifacts).tables
+    (line,) = [line for line in table.lines if line.label == "b eager fp32"]
+    cells = dict(zip([column.title for column in table.columns], [cell.text for cell in line.cells], strict=True))
+    assert (cells["images/s"], cells["largest batch"], cells["J/ image"]) == ("31.0", "≥2", "1.50")
+    assert (cells["mIoU lost"], cells["labels equal %"]) == ("0.0", "n/a")
+
+
+def test_input_sizes_stand_on_one_surface(records):
+    rows = rows_of([records.make(right=0.6), records.make(right=0.5, p50_s=0.005, input_size=(128, 256))])
+    (table,) = make_board(rows).tables
+    assert {line.label for line in table.lines} == {"unet 256x512", "unet 128x256"}
+    assert " · output 512x1024 · batch 1 · eager · fp32" in table.title
+    assert "several input sizes: mIoU is counted at the ground truth's full size for all" in table.notes
+    assert table.fastest == (), "one artifact of each size"
+    stretched = row(records.make(resize="stretch", input_size=(128, 256)))
+    assert len(make_board([*rows, stretched]).tables) == 2
+
+
+def test_the_fastest_of_each_size(records):
+    sizes, runtimes = ((256, 512), (128, 256)), (("eager", 0.02), ("openvino", 0.01))
+    rows = rows_of(
+        records.make(runtime=runtime, p50_s=p50_s * size[0] / 256, input_size=size)
+        for size in sizes
+        for runtime, p50_s in runtimes
+    )
+    header, *lines = make_board(rows).tables[0].fastest
+    assert header[3] == "input"
+    assert [line[3:] for line in lines] == [("128x256", "6.25", "2.00x"), ("256x512", "12.5", "2.00x")]
+
+
+def test_without_miou_the_fastest_is_named_unchecked(records):
+    rows = rows_of(records.make(right=None, precision=precision) for precision in ("fp32", "bf16"))
+    (table,) = make_board(rows).tables
+    assert "".join(line.marks for line in table.lines) == FASTEST
+    assert "● accuracy was not checked: no mIoU to hold against eager fp32" in table.notes
+    assert "no mIoU for unet: no trained weights were found." in table.notes[0]
+
+
+def test_part_of_the_images_is_said_in_the_title(records):
+    (table,) = make_board([row(records.make(image_count=8, accuracy_images=8))]).tables
+    assert " · 8 images of streets val · " in table.title
+    (table,) = make_board([row(records.make(image_count=16, accuracy_images=500))]).tables
+    assert " · streets val · " in table.title, "all there are"
+
+
+def test_memory_that_grows_is_named(records):
+    (table,) = make_board(
+        [row(records.make("a", growth_bytes=9 * 2**20)), row(records.make("b", growth_bytes=9))]
+    ).tables
+    assert table.notes == ("memory grew from call to call: a",)
+
+
+def test_the_loss_is_the_same_in_every_format(artifacts):
+    board = make_board(artifacts)
+    lost = [value["miou_lost"] for value in json.loads(render(board, "json"))]
+    assert lost == [row.miou_lost for row in board.rows]
+    values = list(csv.DictReader(io.StringIO(render(board, "csv"))))
+    assert [float(value["miou_lost"] or "nan") for value in values][:3] == lost[:3]

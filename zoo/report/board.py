@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from zoo.score import (
+    MAX_GROWTH_BYTES,
     METRICS,
     NO_MODEL_YET,
+    Fastest,
     Group,
     Row,
     baseline_for,
     differences,
+    family_of,
+    fastest_of_each,
     group_of,
     latest,
     pareto_front,
@@ -24,7 +28,14 @@ from zoo.score import (
 X, Y = "pipeline_p50_s", "miou"
 """What the Pareto marks and the plot are drawn over: the latency a user waits for."""
 
-BEST, FRONT, UNDER = "★", "◆", "▼"
+BEST, FRONT, FASTEST, LOST, UNDER = "★", "◆", "●", "▽", "▼"
+MARKS = {
+    FRONT: "on the Pareto front of mIoU and pipeline latency",
+    FASTEST: "fastest artifact of its model",
+    LOST: "loses more than 1 % of its eager fp32 mIoU",
+    UNDER: "under baseline",
+}
+"""What stands before a row, in this order, and what it says."""
 NAMES = {"dataset_fingerprint": "images", "recipe_hash": "recipe", "thread_count": "threads"}
 """Group fields as a title says them, where their own name would not do."""
 
@@ -40,21 +51,26 @@ class Column:
 
 
 COLUMNS: tuple[Column, ...] = (
-    Column("miou", "mIoU %", 9),
-    Column("pipeline_p50_s", "pipeline p50 ms", 8),
-    Column("latency_p50_s", "network p50 ms", 7),
-    Column("latency_p99_s", "network p99 ms", 3),
-    Column("peak_memory_bytes", "memory MiB", 6),
-    Column("param_count", "params M", 5),
-    Column("mac_count", "MACs G", 4),
+    Column("miou", "mIoU %", 15),
+    Column("miou_lost", "mIoU lost", 13),
+    Column("pipeline_p50_s", "pipeline p50 ms", 14),
+    Column("latency_p50_s", "network p50 ms", 11),
+    Column("latency_p99_s", "network p99 ms", 6),
+    Column("throughput_per_s", "images/s", 12),
+    Column("largest_batch", "largest batch", 4),
+    Column("energy_per_image_j", "J/ image", 3),
+    Column("peak_memory_bytes", "memory MiB", 10),
+    Column("file_bytes", "file MiB", 2),
+    Column("param_count", "params M", 9),
+    Column("mac_count", "MACs G", 8),
     Column("pixel_accuracy", "pixel acc. %", 1),
-    Column("grade", "grade", 2),
+    Column("equal_label_share", "labels equal %", 7),
+    Column("grade", "grade", 5),
     Column("why", "why not A", 0),
 )
-MARKED = frozenset({"miou", "pipeline_p50_s", "latency_p50_s", "latency_p99_s", "peak_memory_bytes", "param_count"}) | {
-    "mac_count",
-    "pixel_accuracy",
-}
+"""A table shows those that some row of it has a value of."""
+MARKED = {column.key for column in COLUMNS} - {"miou_lost", "largest_batch", "equal_label_share", "grade", "why"}
+"""Columns whose best value is marked."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +88,9 @@ class Line:
     row: Row
     label: str
     marks: str
-    """`FRONT`, `UNDER` or nothing."""
+    """Some of `MARKS`."""
     cells: tuple[Cell, ...]
-    """In the order of `COLUMNS`."""
+    """In the order of the table's columns."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +101,17 @@ class Table:
     title: str
     caution: str
     """Printed before the numbers; empty for a full run on real images."""
+    columns: tuple[Column, ...]
     lines: tuple[Line, ...]
     """Sorted by mIoU, then by latency; the baseline stands where its mIoU puts it."""
-    failed: tuple[tuple[str, Row], ...]
-    """Label and row of each cell that is not ok."""
+    fastest: tuple[tuple[str, ...], ...]
+    """Fastest artifact of each model, as text, a header first; empty where no model has several artifacts."""
+    failed: tuple[tuple[tuple[str, ...], str], ...]
+    """Reason, after the labels of the cells that are not ok for it."""
     notes: tuple[str, ...]
     front: tuple[Row, ...]
+    best: tuple[Row, ...]
+    """The fastest row of each model."""
 
     @property
     def points(self) -> tuple[Line, ...]:
@@ -109,13 +130,19 @@ class Board:
     """Files that could not be read."""
 
     @property
+    def marks(self) -> dict[str, str]:
+        """The marks that some row has, each with what it says."""
+        used = {mark for table in self.tables for line in table.lines for mark in line.marks}
+        return {mark: text for mark, text in MARKS.items() if mark in used}
+
+    @property
     def can_be_drawn(self) -> bool:
         """True when some row has both numbers of the plot."""
         return any(table.points for table in self.tables)
 
 
 def make_board(rows: Iterable[Row]) -> Board:
-    """Sort rows into tables: one per device, dataset, recipe and sizes, full runs before quick ones."""
+    """Sort rows into tables: one per device, dataset, recipe and output size, full runs before quick ones."""
     rows = sorted(latest(rows), key=_order)
     groups: dict[Group, list[Row]] = defaultdict(list)
     for row in [row for row in rows if not row.baseline] or rows:  # the baseline alone is a table too
@@ -128,11 +155,6 @@ def make_board(rows: Iterable[Row]) -> Board:
         title = " · ".join((titles[group], *said))
         tables.append(_table(group, title, groups[group], baseline_for(group, rows)))
     return Board(tuple(tables), tuple(rows))
-
-
-def show_reason(row: Row) -> str:
-    """Return why a cell is not ok, as one line."""
-    return f"{row.status}: {row.reason or 'no reason was recorded'}"
 
 
 def _order(row: Row) -> tuple[object, ...]:
@@ -152,27 +174,84 @@ def _order(row: Row) -> tuple[object, ...]:
 def _group_order(group: Group, rows: list[Row]) -> tuple[object, ...]:
     """Full runs before quick ones, those with accuracy before those without; then by name and size."""
     unscored = all(row.miou is None for row in rows)
-    return group.quick, unscored, *("" if value is None else value for value in group[1:8]), *map(str, group[8:])
+    return group.quick, unscored, *("" if value is None else value for value in group[1:7]), *map(str, group[7:])
 
 
 def _table(group: Group, title: str, rows: list[Row], baseline: Row | None) -> Table:
     good = [row for row in rows if row.status == "ok" and not row.baseline]
     labels = dict(zip((row.key for row in rows), tell_apart(rows), strict=True))
+    fastest = fastest_of_each(good)
+    several = len({family_of(row) for row in good}) < len(good)
     under = [row for row in good if baseline and row.miou is not None and row.miou < (baseline.miou or 0)]
     front = pareto_front((row for row in good if row not in under), X, Y)  # a fixed map takes no time: it beats those
+    marked = {
+        FRONT: {row.key for row in front},
+        FASTEST: {one.row.key for one in fastest if several},
+        LOST: {row.key for row in good if row.loses_miou},
+        UNDER: {row.key for row in under},
+    }
     best = {
         key: (max if METRICS[key].better == "higher" else min)(values)
         for key in MARKED
         if len(values := {value for row in good if (value := row.value(key)) is not None}) > 1
     }
-    lines = []
-    for row in sorted([*good, *([baseline] if baseline else [])], key=_order):
-        marks = FRONT if row in front else UNDER if row in under else ""
-        label = f"{row.model} (baseline)" if row is baseline else labels[row.key]
-        lines.append(Line(row, label, marks, tuple(_cell(column.key, row, best) for column in COLUMNS)))
-    failed = tuple((labels[row.key], row) for row in sorted(rows, key=attrgetter("model")) if row.status != "ok")
-    notes = _notes(group, good, under) if any(not row.baseline for row in rows) else (NO_MODEL_YET,)
-    return Table(group, title, _caution(group, rows), tuple(lines), failed, notes, tuple(front))
+    shown = sorted([*good, *([baseline] if baseline else [])], key=_order)
+    columns = tuple(column for column in COLUMNS if any(_has(row, column.key) for row in shown))
+    lines = [
+        Line(
+            row,
+            label=f"{row.model} (baseline)" if row is baseline else labels[row.key],
+            marks="".join(mark for mark in MARKS if row.key in marked[mark]),
+            cells=tuple(_cell(column.key, row, best) for column in columns),
+        )
+        for row in shown
+    ]
+    failed: dict[str, list[str]] = defaultdict(list)
+    for row in sorted(rows, key=attrgetter("model")):
+        if row.status != "ok":
+            failed[f"{row.status}: {row.reason or 'no reason was recorded'}"].append(labels[row.key])
+    return Table(
+        group,
+        title,
+        _caution(group, rows),
+        columns,
+        tuple(lines),
+        _fastest(fastest) if several else (),
+        tuple((tuple(names), reason) for reason, names in failed.items()),
+        _notes(group, good, under, fastest if several else [])
+        if any(not row.baseline for row in rows)
+        else (NO_MODEL_YET,),
+        tuple(front),
+        tuple(one.row for one in fastest),
+    )
+
+
+def _fastest(fastest: list[Fastest]) -> tuple[tuple[str, ...], ...]:
+    sizes = len({one.row.input_size for one in fastest}) > 1
+    header = ("model", "runtime", "precision", *(["input"] if sizes else []), "pipeline p50 ms", "vs eager fp32")
+    lines = [
+        (
+            *(one.row.model, one.row.runtime, one.row.precision),
+            *([text_of(one.row.input_size)] if sizes else []),
+            METRICS["pipeline_p50_s"].show(one.row.pipeline_p50_s),
+            "n/a" if one.speedup is None else f"{one.speedup:.2f}x",
+        )
+        for one in fastest
+    ]
+    return header, *lines
+
+
+def _has(row: Row, key: str) -> bool:
+    """Whether a row has something to show in a column; that the reference loses nothing says nothing."""
+    match key:
+        case "grade":
+            return row.grade is not None
+        case "why":
+            return bool(row.grade_reasons)
+        case "miou_lost":
+            return row.miou_lost is not None and not row.is_reference
+        case _:
+            return row.value(key) is not None
 
 
 def _cell(key: str, row: Row, best: dict[str, float]) -> Cell:
@@ -183,7 +262,10 @@ def _cell(key: str, row: Row, best: dict[str, float]) -> Cell:
     value = row.value(key)
     if value is None:
         return Cell("" if row.baseline else "n/a")
-    at_least = "≥" if key == "mac_count" and row.uncounted_ops else ""
+    open_ended = (key == "mac_count" and row.uncounted_ops) or (
+        key == "largest_batch" and not row.largest_batch_is_limit
+    )
+    at_least = "≥" if open_ended else ""
     return Cell(at_least + METRICS[key].show(value), best=value == best.get(key) and not row.baseline)
 
 
@@ -194,6 +276,10 @@ def _title(group: Group, rows: list[Row]) -> str:
     if any(row.synthetic for row in rows) and "synthetic" not in dataset:
         dataset += " (synthetic)"
     recipe = "no training" if group.recipe == "none" else f"recipe {group.recipe}"
+    if group.split:
+        dataset += f" {group.split}"
+    limited = any(row.image_limit is not None and row.image_limit == group.image_count for row in rows)
+    sizes = {row.input_size for row in rows}
     shared = [
         next(iter(values))
         for field in ("runtime", "precision")
@@ -203,9 +289,10 @@ def _title(group: Group, rows: list[Row]) -> str:
         (
             "QUICK" if group.quick else "",
             group.device,
-            dataset + (f" {group.split}" if group.split else ""),
+            f"{group.image_count} images of {dataset}" if limited else dataset,
             recipe + (f" ({step_count} steps)" if step_count is not None else ""),
-            f"input {text_of(group.input_size)} → {text_of(group.output_size)}",
+            ("input " + text_of(next(iter(sizes))) + " → " if len(sizes) == 1 else "output ")
+            + text_of(group.output_size),
             f"batch {group.batch_size}",
             *shared,
         )[0 if group.quick else 1 :]
@@ -223,11 +310,11 @@ def _caution(group: Group, rows: list[Row]) -> str:
     return " ".join(parts)
 
 
-def _notes(group: Group, good: list[Row], under: list[Row]) -> tuple[str, ...]:
+def _notes(group: Group, good: list[Row], under: list[Row], fastest: list[Fastest]) -> tuple[str, ...]:
     notes = []
-    missing = [row.model for row in good if row.miou is None]
+    missing = _models(row for row in good if row.miou is None)
     if missing:
-        which = f"{len(missing)} of {len(good)} models" if len(missing) > 1 else missing[0]
+        which = f"{len(missing)} of {len(_models(good))} models" if len(missing) > 1 else missing[0]
         train = "`zoo train MODEL --data DIR --config RECIPE`"
         if group.dataset is None:
             notes.append(
@@ -240,14 +327,31 @@ def _notes(group: Group, good: list[Row], under: list[Row]) -> tuple[str, ...]:
                 "or `zoo bench --checkpoint MODEL=FILE`."
             )
     if under:
-        names = ", ".join(row.model for row in under)
+        names = ", ".join(_models(under))
         notes.append(f"{UNDER} under the baseline, which answers every image with the same map: {names}")
+    unchecked = _models(one.row for one in fastest if not one.checked)
+    if unchecked:
+        which = "" if len(unchecked) == len(_models(good)) else f" of {', '.join(unchecked)}"
+        notes.append(f"{FASTEST} accuracy{which} was not checked: no mIoU to hold against eager fp32")
+    if len({row.input_size for row in good}) > 1:
+        notes.append("several input sizes: mIoU is counted at the ground truth's full size for all")
     machines = {row.machine_id for row in good}
     if len(machines) > 1:
         notes.append(f"these rows come from {len(machines)} machines of this name: compare their latency with care")
+    if any(row.pipeline_p50_s is not None and row.latency_p50_s is None for row in good):
+        notes.append("rows without network latency are one graph from image to labels")
     if any(row.latency_p50_s is not None and row.latency_p99_s is None for row in good):
-        notes.append("p99 needs 100 samples; rows that say n/a have fewer")
+        notes.append("p99 needs 100 samples; rows without it have fewer")
     uncounted = sorted({name for row in good for name in row.uncounted_ops})
     if uncounted:
         notes.append(f"≥: the MAC counter does not know {', '.join(uncounted)}")
+    if any(row.largest_batch is not None and not row.largest_batch_is_limit for row in good):
+        notes.append("largest batch ≥: the rate stopped growing before memory ended")
+    leaking = _models(row for row in good if (row.memory_growth_bytes or 0) > MAX_GROWTH_BYTES)
+    if leaking:
+        notes.append(f"memory grew from call to call: {', '.join(leaking)}")
     return tuple(notes)
+
+
+def _models(rows: Iterable[Row]) -> list[str]:
+    return list(dict.fromkeys(row.model for row in rows))

@@ -16,8 +16,12 @@ def show_choice(choice: Choice, form: Literal["table", "json"] = "table") -> str
     if form == "json":
         return json.dumps(_values(choice), indent=1, default=str) + "\n"
     group = choice.group
+    sizes = {row.input_size for row in (choice.winner, *(loser.row for loser in choice.losers)) if row is not None}
     where = " · ".join(
-        (group.device, group.dataset or "no dataset", f"recipe {group.recipe}", f"input {text_of(group.input_size)}")
+        (
+            *(group.device, group.dataset or "no dataset", f"recipe {group.recipe}"),
+            *(f"input {text_of(size)}" for size in sizes if len(sizes) == 1),  # else the labels name it
+        )
     )
     if choice.winner is None:
         lines = [f"nothing qualifies ({where})"]

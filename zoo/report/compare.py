@@ -26,6 +26,7 @@ from zoo.score import (
     group_of,
     latest,
     row,
+    rows_of,
     tell_apart,
     text_of,
 )
@@ -45,9 +46,14 @@ CONDITIONS = (
     "thread_count",
 )
 """What usually tells two records of a model apart."""
+USUAL = {"runtime": "eager", "precision": "fp32"}
+"""What a name that says nothing of these means, where there is such a record."""
+ARTIFACT = (*USUAL, "input_size")
+"""What may differ between two rows that are compared."""
 RARE = (*(field for field in Group._fields if field not in CONDITIONS), "machine_id", "weights_sha256")
 HOW = "MODEL, MODEL,precision=bf16,… or a record's file"
 SHOWN_CLASSES = 8
+SHOWN_CONDITION = ("device", "dataset", "split", "recipe", *ARTIFACT)
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,7 @@ def compare(first: str, second: str, results: Path | str = "results") -> Compari
     if not all(named_by_file):
         found = scan(Path(results), required=True)
         records, warnings = found.records, found.warnings
-    by_row = {row(record): record for record in records}
+    by_row = dict(zip(rows_of(records), records, strict=True))
     rows = [candidate for candidate in latest(by_row) if candidate.status == "ok"]
     sides: list[list[Row]] = []
     for name, is_file in zip((first, second), named_by_file, strict=True):
@@ -121,8 +127,8 @@ def show_comparison(
         for measure in comparison.measures
         if measure.first is not None or measure.second is not None
     ]
-    quick = [Text("QUICK — a smoke test", style="bold yellow")] if comparison.first.quick else []
-    parts: list[RenderableType] = [*quick, simple_table(["", one, other, "ratio", "intervals"], rows)]
+    parts: list[RenderableType] = [Text("QUICK — a smoke test", style="bold yellow")] if comparison.first.quick else []
+    parts += [Text(_shared(comparison)), simple_table(["", one, other, "ratio", "intervals"], rows)]
     if comparison.classes:
         percent = METRICS["miou"].show
         lines = [
@@ -131,6 +137,12 @@ def show_comparison(
         parts += [Text("largest differences of class IoU %"), simple_table(["class", one, other, "points"], lines)]
     parts += [Text(note) for note in comparison.notes]
     return print_to_text(Stack(*parts), width=width, plain=plain)
+
+
+def _shared(comparison: Comparison) -> str:
+    """Name the condition of both rows, apart from what their labels say."""
+    both = [(getattr(comparison.first, field), getattr(comparison.second, field)) for field in SHOWN_CONDITION]
+    return " · ".join(text_of(value) for value, other in both if value == other and value is not None)
 
 
 def _values(comparison: Comparison) -> dict[str, object]:
@@ -169,13 +181,13 @@ def _matching(name: str, rows: list[Row]) -> list[Row]:
 
 
 def _pair(firsts: list[Row], seconds: list[Row], *, names: tuple[str, str]) -> tuple[Row, Row]:
-    """The one comparable pair; pairs of one device, of full runs, and of one runtime and precision come first."""
+    """The one comparable pair; what was not named is guessed as `_likeliest` says."""
     pairs = [
         (one, other)
         for one, other in product(firsts, seconds)
         if (one.key, one.started_at) != (other.key, other.started_at)
     ]
-    if not pairs:
+    if not pairs or names[0] == names[1]:
         raise UserError(f"{names[0]} and {names[1]} are the same record; name two: {HOW}")
     found = [differences(group_of(one), group_of(other)) for one, other in pairs]
     allowed = [pair for pair, fields in zip(pairs, found, strict=True) if not fields] or [
@@ -187,9 +199,7 @@ def _pair(firsts: list[Row], seconds: list[Row], *, names: tuple[str, str]) -> t
         nearest = min(found, key=len)
         said = "; ".join(f"{field.replace('_', ' ')} {' vs '.join(values)}" for field, values in nearest.items())
         raise UserError(f"{names[0]} and {names[1]} may not be compared: {said}; measure both in the same way")
-    allowed = [pair for pair in allowed if not pair[0].quick] or allowed
-    alike = [(one, other) for one, other in allowed if (one.runtime, one.precision) == (other.runtime, other.precision)]
-    allowed = alike or allowed
+    allowed = _likeliest(allowed)
     if len(allowed) > 1:
         varying = _varying(allowed, names, CONDITIONS) or _varying(allowed, names, RARE)
         said = "; ".join(f"{field} is {' or '.join(values)}" for field, (_, values) in varying.items())
@@ -199,6 +209,20 @@ def _pair(firsts: list[Row], seconds: list[Row], *, names: tuple[str, str]) -> t
             f"say which, such as {name},{field}={values[0]}, or name the records' files"
         )
     return allowed[0]
+
+
+def _likeliest(pairs: list[tuple[Row, Row]]) -> list[tuple[Row, Row]]:
+    """Keep full runs, then two models in the same runtime, precision and size, then eager fp32 on a side left open."""
+    alike = [lambda pair, field=field: len({getattr(one, field) for one in pair}) == 1 for field in ARTIFACT]
+    usual = [
+        lambda pair, side=side, field=field, value=value: getattr(pair[side], field) == value
+        for side in (0, 1)
+        for field, value in USUAL.items()
+    ]
+    one_model = pairs[0][0].model == pairs[0][1].model  # then something else has to differ
+    for wish in (lambda pair: not pair[0].quick, *(usual + alike if one_model else alike + usual)):
+        pairs = [pair for pair in pairs if wish(pair)] or pairs
+    return pairs
 
 
 def _varying(
@@ -233,7 +257,7 @@ def _side_by_side(one: Row, other: Row, first: Record, second: Record, warnings:
             f"mIoU differs by {gap:+.1f} points: one seed, these weights; "
             "whether that is more than chance is not tested here"
         )
-    label, other_label = tell_apart((one, other), ("device", "runtime", "precision", "memory_format"))
+    label, other_label = tell_apart((one, other), ("device", *ARTIFACT))
     return Comparison(
         one, other, (label, other_label), tuple(measures), _classes(first, second), tuple(notes), warnings
     )

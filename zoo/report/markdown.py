@@ -7,20 +7,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from zoo.errors import UserError
-from zoo.report.board import COLUMNS, FRONT, UNDER, Board, Line, Table, show_reason
+from zoo.report.board import Board, Line, Table
 
 BEGIN = "<!-- leaderboard:begin"
 END = "<!-- leaderboard:end -->"
-LEGEND = (
-    f"**bold** best of its column · {FRONT} on the Pareto front of mIoU and pipeline latency · {UNDER} under baseline"
-)
 
 
 def board_markdown(board: Board) -> str:
     """Return the tables as Markdown, a heading each."""
     parts = [_table(table) for table in board.tables]
     if any(table.lines for table in board.tables):
-        parts.append(LEGEND)
+        parts.append(
+            " · ".join(("**bold** best of its column", *(f"{mark} {text}" for mark, text in board.marks.items())))
+        )
     return "\n\n".join(parts) + "\n"
 
 
@@ -35,12 +34,15 @@ class Block:
     """A generated block of a page: what its begin marker asks for."""
 
     filters: dict[str, str]
-    """From `key=value` words of the marker: `device`, `dataset`, `recipe`, `input_size`, `quick` (`yes`, `no`)."""
+    """From `key=value` words of the marker: `FILTERS`; `models` is a list with commas, `quick` is `yes` or `no`."""
     plot: str | None
-    """From `plot=PATH`: where its picture lies, relative to the page."""
+    """From `plot=PATH`: where the picture above its tables lies, relative to the page."""
+    waterfall: str | None
+    """From `waterfall=PATH`: where the picture of its stages lies, which then stands alone, without tables."""
 
 
-FILTERS = ("device", "dataset", "recipe", "input_size", "quick")
+FILTERS = ("device", "dataset", "recipe", "input_size", "runtime", "precision", "models", "quick")
+PICTURES = ("plot", "waterfall")
 _BLOCK = re.compile(
     rf"^{re.escape(BEGIN)}(?P<words>[^>\n]*)-->[ ]*\n(?P<body>.*?)^{re.escape(END)}", re.MULTILINE | re.DOTALL
 )
@@ -77,14 +79,14 @@ def _parse(words: str) -> Block:
     values: dict[str, str] = {}
     for word in words.split():
         key, equals, value = word.partition("=")
-        if not equals or key not in (*FILTERS, "plot"):
-            raise UserError(
-                f"leaderboard marker: {word!r} is none of {', '.join(f'{name}=…' for name in FILTERS)}, plot=…"
-            )
+        if not equals or key not in (*FILTERS, *PICTURES):
+            known = ", ".join(f"{name}=…" for name in (*FILTERS, *PICTURES))
+            raise UserError(f"leaderboard marker: {word!r} is none of {known}")
         if key == "quick" and value not in ("yes", "no"):
             raise UserError(f"leaderboard marker: quick is yes or no; got {word!r}")
         values[key] = value
-    return Block({key: value for key, value in values.items() if key != "plot"}, values.get("plot"))
+    filters = {key: value for key, value in values.items() if key in FILTERS}
+    return Block(filters, values.get("plot"), values.get("waterfall"))
 
 
 def _table(table: Table) -> str:
@@ -92,18 +94,20 @@ def _table(table: Table) -> str:
     if table.caution:
         parts.append(f"> **{table.caution}**")
     if table.lines:
-        shown = [index for index in range(len(COLUMNS)) if any(line.cells[index].text for line in table.lines)]
-        header = ["", "model", *(COLUMNS[index].title for index in shown)]
-        parts.append(grid(header, [_line(line, shown) for line in table.lines], left=2))
+        header = ["", "model", *(column.title for column in table.columns)]
+        parts.append(grid(header, [_line(line) for line in table.lines], left=2))
+    if table.fastest:
+        header, *rows = map(list, table.fastest)
+        parts += ["Fastest artifact of each model:", grid(header, rows, left=len(header) - 2)]
     if table.failed:
-        parts.append("Not ok:\n\n" + "\n".join(f"- `{label}` · {show_reason(row)}" for label, row in table.failed))
+        lines = (f"- {', '.join(f'`{label}`' for label in labels)} · {reason}" for labels, reason in table.failed)
+        parts.append("Not ok:\n\n" + "\n".join(lines))
     parts += table.notes
     return "\n\n".join(parts)
 
 
-def _line(line: Line, shown: list[int]) -> list[str]:
-    cells = [f"**{cell.text}**" if cell.best else cell.text for cell in (line.cells[index] for index in shown)]
-    return [line.marks, f"`{line.label}`", *cells]
+def _line(line: Line) -> list[str]:
+    return [line.marks, f"`{line.label}`", *(f"**{cell.text}**" if cell.best else cell.text for cell in line.cells)]
 
 
 def _escape(cell: str) -> str:

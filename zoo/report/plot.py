@@ -17,10 +17,22 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
 from zoo.report.board import Board, Table, X, Y
-from zoo.score import METRICS, Row
+from zoo.score import METRICS, Row, family_of
 
 WIDTH_IN, PANEL_IN = 9.0, 5.2
 INK, MUTED, ACCENT, WARN = "#1f2933", "#8a94a0", "#0b6e99", "#b4442c"
+RUNTIMES = {
+    "eager": ("o", ACCENT),
+    "compile": ("s", "#7a5195"),
+    "aoti": ("D", "#c2588d"),
+    "onnxruntime": ("^", "#3d8b4f"),
+    "openvino": ("v", "#c77d0a"),
+    "tensorrt": ("P", "#5b6b00"),
+}
+"""Marker and colour of each runtime, where a panel has several."""
+OTHER_RUNTIME = ("X", INK)
+MANY_POINTS = 12
+"""A panel with more names only some of them: see `_named`."""
 STYLE: Any = {"svg.hashsalt": "zoo", "svg.fonttype": "path", "font.family": "DejaVu Sans", "font.size": 9}
 
 _STEPS = [(radius, angle) for radius in (7, 14, 24, 36, 50) for angle in range(0, 360, 30)]
@@ -30,11 +42,14 @@ _STEPS = [(radius, angle) for radius in (7, 14, 24, 36, 50) for angle in range(0
 def svg(board: Board) -> str | None:
     """Return the plot of every table that has both numbers, or `None` when none has."""
     figure = draw(board)
-    if figure is None:
-        return None
+    return None if figure is None else to_svg(figure, fingerprint(board))
+
+
+def to_svg(figure: Figure, points: str) -> str:
+    """Return a figure as an SVG without a date, the fingerprint of what it shows inside."""
     out = io.StringIO()
     with mpl.rc_context(STYLE):
-        figure.savefig(out, format="svg", metadata={"Date": None, "Description": f"points {fingerprint(board)}"})
+        figure.savefig(out, format="svg", metadata={"Date": None, "Description": f"points {points}"})
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
@@ -49,6 +64,11 @@ def fingerprint(board: Board) -> str:
         if table.points
         for line in table.lines
     ]
+    return digest(shown)
+
+
+def digest(shown: object) -> str:
+    """Return the fingerprint of what a picture shows."""
     return hashlib.sha256(repr(shown).encode()).hexdigest()[:16]
 
 
@@ -76,14 +96,20 @@ def _xy(row: Row) -> tuple[float, float]:
 
 def _panel(axes: Any, table: Table) -> None:
     points = [_xy(line.row) for line in table.points]
+    runtimes = sorted({line.row.runtime for line in table.points})
     for (x, y), line in zip(points, table.points, strict=True):
         on_front = line.row in table.front
+        marker, colour = RUNTIMES.get(line.row.runtime, OTHER_RUNTIME) if len(runtimes) > 1 else ("o", ACCENT)
+        edge = colour if on_front or len(runtimes) > 1 else MUTED
         if (interval := line.row.interval(X)) is not None:
             bar = [end * METRICS[X].scale for end in interval]
-            axes.plot(bar, [y, y], color=ACCENT if on_front else MUTED, linewidth=1, zorder=2)
-        axes.scatter(
-            x, y, s=34, color=ACCENT if on_front else "white", edgecolors=ACCENT if on_front else MUTED, zorder=3
-        )
+            axes.plot(bar, [y, y], color=edge, linewidth=1, zorder=2)
+        axes.scatter(x, y, s=34, marker=marker, color=colour if on_front else "white", edgecolors=edge, zorder=3)
+    if len(runtimes) > 1:
+        for name in runtimes:
+            marker, colour = RUNTIMES.get(name, OTHER_RUNTIME)
+            axes.scatter([], [], s=34, marker=marker, color=colour, label=name)
+        axes.legend(loc="best", fontsize=8, title="filled: on the front", title_fontsize=8)
     front = [_xy(row) for row in table.front]
     if front:
         axes.step(*zip(*front, strict=True), where="post", color=ACCENT, linewidth=1.2, alpha=0.6, zorder=1)
@@ -123,13 +149,22 @@ def _place_labels(axes: Any, table: Table) -> None:
     marks = [axes.transData.transform(_xy(line.row)) for line in table.points]
     taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in marks]
     taken += _front_boxes(axes, table)
-    order = sorted(range(len(marks)), key=lambda index: table.points[index].row not in table.front)
+    if (legend := axes.get_legend()) is not None:
+        taken.append(legend.get_window_extent(renderer))
+    named, several = _named(table), len({line.row.runtime for line in table.points}) > 1
+    order = sorted(
+        (index for index, line in enumerate(table.points) if line.row.key in named),
+        key=lambda index: table.points[index].row not in table.front,
+    )
     for index in order:
         line = table.points[index]
         on_front = line.row in table.front
+        _, colour = RUNTIMES.get(line.row.runtime, OTHER_RUNTIME)
+        label = line.label.replace(f" {line.row.runtime}", "") if several else line.label  # its marker says it
         text = axes.annotate(
-            line.label, _xy(line.row), textcoords="offset points", xytext=(0, 0), ha="center", va="center",
-            fontsize=8, color=INK if on_front else "#52606d", fontweight="bold" if on_front else "normal",
+            label, _xy(line.row), textcoords="offset points", xytext=(0, 0), ha="center", va="center",
+            fontsize=8, fontweight="bold" if on_front else "normal",
+            color=colour if several else INK if on_front else "#52606d",
         )  # fmt: skip
         size = text.get_window_extent(renderer)
         best = (math.inf, 0.0, 0.0)
@@ -149,6 +184,15 @@ def _place_labels(axes: Any, table: Table) -> None:
         if max(abs(dx) - size.width / 2, abs(dy) - size.height / 2) > 12 * pixels_per_point:
             end = axes.transData.inverted().transform((x + dx, y + dy))
             axes.plot(*zip(_xy(line.row), end, strict=True), color=MUTED, linewidth=0.5, alpha=0.7, zorder=1.5)
+
+
+def _named(table: Table) -> set[str]:
+    """Keys of the rows that get a name: all, or of each model the fastest and both ends of its part of the front."""
+    if len(table.points) <= MANY_POINTS:
+        return {line.row.key for line in table.points}
+    first = {family_of(row): row.key for row in reversed(table.front)}
+    last = {family_of(row): row.key for row in table.front}
+    return {*first.values(), *last.values(), *(row.key for row in table.best)}
 
 
 def _front_boxes(axes: Any, table: Table) -> list[Bbox]:

@@ -10,17 +10,13 @@ from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from zoo.report.board import BEST, COLUMNS, FRONT, UNDER, Board, Line, Table, show_reason
+from zoo.report.board import BEST, FRONT, Board, Line, Table
 
 WORDS = frozenset({"grade", "why"})
 """Columns that hold words, not numbers."""
 
 WIDE = 160
 """Columns of text that goes into a file or a pipe."""
-
-LEGEND = (
-    f"{BEST} best of its column   {FRONT} on the Pareto front of mIoU and pipeline latency   {UNDER} under baseline"
-)
 
 
 def print_to_text(renderable: RenderableType, *, width: int | None = None, plain: bool = False) -> str:
@@ -46,7 +42,8 @@ def board_text(board: Board, *, width: int | None = None, plain: bool = False) -
     for table in board.tables:
         parts += [*_render(table, available), Text()]
     if any(table.lines for table in board.tables):
-        parts.append(Text(LEGEND, style="dim"))
+        marks = {BEST: "best of its column"} | board.marks
+        parts.append(Text("   ".join(f"{mark} {text}" for mark, text in marks.items()), style="dim"))
     return print_to_text(Group(*parts), width=width, plain=plain)
 
 
@@ -87,15 +84,19 @@ def _render(table: Table, available: int) -> list[RenderableType]:
         parts.append(Text(table.caution, style="bold yellow"))
     if table.lines:
         shown, hidden = _fitting(table, available)
-        header = ["", "model", *(_header(COLUMNS[index].title) for index in shown)]
-        words = {0, 1} | {2 + place for place, index in enumerate(shown) if COLUMNS[index].key in WORDS}
-        parts.append(_grid(header, [_line(line, shown) for line in table.lines], words=frozenset(words)))
+        header = ["", "model", *(_header(table.columns[index].title) for index in shown)]
+        words = {0, 1} | {2 + place for place, index in enumerate(shown) if table.columns[index].key in WORDS}
+        parts.append(_grid(header, [_line(table, line, shown) for line in table.lines], words=frozenset(words)))
         if hidden:
-            names = ", ".join(COLUMNS[index].title for index in hidden)
+            names = ", ".join(table.columns[index].title for index in hidden)
             parts.append(Text(f"hidden in this width: {names} (--format csv has all)", style="dim"))
+    if table.fastest:
+        header, *rows = map(list, table.fastest)
+        parts.append(Text("Fastest artifact of each model", style="bold"))
+        parts.append(simple_table(header, rows, left=len(header) - 2))
     if table.failed:
-        parts.append(Text(f"Not ok: {len(table.failed)}", style="bold red"))
-        parts += [Padding(Text(f"{label} · {show_reason(row)}"), (0, 0, 0, 2)) for label, row in table.failed]
+        parts.append(Text(f"Not ok: {sum(len(labels) for labels, _ in table.failed)}", style="bold red"))
+        parts += [Padding(Text(f"{', '.join(labels)} · {reason}"), (0, 0, 0, 2)) for labels, reason in table.failed]
     parts += [Text(note) for note in table.notes]
     return parts
 
@@ -106,13 +107,13 @@ def _header(title: str) -> str:
     return f"{first}\n{rest}" if rest else first
 
 
-def _line(line: Line, shown: list[int]) -> list[tuple[str, str]]:
+def _line(table: Table, line: Line, shown: list[int]) -> list[tuple[str, str]]:
     front = FRONT in line.marks
     cells = [(line.marks, "cyan" if front else "red")]
     cells.append((line.label, "italic" if line.row.baseline else "bold" if front else ""))
     for index in shown:
         cell = line.cells[index]
-        star = "" if COLUMNS[index].key in WORDS else BEST if cell.best else " "  # points stay under each other
+        star = "" if table.columns[index].key in WORDS else BEST if cell.best else " "  # points stay under each other
         cells.append((cell.text + star, "bold green" if cell.best else ""))
     return cells
 
@@ -124,13 +125,13 @@ def _fitting(table: Table, available: int) -> tuple[list[int], list[int]]:
             *(cell_len(part) for part in _header(column.title).split("\n")),
             *(cell_len(line.cells[index].text) + 1 for line in table.lines),
         )
-        for index, column in enumerate(COLUMNS)
+        for index, column in enumerate(table.columns)
     ]
-    shown = [index for index in range(len(COLUMNS)) if any(line.cells[index].text for line in table.lines)]
+    shown = list(range(len(table.columns)))
     hidden: list[int] = []
     names = max(2, *(len(line.marks) for line in table.lines)) + max(cell_len(line.label) for line in table.lines)
     while len(shown) > 1 and names + 4 + sum(widths[index] + 2 for index in shown) > available:
-        dropped = min(shown, key=lambda index: COLUMNS[index].keep)
+        dropped = min(shown, key=lambda index: table.columns[index].keep)
         shown.remove(dropped)
         hidden.append(dropped)
     return shown, sorted(hidden)

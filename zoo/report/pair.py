@@ -1,0 +1,107 @@
+"""`zoo bench --pair A B` in words: faster, slower or a tie, with the interval."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from zoo.record import Artifact, Device, Software, Witness
+from zoo.score import MAX_FOREIGN_CORES, METRICS, text_of
+from zoo.spec import Facts
+
+Verdict = Literal["faster", "slower", "tie"]
+
+
+class Pair(Facts):
+    """Two artifacts, timed in turn by one process in pipeline scope."""
+
+    artifacts: tuple[Artifact, Artifact]
+    device: Device
+    software: tuple[Software, Software]
+    """Of each artifact's runtime."""
+    quick: bool
+    thread_count: int
+    turn_count: int
+    p50_s: tuple[float, float]
+    """Of each one's timed calls."""
+    ratio: float
+    """Median over turns of the second one's seconds over the first's."""
+    ratio_interval: tuple[float, float]
+    """95 %, distribution-free."""
+    warmup_settled: tuple[bool, bool]
+    witness: Witness
+    missing_weights: tuple[str, ...] = ()
+    """Models that ran with random weights because no finished run was found."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """Of the second against the first; a tie where the interval holds 1."""
+        low, high = self.ratio_interval
+        if high < 1:
+            return "faster"
+        return "slower" if low > 1 else "tie"
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """Short names; sizes where they differ, sides where nothing does."""
+        one, other = self.artifacts
+        sized = one.input_size != other.input_size
+        names = [
+            " ".join([side.model, side.runtime, side.precision, *([text_of(side.input_size)] if sized else [])])
+            for side in self.artifacts
+        ]
+        return (names[0], names[1]) if names[0] != names[1] else (f"{names[0]} (A)", f"{names[1]} (B)")
+
+
+def show_pair(pair: Pair) -> str:
+    """Return the verdict as one sentence, its circumstances, and what speaks against it."""
+    one, other = pair.labels
+    low, high = pair.ratio_interval
+    if pair.verdict == "tie":
+        said = f"tie: {other} takes {pair.ratio:.3f}x the time of {one}"
+    elif pair.verdict == "faster":
+        said = f"{other} is {1 / pair.ratio:.3f}x faster than {one}"
+        low, high = 1 / high, 1 / low
+    else:
+        said = f"{other} is {pair.ratio:.3f}x slower than {one}"
+    milliseconds = METRICS["pipeline_p50_s"].say
+    first, _ = pair.artifacts
+    sizes = text_of(first.output_size)
+    if pair.artifacts[0].input_size == pair.artifacts[1].input_size != first.output_size:
+        sizes = f"{text_of(first.input_size)} → {sizes}"
+    lines = [
+        f"{said} (95 %: {low:.3f} to {high:.3f}, {pair.turn_count} turns), same machine, same run",
+        f"pipeline p50: {', '.join(f'{name} {milliseconds(p50)}' for name, p50 in zip(pair.labels, pair.p50_s, strict=True))}",
+        f"{pair.device.slug} · {sizes} · batch {first.batch_size} · {pair.thread_count} threads · weights: {_weights(pair)}",
+        *_doubts(pair),
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _weights(pair: Pair) -> str:
+    one, other = (
+        f"{side.weights.source} {text_of(side.weights.sha256)}" if side.weights.sha256 else side.weights.source
+        for side in pair.artifacts
+    )
+    return one if one == other else f"{one}, {other}"
+
+
+def _doubts(pair: Pair) -> list[str]:
+    """What to know before the verdict is believed."""
+    doubts = ["QUICK — a smoke test: few turns"] if pair.quick else []
+    if pair.missing_weights:
+        doubts.append(
+            f"random weights of {' and '.join(pair.missing_weights)}: there is no finished run, and a pair trains none"
+        )
+    doubts += [
+        f"warm-up of {name} did not settle"
+        for name, settled in zip(pair.labels, pair.warmup_settled, strict=True)
+        if not settled
+    ]
+    witness = pair.witness
+    if witness.throttle_reasons:
+        doubts.append(f"the device was throttled ({', '.join(witness.throttle_reasons)})")
+    if witness.foreign_load is not None and witness.foreign_load > MAX_FOREIGN_CORES:
+        doubts.append(f"other work kept {witness.foreign_load:.1f} cores busy, which can weigh on one side more")
+    if witness.foreign_process_count:
+        doubts.append(f"{witness.foreign_process_count} other processes were on the GPU")
+    return doubts
