@@ -18,6 +18,7 @@ _PUBLIC = {
     "create_model": "zoo.models.build:create_model",
     "evaluate_model": "zoo.train.validate:evaluate_model",
     "evaluate_predictions": "zoo.evaluate:evaluate_predictions",
+    "export_model": "zoo.export:export_model",
     "leaderboard": "zoo.report.leaderboard:leaderboard",
     "list_models": "zoo.catalog:list_models",
     "load_config": "zoo.config:load_config",

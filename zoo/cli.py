@@ -16,6 +16,8 @@ from zoo.errors import UserError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from zoo.config import BenchConfig
+
 EPILOG = """\
 examples:
   zoo list --tag core                       the models, and what each is
@@ -25,7 +27,7 @@ examples:
   zoo pick --max-latency 50ms --max-memory 2GiB
 
 exit codes: 0 done; 1 nothing qualifies (pick) or a file is out of date (--check); 2 a mistake in what was asked for;
-3 some cell of a sweep failed; 130 interrupted
+3 some cell of a sweep, or a side of a pair, failed; 130 interrupted
 """
 
 
@@ -134,13 +136,18 @@ def _bench(arguments: argparse.Namespace) -> int:
     changes = parse_set(arguments.set)
     changes |= _given(
         models=_words(arguments.models),
-        input_size=parse_size(arguments.input_size) if arguments.input_size else None,
+        input_sizes=[parse_size(size) for size in _words(arguments.input_size) or []] or None,
         batch_size=arguments.batch,
+        runtimes=_words(arguments.runtimes),
         precisions=_words(arguments.precision),
+        accuracy_images=arguments.accuracy_images,
+        throughput=arguments.throughput or None,
         device=arguments.device,
         threads=arguments.threads,
     )
     config = load_config(BenchConfig, arguments.preset, changes)
+    if arguments.pair:
+        return _pair(arguments, config)
 
     from zoo.bench.live import Live
     from zoo.bench.sweep import run_bench
@@ -156,6 +163,8 @@ def _bench(arguments: argparse.Namespace) -> int:
                 cache=arguments.cache,
                 checkpoints=arguments.checkpoint,
                 rerun=arguments.rerun,
+                artifact=arguments.artifact,
+                trust=arguments.trust,
                 on_event=live,
             )
     finally:
@@ -164,9 +173,9 @@ def _bench(arguments: argparse.Namespace) -> int:
     from zoo.report.board import make_board
     from zoo.report.leaderboard import leaderboard, render
     from zoo.report.output import write
-    from zoo.score import row
+    from zoo.score import rows_of
 
-    print(render(make_board(row(record) for record in (*sweep.finished, *sweep.records))))
+    print(render(make_board(rows_of((*sweep.finished, *sweep.records)))))
     print(
         f"cells measured: {len(sweep.records)}, finished before: {len(sweep.finished)}; "
         f"{sweep.seconds / 60:.1f} min; records: {arguments.results}"
@@ -178,6 +187,61 @@ def _bench(arguments: argparse.Namespace) -> int:
     except UserError as error:  # the records are safe: a page somebody else wrote is no reason to fail
         _warn([str(error)])
     return sweep.exit_code
+
+
+def _pair(arguments: argparse.Namespace, config: BenchConfig) -> int:
+    for flag in ("models", "artifact", "rerun", "throughput", "accuracy_images"):
+        if getattr(arguments, flag):
+            raise UserError(f"--pair times the two it names and nothing else; leave --{flag.replace('_', '-')} away")
+
+    from zoo.bench.live import Live
+    from zoo.bench.pair import PairError, run_pair
+    from zoo.report.pair import show_pair
+
+    try:
+        with Live(_console()) as live:
+            pair = run_pair(
+                config,
+                *arguments.pair,
+                data=arguments.data,
+                runs=arguments.runs,
+                cache=arguments.cache,
+                checkpoints=arguments.checkpoint,
+                on_event=live,
+            )
+    except PairError as error:
+        print(f"zoo: {error}", file=sys.stderr)
+        return 3
+    print(show_pair(pair), end="")
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from zoo.config import parse_size
+    from zoo.export import export_model
+
+    exported = export_model(
+        arguments.model,
+        arguments.output,
+        runtime=arguments.runtime,
+        precision=arguments.precision,
+        data=arguments.data,
+        checkpoint=arguments.checkpoint,
+        random_weights=arguments.random,
+        image_size=parse_size(arguments.image_size) if arguments.image_size else None,
+        input_size=parse_size(arguments.input_size) if arguments.input_size else None,
+        resize=arguments.resize,
+        batch_size=arguments.batch,
+        device=arguments.device,
+        runs=arguments.runs,
+        cache=arguments.cache,
+        results=arguments.results,
+    )
+    print(f"wrote {exported.file} ({exported.card.bytes / 2**20:.1f} MiB) and {exported.card_file}")
+    if exported.card.record is None:
+        print("this very file has no record yet: `zoo bench --artifact FILE` measures it")
+    print(f"\nto run it without zoo:\n\n{exported.snippet}", end="")
+    return 0
 
 
 def _leaderboard(arguments: argparse.Namespace) -> int:
@@ -220,6 +284,8 @@ def _pick(arguments: argparse.Namespace) -> int:
         dataset=arguments.dataset,
         recipe=arguments.recipe,
         input_size=parse_size(arguments.input_size) if arguments.input_size else None,
+        runtime=arguments.runtime,
+        precision=arguments.precision,
         batch_size=arguments.batch,
         thread_count=arguments.threads,
         resize=arguments.resize,
@@ -309,7 +375,7 @@ def _parser() -> argparse.ArgumentParser:
     cache: dict[str, Any] = {
         "metavar": "DIR",
         "type": Path,
-        "help": "for drawn data (default: ZOO_CACHE, else the user's cache)",
+        "help": "for drawn data and built artifacts (default: ZOO_CACHE, else the user's cache)",
     }
     runs: dict[str, Any] = {"metavar": "DIR", "help": "folder of training runs (default: ZOO_RUNS, else runs)"}
     size: dict[str, Any] = {
@@ -356,15 +422,48 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--cache", **cache)
     bench.add_argument("--preset", default="quick", metavar="NAME|FILE", help="quick, camvid, cityscapes, latency")
     bench.add_argument("--checkpoint", action="append", default=[], metavar="MODEL=FILE", help="weights to measure")
-    bench.add_argument("--input-size", **size)
+    bench.add_argument("--input-size", action="append", metavar="HxW,…", help="what the network sees, a row each")
     bench.add_argument("--batch", type=_count, metavar="N")
-    bench.add_argument("--precision", action="append", metavar="P,…", help="fp32, tf32, bf16, fp16")
+    runtimes = "eager (default), compile, aoti, onnxruntime, openvino, tensorrt; or installed"
+    bench.add_argument("--runtimes", action="append", metavar="R,…", help=runtimes)
+    bench.add_argument("--precision", action="append", metavar="P,…", help="fp32 (default), tf32, bf16, fp16, int8")
+    bench.add_argument(
+        "--accuracy-images", type=_count, metavar="N", help="count mIoU on N images, spread over the split"
+    )
+    bench.add_argument(
+        "--throughput", action="store_true", help="the offline scenario too: images/s as the batch grows"
+    )
+    bench.add_argument("--artifact", metavar="FILE", help="measure an exported .onnx or .pt2 file in place of models")
+    bench.add_argument(
+        "--pair",
+        nargs=2,
+        metavar=("A", "B"),
+        help="time two in turn: faster, slower or tie; each is MODEL[,runtime=R][,precision=P][,input_size=HxW]",
+    )
+    bench.add_argument("--trust", action="store_true", help="run a .pt2, which is native code")
     bench.add_argument("--device", **device)
     bench.add_argument("--threads", type=_count, metavar="N", help="CPU threads (default: one per core)")
     bench.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one key of the preset")
     bench.add_argument("--results", **results)
     bench.add_argument("--runs", **runs)
     bench.add_argument("--rerun", action="store_true", help="measure finished cells again")
+
+    export = verb("export", _export, "write a model as the file that ships, with a card and how to load it")
+    export.add_argument("model", metavar="MODEL")
+    export.add_argument("-o", "--output", required=True, metavar="FILE", help="such as unet.onnx or unet.pt2")
+    export.add_argument("--runtime", default="onnxruntime", metavar="R", help="onnxruntime, openvino, tensorrt or aoti")
+    export.add_argument("--precision", default="fp32", choices=("fp32", "tf32", "bf16", "fp16", "int8"))
+    export.add_argument("--checkpoint", metavar="FILE", help="weights (default: those of its finished run)")
+    export.add_argument("--random", action="store_true", help="random weights, for speed alone")
+    export.add_argument("--data", **data)
+    export.add_argument("--cache", **cache)
+    export.add_argument("--image-size", metavar="HxW", help="size of the frames (default: the dataset's)")
+    export.add_argument("--input-size", **size)
+    export.add_argument("--resize", choices=("fit", "stretch", "none"), default="fit")
+    export.add_argument("--batch", type=_count, default=1, metavar="N")
+    export.add_argument("--device", default="cpu", **device)
+    export.add_argument("--runs", **runs)
+    export.add_argument("--results", **results)
 
     board = verb("leaderboard", _leaderboard, "the tables of everything measured")
     board.add_argument("--results", **results)
@@ -384,6 +483,8 @@ def _parser() -> argparse.ArgumentParser:
     pick.add_argument("--dataset", metavar="NAME")
     pick.add_argument("--recipe", metavar="NAME")
     pick.add_argument("--input-size", metavar="HxW")
+    pick.add_argument("--runtime", metavar="R")
+    pick.add_argument("--precision", metavar="P")
     pick.add_argument("--batch", type=_count, metavar="N")
     pick.add_argument("--threads", type=_count, metavar="N")
     pick.add_argument("--resize", choices=("fit", "stretch", "none"))

@@ -18,6 +18,9 @@ from zoo.errors import UserError, did_you_mean
 from zoo.record import MemoryFormat, Precision, Resize, short_hash
 from zoo.spec import Facts, Size
 
+INSTALLED = "installed"
+"""In place of a runtime: all that can run here."""
+
 
 class TrainConfig(Facts):
     """One recipe for every model: what `zoo train` does, whole."""
@@ -78,14 +81,17 @@ class BenchConfig(Facts):
     models: tuple[str, ...] = ("all",)
     """Names, globs, tags, `all`, `decoder:timm/encoder`, or a model of your own."""
     split: str = "val"
-    input_size: Size | None = None
-    """What the network sees; `None`: the frame's own size."""
+    input_sizes: tuple[Size, ...] = ()
+    """What the network sees, one cell each; empty: the frame's own size."""
     image_size: Size = (1024, 2048)
     """Size of the frames latency is measured with when no dataset is opened (`accuracy = false`)."""
     resize: Resize = "fit"
     batch_size: int = Field(default=1, gt=0)
     runtimes: tuple[str, ...] = ("eager",)
+    """Names, or `installed` for all that can run here."""
     precisions: tuple[Precision, ...] = ("fp32",)
+    compile_mode: Literal["default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"] = "default"
+    """`torch.compile`'s."""
     memory_format: MemoryFormat = "channels_last"
     device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     threads: int | None = Field(default=None, gt=0)
@@ -94,6 +100,8 @@ class BenchConfig(Facts):
     """Count mIoU on `split`; `false`: speed, memory and cost alone, without a dataset."""
     accuracy_images: int | None = Field(default=None, gt=0)
     """Evaluate only this many images, spread over the split; `None`: all."""
+    throughput: bool = False
+    """Run the offline scenario too: the batch grows until memory ends or the rate stops growing."""
     quick: bool = False
     """Fewer samples; every row is labelled *quick*."""
     timeout_s: float = Field(default=1800, gt=0)

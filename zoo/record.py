@@ -6,8 +6,8 @@ record and live in `score.py`. Raw samples and per-image counts stand in the `.n
 
 Schema history
     1  first version
-    2  runtimes: how an artifact was built, its file, the waterfall, throughput, energy, p99.9; a file that holds one graph
-       has no network scope. Records of version 1 read as they are.
+    2  runtimes: how an artifact was built, its file, the waterfall, throughput, energy, p99.9; a file that holds one
+       graph has no network scope. Records of version 1 read as they are.
 """
 
 from __future__ import annotations
@@ -232,7 +232,7 @@ class Speed(Facts):
     pipeline: Latency
     """`uint8` image in host memory → `uint8` label map in host memory at output size."""
     waterfall: tuple[Stage, ...] = ()
-    """The pipeline's stages; empty where they cannot be told apart. A graph that fuses them is faster than their sum."""
+    """The stages; empty where they cannot be told apart. A graph that fuses them is faster than their sum."""
     energy: Energy | None = None
     """Null where the device does not tell."""
     state: State

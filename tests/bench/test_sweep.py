@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import textwrap
-import time
 
 import numpy as np
 import psutil
@@ -85,6 +80,13 @@ def test_a_sweep_trains_scores_measures_and_is_finished(streets, tmp_path):
     assert record.memory.weights_bytes == 4 * record.cost.param_count
     assert record.speed.state.training is False
     assert any("step 2/2" in event.note for event in events)
+    (file,) = (tmp_path / "results").glob("**/encoder_decoder/*.json")
+    counted = store.samples(file)
+    assert len(counted["network_s"]) == record.speed.network.sample_count
+    assert counted["true_positives"].shape == (2, 19)
+    assert [stage.name for stage in record.speed.waterfall] == [
+        *("copy_in", "preprocess", "network", "upsample_argmax", "copy_out")
+    ]
     assert not list((tmp_path / "runs").glob("scratch-*")), "quick keeps no weights"
     assert str(tmp_path) not in store.to_json(record), "no path stands in a record"
 
@@ -220,27 +222,65 @@ def test_two_sweeps_do_not_share_a_results_folder(tmp_path):
         run_bench(speed_only("encoder_decoder"), results=tmp_path / "results", runs=tmp_path / "runs")
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_workers_die_with_the_sweep_and_nothing_is_lost(how, broken, tmp_path):
-    slow = broken("time.sleep(600)")
-    command = [sys.executable, "-m", "zoo.cli", "bench", "--preset", "latency", "--set", "image_size=[64, 256]"]
-    command += ["--set", "quick=true", "--models", f"encoder_decoder,{slow}", "--results", str(tmp_path / "results")]
-    sweep = subprocess.Popen(
-        [*command, "--runs", str(tmp_path / "runs")], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+def test_a_sweep_over_runtimes_and_precisions(streets, tmp_path):
+    """One training; each row its own artifact, scored and checked against fp32 eager; built files are found again."""
+    config = QUICK.model_copy(
+        update={
+            "models": ("encoder_decoder",),
+            "runtimes": ("eager", "onnxruntime", "openvino"),
+            "precisions": ("fp32", "int8"),
+        }
     )
-    deadline = time.monotonic() + 90
-    while not list((tmp_path / "results").glob("*/encoder_decoder/*.json")):
-        assert sweep.poll() is None, sweep.stdout.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    time.sleep(1.5)  # the slow cell is under way
-    family = psutil.Process(sweep.pid).children(recursive=True)
-    assert family
-    os.kill(sweep.pid, how)
-    output, _ = sweep.communicate(timeout=30)
-    if how == signal.SIGINT:
-        assert sweep.returncode == 130
-        assert "everything finished is kept" in output
-    _, alive = psutil.wait_procs(family, timeout=15)
-    assert not alive, "no orphan stays"
-    assert len(store.scan(tmp_path / "results").records) == 1
+    where = {"data": streets, "results": tmp_path / "results", "runs": tmp_path / "runs", "cache": tmp_path / "cache"}
+    sweep = run_bench(config, **where)
+    rows = {(r.artifact.runtime, r.artifact.precision): r for r in sweep.records if not r.is_baseline}
+    assert rows.pop(("eager", "int8")).status == "unsupported"
+    assert [r.status for r in rows.values()] == ["ok"] * 5, [r.failure for r in rows.values()]
+    assert len({r.artifact.weights.sha256 for r in rows.values()}) == 1, "trained once"
+    full = rows["onnxruntime", "fp32"]
+    assert full.artifact.file_sha256 == rows["openvino", "fp32"].artifact.file_sha256, "the very same file"
+    assert full.artifact.file_sha256 != rows["onnxruntime", "int8"].artifact.file_sha256
+    assert full.build.export_s > 0
+    assert rows["openvino", "fp32"].build.cached
+    assert rows["onnxruntime", "int8"].build.calibration_image_count == 4
+    assert full.software.runtime.startswith("onnxruntime ")
+    assert full.artifact.memory_format == "own"
+    for (runtime, _), r in rows.items():
+        assert r.accuracy.image_count == 2
+        assert np.sum(r.accuracy.confusion) == np.sum(full.accuracy.confusion), "mIoU at the ground truth's size"
+        assert (r.agreement is None) == (runtime == "eager")
+    assert full.agreement.max_logit_error < 1e-3
+    again = run_bench(config, **where)
+    assert (again.records, len(again.finished)) == ([], 7)
+
+
+def test_input_sizes_and_growing_batches(streets, tmp_path, monkeypatch):
+    monkeypatch.setattr("zoo.bench.sweep.grows", lambda rates: len(rates) < 2)
+    sizes = (FRAME, (32, 128))
+    config = QUICK.model_copy(update={"models": ("encoder_decoder",), "input_sizes": sizes, "throughput": True})
+    sweep = run_bench(config, data=streets, results=tmp_path / "results", runs=tmp_path / "runs")
+    rows = sweep.records[1:]
+    assert [r.artifact.input_size for r in rows] == list(sizes)
+    assert {r.artifact.output_size for r in rows} == {FRAME}
+    assert rows[0].cost.mac_count > 3 * rows[1].cost.mac_count
+    for r in rows:
+        assert [rate.batch_size for rate in r.throughput.rates] == [1, 2]
+        assert (r.throughput.largest_batch, r.throughput.largest_is_limit) == (2, False)
+        assert r.seconds["throughput"] > 0
+
+
+def test_one_image_of_the_split_is_said(streets, tmp_path):
+    config = QUICK.model_copy(update={"models": ("encoder_decoder",), "accuracy_images": 1})
+    sweep = run_bench(config, data=streets, results=tmp_path / "results", runs=tmp_path / "runs")
+    assert [r.accuracy.image_count for r in sweep.records] == [1, 1]
+    assert {r.dataset.image_count for r in sweep.records} == {1}
+
+
+def test_a_runtime_that_is_not_installed_is_one_line(tmp_path):
+    config = speed_only("encoder_decoder", runtimes=("tensorrt",))
+    with pytest.raises(UserError, match="runtime tensorrt needs tensorrt: pip install"):
+        run_bench(config, results=tmp_path / "results", runs=tmp_path / "runs")
+    with pytest.raises(UserError, match="Did you mean 'openvino'"):
+        run_bench(
+            config.model_copy(update={"runtimes": ("openvin",)}), results=tmp_path / "results", runs=tmp_path / "runs"
+        )

@@ -12,10 +12,10 @@ from rich.text import Text
 
 from zoo.bench.sweep import Event
 from zoo.record import Record
-from zoo.score import METRICS, grade
+from zoo.score import METRICS, grade, text_of
 
 COLUMNS = ("miou", "latency_p50_s", "pipeline_p50_s", "peak_memory_bytes", "param_count", "mac_count")
-NAME_WIDTH = 30
+NAME_WIDTH = 44
 WIDTH = 13
 
 
@@ -86,9 +86,12 @@ def header(record: Record) -> Text:
 
 def row(record: Record) -> Text:
     """One finished cell as one line."""
-    name = record.artifact.model
-    if record.artifact.runtime != "none" and (record.artifact.runtime, record.artifact.precision) != ("eager", "fp32"):
-        name += f" {record.artifact.runtime} {record.artifact.precision}"
+    artifact = record.artifact
+    name = artifact.model
+    if artifact.runtime != "none" and (artifact.runtime, artifact.precision) != ("eager", "fp32"):
+        name += f" {artifact.runtime} {artifact.precision}"
+    if len(record.config.get("input_sizes", ())) > 1:
+        name += f" {text_of(artifact.input_size)}"
     if record.failure is not None:
         return Text(f"{name:<{NAME_WIDTH}} {record.status}: {record.failure.reason}", style="red")
     line = Text(f"{name:<{NAME_WIDTH}}")

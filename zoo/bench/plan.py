@@ -12,6 +12,7 @@ from zoo.checkpoint import find_checkpoint, read_facts
 from zoo.config import BenchConfig
 from zoo.data.layout import Dataset
 from zoo.errors import UserError, did_you_mean
+from zoo.export import Card
 from zoo.record import SPEED_PROTOCOL, Device, Precision, Software, short_hash
 from zoo.spec import ModelSpec, Size
 
@@ -23,6 +24,9 @@ class Cell:
     spec: ModelSpec
     runtime: str
     precision: Precision
+    input_size: Size
+    artifact: tuple[Path, Card] | None = None
+    """A file that somebody exported."""
 
 
 @dataclass(frozen=True)
@@ -108,14 +112,16 @@ def cell_key(
             "protocol": SPEED_PROTOCOL,
             "quick": config.quick,
             "model": cell.spec.name,
-            "code": code_sha256(cell.spec),
+            "code": "" if cell.artifact else code_sha256(cell.spec),
             "weights": weights_identity,
             "runtime": cell.runtime,
             "precision": cell.precision,
             "memory_format": config.memory_format,
+            "compile_mode": config.compile_mode if cell.runtime == "compile" else None,
             "batch_size": config.batch_size,
+            "throughput": config.throughput,
             "image_size": image_size,
-            "input_size": config.input_size or image_size,
+            "input_size": cell.input_size,
             "resize": config.resize,
             "dataset": dataset_fingerprint,
             "split": config.split,
@@ -124,7 +130,7 @@ def cell_key(
             "machine": device.machine_id,
             "folder": folder_id,
             "torch": software.torch,
-            "versions": [software.cuda, software.cudnn, software.driver],
+            "versions": [software.cuda, software.cudnn, software.driver, software.runtime],
         },
         32,
     )

@@ -7,7 +7,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,12 +20,24 @@ from zoo.bench.worker import Job, Measured, Survey
 from zoo.bench.workshop import Outcome, Workshop
 from zoo.catalog import MODELS, code_sha256, select
 from zoo.checkpoint import read_facts, run_folder, runs_folder
-from zoo.config import BenchConfig
+from zoo.config import INSTALLED, BenchConfig
 from zoo.data.layout import Dataset, open_dataset
 from zoo.data.loading import read_image
 from zoo.errors import UserError
 from zoo.evaluate import EvaluationResult, accuracy_record, dataset_record
-from zoo.record import MEAN_LABEL_MAP, Artifact, Failure, Record, Weights, short_hash
+from zoo.export import Card, read_artifact
+from zoo.measure.clock import grows
+from zoo.record import (
+    MEAN_LABEL_MAP,
+    Artifact,
+    BatchRate,
+    Build,
+    Failure,
+    Record,
+    Throughput,
+    Weights,
+    short_hash,
+)
 from zoo.record import Dataset as DatasetFacts
 from zoo.spec import ModelSpec, Size
 
@@ -72,6 +84,8 @@ def run_bench(
     cache: Path | None = None,
     checkpoints: Sequence[str] = (),
     rerun: bool = False,
+    artifact: Path | str | None = None,
+    trust: bool = False,
     on_event: Callable[[Event], None] = lambda _event: None,
 ) -> Sweep:
     """Measure every cell of `config` and keep a record of each under `results`.
@@ -81,9 +95,11 @@ def run_bench(
         data: Dataset in the Cityscapes layout; `None`: `CITYSCAPES_DATASET`, else the embedded synthetic streets.
         results: Folder of the records.
         runs: Folder of training runs; `None`: `ZOO_RUNS`, else `runs`.
-        cache: Folder of the embedded dataset; `None`: `ZOO_CACHE`, else the user's cache folder.
+        cache: Folder of the embedded dataset and of built artifacts; `None`: `ZOO_CACHE`, else the user's cache folder.
         checkpoints: `MODEL=FILE` pairs.
         rerun: Measure finished cells again.
+        artifact: A file that somebody exported, measured in place of `config.models`.
+        trust: Run a `.pt2`, which is native code.
         on_event: Called as the sweep goes on.
 
     Returns:
@@ -93,27 +109,30 @@ def run_bench(
         UserError: a mistake in what was asked for, a folder that cannot be written, a disk too full.
     """
     started = time.monotonic()
-    specs = select(config.models)
+    foreign = None if artifact is None else (Path(artifact), read_artifact(Path(artifact), trust=trust))
+    if foreign is not None:
+        config = _config_of(foreign[1], config)
+    specs = [_spec_of(foreign[1])] if foreign else select(config.models)
     named = parse_checkpoints(list(checkpoints), specs)
     dataset = open_dataset(data, cache=cache) if config.accuracy else None
     results, runs = Path(results), runs_folder(runs)
     _require_disk(config, results, runs)
     sweep = Sweep()
     with store.locked(results) as folder_id, Workshop() as workshop:
-        bench = _Bench(config, dataset, runs, workshop, folder_id)
+        bench = _Bench(config, dataset, runs, cache, workshop, folder_id)
         if not rerun:
             known = store.scan(results).records
             bench.finished = {record.key: record for record in known if record.status in {"ok", "unsupported"}}
-        total = len(specs) * len(config.runtimes) * len(config.precisions) + bench.has_baseline
 
         def tell(model: str, note: str = "", record: Record | None = None) -> None:
+            total = len(specs) * bench.cells_per_model + bench.has_baseline
             on_event(Event(model, len(sweep.records) + len(sweep.finished), total, note, record))
 
         bench.tell = tell
         try:
-            bench.look_at_the_machine(specs)
+            bench.look_at_the_machine(specs, foreign)
             sweep.seconds_before_cells = time.monotonic() - started
-            for record, samples in bench.cells(specs, named):
+            for record, samples in bench.cells(specs, named, foreign):
                 if record.key in bench.finished:
                     sweep.finished.append(record)
                     tell(record.artifact.model, "finished before")
@@ -131,12 +150,20 @@ class _Bench:
     """The facts all cells of one sweep share, and how a cell becomes a record."""
 
     def __init__(
-        self, config: BenchConfig, dataset: Dataset | None, runs: Path, workshop: Workshop, folder_id: str
+        self,
+        config: BenchConfig,
+        dataset: Dataset | None,
+        runs: Path,
+        cache: Path | None,
+        workshop: Workshop,
+        folder_id: str,
     ) -> None:
-        self.config, self.dataset, self.runs, self.workshop, self.folder_id = config, dataset, runs, workshop, folder_id
+        self.config, self.dataset, self.runs, self.cache = config, dataset, runs, cache
+        self.workshop, self.folder_id = workshop, folder_id
         self.finished: dict[str, Record] = {}
         self.tell: Callable[..., None]
         self.survey: Survey
+        self.runtimes: tuple[str, ...] = config.runtimes
         self.scratch = _fresh_scratch(runs)
         self.image_size: Size = config.image_size
         self.facts: DatasetFacts | None = None
@@ -145,30 +172,52 @@ class _Bench:
             height, width = read_image(frames[0].image).shape[:2]
             self.image_size = (height, width)
             self.facts = dataset_record(dataset, config.split, config.accuracy_images)
-        self.input_size: Size = config.input_size or self.image_size
+        self.input_sizes = config.input_sizes or (self.image_size,)
 
-    def look_at_the_machine(self, specs: Sequence[ModelSpec]) -> None:
+    def look_at_the_machine(self, specs: Sequence[ModelSpec], artifact: tuple[Path, Card] | None) -> None:
         """Probe the device, and try every model that is not of the table, in a worker: the sweep touches no device."""
         self.tell("", "importing torch, looking at the machine")
         for spec in [spec for spec in specs if spec.name not in MODELS] or specs[:1]:
-            job = Job(self.config, spec, self.config.device, dataset=self.dataset)
+            job = Job(self.config, spec, self.config.device, dataset=self.dataset, artifact=artifact)
             outcome = self.workshop.run(["survey"], job, timeout_s=SURVEY_TIMEOUT_S)
             if outcome.status != "ok":
                 raise UserError(f"{spec.name} cannot be measured: {outcome.reason}")
             self.survey = outcome.answers["survey"]
+        if INSTALLED in self.config.runtimes:
+            self.runtimes = tuple(self.survey.software)
+            for reason in self.survey.missing.values():
+                self.tell("", f"left out: {reason}")
+        elif self.survey.missing:
+            raise UserError("; ".join(self.survey.missing.values()))
+
+    @property
+    def cells_per_model(self) -> int:
+        """Runtimes x precisions x input sizes."""
+        return len(self.runtimes) * len(self.config.precisions) * len(self.input_sizes)
 
     @property
     def has_baseline(self) -> bool:
         """Whether there is a training split to take the mean label map from."""
         return self.dataset is not None and "train" in self.dataset.splits()
 
-    def cells(self, specs: Sequence[ModelSpec], named: dict[str, Path]) -> Iterator[tuple[Record, Samples]]:
+    def cells(
+        self, specs: Sequence[ModelSpec], named: dict[str, Path], artifact: tuple[Path, Card] | None
+    ) -> Iterator[tuple[Record, Samples]]:
         """Yield each cell's record with its samples; one that is finished yields the record it has."""
         if self.has_baseline:
             yield self._baseline()
         for spec in specs:
-            row = [Cell(spec, runtime, p) for runtime in self.config.runtimes for p in self.config.precisions]
-            yield from self._model(row, plan_weights(spec, self.config, self.dataset, self.runs, named))
+            row = [
+                Cell(spec, runtime, precision, size, artifact)
+                for size in self.input_sizes
+                for runtime in self.runtimes
+                for precision in self.config.precisions
+            ]
+            if artifact is not None:
+                weights = WeightsPlan(artifact[0], train=False)
+            else:
+                weights = plan_weights(spec, self.config, self.dataset, self.runs, named)
+            yield from self._model(row, weights)
 
     def _model(self, row: list[Cell], weights: WeightsPlan) -> Iterator[tuple[Record, Samples]]:
         """All cells of one model: one training, if any is needed, serves them all."""
@@ -199,7 +248,7 @@ class _Bench:
             assert identity is not None
             for cell in pending:
                 outcomes = [trained, *self._measure(cell, file)]
-                answers = outcomes[1].answers
+                answers = {stage: answer for outcome in outcomes for stage, answer in outcome.answers.items()}
                 record = self._record(cell, weights, self._key(cell, identity), started, *outcomes)
                 yield record, _arrays(answers.get("measure"), answers.get("evaluate"))
                 started, trained = datetime.now(UTC), Outcome()  # the next cell begins here, and is not trained again
@@ -211,18 +260,55 @@ class _Bench:
         assert self.dataset is not None
         kept = run_folder(self.runs, spec, self.dataset, self.config.train)
         run_dir = kept if self.config.keep_checkpoints else self.scratch
-        job = self._job(Cell(spec, "eager", "fp32"), None, run_dir=run_dir)
+        job = self._job(Cell(spec, "eager", "fp32", self.image_size), None, run_dir=run_dir)
         return self._run(["train"], job)
 
     def _measure(self, cell: Cell, weights: Path | None) -> list[Outcome]:
+        """Each group of stages in a process of its own; after a failure only what does not build on it goes on."""
         job = self._job(cell, weights)
+        outcomes = []
+        if cell.runtime != "eager" and cell.artifact is None:
+            outcomes.append(self._run(["build"], job))
+            if outcomes[0].status != "ok":
+                return outcomes
         scored = self.dataset is not None and weights is not None
-        outcomes = [self._run(["measure", "evaluate"] if scored else ["measure"], job)]
-        if "measure" in outcomes[0].answers:
+        outcomes.append(self._run(["measure", "evaluate"] if scored else ["measure"], job))
+        if "measure" in outcomes[-1].answers:
             outcomes.append(self._run(["memory"], job))
-            if self.dataset is not None and (cell.runtime, cell.precision) != ("eager", "fp32"):
+            if (
+                self.dataset is not None
+                and cell.artifact is None
+                and (cell.runtime, cell.precision) != ("eager", "fp32")
+            ):
                 outcomes.append(self._run(["agreement"], job))
+            if self.config.throughput and cell.artifact is None:
+                outcomes.append(self._throughput(job))
         return outcomes
+
+    def _throughput(self, job: Job) -> Outcome:
+        """Double the batch until memory ends or the rate stops growing.
+
+        On an accelerator it goes on to the end of its memory: the largest batch that fits is worth knowing, and a host
+        that runs out of memory is not.
+        """
+        whole, rates, batch_size, is_limit = Outcome(), list[BatchRate](), 1, False
+        while grows(rates) or self.survey.device.kind != "cpu":
+            job = replace(job, batch_size=batch_size)
+            outcomes = [self._run(["build"], job)] if job.runtime != "eager" else []
+            if all(outcome.status == "ok" for outcome in outcomes):
+                outcomes.append(self._run(["throughput"], job))
+            for outcome in outcomes:
+                whole.seconds = dict(Counter(whole.seconds) + Counter(outcome.seconds))
+            if outcomes[-1].status != "ok":
+                is_limit = outcomes[-1].status == "oom"
+                if not (is_limit and rates):
+                    return replace(outcomes[-1], seconds=whole.seconds, answers={})
+                break
+            rates.append(outcomes[-1].answers["throughput"])
+            batch_size *= 2
+        largest = rates[-1].batch_size
+        whole.answers["throughput"] = Throughput(rates=tuple(rates), largest_batch=largest, largest_is_limit=is_limit)
+        return whole
 
     def _baseline(self) -> tuple[Record, Samples]:
         assert self.dataset is not None
@@ -233,7 +319,8 @@ class _Bench:
         )
         if key in self.finished:
             return self.finished[key], {}
-        cell = Cell(ModelSpec(name=MEAN_LABEL_MAP, builder="none:none", family="baseline"), "none", "fp32")
+        spec = ModelSpec(name=MEAN_LABEL_MAP, builder="none:none", family="baseline")
+        cell = Cell(spec, "none", "fp32", self.image_size)
         started, outcome = datetime.now(UTC), self._run(["baseline"], self._job(cell, None))
         counted: EvaluationResult | None = outcome.answers.pop("baseline", None)
         if counted is not None:
@@ -254,10 +341,14 @@ class _Bench:
             self.survey.device_name,
             cell.runtime,
             cell.precision,
-            self.image_size,
-            self.dataset,
-            weights,
-            run_dir,
+            image_size=self.image_size,
+            input_size=cell.input_size,
+            batch_size=self.config.batch_size,
+            dataset=self.dataset,
+            weights=weights,
+            run_dir=run_dir,
+            cache=self.cache,
+            artifact=cell.artifact,
         )
 
     def _key(self, cell: Cell, identity: str) -> str:
@@ -268,12 +359,14 @@ class _Bench:
             image_size=self.image_size,
             dataset_fingerprint=self.dataset.fingerprint() if self.dataset else None,
             device=self.survey.device,
-            software=self.survey.software,
+            software=self.survey.software[cell.runtime],
             folder_id=self.folder_id,
         )
 
-    def _planned(self, weights: WeightsPlan | None) -> Weights:
+    def _planned(self, cell: Cell, weights: WeightsPlan | None) -> Weights:
         """What a cell without numbers would have been, so that it stands in the table it belongs to."""
+        if cell.artifact is not None:
+            return cell.artifact[1].weights
         recipe = name = None
         if weights is not None and weights.train:
             recipe = self.config.train
@@ -309,20 +402,24 @@ class _Bench:
                 family=cell.spec.family,
                 runtime=cell.runtime,
                 precision=cell.precision,
-                memory_format=self.config.memory_format,
+                memory_format=measured.speed.state.memory_format if measured else self.config.memory_format,
                 batch_size=self.config.batch_size,
-                input_size=self.input_size,
+                input_size=cell.input_size,
                 output_size=self.image_size,
                 resize=self.config.resize,
-                weights=measured.weights if measured else self._planned(weights),
-                code_sha256="" if baseline else code_sha256(cell.spec),
+                weights=measured.weights if measured else self._planned(cell, weights),
+                code_sha256="" if baseline or cell.artifact else code_sha256(cell.spec),
+                file_sha256=measured.file_sha256 if measured else None,
+                file_bytes=measured.file_bytes if measured else None,
             ),
             device=self.survey.device,
-            software=self.survey.software,
+            software=self.survey.software.get(cell.runtime) or next(iter(self.survey.software.values())),
             dataset=self.facts,
             started_at=started,
             seconds=dict(seconds),
+            build=answers.get("build") or (measured.build if measured and measured.build != Build() else None),
             speed=measured.speed if measured else None,
+            throughput=answers.get("throughput"),
             memory=answers.get("memory"),
             cost=measured.cost if measured else None,
             accuracy=accuracy_record(counted, self.dataset, self.config.split) if counted and self.dataset else None,
@@ -343,6 +440,29 @@ def _arrays(measured: Measured | None, counted: EvaluationResult | None) -> Samp
             "false_negatives": counted.false_negatives,
         }
     return arrays
+
+
+def _spec_of(card: Card) -> ModelSpec:
+    """A model's name for a file, for tables; nothing is built of it."""
+    return ModelSpec(name=card.model, builder="none:none", family=card.family, url=card.paper, licence=card.licence)
+
+
+def _config_of(card: Card, config: BenchConfig) -> BenchConfig:
+    """What a file decides by itself; its precision and runtime are the card's unless others are asked for."""
+    batch_size, *image_size, _ = card.input.shape
+    asked = config.model_fields_set
+    return config.model_copy(
+        update={
+            "models": (card.model,),
+            "batch_size": batch_size,
+            "image_size": tuple(image_size),
+            "input_sizes": (card.input_size,),
+            "resize": card.resize,
+            "train_missing": False,
+            "runtimes": config.runtimes if "runtimes" in asked else (card.runtime,),
+            "precisions": config.precisions if "precisions" in asked else (card.precision,),
+        }
+    )
 
 
 def _fresh_scratch(runs: Path) -> Path:

@@ -15,35 +15,51 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
+from zoo import export
 from zoo.catalog import MODELS
-from zoo.checkpoint import load_weights, run_lock
-from zoo.config import BenchConfig
-from zoo.data.layout import Dataset
+from zoo.checkpoint import run_lock
+from zoo.config import INSTALLED, BenchConfig
+from zoo.data.layout import Dataset, cache_folder
 from zoo.data.loading import evaluation_frames
 from zoo.errors import ModelError, UserError
 from zoo.evaluate import EvaluationResult, by_size, evaluate, mean_label_map, predict_constant
+from zoo.export import Card
 from zoo.labels import CITYSCAPES
-from zoo.measure import clock, device, macs, memory
+from zoo.measure import clock, device, energy, macs, memory
 from zoo.models import from_smp, from_torchvision  # noqa: F401  imported here so that the fork server has them
 from zoo.models.build import build_empty, build_model
 from zoo.pipeline import Pipeline
-from zoo.record import Agreement, Cost, Device, Memory, Precision, Software, Speed, Weights
+from zoo.record import (
+    Agreement,
+    BatchRate,
+    Build,
+    Cost,
+    Device,
+    Memory,
+    Precision,
+    Software,
+    Speed,
+    State,
+    Weights,
+    Witness,
+)
 from zoo.runtimes import base
-from zoo.spec import ModelSpec, Size
+from zoo.spec import DatasetSpec, ModelSpec, Size
 from zoo.train.loop import train
 
 ROTATION = 4
 """Seeded random inputs a clock rotates through."""
 AGREEMENT_IMAGES = 4
-RANDOM_SEED = 0
+IMAGE_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -56,14 +72,28 @@ class Job:
     runtime: str = "eager"
     precision: Precision = "fp32"
     image_size: Size = (0, 0)
+    input_size: Size | None = None
+    """What the network sees; `None`: the frame's own size."""
+    batch_size: int = 1
     dataset: Dataset | None = None
     weights: Path | None = None
     run_dir: Path | None = None
+    cache: Path | None = None
+    artifact: tuple[Path, Card] | None = None
+    """A file that somebody exported, in place of a model."""
+    rival: Job | None = None
+    """The other artifact of a pair."""
 
     @property
-    def num_classes(self) -> int:
-        """K of the dataset, Cityscapes' where there is none."""
-        return self.dataset.spec.num_classes if self.dataset else CITYSCAPES.num_classes
+    def name(self) -> str:
+        """As a side of a pair is named: `unet,runtime=eager,precision=fp32,input_size=512x1024`."""
+        height, width = self.input_size or self.image_size
+        return f"{self.spec.name},runtime={self.runtime},precision={self.precision},input_size={height}x{width}"
+
+    @property
+    def classes(self) -> DatasetSpec:
+        """Those of the dataset, Cityscapes' where there is none."""
+        return self.dataset.spec if self.dataset else CITYSCAPES
 
 
 @dataclass(frozen=True)
@@ -72,7 +102,10 @@ class Survey:
 
     device_name: str
     device: Device
-    software: Software
+    software: dict[str, Software]
+    """By runtime; those that can run here."""
+    missing: dict[str, str]
+    """Runtime → what to install."""
     unsupported: dict[tuple[str, Precision], str]
     """Reason, for each pair of runtime and precision that this device does not run."""
 
@@ -82,9 +115,30 @@ class Measured:
     """What the timed process counted; `samples` are seconds per scope."""
 
     weights: Weights
-    cost: Cost
+    file_sha256: str | None
+    file_bytes: int | None
+    build: Build
+    cost: Cost | None
     speed: Speed
     samples: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One artifact of a pair, as it ran."""
+
+    weights: Weights
+    file: export.Built | None
+    state: State
+
+
+@dataclass(frozen=True)
+class Paired:
+    """What two artifacts that ran in turn gave."""
+
+    sides: tuple[Side, Side]
+    turns: clock.Turns
+    witness: Witness
 
 
 Report = Callable[[str], None]
@@ -94,15 +148,34 @@ Report = Callable[[str], None]
 def survey(job: Job, _report: Report) -> Survey:
     """Resolve and describe the device; try a model that is not of the table on a small image."""
     target = device.resolve_device(job.device)
-    if job.spec.name not in MODELS:
-        build_model(job.spec, job.num_classes)
-    reasons = {
-        (runtime, precision): base.why_unsupported(runtime, target, precision)
-        for runtime in job.config.runtimes
+    if job.spec.name not in MODELS and job.artifact is None:
+        build_model(job.spec, job.classes.num_classes)
+    asked = base.RUNTIMES if INSTALLED in job.config.runtimes else job.config.runtimes
+    missing = {runtime: reason for runtime in asked if (reason := base.why_missing(runtime, target))}
+    present = [runtime for runtime in asked if runtime not in missing]
+    unsupported = {
+        (runtime, precision): reason
+        for runtime in present
         for precision in job.config.precisions
+        if (reason := base.why_unsupported(runtime, target, precision))
     }
-    unsupported = {pair: reason for pair, reason in reasons.items() if reason}
-    return Survey(str(target), device.probe(target), device.software(target), unsupported)
+    software = {runtime: device.software(target, base.package(runtime)) for runtime in present}
+    return Survey(str(target), device.probe(target), software, missing, unsupported)
+
+
+def build_stage(job: Job, report: Report) -> Build:
+    """Make the artifact's file, or compile what is compiled on loading; both are cached by content."""
+    report("exporting, compiling or calibrating")
+    runnable, _, built = _load(job)
+    if built is None:
+        return runnable.build
+    facts = runnable.build
+    return built.build.model_copy(
+        update={
+            "compile_s": facts.compile_s or built.build.compile_s,
+            "options": {**built.build.options, **facts.options},
+        }
+    )
 
 
 def train_stage(job: Job, report: Report) -> Path:
@@ -131,42 +204,73 @@ def train_stage(job: Job, report: Report) -> Path:
 
 def measure_stage(job: Job, report: Report) -> Measured:
     """Time both scopes and count the cost."""
-    runnable, weights = _load(job)
+    runnable, weights, built = _load(job)
     images = _random_images(job)
-    inputs = [runnable.preprocess(batch) for batch in images]
-    state = runnable.state()
-    report("network scope")
-    logits = runnable.network(inputs[0])
-    assert logits.is_inference(), "gradients are off: the answer records none"
-    if not bool(torch.isfinite(logits).all()):
-        raise RuntimeError("the network's logits are not finite (NaN or infinity)")
     target = torch.device(job.device)
+    quick = job.config.quick
+    state = runnable.state()
+    meter = energy.Meter(target)
     with device.Watch(target) as watch:
-        network = clock.measure_latency(
-            lambda index: runnable.network(inputs[index % ROTATION]), device=target, quick=job.config.quick
-        )
+        network = None
+        if runnable.network is not None and runnable.preprocess is not None:
+            report("network scope")
+            inputs = [runnable.preprocess(runnable.copy_in(batch)) for batch in images]
+            _assert_sane(runnable.network(inputs[0]))
+            network = _time(runnable.network, inputs, target, quick=quick)
         report("pipeline scope")
-        pipeline = clock.measure_latency(
-            lambda index: runnable.predict(images[index % ROTATION]), device=target, quick=job.config.quick
-        )
+        with meter:
+            pipeline = _time(runnable.predict, images, target, quick=quick)
+        stages = clock.measure_stages(runnable.stages, images, device=target, quick=quick) if runnable.stages else {}
     speed = Speed(
-        network=clock.summarise(network),
+        network=clock.summarise(network) if network else None,
         pipeline=clock.summarise(pipeline),
+        waterfall=clock.summarise_stages(stages),
+        energy=meter.per_image(job.batch_size * (pipeline.warmup_count + len(pipeline.seconds))),
         state=state,
         witness=watch.witness(),
     )
     report("cost")
-    module, _ = build_empty(job.spec, job.num_classes)
-    padded = inputs[0].shape[-2:]
-    cost = macs.count(module, (int(padded[0]), int(padded[1])))
-    return Measured(weights, cost, speed, {"network_s": network.seconds, "pipeline_s": pipeline.seconds})
+    return Measured(
+        weights=weights,
+        file_sha256=built.sha256 if built else None,
+        file_bytes=built.bytes if built else None,
+        build=runnable.build,
+        cost=None if job.artifact else _cost(job),
+        speed=speed,
+        samples={
+            **({"network_s": network.seconds} if network else {}),
+            "pipeline_s": pipeline.seconds,
+            **{f"stage_{name}_s": seconds for name, seconds in stages.items()},
+        },
+    )
+
+
+def _time(call: base.Call, given: list[torch.Tensor], target: torch.device, *, quick: bool) -> clock.Samples:
+    return clock.measure_latency(lambda index: call(given[index % ROTATION]), device=target, quick=quick)
+
+
+def _assert_sane(logits: torch.Tensor) -> None:
+    assert not logits.requires_grad, "gradients are off: the answer records none"
+    if not bool(torch.isfinite(logits).all()):
+        raise RuntimeError("the network's logits are not finite (NaN or infinity)")
+
+
+def _cost(job: Job) -> Cost:
+    """Counted on the model itself: a file is that model."""
+    module, spec = build_empty(job.spec, job.classes.num_classes)
+    input_size = job.input_size or job.image_size
+    shell = Pipeline(
+        module, spec, image_size=input_size, input_size=input_size, output_size=input_size, resize=job.config.resize
+    )
+    return macs.count(module, shell.padded_size)
 
 
 def memory_stage(job: Job, _report: Report) -> Memory:
     """Peak memory of the pipeline scope, in a process that does nothing else."""
     target = torch.device(job.device)
+    base.prepare(job.runtime, target)
     before = memory.baseline(target)
-    runnable, _ = _load(job)
+    runnable, _, _ = _load(job)
     images = _random_images(job)
     return memory.measure_memory(before, lambda index: runnable.predict(images[index % ROTATION]), runnable, target)
 
@@ -175,32 +279,43 @@ def evaluate_stage(job: Job, report: Report) -> EvaluationResult:
     """Count the split through the artifact itself."""
     assert job.dataset is not None
     return evaluate(
-        by_size(lambda size: _load(job, size)[0].predict),
+        by_size(lambda size: _in_batches_of(job.batch_size, _load(job, size)[0].predict)),
         job.dataset,
         job.config.split,
+        batch_size=job.batch_size,
         image_limit=job.config.accuracy_images,
         on_image=lambda done, total: report(f"image {done}/{total}"),
     )
 
 
+def _in_batches_of(size: int, predict: base.Call) -> base.Call:
+    """Fill a short batch up with its last image: a file takes its own number of images and no other."""
+
+    def run(images: torch.Tensor) -> torch.Tensor:
+        short = size - len(images)
+        return predict(torch.cat([images, images[-1:].expand(short, -1, -1, -1)]) if short else images)[: len(images)]
+
+    return run
+
+
 def agreement_stage(job: Job, _report: Report) -> Agreement:
     """Compare the artifact with fp32 eager on the same images (protocol, rule 12)."""
     assert job.dataset is not None
-    artifact, _ = _load(job)
-    reference, _ = _load(Job(**{**vars(job), "runtime": "eager", "precision": "fp32"}))
+    artifact, _, _ = _load(job)
+    reference, _, _ = _load(replace(job, runtime="eager", precision="fp32"))
     equal = pixels = varied = 0
     worst = 0.0
     count = 0
     for _, image, _ in evaluation_frames(job.dataset, job.config.split, limit=AGREEMENT_IMAGES):
         if image.shape[:2] != job.image_size:
             continue
-        batch = torch.from_numpy(image)[None]
+        batch = torch.from_numpy(image)[None].expand(job.batch_size, -1, -1, -1).contiguous()
         expected = reference.predict(batch)
         shares = torch.bincount(expected.flatten().long(), minlength=256) / expected.numel()
         varied += int((shares >= 0.01).sum() >= 6)
         equal += int((artifact.predict(batch) == expected).sum())
         pixels += expected.numel()
-        ours, theirs = (runnable.network(runnable.preprocess(batch)).float() for runnable in (artifact, reference))
+        ours, theirs = (_logits(runnable, batch) for runnable in (artifact, reference))
         worst = max(worst, float((ours - theirs).abs().nan_to_num(math.inf).max()))
         count += 1
     meaningful = job.weights is not None and count > 0 and varied == count
@@ -209,6 +324,51 @@ def agreement_stage(job: Job, _report: Report) -> Agreement:
         max_logit_error=worst if count and math.isfinite(worst) else None,
         image_count=count,
     )
+
+
+def _logits(runnable: base.Runnable, images: torch.Tensor) -> torch.Tensor:
+    assert runnable.preprocess is not None, "an artifact built here has its stages"
+    assert runnable.network is not None
+    return runnable.network(runnable.preprocess(runnable.copy_in(images))).float()
+
+
+def throughput_stage(job: Job, report: Report) -> BatchRate:
+    """Images per second at the job's batch size."""
+    runnable, _, _ = _load(job)
+    images = _random_images(job)
+    report(f"batch {job.batch_size}")
+    return clock.measure_rate(
+        lambda index: runnable.predict(images[index % ROTATION]),
+        batch_size=job.batch_size,
+        device=torch.device(job.device),
+        quick=job.config.quick,
+    )
+
+
+def pair_stage(job: Job, report: Report) -> Paired:
+    """Time the job's artifact and its rival's in turn, in pipeline scope, on the same images."""
+    assert job.rival is not None
+    target, images = torch.device(job.device), _random_images(job)
+
+    def load(one: Job) -> tuple[Side, Callable[[int], object]]:
+        report(one.name)
+        runnable, weights, built = _load(one)
+        if runnable.network is not None and runnable.preprocess is not None:
+            _assert_sane(runnable.network(runnable.preprocess(runnable.copy_in(images[0]))))
+
+        def call(index: int) -> object:
+            base.set_tf32(one.precision == "tf32")  # a flag of the process, which both share; 1 us
+            return runnable.predict(images[index % ROTATION])
+
+        side = Side(weights, built, runnable.state())
+        call(0)  # what fails, fails under this one's name
+        return side, call
+
+    (first, one), (second, other) = load(job), load(job.rival)
+    report("both in turn")
+    with device.Watch(target) as watch:
+        turns = clock.measure_pair((one, other), device=target, quick=job.config.quick)
+    return Paired((first, second), turns, watch.witness())
 
 
 def baseline_stage(job: Job, _report: Report) -> EvaluationResult:
@@ -221,10 +381,13 @@ def baseline_stage(job: Job, _report: Report) -> EvaluationResult:
 STAGES: dict[str, Callable[[Job, Report], Any]] = {
     "survey": survey,
     "train": train_stage,
+    "build": build_stage,
     "measure": measure_stage,
     "memory": memory_stage,
     "evaluate": evaluate_stage,
     "agreement": agreement_stage,
+    "throughput": throughput_stage,
+    "pair": pair_stage,
     "baseline": baseline_stage,
 }
 
@@ -238,19 +401,15 @@ class Trouble:
     detail: str
 
 
-def main(stages: list[str], job: Job, answers: Connection, lifeline: Connection, log: Path) -> None:
+def main(stages: list[str], job: Job, answers: Connection, lifeline: Connection) -> None:
     """Run stages in this process and send `("note", text)`, `(stage, result)` … or `("trouble", Trouble)`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the sweep's to answer
     threading.Thread(target=_die_with_the_sweep, args=(lifeline,), daemon=True).start()
     with contextlib.suppress(OSError):  # under memory pressure the worker goes first
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
-    try:
-        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    except FileNotFoundError:  # the sweep has gone, and its folder with it
-        os._exit(1)
-    for stream in (1, 2):  # a library's chatter must not tear the table
-        os.dup2(descriptor, stream)
     torch.set_num_threads(job.config.threads or device.core_count())
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str((job.cache or cache_folder()).absolute() / "inductor"))
+    tqdm.set_lock(threading.RLock())  # torch's compiler uses tqdm, whose own lock is a semaphore that outlives a kill
     try:
         answers.send(("start", None))
         for stage in stages:
@@ -287,31 +446,40 @@ def without_folders(text: str) -> str:
     return re.sub(r"(?<![\w.:/])/(?:[^\s/'\":,;|]+/)+", "", text)
 
 
-def _load(job: Job, image_size: Size | None = None) -> tuple[base.Runnable, Weights]:
-    """Build the artifact a job names, for frames of `image_size`."""
+def _load(job: Job, image_size: Size | None = None) -> tuple[base.Runnable, Weights, export.Built | None]:
+    """Make the artifact a job names run, for frames of `image_size`."""
     size = image_size or job.image_size
-    if job.weights is None:
-        torch.manual_seed(RANDOM_SEED)
-        module, spec = build_model(job.spec, job.num_classes)
-        weights = Weights(source="random", sha256=None, recipe="none", seed=RANDOM_SEED)
-    else:
-        module, spec = build_empty(job.spec, job.num_classes)
-        weights = load_weights(module, job.weights, spec.name, job.num_classes)
-    input_size = job.config.input_size or size
-    pipeline = Pipeline(
-        module, spec, image_size=size, input_size=input_size, output_size=size, resize=job.config.resize
+    target = torch.device(job.device)
+    if job.artifact is not None:
+        file, card = job.artifact
+        if size != card.input.shape[1:3]:
+            takes, given = (f"{height}x{width}" for height, width in (card.input.shape[1:3], size))
+            raise UserError(f"{file} takes frames of {takes} and the dataset has {given}: export it for that size")
+        built = export.Built(
+            file=card.file, sha256=card.sha256, bytes=card.bytes, weights=card.weights, build=card.build
+        )
+        return base.load_file(job.runtime, file, device=target, precision=job.precision), card.weights, built
+    return export.load(
+        export.Wanted(
+            spec=job.spec,
+            classes=job.classes,
+            weights=job.weights,
+            dataset=job.dataset,
+            runtime=job.runtime,
+            precision=job.precision,
+            device=target,
+            image_size=size,
+            input_size=job.input_size or size,
+            resize=job.config.resize,
+            batch_size=job.batch_size,
+            memory_format=job.config.memory_format,
+            compile_mode=job.config.compile_mode,
+            cache=job.cache,
+        )
     )
-    runnable = base.load(
-        job.runtime,
-        pipeline,
-        device=torch.device(job.device),
-        precision=job.precision,
-        memory_format=job.config.memory_format,
-    )
-    return runnable, weights
 
 
 def _random_images(job: Job) -> list[torch.Tensor]:
-    generator = np.random.Generator(np.random.PCG64(RANDOM_SEED))
-    shape = (job.config.batch_size, *job.image_size, 3)
+    generator = np.random.Generator(np.random.PCG64(IMAGE_SEED))
+    shape = (job.batch_size, *job.image_size, 3)
     return [torch.from_numpy(generator.integers(0, 256, shape, dtype=np.uint8)) for _ in range(ROTATION)]

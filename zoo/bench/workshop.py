@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
+import os
+import resource
 import signal
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
@@ -17,18 +20,31 @@ from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
+
+import psutil
 
 from zoo.bench import worker
 from zoo.errors import UserError
 from zoo.record import Status
 
-PRELOAD = ["zoo.bench.worker"]
+PRELOAD = ["zoo.bench.workshop"]
 """What the fork server imports, once: all of torch, torchvision, smp and timm."""
-
 
 GRACE_S = 15.0
 """What training gets to save where it stands."""
+
+SERVER_DEATH_S = 15.0
+"""How long a fork server that was killed may take to give back its memory."""
+
+_OUT_OF_MEMORY = ("MemoryError", "std::bad_alloc", "annot allocate memory", "can't allocate memory")
+"""What a process says last that had no memory left to answer."""
+
+_CGROUPS = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.stat", "anon "),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.stat", "total_rss "),
+)
+"""Limit, statistics, and what of them no cache can give back: of cgroups 2 and 1, as a container sees its own."""
 
 
 @dataclass
@@ -59,7 +75,6 @@ class Workshop:
             self._context = multiprocessing.get_context("spawn")
         # Workers hold the reading end; when the sweep dies, however it dies, they read its end and go.
         self._lifeline, self._grip = self._context.Pipe(duplex=False)
-        self._logs = tempfile.TemporaryDirectory(prefix="zoo-workers-")
 
     def __enter__(self) -> Self:
         return self
@@ -69,7 +84,6 @@ class Workshop:
     ) -> None:
         self._grip.close()
         self._lifeline.close()
-        self._logs.cleanup()
 
     def run(
         self, stages: list[str], job: worker.Job, *, timeout_s: float, on_note: Callable[[str, str], None] | None = None
@@ -85,22 +99,35 @@ class Workshop:
         Raises:
             UserError: the worker found a mistake that is the user's to mend.
         """
-        log = Path(self._logs.name) / "worker.log"
-        log.unlink(missing_ok=True)
-        answers, sender = self._context.Pipe(duplex=False)
-        process = self._context.Process(target=worker.main, args=(stages, job, sender, self._lifeline, log))
-        outcome, kills_before = Outcome(stage=stages[0]), _oom_kills()
-        try:
-            with _interrupts_ignored() if isinstance(self._context, SpawnContext) else nullcontext():
-                process.start()
-            sender.close()
-            self._listen(stages, answers, process.sentinel, timeout_s, outcome, on_note)
-        finally:
-            _end(process)
-            answers.close()
-        if outcome.status == "ok" and outcome.stage:
-            _explain_death(process.exitcode, log, kills_before, outcome)
+        with _nameless_file() as log:
+            answers, sender = self._context.Pipe(duplex=False)
+            # A connection, because that is what multiprocessing hands a descriptor over in.
+            chatter = Connection(os.dup(log.fileno()), readable=False)
+            process = self._context.Process(target=_work, args=(stages, job, sender, self._lifeline, chatter))
+            outcome, kills_before = Outcome(stage=stages[0]), _oom_kills()
+            try:
+                self._start(process)
+                sender.close()
+                self._listen(stages, answers, process.sentinel, timeout_s, outcome, on_note)
+            finally:
+                _end(process)
+                for connection in (sender, answers, chatter):
+                    connection.close()
+            if outcome.status == "ok" and outcome.stage:
+                _explain_death(process.exitcode, log, kills_before, outcome)
         return outcome
+
+    def _start(self, process: BaseProcess) -> None:
+        imports, deadline = isinstance(self._context, SpawnContext), time.monotonic() + SERVER_DEATH_S
+        while True:
+            try:
+                with _interrupts_ignored() if imports else nullcontext():
+                    return process.start()
+            except (EOFError, ConnectionError):  # the fork server was killed; once it is quite dead, another starts
+                if time.monotonic() > deadline:
+                    raise
+                imports = True
+                time.sleep(0.1)
 
     @staticmethod
     def _listen(
@@ -142,18 +169,67 @@ class Workshop:
                 began = time.monotonic()
 
 
-def _explain_death(exitcode: int | None, log: Path, kills_before: int | None, outcome: Outcome) -> None:
+def _work(stages: list[str], job: worker.Job, answers: Connection, lifeline: Connection, chatter: Connection) -> None:
+    """What a new process does: see to its end and its limits, then to its stages."""
+    os.setsid()  # a process group: whatever it starts ends with it
+    if sys.platform == "linux":  # the kernel ends the group with the sweep, even where Python hangs in native code
+        fcntl.fcntl(lifeline.fileno(), fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(lifeline.fileno(), fcntl.F_SETOWN, -os.getpid())
+        fcntl.fcntl(lifeline.fileno(), fcntl.F_SETFL, fcntl.fcntl(lifeline.fileno(), fcntl.F_GETFL) | os.O_ASYNC)
+        if job.device.startswith("cpu"):  # CUDA maps far more than it uses
+            _limit_memory()
+    for stream in (1, 2):  # a library's chatter must not tear the table
+        os.dup2(chatter.fileno(), stream)
+    worker.main(stages, job, answers, lifeline)
+
+
+def _limit_memory() -> None:
+    """Refuse this process what the machine has not left, so that it fails alone and the machine never swaps for it."""
+    most = psutil.Process().memory_info().data + _spare_memory()
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    given = [value for value in (soft, hard) if value != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_DATA, (min([most, *given]), hard))
+
+
+def _spare_memory() -> int:
+    """Bytes that this machine, or this container, can still give."""
+    spare: int = psutil.virtual_memory().available
+    for limit, statistics, held in _CGROUPS:
+        with suppress(OSError, ValueError):  # no such cgroup, or no limit ("max")
+            lines = Path(statistics).read_text(encoding="ascii").splitlines()
+            used = sum(int(line.removeprefix(held)) for line in lines if line.startswith(held))
+            spare = min(spare, int(Path(limit).read_text(encoding="ascii")) - used)
+    return max(spare, 0)
+
+
+def _nameless_file() -> IO[bytes]:
+    """A file in the temporary folder that is gone with the last process that has it open."""
+    try:
+        return tempfile.TemporaryFile()
+    except OSError as error:
+        raise UserError(
+            f"cannot write to the temporary folder: {error.strerror or error}; free some space, or name another "
+            "folder in the variable TMPDIR"
+        ) from error
+
+
+def _explain_death(exitcode: int | None, log: IO[bytes], kills_before: int | None, outcome: Outcome) -> None:
     """A worker ended without an answer: say how."""
+    log.seek(0)
+    text = log.read().decode(errors="replace")
+    last = " | ".join(text.split("\n")[-4:]).strip(" |")
     outcome.status = "failed"
     if exitcode == -signal.SIGKILL and _oom_kills() != kills_before:
         outcome.status = "oom"
         outcome.reason = "killed by the system for want of memory"
+    elif any(words in last for words in _OUT_OF_MEMORY):
+        outcome.status = "oom"
+        outcome.reason = "out of memory, and not enough left to say where"
     elif exitcode is not None and exitcode < 0:
         outcome.reason = f"ended by {signal.Signals(-exitcode).name if -exitcode in set(signal.Signals) else -exitcode}"
     else:
         outcome.reason = f"the worker ended with exit code {exitcode} and no answer"
-    text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
-    outcome.detail = worker.without_folders(" | ".join(text.split("\n")[-4:]).strip(" |"))[:500]
+    outcome.detail = worker.without_folders(last)[:500]
 
 
 def _oom_kills() -> int | None:
@@ -166,13 +242,15 @@ def _oom_kills() -> int | None:
 
 
 def _end(process: BaseProcess) -> None:
-    """See a worker off: asked first, so that training can save where it stands, then made to."""
+    """See a worker off: asked first, so that training can save where it stands, then made to, with all it started."""
     if process.pid is None:  # never started
         return
     if process.is_alive():
         process.terminate()
         process.join(GRACE_S)
-    if process.is_alive():
+    with suppress(ProcessLookupError, PermissionError):  # none left, or only the dead
+        os.killpg(process.pid, signal.SIGKILL)
+    if process.is_alive():  # it had no group yet
         process.kill()
     process.join()
 

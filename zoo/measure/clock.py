@@ -267,7 +267,7 @@ def measure_rate(
 
 
 def measure_pair(calls: tuple[Call, Call], *, device: torch.device, quick: bool, clock: Clock | None = None) -> Turns:
-    """Warm two calls up, then time them in turn: `FULL` or `QUICK`, its seconds for each call and its cap for both.
+    """Warm two calls up, then time them in turn: `FULL` or `QUICK`, twice its seconds for the two, its cap for both.
 
     The order flips every turn (AB, BA, AB, …): in ABAB the second call always runs later, so a machine that slows down
     evenly makes it look slower; flipped, that cancels in the median of the turns' ratios.
@@ -288,16 +288,17 @@ def measure_pair(calls: tuple[Call, Call], *, device: torch.device, quick: bool,
     warmups = [_warm_up(call, clock, budget) for call in calls]
     wake_counts = [_count(WAKE_S, float(np.median(seconds[-3:]))) for seconds, _, _ in warmups]
     laps: list[list[float]] = []
-    timed_s, start = [0.0, 0.0], clock.now()
+    start = clock.now()
     while True:
-        enough = len(laps) >= budget.sample_count and min(timed_s) >= budget.sample_s
-        if enough or (len(laps) >= budget.cap_count and clock.now() - start >= budget.cap_s):
+        spent_s = clock.now() - start
+        if len(laps) >= budget.sample_count and spent_s >= 2 * budget.sample_s:
+            break
+        if len(laps) >= budget.cap_count and spent_s >= budget.cap_s:
             break
         turn, lap = len(laps), [0.0, 0.0]
         for side in (0, 1) if turn % 2 == 0 else (1, 0):
             clock.laps(calls[side], turn + 1, wake_counts[side])
             (lap[side],) = clock.laps(calls[side], turn, 1)
-            timed_s[side] += lap[side]
         laps.append(lap)
     (_, _, first_settled), (_, _, second_settled) = warmups
     return Turns(np.array(laps), (first_settled, second_settled))

@@ -67,13 +67,14 @@ def measure_memory(before: Baseline, call: Callable[[int], object], runnable: Ru
         torch.cuda.reset_peak_memory_stats(device)
         growth = _run(call, lambda: torch.cuda.memory_allocated(device))
         torch.cuda.synchronize(device)
-        allocated = torch.cuda.max_memory_allocated(device)
+        seen = not runnable.own_memory
+        allocated = torch.cuda.max_memory_allocated(device) if seen else None
         return Memory(
             peak_bytes=allocated,
             allocated_peak_bytes=allocated,
-            reserved_peak_bytes=torch.cuda.max_memory_reserved(device),
+            reserved_peak_bytes=torch.cuda.max_memory_reserved(device) if seen else None,
             process_bytes=_process_bytes(device),
-            growth_bytes=growth,
+            growth_bytes=growth if seen else None,
             weights_bytes=runnable.weights_bytes,
         )
     if device.type != "cpu":  # MPS keeps no peak

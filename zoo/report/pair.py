@@ -64,14 +64,16 @@ def show_pair(pair: Pair) -> str:
     else:
         said = f"{other} is {pair.ratio:.3f}x slower than {one}"
     milliseconds = METRICS["pipeline_p50_s"].say
-    first, _ = pair.artifacts
+    first, second = pair.artifacts
     sizes = text_of(first.output_size)
-    if pair.artifacts[0].input_size == pair.artifacts[1].input_size != first.output_size:
+    if first.input_size == second.input_size != first.output_size:
         sizes = f"{text_of(first.input_size)} → {sizes}"
+    medians = [f"{name} {milliseconds(p50)}" for name, p50 in zip(pair.labels, pair.p50_s, strict=True)]
+    threads = f"{pair.thread_count} thread{'s' if pair.thread_count > 1 else ''}"
     lines = [
         f"{said} (95 %: {low:.3f} to {high:.3f}, {pair.turn_count} turns), same machine, same run",
-        f"pipeline p50: {', '.join(f'{name} {milliseconds(p50)}' for name, p50 in zip(pair.labels, pair.p50_s, strict=True))}",
-        f"{pair.device.slug} · {sizes} · batch {first.batch_size} · {pair.thread_count} threads · weights: {_weights(pair)}",
+        f"pipeline p50: {', '.join(medians)}",
+        f"{pair.device.slug} · {sizes} · batch {first.batch_size} · {threads} · weights: {_weights(pair)}",
         *_doubts(pair),
     ]
     return "".join(f"{line}\n" for line in lines)

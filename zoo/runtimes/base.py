@@ -1,80 +1,275 @@
-"""What every runtime gives: a pipeline that runs on a device in a precision. `RUNTIMES` is the table of them."""
+"""What every runtime gives: an artifact that runs on a device in a precision. `RUNTIMES` is the table of them.
+
+A runtime is one module with
+
+    PACKAGE                                 the package that runs it; empty: torch itself
+    FORMAT                                  suffix of the file it builds and runs; empty: it runs this package's code
+    why_missing(device) -> str              one line with what to install; empty when all is there
+    why_unsupported(device, precision)      why it does not run such a pair; empty when it does
+    load(...) -> Runnable                   of a file (`FileLoader`), without a FORMAT of a pipeline (`PipelineLoader`)
+    graph_precision(device, precision)      with a FORMAT: what the file itself must hold; the rest is chosen on loading
+    build(...) -> record.Build              with a FORMAT: writes the file (`Builder`)
+    SNIPPET                                 with a FORMAT: how to load the file without this package: a text with fields
+                                            `file`, `options` (what loading chose) and `batch` (an image → N of them)
+"""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from zoo.errors import UserError, did_you_mean
+from zoo.errors import ModelError, UserError, did_you_mean
 from zoo.models.build import drop_aux_heads
 from zoo.pipeline import Pipeline
-from zoo.record import MemoryFormat, Precision, State
+from zoo.record import Build, MemoryFormat, Precision, State
 
 RUNTIMES: dict[str, str] = {
     "eager": "zoo.runtimes.eager",
+    "compile": "zoo.runtimes.compile",
+    "aoti": "zoo.runtimes.aoti",
+    "onnxruntime": "zoo.runtimes.onnxruntime",
+    "openvino": "zoo.runtimes.openvino",
+    "tensorrt": "zoo.runtimes.tensorrt",
 }
-"""Name → module with `load` and `why_unsupported`, imported when asked for: its own library need not be there."""
+"""Name → module, imported when asked for: its own library need not be there."""
+
+DTYPES: dict[Precision, torch.dtype] = {
+    "fp32": torch.float32,
+    "tf32": torch.float32,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+}
+LAYOUTS: dict[MemoryFormat, torch.memory_format] = {
+    "channels_last": torch.channels_last,
+    "contiguous": torch.contiguous_format,
+}
+
+Call = Callable[[Tensor], Tensor]
 
 
 class UnsupportedError(Exception):
     """A pair of runtime, precision and device that makes no sense or does not exist; the text is the reason."""
 
 
-class Runnable(Protocol):
-    """A deployed artifact."""
+@dataclass(frozen=True)
+class Runnable:
+    """A deployed artifact, ready to be called. No call keeps what it is given or changes what it gave before.
+
+    `whole` is the artifact; `preprocess`, `network` and `upsample_argmax` are its stages one by one, `None` for a file
+    that holds one graph. A runtime that fuses nothing across stages gives the stages alone.
+    """
+
+    device: torch.device
+    precision: Precision
+    """The one that runs, not the one that was hoped for."""
+    weights_bytes: int
+    """Of parameters and buffers as they are kept for inference."""
+    state: Callable[[], State]
+    """Asserts the deployment state (protocol, rule 2) and returns it."""
+    cut: Callable[[], Mapping[str, Call]] = dict
+    """Makes the stages, by name, when they are first asked for: beside the whole they take memory."""
+    whole: Call | None = None
+    """`(N, *image_size, 3)` `uint8` → `(N, *output_size)` `uint8`, both on the device."""
+    build: Build = field(default_factory=Build)
+    """What loading found out: compile time, options, graph breaks."""
+    own_memory: bool = False
+    """The runtime allocates by itself: torch's allocator does not see what it takes."""
+
+    @functools.cached_property
+    def _cuts(self) -> Mapping[str, Call]:
+        return self.cut()
 
     @property
-    def device(self) -> torch.device:
-        """Where the network runs."""
+    def preprocess(self) -> Call | None:
+        """`(N, *image_size, 3)` `uint8` on the device → what `network` takes, there."""
+        return self._cuts.get("preprocess")
 
     @property
-    def precision(self) -> Precision:
-        """The one that runs, not the one that was hoped for."""
-
-    @property
-    def weights_bytes(self) -> int:
-        """Of parameters and buffers as they are kept for inference."""
-
-    def preprocess(self, images: Tensor) -> Tensor:
-        """`(N, H, W, 3)` `uint8` host images → what `network` takes, on the device."""
-
-    def network(self, x: Tensor) -> Tensor:
+    def network(self) -> Call | None:
         """Network scope: device-resident input → `(N, K, h, w)` logits on the device; does not wait for them."""
+        return self._cuts.get("network")
+
+    @property
+    def upsample_argmax(self) -> Call | None:
+        """Logits → `(N, *output_size)` `uint8` on the device."""
+        return self._cuts.get("upsample_argmax")
+
+    @property
+    def stages(self) -> dict[str, Call]:
+        """The pipeline scope in its stages, in order; empty where they cannot be told apart."""
+        if self.preprocess is None or self.network is None or self.upsample_argmax is None:
+            return {}
+        return {
+            "copy_in": self.copy_in,
+            "preprocess": self.preprocess,
+            "network": self.network,
+            "upsample_argmax": self.upsample_argmax,
+            "copy_out": self.copy_out,
+        }
+
+    def copy_in(self, images: Tensor) -> Tensor:
+        """Host → device."""
+        return images.to(self.device, non_blocking=True)
+
+    def copy_out(self, labels: Tensor) -> Tensor:
+        """Device → host, finished when it returns."""
+        return labels.cpu()
 
     def predict(self, images: Tensor) -> Tensor:
-        """Pipeline scope: `(N, H, W, 3)` `uint8` → `(N, *output_size)` `uint8`, both in host memory, finished."""
+        """Pipeline scope: `(N, *image_size, 3)` `uint8` → `(N, *output_size)` `uint8`, host memory to host memory."""
+        if self.whole is not None:
+            return self.copy_out(self.whole(self.copy_in(images)))
+        for stage in self.stages.values():
+            images = stage(images)
+        return images
 
-    def state(self) -> State:
-        """Assert the deployment state (protocol, rule 2) and return it."""
 
-
-class Loader(Protocol):
-    """What `load` of each module in `RUNTIMES` is."""
+class PipelineLoader(Protocol):
+    """`load` of a runtime that runs this package's own code."""
 
     def __call__(
-        self, pipeline: Pipeline, *, device: torch.device, precision: Precision, memory_format: MemoryFormat
+        self,
+        pipeline: Pipeline,
+        *,
+        device: torch.device,
+        precision: Precision,
+        memory_format: MemoryFormat,
+        compile_mode: str,
+        batch_size: int,
     ) -> Runnable:
         """Take `pipeline` over and make it run."""
 
 
-def load(
-    runtime: str, pipeline: Pipeline, *, device: torch.device, precision: Precision, memory_format: MemoryFormat
+class FileLoader(Protocol):
+    """`load` of a runtime that runs a file."""
+
+    def __call__(self, file: Path, *, device: torch.device, precision: Precision) -> Runnable:
+        """Make `file` run; what else lies in its folder is its stages."""
+
+
+class Builder(Protocol):
+    """`build` of a runtime that runs a file."""
+
+    def __call__(
+        self,
+        pipeline: Pipeline,
+        file: Path,
+        *,
+        device: torch.device,
+        precision: Precision,
+        memory_format: MemoryFormat,
+        batch_size: int,
+        calibration: Sequence[Tensor],
+    ) -> Build:
+        """Write `pipeline` to `file` in the precision of `graph_precision`; `calibration` is for int8 alone."""
+
+
+def load_pipeline(
+    runtime: str,
+    pipeline: Pipeline,
+    *,
+    device: torch.device,
+    precision: Precision,
+    memory_format: MemoryFormat = "channels_last",
+    compile_mode: str = "default",
+    batch_size: int = 1,
 ) -> Runnable:
     """Make `pipeline` run. It is taken over: auxiliary heads go, weights are moved, cast and frozen in place.
 
     Raises:
-        UserError: no such runtime.
+        UserError: no such runtime, or what it needs is not installed.
         UnsupportedError: not this precision on this device.
     """
+    _require(runtime, device, precision)
     drop_aux_heads(pipeline.model)
-    loader: Loader = _module(runtime).load
-    return loader(pipeline, device=device, precision=precision, memory_format=memory_format)
+    loader: PipelineLoader = _module(runtime).load
+    return loader(
+        pipeline,
+        device=device,
+        precision=precision,
+        memory_format=memory_format,
+        compile_mode=compile_mode,
+        batch_size=batch_size,
+    )
+
+
+def load_file(runtime: str, file: Path, *, device: torch.device, precision: Precision) -> Runnable:
+    """Make a file run that `build` wrote, or anybody else.
+
+    Raises:
+        UserError: no such runtime, what it needs is not installed, or it cannot read the file.
+        UnsupportedError: not this precision on this device.
+    """
+    if file_format(runtime) != file.suffix:
+        fitting = ", ".join(name for name in RUNTIMES if file_format(name) == file.suffix)
+        raise UserError(f"runtime {runtime} does not run {file.suffix} files such as {file}; choose {fitting}")
+    _require(runtime, device, precision)
+    loader: FileLoader = _module(runtime).load
+    return loader(file, device=device, precision=precision)
+
+
+def build(
+    runtime: str,
+    pipeline: Pipeline,
+    file: Path,
+    *,
+    device: torch.device,
+    precision: Precision,
+    memory_format: MemoryFormat = "channels_last",
+    batch_size: int = 1,
+    calibration: Sequence[Tensor] = (),
+) -> Build:
+    """Write `pipeline` to `file` as a runtime wants it. It is taken over, as in `load_pipeline`.
+
+    Raises:
+        UserError: no such runtime, what it needs is not installed, or `torch.export` refuses the network.
+        UnsupportedError: not this precision on this device.
+    """
+    _require(runtime, device, precision)
+    drop_aux_heads(pipeline.model)
+    pipeline.eval().requires_grad_(False)
+    builder: Builder = _module(runtime).build
+    return builder(
+        pipeline,
+        file,
+        device=device,
+        precision=graph_precision(runtime, device, precision),
+        memory_format=memory_format,
+        batch_size=batch_size,
+        calibration=calibration,
+    )
+
+
+def file_format(runtime: str) -> str:
+    """Suffix of the file a runtime builds and runs, such as `".onnx"`; empty for one that runs this package's code."""
+    suffix: str = _module(runtime).FORMAT
+    return suffix
+
+
+def graph_precision(runtime: str, device: torch.device, precision: Precision) -> Precision:
+    """What the file itself holds when a runtime runs `precision`."""
+    found: Precision = _module(runtime).graph_precision(device, precision)
+    return found
+
+
+def why_missing(runtime: str, device: torch.device) -> str:
+    """What to install before a runtime can run on `device`, as one line; empty when all is there.
+
+    Raises:
+        UserError: no such runtime.
+    """
+    reason: str = _module(runtime).why_missing(device)
+    return reason
 
 
 def why_unsupported(runtime: str, device: torch.device, precision: Precision) -> str:
@@ -87,10 +282,127 @@ def why_unsupported(runtime: str, device: torch.device, precision: Precision) ->
     return reason
 
 
+def onnx_ports(file: Path) -> tuple[Sequence[Any], Sequence[Any]]:
+    """Inputs and outputs of an ONNX file, each with `name`, `dtype` and `shape`.
+
+    Raises:
+        UserError: not an ONNX file, or what reads it is not installed.
+    """
+    found: tuple[Sequence[Any], Sequence[Any]] = _onnx_file().ports(file)
+    return found
+
+
+def onnx_precision(file: Path) -> Precision:
+    """What an ONNX file computes in where a runtime chooses nothing else.
+
+    Raises:
+        UserError: not an ONNX file, or what reads it is not installed.
+    """
+    found: Precision = _onnx_file().precision_of(file)
+    return found
+
+
+def _onnx_file() -> ModuleType:
+    if reason := why_missing("onnxruntime", torch.device("cpu")):
+        raise UserError(reason)
+    return importlib.import_module("zoo.runtimes.onnx_file")
+
+
+def prepare(runtime: str, device: torch.device) -> None:
+    """Bring a runtime's own code into memory: it is no part of an artifact."""
+    why_unsupported(runtime, device, "fp16")  # OpenVINO loads the device's plugin to answer
+
+
+def package(runtime: str) -> str:
+    """Name of the package that runs it where that is not torch itself, else empty."""
+    name: str = _module(runtime).PACKAGE
+    return name
+
+
+def snippet(runtime: str, file: Path, options: Mapping[str, str], batch_size: int) -> str:
+    """Python that loads `file` without this package and turns `frame.png` into `labels`, `uint8 (H, W)`."""
+    text: str = _module(runtime).SNIPPET
+    batch = "[None]" if batch_size == 1 else f"[None].repeat({batch_size}, axis=0)"
+    return text.format(file=file, options=dict(options), batch=batch)
+
+
+def _require(runtime: str, device: torch.device, precision: Precision) -> None:
+    if reason := why_missing(runtime, device):
+        raise UserError(reason)
+    if reason := why_unsupported(runtime, device, precision):
+        raise UnsupportedError(reason)
+
+
 def _module(runtime: str) -> ModuleType:
     if runtime not in RUNTIMES:
         raise UserError(f"no runtime {runtime!r}.{did_you_mean(runtime, RUNTIMES)} There are: {', '.join(RUNTIMES)}")
     return importlib.import_module(RUNTIMES[runtime])
+
+
+def graph_state(device: torch.device, batch_norm: str, tf32: bool | None = None) -> State:
+    """State of a graph: training, gradients and auxiliary heads ended when it was traced."""
+    return State.model_validate(
+        {
+            "training": False,
+            "grad_enabled": False,
+            "aux_heads": "off",
+            "batch_norm": batch_norm,
+            "memory_format": "own",
+            "thread_count": torch.get_num_threads(),
+            "cudnn_benchmark": None,
+            "tf32": tf32 if device.type == "cuda" else None,
+        }
+    )
+
+
+class Stage(nn.Module):
+    """A stage without weights as a module of its own, as `torch.export` wants it."""
+
+    def __init__(self, call: Call) -> None:
+        super().__init__()
+        self._call = call
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Call it."""
+        return self._call(x)
+
+
+def trace(module: nn.Module, given: Tensor) -> torch.export.ExportedProgram:
+    """Record what `module` does with `given`; it has run on that before, so what fails is the recording.
+
+    Raises:
+        ModelError: `torch.export` refuses it, such as for control flow that depends on data.
+    """
+    try:
+        with torch.no_grad(), contextlib.redirect_stderr(io.StringIO()):  # it prints graphs where it fails
+            return torch.export.export(module, (given,))
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever a model's code makes of tensors without data
+        said = next((line.strip() for line in str(error).splitlines() if line.strip()), "")[:200]
+        raise ModelError(
+            f"torch.export cannot record this network: {type(error).__name__}: {said}; run it with eager or compile"
+        ) from error
+
+
+def why_torch_does_not(device: torch.device, precision: Precision) -> str:
+    """Reason why torch itself does not run `precision` on `device`; empty when it does."""
+    if precision == "int8":
+        return "torch has no int8 here: use onnxruntime, openvino or tensorrt"
+    if precision == "tf32" and (device.type != "cuda" or torch.cuda.get_device_capability(device) < (8, 0)):
+        return f"tf32 needs a CUDA device of compute capability 8.0 or newer, not {device.type}"
+    if precision == "fp16" and device.type == "cpu":
+        return "torch's fp16 on a CPU was seen 100 times slower than fp32: use bf16 or fp32"
+    if precision == "bf16" and device.type == "cpu" and not gains_from_bf16(device):
+        return "this CPU has no bf16 arithmetic (avx512_bf16, amx_bf16 or Arm's bf16): use fp32"
+    return ""
+
+
+def set_tf32(on: bool) -> None:
+    """Let torch's matrix products and convolutions round to TF32, or not; a flag of the process."""
+    torch.backends.cuda.matmul.allow_tf32 = on
+    torch.backends.cudnn.allow_tf32 = on
+    torch.set_float32_matmul_precision("high" if on else "highest")
 
 
 def gains_from_bf16(device: torch.device) -> bool:
@@ -98,6 +410,11 @@ def gains_from_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     return device.type == "cpu" and not BF16_FEATURES.isdisjoint(cpu_features())
+
+
+def capability(device: torch.device) -> str:
+    """Compute capability of a CUDA device, such as `"9.0"`; empty for others."""
+    return ".".join(map(str, torch.cuda.get_device_capability(device))) if device.type == "cuda" else ""
 
 
 BF16_FEATURES = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
@@ -113,3 +430,8 @@ def cpu_features() -> frozenset[str]:
         return frozenset()
     words = [line.partition(":")[2] for line in lines if line.lower().startswith(("flags", "features"))]
     return frozenset(words[0].lower().split()) if words else frozenset()
+
+
+def tensor_bytes(tensors: Mapping[str, Tensor]) -> int:
+    """Bytes of all tensors."""
+    return sum(tensor.nbytes for tensor in tensors.values())

@@ -15,7 +15,7 @@ from zoo.measure.device import resolve_device
 from zoo.models.build import build_empty
 from zoo.pipeline import Pipeline
 from zoo.record import Precision
-from zoo.runtimes.base import UnsupportedError, load
+from zoo.runtimes.base import UnsupportedError, load_pipeline
 from zoo.spec import Size
 
 
@@ -58,7 +58,7 @@ def evaluate_model(
         seen = input_size or trained_size or size
         pipeline = Pipeline(module, spec, image_size=size, input_size=seen, output_size=size, resize="fit")
         try:
-            runnable = load("eager", pipeline, device=target, precision=precision, memory_format="channels_last")
+            runnable = load_pipeline("eager", pipeline, device=target, precision=precision)
         except UnsupportedError as error:
             raise UserError(f"{error}; choose another --precision") from error
 

@@ -1,0 +1,91 @@
+"""The ONNX file that ships: standard, reproducible, whole in its parts, quantised where it says so."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from zoo.runtimes import base, onnx_file
+
+CPU = torch.device("cpu")
+PROVIDERS = ["CPUExecutionProvider"]
+
+
+@pytest.fixture(scope="module")
+def files(pipeline, images, tmp_path_factory):
+    """fp32 and int8."""
+    folder = tmp_path_factory.mktemp("files")
+    for precision in ("fp32", "int8"):
+        base.build(
+            "onnxruntime",
+            pipeline(resize="fit"),
+            folder / f"{precision}.onnx",
+            device=CPU,
+            precision=precision,
+            calibration=[images(1, seed) for seed in range(4)],
+        )
+    return folder
+
+
+def operators(model) -> Counter[str]:
+    return Counter(node.op_type for node in model.graph.node)
+
+
+def run(model: bytes, given):
+    session = onnxruntime.InferenceSession(model, providers=PROVIDERS)
+    return session.run(None, {session.get_inputs()[0].name: given})[0]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_the_file_is_valid_standard_and_tells_nothing_of_its_maker(precision, files):
+    file = files / f"{precision}.onnx"
+    model = onnx.load(file)
+    onnx.checker.check_model(model, full_check=True)
+    assert {node.domain for node in model.graph.node} == {""}
+    assert [entry.version for entry in model.opset_import if entry.domain == ""] == [onnx_file.OPSET]
+    assert not model.functions
+    assert "BatchNormalization" not in operators(model)
+    (given,), (made,) = onnx_file.ports(file)
+    assert (given.name, given.dtype, given.shape) == ("images", "uint8", (1, 41, 57, 3))
+    assert (made.name, made.dtype, made.shape) == ("labels", "uint8", (1, 41, 57))
+    assert b".py" not in file.read_bytes(), "the exporter's stack traces name folders of this machine"
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_cuts_make_up_the_whole(precision, files, images):
+    file = files / f"{precision}.onnx"
+    given = images(1).numpy()
+    answer = given
+    for cut in onnx_file.cuts(file).values():
+        answer = run(cut, answer)
+    assert (answer == run(file.read_bytes(), given)).all()
+
+
+def test_equal_weights_give_equal_bytes(files, pipeline, tmp_path):
+    base.build("onnxruntime", pipeline(resize="fit"), tmp_path / "again.onnx", device=CPU, precision="fp32")
+    assert (tmp_path / "again.onnx").read_bytes() == (files / "fp32.onnx").read_bytes()
+
+
+def test_int8_is_int8_when_it_runs(files, tmp_path):
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(str(files / "int8.onnx"), options, providers=PROVIDERS)
+    ran = onnx.load(tmp_path / "optimised.onnx").graph.node
+    inside = {node.op_type for node in ran if "network/" in node.name or node.op_type.startswith("QLinear")}
+    assert sum(node.op_type == "QLinearConv" for node in ran) == 2, "both of the network's convolutions"
+    assert "Conv" not in inside
+    assert onnx_file.weights_bytes(files / "int8.onnx") < onnx_file.weights_bytes(files / "fp32.onnx")
+
+
+def test_a_file_of_somebody_else_has_no_cuts(tmp_path):
+    node = onnx.helper.make_node("ArgMax", ["x"], ["y"], axis=3, keepdims=0)
+    x = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.UINT8, [1, 4, 4, 3])
+    y = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.INT64, [1, 4, 4])
+    graph = onnx.helper.make_graph([node], "g", [x], [y])
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)]), tmp_path / "other.onnx")
+    assert onnx_file.cuts(tmp_path / "other.onnx") == {}

@@ -1,0 +1,422 @@
+"""Artifacts as files: cached by content, exported with a card, run without this package, measured by anybody."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from PIL import Image
+
+from zoo import cli, export, store
+from zoo.catalog import find
+from zoo.data.layout import open_dataset
+from zoo.data.synthetic import write_dataset
+from zoo.errors import UserError
+from zoo.labels import CITYSCAPES
+from zoo.runtimes import base
+
+FRAME = (64, 96)
+CPU = torch.device("cpu")
+NET = """
+    import torch
+
+    def build(num_classes):
+        return torch.nn.Sequential(
+            torch.nn.Conv2d(3, 8, 5, 4, 2), torch.nn.BatchNorm2d(8), torch.nn.ReLU(), torch.nn.Conv2d(8, num_classes, 1)
+        )
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with a model of one's own, streets and a frame."""
+    folder = tmp_path_factory.mktemp("place")
+    (folder / "net.py").write_text(textwrap.dedent(NET))
+    write_dataset(folder / "streets", image_size=FRAME, train_count=3, val_count=2)
+    frame = open_dataset(folder / "streets").frames("val")[0].image
+    Image.open(frame).save(folder / "frame.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wanted(place):
+    return export.Wanted(
+        spec=find(f"{place / 'net.py'}:build"),
+        classes=CITYSCAPES,
+        weights=None,
+        dataset=open_dataset(place / "streets"),
+        runtime="onnxruntime",
+        precision="fp32",
+        device=CPU,
+        image_size=FRAME,
+        input_size=FRAME,
+        resize="fit",
+        batch_size=1,
+        memory_format="channels_last",
+        compile_mode="default",
+        cache=place / "cache",
+    )
+
+
+def arguments(place: Path, runtime: str, name: str, *more: str) -> list[str]:
+    return [
+        *("export", f"{place / 'net.py'}:build", "-o", str(place / name), "--runtime", runtime, "--random"),
+        *(
+            "--data",
+            str(place / "streets"),
+            "--cache",
+            str(place / "cache"),
+            "--results",
+            str(place / "results"),
+            *more,
+        ),
+    ]
+
+
+def one_line(capsys) -> str:
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1, said
+    return said
+
+
+def test_equal_content_is_built_once(wanted, monkeypatch):
+    file, built = export.build(wanted)
+    monkeypatch.setattr(base, "build", lambda *_, **__: pytest.fail("built again"))
+    again, cached = export.build(wanted)
+    assert (again, cached.sha256) == (file, built.sha256)
+    assert cached.build.cached
+    shared, _ = export.build(replace(wanted, runtime="openvino"))
+    assert shared == file, "one fp32 file serves ONNX Runtime and OpenVINO"
+    assert export.build(replace(wanted, runtime="openvino", precision="bf16"))[0] == file
+
+
+def test_whatever_changes_the_file_changes_its_name(wanted, place, tmp_path):
+    other, network = tmp_path / "net.py", tmp_path / "weights.pt"
+    other.write_text((place / "net.py").read_text().replace("8", "4"))
+    torch.save(torch.nn.Conv2d(3, 8, 1).state_dict(), network)
+    changes = [
+        {},
+        {"spec": find(f"{other}:build")},
+        {"weights": network},
+        {"image_size": (64, 128)},
+        {"input_size": (32, 48)},
+        {"resize": "stretch"},
+        {"batch_size": 2},
+        {"precision": "int8"},
+        {"runtime": "aoti"},
+        {"runtime": "aoti", "precision": "bf16"},
+        {"classes": CITYSCAPES.model_copy(update={"class_names": ("a", "b"), "class_colors": ((0, 0, 0), (1, 1, 1))})},
+    ]
+    hashes = {export._content(replace(wanted, **change)) for change in changes}
+    assert len(hashes) == len(changes)
+    network.write_bytes(network.read_bytes() + b" ")
+    assert export._content(replace(wanted, weights=network)) not in hashes, "known by its bytes"
+
+
+def test_the_code_that_writes_the_file_is_part_of_its_name(wanted, monkeypatch):
+    before = export._content(wanted)
+    monkeypatch.setattr(export, "_code_digest", lambda: "other")
+    assert export._content(wanted) != before
+    files = {path.name for pattern in export._CODE for path in export._PACKAGE.glob(pattern)}
+    assert {"export.py", "pipeline.py", "resample.py", "upsample.py", "onnx_file.py", "build.py"} <= files
+
+
+def test_int8_needs_images_to_be_calibrated_on(wanted):
+    with pytest.raises(base.UnsupportedError, match="--data"):
+        export.build(replace(wanted, precision="int8", dataset=None))
+    file, built = export.build(replace(wanted, precision="int8"))
+    assert built.build.calibration_image_count == 3
+    assert file != export.build(wanted)[0]
+
+
+def test_calibration_images_are_spread_over_the_train_split(wanted, place, monkeypatch):
+    write_dataset(place / "five", image_size=(48, 96), train_count=5, val_count=1)
+    dataset = open_dataset(place / "five")
+    monkeypatch.setattr(export, "CALIBRATION_IMAGES", 3)
+    images = export._calibration(replace(wanted, dataset=dataset, image_size=(48, 96), batch_size=2))
+    frames = [np.array(Image.open(dataset.frames("train")[index].image)) for index in (0, 1, 3)]
+    assert [image.shape for image in images] == [(2, 48, 96, 3)] * 3
+    assert all((image.numpy() == frame).all() for image, frame in zip(images, frames, strict=True))
+    resized = export._calibration(replace(wanted, dataset=dataset))
+    assert {image.shape for image in resized} == {(1, *FRAME, 3)}
+
+
+SNIPPET_CASES = [
+    ("onnxruntime", "ort.onnx", ("--batch", "2")),
+    ("onnxruntime", "int8.onnx", ("--precision", "int8")),
+    ("openvino", "ov.onnx", ()),
+    pytest.param("aoti", "model.pt2", (), marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize(("runtime", "name", "more"), SNIPPET_CASES)
+def test_an_exported_file_has_its_card_and_runs_without_zoo(runtime, name, more, place, capsys):
+    if reason := base.why_missing(runtime, CPU):
+        pytest.skip(reason)
+    assert cli.main(arguments(place, runtime, name, *more)) == 0
+    said = capsys.readouterr().out
+    file = place / name
+    card = json.loads((place / f"{name}.json").read_text())
+    batch = 2 if "--batch" in more else 1
+    precision = "int8" if "int8" in more else "fp32"
+    assert f"wrote {file}" in said
+    assert "no record yet" in said
+    assert (card["file"], card["runtime"], card["precision"]) == (name, runtime, precision)
+    assert card["sha256"] == store_sha256(file)
+    assert card["bytes"] == file.stat().st_size
+    assert card["input"]["shape"] == [batch, *FRAME, 3]
+    assert card["output"]["shape"] == [batch, *FRAME]
+    assert card["class_names"] == list(CITYSCAPES.class_names)
+    assert card["class_colors"][0] == list(CITYSCAPES.class_colors[0])
+    assert card["weights"]["source"] == "random"
+    assert "licence" in card
+    assert card["record"] is None
+
+    snippet = said.partition("without zoo:\n\n")[2]
+    blocked = f"import sys; sys.modules['zoo'] = None\n{snippet}\nnp.save('labels.npy', labels)"
+    done = subprocess.run(
+        [sys.executable, "-c", blocked], cwd=place, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    pixels = np.array(Image.open(place / "frame.png").convert("RGB"))[None].repeat(batch, axis=0)
+    runnable = base.load_file(runtime, file, device=CPU, precision=precision)
+    expected = runnable.predict(torch.from_numpy(pixels))[0].numpy()
+    labels = np.load(place / "labels.npy")
+    assert (labels.dtype, labels.shape) == (np.uint8, FRAME)
+    assert (labels == expected).mean() > 0.999
+
+
+def store_sha256(file: Path) -> str:
+    done = subprocess.run(["sha256sum", str(file)], capture_output=True, text=True, check=True)
+    return done.stdout.split()[0]
+
+
+def bench(place: Path, file: Path, *more: str) -> int:
+    return cli.main(
+        [
+            *("bench", "--artifact", str(file), "--set", "accuracy=false", "--results", str(place / "results")),
+            *(
+                "--runs",
+                str(place / "runs"),
+                "--cache",
+                str(place / "cache"),
+                "--device",
+                "cpu",
+                "--threads",
+                "1",
+                *more,
+            ),
+        ]
+    )
+
+
+def records_of(place: Path) -> list:
+    return store.scan(place / "results").records
+
+
+def test_a_measured_file_has_its_record_in_its_card(place, capsys):
+    assert cli.main(arguments(place, "onnxruntime", "mine.onnx")) == 0
+    assert bench(place, place / "mine.onnx") == 0
+    (record,) = [one for one in records_of(place) if one.artifact.model == "net:build"]
+    assert (record.status, record.artifact.runtime) == ("ok", "onnxruntime")
+    assert record.artifact.file_sha256 == store_sha256(place / "mine.onnx")
+    assert record.speed.network is not None
+    assert record.speed.state.batch_norm == "folded"
+    assert cli.main(arguments(place, "onnxruntime", "mine.onnx")) == 0
+    card = json.loads((place / "mine.onnx.json").read_text())
+    assert card["record"]["key"] == record.key
+    assert "no record yet" not in capsys.readouterr().out.rpartition("wrote ")[2]
+    assert export.read_artifact(place / "mine.onnx", trust=False).record == record
+
+
+def test_what_is_exported_is_what_a_sweep_measured(place, capsys):
+    frame = ("--set", "accuracy=false", "--set", "image_size=[64, 128]", "--set", "train_missing=false")
+    where = ("--results", str(place / "results"), "--runs", str(place / "runs"), "--cache", str(place / "cache"))
+    model = f"{place / 'net.py'}:build"
+    runtimes = ("--runtimes", "openvino", "--input-size", "64x128", "--device", "cpu")
+    assert cli.main(["bench", "--models", model, *runtimes, *frame, *where]) == 0
+    (record,) = [one for one in records_of(place) if one.artifact.output_size == (64, 128)]
+    assert record.build.export_s is not None
+    assert not record.build.cached
+    assert cli.main(arguments(place, "openvino", "same.onnx", "--image-size", "64x128")) == 0
+    card = json.loads((place / "same.onnx.json").read_text())
+    assert card["record"]["key"] == record.key
+    assert card["build"]["cached"]
+    assert "no record yet" not in capsys.readouterr().out
+
+
+def test_a_file_of_another_maker_is_one_row_without_a_network_scope(place, capsys):
+    foreign = place / "foreign.onnx"
+    onnx.save(contract_model(), foreign)
+    assert bench(place, foreign) == 0
+    (record,) = [one for one in records_of(place) if one.artifact.model == "foreign"]
+    assert (record.status, record.artifact.weights.source) == ("ok", "file")
+    assert record.speed.network is None
+    assert record.speed.pipeline.p50_s > 0
+    assert record.cost is None
+    assert "foreign" in capsys.readouterr().out
+    assert bench(place, foreign, "--runtimes", "eager") == 2
+    assert "runtime eager does not run .onnx files" in one_line(capsys)
+
+
+@pytest.mark.slow
+def test_a_package_is_measured_when_it_is_trusted(place, capsys):
+    if reason := base.why_missing("aoti", CPU):
+        pytest.skip(reason)
+    assert cli.main(arguments(place, "aoti", "trusted.pt2")) == 0
+    capsys.readouterr()
+    assert bench(place, place / "trusted.pt2") == 2
+    assert "--trust" in one_line(capsys)
+    assert bench(place, place / "trusted.pt2", "--trust") == 0
+    (record,) = [one for one in records_of(place) if one.artifact.runtime == "aoti"]
+    assert record.status == "ok"
+    assert record.artifact.file_bytes == (place / "trusted.pt2").stat().st_size
+    (place / "trusted.pt2").rename(place / "bare.pt2")
+    with pytest.raises(UserError, match="has no card"):
+        export.read_artifact(place / "bare.pt2", trust=True)
+    with pytest.raises(UserError, match="compiled for cpu, not cuda"):
+        base.load_file("aoti", place / "bare.pt2", device=torch.device("cuda"), precision="fp32")
+
+
+@pytest.mark.parametrize(
+    ("runtime", "name", "more", "said"),
+    [
+        ("onnxruntime", "model.pt2", (), "name it model.onnx"),
+        ("aoti", "model.onnx", (), "name it model.pt2"),
+        ("eager", "model.onnx", (), "choose one of aoti, onnxruntime, openvino, tensorrt"),
+        ("onxruntime", "model.onnx", (), "Did you mean 'onnxruntime'"),
+        ("onnxruntime", "frame.png/model.onnx", (), "name another file with -o"),
+        ("onnxruntime", "model.onnx", ("--precision", "bf16"), "choose another --runtime or --precision"),
+        ("onnxruntime", "model.onnx", ("--batch", "0"), "batch"),
+        ("onnxruntime", "model.onnx", ("--checkpoint", "nowhere.pt"), "--random"),
+    ],
+)
+def test_what_cannot_be_exported_is_one_line(runtime, name, more, said, place, capsys):
+    assert cli.main(arguments(place, runtime, name, *more)) == 2
+    assert said in one_line(capsys)
+    assert not (place / "model.onnx").exists()
+
+
+def test_a_model_without_weights_is_one_line(place, capsys, tmp_path):
+    given = [word for word in arguments(place, "onnxruntime", "model.onnx") if word != "--random"]
+    assert cli.main([*given, "--checkpoint", str(tmp_path / "nowhere.pt")]) == 2
+    assert "nowhere.pt" in one_line(capsys)
+    assert cli.main([*given, "--runs", str(tmp_path)]) == 2
+    assert "--checkpoint FILE" in one_line(capsys)
+
+
+def test_a_model_that_cannot_be_exported_is_one_line_and_a_failed_record(place, capsys):
+    (place / "branches.py").write_text(
+        textwrap.dedent("""
+            import torch
+
+            class Net(torch.nn.Conv2d):
+                def forward(self, x):
+                    logits = super().forward(x)
+                    return logits if logits.mean() > 0 else 2 * logits
+
+            def build(num_classes):
+                return Net(3, num_classes, 3, 2, 1)
+        """)
+    )
+    given = [word.replace("net.py", "branches.py") for word in arguments(place, "onnxruntime", "branches.onnx")]
+    assert cli.main(given) == 2
+    assert "data-dependent" in one_line(capsys)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        code = cli.main(
+            [
+                *("bench", "--models", "branches.py:build", "--runtimes", "onnxruntime", "--set", "accuracy=false"),
+                *("--set", "train_missing=false", "--set", "image_size=[64, 96]", "--input-size", "64x96"),
+                *("--results", "results", "--runs", "runs", "--cache", "cache", "--device", "cpu"),
+            ]
+        )
+    assert code == 3
+    (record,) = [one for one in records_of(place) if one.artifact.model == "branches:build"]
+    assert (record.status, record.failure.stage) == ("failed", "build")
+    assert "data-dependent" in record.failure.reason
+
+
+def contract_model(
+    given=(onnx.TensorProto.UINT8, (1, *FRAME, 3)), made=(onnx.TensorProto.UINT8, (1, *FRAME)), extra: bool = False
+):
+    """A foreign file that answers with the strongest colour."""
+    helper = onnx.helper
+    nodes = [
+        helper.make_node("Cast", ["picture"], ["floats"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("ArgMax", ["floats"], ["index"], axis=3, keepdims=0),
+        helper.make_node("Cast", ["index"], ["classes"], to=made[0]),
+    ]
+    outputs = [helper.make_tensor_value_info("classes", *made)]
+    if extra:
+        outputs.append(helper.make_tensor_value_info("index", onnx.TensorProto.INT64, made[1]))
+    graph = helper.make_graph(nodes, "foreign", [helper.make_tensor_value_info("picture", *given)], outputs)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+def test_a_foreign_file_is_named_by_what_it_computes_in(wanted, tmp_path):
+    file, _ = export.build(replace(wanted, precision="int8"))
+    (tmp_path / "theirs.onnx").write_bytes(file.read_bytes())
+    card = export.read_artifact(tmp_path / "theirs.onnx", trust=False)
+    assert (card.precision, card.weights.source, card.input.shape) == ("int8", "file", (1, *FRAME, 3))
+    onnx.save(contract_model(), tmp_path / "mine.onnx")
+    assert export.read_artifact(tmp_path / "mine.onnx", trust=False).precision == "fp32"
+
+
+FLOAT = onnx.TensorProto.FLOAT
+UINT8 = onnx.TensorProto.UINT8
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"given": (FLOAT, (1, *FRAME, 3))}, r"maps float \(1, 64, 96, 3\) → uint8"),
+        ({"given": (UINT8, (1, 3, *FRAME))}, "maps uint8 (1, 3, 64, 96)".replace("(", r"\(").replace(")", r"\)")),
+        ({"given": (UINT8, ("n", "h", "w", 3)), "made": (UINT8, ("n", "h", "w"))}, "sizes fixed"),
+        ({"made": (onnx.TensorProto.INT64, (1, *FRAME))}, "→ int64"),
+        ({"extra": True}, "1 inputs and 2 outputs"),
+    ],
+)
+def test_a_foreign_file_keeps_the_contract_or_is_refused(change, said, tmp_path):
+    onnx.save(contract_model(**change), tmp_path / "model.onnx")
+    with pytest.raises(UserError, match=said) as caught:
+        export.read_artifact(tmp_path / "model.onnx", trust=False)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "card", "said"),
+    [
+        ("none.onnx", None, None, "no file"),
+        ("model.txt", b"", None, "neither .onnx nor .pt2"),
+        ("model.pt2", b"native", None, "--trust"),
+        ("model.onnx", b"garbage", None, "not a valid ONNX file"),
+        ("model.onnx", b"", None, "not a valid ONNX file"),
+        ("model.onnx", b"garbage", b"{}", "is not a card of zoo"),
+        ("model.onnx", b"garbage", b"\xff\xfe", "is not a card of zoo"),
+    ],
+)
+def test_a_file_that_is_no_artifact_is_one_line(name, content, card, said, tmp_path):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    if card is not None:
+        (tmp_path / f"{name}.json").write_bytes(card)
+    with pytest.raises(UserError, match=said) as caught:
+        export.read_artifact(tmp_path / name, trust=False)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_card_of_another_file_is_refused(wanted, place, tmp_path):
+    exported = export._export(replace(wanted), tmp_path / "one.onnx", [])
+    onnx.save(contract_model(), tmp_path / "one.onnx")
+    assert exported.card_file.is_file()
+    with pytest.raises(UserError, match="card of another file"):
+        export.read_artifact(tmp_path / "one.onnx", trust=False)

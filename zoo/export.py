@@ -1,0 +1,475 @@
+"""An artifact as a file: built once for each content, kept in the cache, copied out with a card beside it."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from pydantic import ValidationError
+from torch import Tensor
+
+from zoo.catalog import code_sha256, find
+from zoo.checkpoint import find_any_checkpoint, load_weights, read_facts, runs_folder
+from zoo.data.layout import Dataset, cache_folder, open_dataset
+from zoo.data.loading import read_image
+from zoo.errors import UserError
+from zoo.files import whole_folder, write_all
+from zoo.labels import CITYSCAPES
+from zoo.measure.device import core_count, package_version, resolve_device
+from zoo.models.build import build_empty, build_model
+from zoo.pipeline import Pipeline
+from zoo.record import Build, MemoryFormat, Precision, Record, Resize, Weights, short_hash
+from zoo.runtimes import base
+from zoo.spec import DatasetSpec, Facts, ModelSpec, Size
+from zoo.store import scan
+
+CALIBRATION_IMAGES = 32
+RANDOM_SEED = 0
+_PACKAGES = (
+    *("torch", "triton", "torchvision", "segmentation-models-pytorch", "timm"),
+    *("onnx", "onnx-ir", "onnxscript", "onnxruntime", "onnxruntime-gpu"),
+)
+_PACKAGE = Path(__file__).parent
+_CODE = ("export.py", "checkpoint.py", "models/build.py", "pipeline.py", "resample.py", "upsample.py", "runtimes/*.py")
+"""What decides, beside the model's own code, what is in a file."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Everything that decides an artifact."""
+
+    spec: ModelSpec
+    classes: DatasetSpec
+    weights: Path | None
+    """A checkpoint; `None`: random ones, seeded."""
+    dataset: Dataset | None
+    """Whose train split calibrates int8."""
+    runtime: str
+    precision: Precision
+    device: torch.device
+    image_size: Size
+    input_size: Size
+    resize: Resize
+    batch_size: int
+    memory_format: MemoryFormat
+    compile_mode: str
+    cache: Path | None
+
+
+class Built(Facts):
+    """What the cache knows of a file."""
+
+    file: str
+    sha256: str
+    bytes: int
+    weights: Weights
+    build: Build
+
+
+class Port(Facts):
+    """An input or output of the file."""
+
+    name: str
+    dtype: Literal["uint8"]
+    shape: tuple[int, ...]
+    meaning: str
+
+
+class Card(Facts):
+    """The JSON beside an exported file: all that is needed to use it, and how well it did."""
+
+    schema_version: Literal[1] = 1
+    file: str
+    sha256: str
+    bytes: int
+    model: str
+    family: str
+    paper: str = ""
+    licence: str = ""
+    """Of the network's code; the weights may have terms of their own."""
+    runtime: str
+    precision: Precision
+    options: dict[str, str]
+    """What the runtime is told on loading."""
+    input: Port
+    output: Port
+    input_size: Size
+    """What the network sees, before padding."""
+    resize: Resize
+    class_names: tuple[str, ...]
+    class_colors: tuple[tuple[int, int, int], ...]
+    weights: Weights
+    code_sha256: str
+    build: Build
+    record: Record | None
+    """The newest record of this very file; null where it has not been measured."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What `zoo export` wrote."""
+
+    file: Path
+    card: Card
+    snippet: str
+    """Python that loads the file without this package."""
+
+    @property
+    def card_file(self) -> Path:
+        """Where the card lies."""
+        return card_path(self.file)
+
+
+def make_pipeline(wanted: Wanted) -> tuple[Pipeline, Weights]:
+    """Build the network, load its weights and put the pipeline around it.
+
+    Raises:
+        UserError: the model or its weights cannot be used.
+    """
+    if wanted.weights is None:
+        torch.manual_seed(RANDOM_SEED)
+        module, spec = build_model(wanted.spec, wanted.classes.num_classes)
+        weights = Weights(source="random", sha256=None, recipe="none", seed=RANDOM_SEED)
+    else:
+        module, spec = build_empty(wanted.spec, wanted.classes.num_classes)
+        weights = load_weights(module, wanted.weights, spec.name, wanted.classes.num_classes)
+    size = wanted.image_size
+    pipeline = Pipeline(
+        module, spec, image_size=size, input_size=wanted.input_size, output_size=size, resize=wanted.resize
+    )
+    return pipeline, weights
+
+
+def build(wanted: Wanted) -> tuple[Path, Built]:
+    """The file of an artifact, from the cache where it has been built before.
+
+    Raises:
+        UserError: the model, its weights, the calibration images or the cache folder cannot be used.
+        UnsupportedError: the runtime does not run this precision, or nothing can calibrate it.
+    """
+    suffix = base.file_format(wanted.runtime)
+    folder = (wanted.cache or cache_folder()) / "artifacts" / _content(wanted)
+    there = folder.is_dir()
+    try:
+        whole_folder(folder, lambda draft: _fill(draft, wanted, suffix))
+    except OSError as error:
+        raise UserError(
+            f"cannot write {folder}: {error.strerror or error}; free some space, or name another cache with --cache"
+        ) from error
+    built = Built.model_validate_json((folder / "built.json").read_bytes())
+    if there:
+        built = built.model_copy(update={"build": built.build.model_copy(update={"cached": True})})
+    return folder / built.file, built
+
+
+def load(wanted: Wanted) -> tuple[base.Runnable, Weights, Built | None]:
+    """Make an artifact run, building its file first where its runtime wants one.
+
+    Raises:
+        UserError: as `build` does.
+        UnsupportedError: likewise.
+    """
+    if base.file_format(wanted.runtime):
+        file, built = build(wanted)
+        runnable = base.load_file(wanted.runtime, file, device=wanted.device, precision=wanted.precision)
+        return runnable, built.weights, built
+    pipeline, weights = make_pipeline(wanted)
+    runnable = base.load_pipeline(
+        wanted.runtime,
+        pipeline,
+        device=wanted.device,
+        precision=wanted.precision,
+        memory_format=wanted.memory_format,
+        compile_mode=wanted.compile_mode,
+        batch_size=wanted.batch_size,
+    )
+    return runnable, weights, None
+
+
+def export_model(
+    name: str,
+    target: Path | str,
+    *,
+    runtime: str = "onnxruntime",
+    precision: Precision = "fp32",
+    data: Path | str | None = None,
+    checkpoint: Path | str | None = None,
+    random_weights: bool = False,
+    image_size: Size | None = None,
+    input_size: Size | None = None,
+    resize: Resize = "fit",
+    batch_size: int = 1,
+    device: str = "cpu",
+    runs: Path | str | None = None,
+    cache: Path | None = None,
+    results: Path | str = "results",
+) -> Exported:
+    """Write a model as the file that would ship, the one `zoo bench` measures; what `zoo export` does.
+
+    Args:
+        name: Whatever `zoo.catalog.find` takes.
+        target: The file to write, with its card beside it.
+        runtime: One that runs a file: `onnxruntime`, `openvino`, `tensorrt` or `aoti`.
+        precision: What it computes in.
+        data: Dataset in the Cityscapes layout: its classes, frame size, runs, and train split for int8; `None`: the
+            variable `CITYSCAPES_DATASET`, else the embedded synthetic streets.
+        checkpoint: Weights; `None`: those of the model's finished run on this dataset, where there is one recipe alone.
+        random_weights: Seeded random weights instead.
+        image_size: `(height, width)` of the frames; `None`: the dataset's.
+        input_size: What the network sees; `None`: as it was trained, else the frame's own size.
+        resize: How a frame is brought to it.
+        batch_size: Frames per call, fixed in the file.
+        device: What a `.pt2` is compiled for, and where calibration runs.
+        runs: Folder of training runs; `None`: `ZOO_RUNS`, else `runs`.
+        cache: Where built files are kept; `None`: `ZOO_CACHE`, else the user's cache folder.
+        results: Where the record of this very file is looked for.
+
+    Raises:
+        UserError: no such model, runtime or device; no weights; a file that cannot be written.
+    """
+    if random_weights and checkpoint:
+        raise UserError(f"--random and --checkpoint {checkpoint} name two sorts of weights; give one of the two")
+    if batch_size < 1:
+        raise UserError(f"a file takes 1 image per call or more; got --batch {batch_size}")
+    spec, place = find(name), resolve_device(device)
+    dataset = open_dataset(data, cache=cache)
+    file = None
+    if not random_weights:
+        file = Path(checkpoint) if checkpoint else find_any_checkpoint(runs_folder(runs), spec, dataset)
+    facts = read_facts(file) if file else None
+    if image_size is None:
+        height, width = read_image(dataset.frames(dataset.splits()[-1])[0].image).shape[:2]
+        image_size = height, width
+    wanted = Wanted(
+        spec=spec,
+        classes=dataset.spec,
+        weights=file,
+        dataset=dataset,
+        runtime=runtime,
+        precision=precision,
+        device=place,
+        image_size=image_size,
+        input_size=input_size or (facts.config.image_size if facts else None) or image_size,
+        resize=resize,
+        batch_size=batch_size,
+        memory_format="channels_last",
+        compile_mode="default",
+        cache=cache,
+    )
+    threads = torch.get_num_threads()
+    torch.set_num_threads(core_count())  # as a sweep's workers do
+    try:
+        return _export(wanted, Path(target), scan(Path(results)).records)
+    except base.UnsupportedError as error:
+        raise UserError(f"{error}; choose another --runtime or --precision") from error
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _export(wanted: Wanted, target: Path, records: Sequence[Record]) -> Exported:
+    suffix = base.file_format(wanted.runtime)
+    if not suffix:
+        files = ", ".join(name for name in base.RUNTIMES if base.file_format(name))
+        raise UserError(
+            f"runtime {wanted.runtime} runs this package's own code: there is no file; choose one of {files}"
+        )
+    if target.suffix != suffix:
+        raise UserError(f"runtime {wanted.runtime} writes {suffix} files; got {target}: name it {target.stem}{suffix}")
+    source, built = build(wanted)
+    options = base.load_file(wanted.runtime, source, device=wanted.device, precision=wanted.precision).build.options
+    measured = [
+        record
+        for record in records
+        if record.artifact.file_sha256 == built.sha256
+        and (record.artifact.runtime, record.artifact.precision) == (wanted.runtime, wanted.precision)
+    ]
+    shape = (wanted.batch_size, *wanted.image_size)
+    card = Card(
+        file=target.name,
+        sha256=built.sha256,
+        bytes=built.bytes,
+        model=wanted.spec.name,
+        family=wanted.spec.family,
+        paper=wanted.spec.url or wanted.spec.paper,
+        licence=wanted.spec.licence,
+        runtime=wanted.runtime,
+        precision=wanted.precision,
+        options=options,
+        input=Port(name="images", dtype="uint8", shape=(*shape, 3), meaning="N, H, W, RGB; 0 to 255, not normalised"),
+        output=Port(
+            name="labels", dtype="uint8", shape=shape, meaning="N, H, W; index of class_names, 255: none of them"
+        ),
+        input_size=wanted.input_size,
+        resize=wanted.resize,
+        class_names=wanted.classes.class_names,
+        class_colors=wanted.classes.class_colors,
+        weights=built.weights,
+        code_sha256=code_sha256(wanted.spec),
+        build=built.build,
+        record=max(measured, key=lambda record: record.started_at, default=None),
+    )
+    text = card.model_dump_json(indent=1) + "\n"
+    try:
+        write_all({target: lambda draft: shutil.copyfile(source, draft), card_path(target): text.encode()})
+    except OSError as error:
+        raise UserError(f"cannot write {target}: {error.strerror or error}; name another file with -o") from error
+    return Exported(target, card, base.snippet(wanted.runtime, target, options, wanted.batch_size))
+
+
+def card_path(file: Path) -> Path:
+    """Where the card of an exported file lies."""
+    return file.with_name(f"{file.name}.json")
+
+
+def read_artifact(file: Path, *, trust: bool) -> Card:
+    """What a file somebody exported is: by its card, else, for ONNX, by its input and output.
+
+    Raises:
+        UserError: no such file; neither `.onnx` nor `.pt2`; a `.pt2` without `trust` or without a card; a card of
+            another file; or an ONNX file that does not map `uint8` images to `uint8` label maps.
+    """
+    if not file.is_file():
+        raise UserError(f"no file {file}; an artifact is what `zoo export` wrote, or another .onnx or .pt2 file")
+    if file.suffix not in (".onnx", ".pt2"):
+        raise UserError(f"{file} is neither .onnx nor .pt2; `zoo export MODEL --runtime R -o FILE` writes both")
+    if file.suffix == ".pt2" and not trust:
+        raise UserError(f"{file} is native code that runs with your rights; add --trust if you trust who made it")
+    try:
+        with file.open("rb") as stream:
+            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror or error}") from error
+    path = card_path(file)
+    if path.is_file():
+        try:
+            card = Card.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise UserError(f"{path} is not a card of zoo; remove it or export the file again") from error
+        if card.sha256 != sha256:
+            raise UserError(f"{path} is the card of another file than {file}; export it again, or remove the card")
+        return card
+    if file.suffix == ".pt2":
+        raise UserError(f"{file} has no card {path.name}, and a .pt2 does not say what it takes: export it with zoo")
+    images, labels = _onnx_ports(file)
+    return Card(
+        file=file.name,
+        sha256=sha256,
+        bytes=file.stat().st_size,
+        model=file.stem,
+        family="file",
+        runtime="onnxruntime",
+        precision=base.onnx_precision(file),
+        options={},
+        input=images,
+        output=labels,
+        input_size=(images.shape[1], images.shape[2]),
+        resize="none",
+        class_names=CITYSCAPES.class_names,
+        class_colors=CITYSCAPES.class_colors,
+        weights=Weights(source="file", sha256=sha256, recipe="external"),
+        code_sha256="",
+        build=Build(),
+        record=None,
+    )
+
+
+def _onnx_ports(file: Path) -> tuple[Port, Port]:
+    """Input and output of an ONNX file that keeps the contract.
+
+    Raises:
+        UserError: it does not.
+    """
+    wanted = "one uint8 input (N, H, W, 3) and one uint8 output (N, H, W), sizes fixed"
+    inputs, outputs = base.onnx_ports(file)
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise UserError(f"{file} has {len(inputs)} inputs and {len(outputs)} outputs; zoo measures files with {wanted}")
+    (given,), (made,) = inputs, outputs
+    fits = given.dtype == made.dtype == "uint8" and len(given.shape) == 4 and given.shape[3:] == (3,)
+    if not fits or made.shape != given.shape[:3] or min(given.shape) < 1:
+        said = " → ".join(f"{port.dtype} ({', '.join(map(str, port.shape))})" for port in (given, made))
+        raise UserError(f"{file} maps {said}; zoo measures files with {wanted}")
+    return (
+        Port(name=given.name, dtype="uint8", shape=given.shape, meaning="N, H, W, RGB"),
+        Port(name=made.name, dtype="uint8", shape=made.shape, meaning="N, H, W; class index"),
+    )
+
+
+def _fill(folder: Path, wanted: Wanted, suffix: str) -> None:
+    """Build into a folder of the cache."""
+    pipeline, weights = make_pipeline(wanted)
+    file = folder / f"model{suffix}"
+    precision = base.graph_precision(wanted.runtime, wanted.device, wanted.precision)
+    facts = base.build(
+        wanted.runtime,
+        pipeline,
+        file,
+        device=wanted.device,
+        precision=wanted.precision,
+        memory_format=wanted.memory_format,
+        batch_size=wanted.batch_size,
+        calibration=_calibration(wanted) if precision == "int8" else (),
+    )
+    with file.open("rb") as stream:
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    built = Built(file=file.name, sha256=sha256, bytes=file.stat().st_size, weights=weights, build=facts)
+    (folder / "built.json").write_text(built.model_dump_json(indent=1), encoding="utf-8")
+
+
+def _calibration(wanted: Wanted) -> list[Tensor]:
+    """Images `(N, *image_size, 3)` `uint8`, spread over the train split; other sizes are resized to the frames'."""
+    if wanted.dataset is None or "train" not in wanted.dataset.splits():
+        raise base.UnsupportedError(
+            "int8 is calibrated on images of a train split, and no dataset with one is open: name a --data, with accuracy on"
+        )
+    frames = wanted.dataset.frames("train")
+    count = min(CALIBRATION_IMAGES, len(frames))
+    height, width = wanted.image_size
+    images = []
+    for index in range(count):
+        pixels = read_image(frames[index * len(frames) // count].image)
+        if pixels.shape[:2] != (height, width):
+            pixels = np.array(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR))
+        images.append(torch.from_numpy(pixels)[None].expand(wanted.batch_size, -1, -1, -1).contiguous())
+    return images
+
+
+def _content(wanted: Wanted) -> str:
+    """Hash of all that decides what is in the file."""
+    precision = base.graph_precision(wanted.runtime, wanted.device, wanted.precision)
+    return short_hash(
+        {
+            "format": base.file_format(wanted.runtime),
+            "precision": precision,
+            "model": code_sha256(wanted.spec),
+            "classes": wanted.classes.num_classes,
+            "weights": _digest(wanted.weights, wanted.weights.stat().st_mtime_ns) if wanted.weights else "random",
+            "calibration": wanted.dataset.fingerprint("train") if precision == "int8" and wanted.dataset else None,
+            "sizes": [wanted.image_size, wanted.input_size, wanted.resize, wanted.batch_size],
+            "memory_format": wanted.memory_format,
+            "device": [wanted.device.type, sorted(base.cpu_features()), base.capability(wanted.device)],
+            "threads": torch.get_num_threads(),  # Inductor writes it into its code
+            "versions": [package_version(package) for package in _PACKAGES],
+            "code": _code_digest(),
+        },
+        32,
+    )
+
+
+@functools.cache
+def _digest(file: Path, _modified_ns: int) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@functools.cache
+def _code_digest() -> str:
+    files = sorted(path for pattern in _CODE for path in _PACKAGE.glob(pattern))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()

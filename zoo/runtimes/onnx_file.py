@@ -1,0 +1,239 @@
+"""The ONNX file that ONNX Runtime, OpenVINO and TensorRT run: written once, cut into stages by name, quantised.
+
+The file holds the whole pipeline, `uint8` image to `uint8` label map, in standard operators, full-size logits included.
+Two tensors inside it keep their names: the network scope and the waterfall are measured on cuts of the very file.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from zoo.errors import UserError
+from zoo.pipeline import Pipeline
+from zoo.record import Build, Precision
+from zoo.runtimes.base import DTYPES, Stage, trace
+
+try:
+    import onnx
+    from onnx import compose
+    from onnx.utils import Extractor
+    from onnxruntime import quantization
+except ImportError:
+    onnx = compose = quantization = None  # type: ignore[assignment]
+
+FORMAT = ".onnx"
+OPSET = 20
+IMAGES, INPUT, LOGITS, LABELS = "images", "network_input", "logits", "labels"
+CUTS = {"preprocess": (IMAGES, INPUT), "network": (INPUT, LOGITS), "upsample_argmax": (LOGITS, LABELS)}
+QUANTISED = ("Conv", "ConvTranspose", "MatMul", "Gemm", "Add", "Relu", "MaxPool", "Concat", "GlobalAveragePool")
+"""Operators computed in int8, within the network alone: what comes before and after it stays in floating point."""
+_INT8 = {"QuantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger"}
+"""Operators that only a quantised file has, beside those of a `QLinear…` name."""
+
+
+def why_missing(runtime: str, *packages: str) -> str:
+    """What to install before `runtime` can build and run ONNX files."""
+    missing = [
+        name for name in ("onnx", "onnxscript", "onnxruntime", *packages) if importlib.util.find_spec(name) is None
+    ]
+    if not missing:
+        return ""
+    how = "'zoo-seg[runtimes]'" if runtime != "tensorrt" else f"'zoo-seg[runtimes]' {' '.join(packages)}"
+    return f"runtime {runtime} needs {', '.join(missing)}: pip install {how}"
+
+
+def build(
+    pipeline: Pipeline, file: Path, *, precision: Precision, batch_size: int, calibration: Sequence[Tensor]
+) -> Build:
+    """Write `pipeline` as one ONNX file.
+
+    Args:
+        pipeline: on any device, in eval mode.
+        file: to be written.
+        precision: `fp32`, `fp16`, or `int8`, which is fp32 quantised by what `calibration` shows.
+        batch_size: N, fixed.
+        calibration: images `(1, *image_size, 3)` `uint8`, for int8 alone.
+    """
+    assert precision in ("fp32", "fp16", "int8")
+    start = time.perf_counter()
+    pipeline.cast(DTYPES[precision if precision == "fp16" else "fp32"], torch.contiguous_format)
+    images = torch.zeros((batch_size, *pipeline.image_size, 3), dtype=torch.uint8, device=pipeline.gain.device)
+    with torch.no_grad():
+        x = pipeline.preprocess(images)
+        logits = pipeline.network(x)
+    # One by one, so that no optimiser moves an operator across a border.
+    graph = _export("preprocess", Stage(pipeline.preprocess), images)
+    for name, module, given in (
+        ("network", pipeline.model, x),
+        ("upsample_argmax", Stage(pipeline.postprocess), logits),
+    ):
+        border = CUTS[name][0]
+        graph = compose.merge_models(graph, _export(name, module, given), io_map=[(border, border)])
+    del graph.opset_import[1:]  # merging lists the one operator set once per stage
+    facts = Build(export_s=time.perf_counter() - start, options={"opset": str(OPSET)})
+    if precision == "int8":
+        start = time.perf_counter()
+        graph = _quantise(graph, calibration)
+        calibrate_s = time.perf_counter() - start
+        facts = facts.model_copy(
+            update={
+                "calibrate_s": calibrate_s,
+                "calibration_image_count": len(calibration),
+                "options": {**facts.options, "quantisation": "static, QDQ, min-max, per channel, u8 activations"},
+            }
+        )
+    onnx.save(graph, str(file))
+    return facts
+
+
+def cuts(file: Path) -> dict[str, bytes]:
+    """The stages of a file as models of their own; empty for a file without the names that mark them.
+
+    Raises:
+        UserError: not an ONNX file.
+    """
+    graph = read(file)
+    names = {name for node in graph.graph.node for name in node.output}
+    if not {INPUT, LOGITS, LABELS} <= names:
+        return {}
+    graph = onnx.shape_inference.infer_shapes(graph)  # a cut needs its ends' types
+    return {stage: _cut(graph, begin, end).SerializeToString() for stage, (begin, end) in CUTS.items()}
+
+
+def read(file: Path) -> onnx.ModelProto:
+    """Read and check an ONNX file.
+
+    Raises:
+        UserError: it is none.
+    """
+    try:
+        graph = onnx.load(str(file))
+        onnx.checker.check_model(graph)
+    except Exception as error:  # protobuf's and the checker's errors have no common parent
+        said = str(error).strip().splitlines()
+        raise UserError(
+            f"{file} is not a valid ONNX file: {said[0][:200] if said else type(error).__name__}"
+        ) from error
+    return graph
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output: a size that is not fixed is 0."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+def ports(file: Path) -> tuple[list[Port], list[Port]]:
+    """Inputs and outputs of a file.
+
+    Raises:
+        UserError: not an ONNX file.
+    """
+    graph = read(file).graph
+    weights = {tensor.name for tensor in graph.initializer}
+    return [_port(value) for value in graph.input if value.name not in weights], [
+        _port(value) for value in graph.output
+    ]
+
+
+def _port(value: onnx.ValueInfoProto) -> Port:
+    kind = value.type.tensor_type
+    name = onnx.TensorProto.DataType.Name(kind.elem_type).lower()
+    return Port(value.name, name, tuple(side.dim_value for side in kind.shape.dim))
+
+
+def weights_bytes(file: Path) -> int:
+    """Bytes of a file's initialisers."""
+    return sum(onnx.numpy_helper.to_array(tensor).nbytes for tensor in read(file).graph.initializer)
+
+
+def precision_of(file: Path) -> Precision:
+    """What a file computes in where a runtime chooses nothing else: its integers or half-precision weights say so."""
+    graph = read(file).graph
+    if any("QLinear" in node.op_type or node.op_type in _INT8 for node in graph.node):
+        return "int8"
+    kinds = {tensor.data_type for tensor in graph.initializer}
+    if onnx.TensorProto.BFLOAT16 in kinds:
+        return "bf16"
+    return "fp16" if onnx.TensorProto.FLOAT16 in kinds else "fp32"
+
+
+def batch_norm(file: Path) -> str:
+    """`"kept"` where the graph still normalises, else `"folded"`: the exporter folds it into the convolutions."""
+    return "kept" if any(node.op_type == "BatchNormalization" for node in read(file).graph.node) else "folded"
+
+
+def _export(stage: str, module: nn.Module, given: Tensor) -> onnx.ModelProto:
+    """One stage as ONNX; all names but those of its two ends begin with the stage's own."""
+    begin, end = CUTS[stage]
+    recorded = trace(module, given)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # the exporter's own deprecations
+        program = torch.onnx.export(
+            recorded,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[begin],
+            output_names=[end],
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    graph = model.graph
+    for part in (graph, *graph.node, *graph.initializer, *graph.value_info, *graph.input, *graph.output):
+        part.ClearField("metadata_props")  # stack traces, with the folders of the machine that exported it
+    return compose.add_prefix(model, f"{stage}/", rename_inputs=False, rename_outputs=False)
+
+
+def _cut(graph: onnx.ModelProto, begin: str, end: str) -> onnx.ModelProto:
+    return Extractor(graph).extract_model([begin], [end])
+
+
+def _quantise(graph: onnx.ModelProto, calibration: Sequence[Tensor]) -> onnx.ModelProto:
+    """Insert QDQ pairs into the network by ONNX Runtime's own static quantisation."""
+    assert calibration, "int8 is calibrated by images"
+    log = logging.getLogger()
+    level = log.level
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
+        onnx.save(onnx.shape_inference.infer_shapes(graph), str(source))
+        log.setLevel(logging.ERROR)  # it recommends a preparation that the exporter has done
+        try:
+            quantization.quantize_static(
+                source,
+                target,
+                _Images(calibration),
+                quant_format=quantization.QuantFormat.QDQ,
+                op_types_to_quantize=list(QUANTISED),
+                per_channel=True,
+                activation_type=quantization.QuantType.QUInt8,
+                weight_type=quantization.QuantType.QInt8,
+                nodes_to_exclude=[node.name for node in graph.graph.node if not node.name.startswith("network/")],
+            )
+        finally:
+            log.setLevel(level)
+        return onnx.load(str(target))
+
+
+class _Images(quantization.CalibrationDataReader if quantization else object):  # type: ignore[misc]
+    """Calibration images, one by one."""
+
+    def __init__(self, images: Sequence[Tensor]) -> None:
+        self._left: Iterator[Tensor] = iter(images)
+
+    def get_next(self) -> dict[str, object] | None:
+        image = next(self._left, None)
+        return None if image is None else {IMAGES: image.numpy()}

@@ -1,0 +1,154 @@
+"""ONNX Runtime, its CPU and CUDA providers.
+
+Source: https://onnxruntime.ai/docs/api/python/
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo.errors import UserError
+from zoo.pipeline import Pipeline
+from zoo.record import Build, MemoryFormat, Precision
+from zoo.runtimes import onnx_file
+from zoo.runtimes.base import Call, Runnable, UnsupportedError, graph_state
+
+try:
+    import onnxruntime
+except ImportError:
+    onnxruntime = None
+
+PACKAGE = "onnxruntime"
+FORMAT = onnx_file.FORMAT
+SNIPPET = """\
+import numpy as np
+import onnxruntime
+from PIL import Image
+
+image = np.array(Image.open("frame.png").convert("RGB")){batch}  # uint8 (N, H, W, 3), of the size the card names
+session = onnxruntime.InferenceSession("{file}", providers=[("{options[provider]}", {options[provider_options]})])
+labels = session.run(None, {{session.get_inputs()[0].name: image}})[0][0]  # uint8 (H, W): class_names of the card
+"""
+_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_DTYPES = {"tensor(uint8)": torch.uint8, "tensor(float)": torch.float32, "tensor(float16)": torch.float16}
+
+
+def why_missing(device: torch.device) -> str:
+    """ONNX, its exporter and the runtime; on CUDA the build with that provider."""
+    if reason := onnx_file.why_missing("onnxruntime"):
+        return reason
+    if device.type == "cuda" and _PROVIDERS["cuda"] not in onnxruntime.get_available_providers():
+        return "runtime onnxruntime has no CUDA provider here: pip install onnxruntime-gpu in place of onnxruntime"
+    return ""
+
+
+def why_unsupported(device: torch.device, precision: Precision) -> str:
+    """Reason why ONNX Runtime does not run `precision` on `device`; empty when it does."""
+    if device.type not in _PROVIDERS:
+        return f"ONNX Runtime runs on cpu and cuda here, not {device.type}"
+    if device.type == "cpu" and precision not in ("fp32", "int8"):
+        return f"ONNX Runtime's CPU provider computes in fp32 and int8, not {precision}"
+    if device.type == "cuda" and precision in ("int8", "bf16"):
+        return f"ONNX Runtime's CUDA provider has no {precision} convolution: use tensorrt, or fp16"
+    return ""
+
+
+def graph_precision(_device: torch.device, precision: Precision) -> Precision:
+    """TF32 is a choice of the provider; fp16 and int8 stand in the file."""
+    return "fp32" if precision == "tf32" else precision
+
+
+def build(
+    pipeline: Pipeline,
+    file: Path,
+    *,
+    device: torch.device,
+    precision: Precision,
+    memory_format: MemoryFormat,  # noqa: ARG001  the runtime lays tensors out as it likes
+    batch_size: int,
+    calibration: Sequence[Tensor],
+) -> Build:
+    """Write the ONNX file."""
+    return onnx_file.build(
+        pipeline.to(device), file, precision=precision, batch_size=batch_size, calibration=calibration
+    )
+
+
+def load(file: Path, *, device: torch.device, precision: Precision) -> Runnable:
+    """Run an ONNX file, its stages as cuts of it.
+
+    Raises:
+        UserError: ONNX Runtime cannot read it.
+        UnsupportedError: the file holds another precision.
+    """
+    if (holds := onnx_file.precision_of(file)) != graph_precision(device, precision):
+        raise UnsupportedError(f"{file.name} holds {holds}, and ONNX Runtime runs what the file holds, not {precision}")
+    make = functools.partial(_session, device=device, precision=precision)
+    try:
+        whole = _call(make(str(file)), device)
+    except UserError:
+        raise
+    except Exception as error:  # ONNX Runtime's errors have no common parent
+        raise UserError(f"{file} cannot be run by ONNX Runtime: {str(error).splitlines()[0][:300]}") from error
+    return Runnable(
+        device=device,
+        precision=precision,
+        weights_bytes=onnx_file.weights_bytes(file),
+        state=functools.partial(graph_state, device, onnx_file.batch_norm(file), precision == "tf32"),
+        whole=whole,
+        build=Build(
+            options={"provider": _PROVIDERS[device.type], "provider_options": str(_arithmetic(device, precision))}
+        ),
+        cut=lambda: {name: _call(make(cut), device) for name, cut in onnx_file.cuts(file).items()},
+        own_memory=True,
+    )
+
+
+def _session(model: str | bytes, *, device: torch.device, precision: Precision) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3  # errors
+    settings: dict[str, str] = {}
+    if device.type == "cuda":
+        settings = {
+            "device_id": str(device.index or 0),
+            **_arithmetic(device, precision),
+            "user_compute_stream": str(torch.cuda.current_stream(device).cuda_stream),  # so that events time its work
+        }
+    return onnxruntime.InferenceSession(model, options, providers=[(_PROVIDERS[device.type], settings)])
+
+
+def _arithmetic(device: torch.device, precision: Precision) -> dict[str, str]:
+    """What the provider is told of rounding; left alone, CUDA's takes TF32."""
+    return {"use_tf32": str(int(precision == "tf32"))} if device.type == "cuda" else {}
+
+
+def _call(session: Any, device: torch.device) -> Call:
+    """One input, one output, both bound to torch's memory: nothing is copied."""
+    (given,), (made,) = session.get_inputs(), session.get_outputs()
+    dtype, place, index = _DTYPES[made.type], device.type, device.index or 0
+    run_options = onnxruntime.RunOptions()
+    if device.type == "cuda":
+        run_options.add_run_config_entry("disable_synchronize_execution_providers", "1")
+
+    def run(x: Tensor) -> Tensor:
+        x = x.contiguous()
+        answer = torch.empty([int(side) for side in made.shape], dtype=dtype, device=device)
+        binding = session.io_binding()
+        for bind, name, tensor in ((binding.bind_input, given.name, x), (binding.bind_output, made.name, answer)):
+            bind(name, place, index, _numpy_type(tensor), tuple(tensor.shape), tensor.data_ptr())
+        session.run_with_iobinding(binding, run_options)
+        return answer
+
+    return run
+
+
+def _numpy_type(tensor: Tensor) -> Any:
+    return np.dtype(str(tensor.dtype).removeprefix("torch.")).type

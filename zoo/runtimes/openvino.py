@@ -1,0 +1,149 @@
+"""OpenVINO on a CPU, from the ONNX file.
+
+Left alone it computes in bf16 wherever the CPU has it, so every row forces its precision and looks at what came of it.
+Source: https://docs.openvino.ai/
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo.errors import UserError
+from zoo.pipeline import Pipeline
+from zoo.record import Build, MemoryFormat, Precision
+from zoo.runtimes import onnx_file
+from zoo.runtimes.base import Call, Runnable, UnsupportedError, gains_from_bf16, graph_state
+
+try:
+    import openvino
+except ImportError:
+    openvino = None
+
+PACKAGE = "openvino"
+FORMAT = onnx_file.FORMAT
+SNIPPET = """\
+import numpy as np
+import openvino
+from PIL import Image
+
+image = np.array(Image.open("frame.png").convert("RGB")){batch}  # uint8 (N, H, W, 3), of the size the card names
+model = openvino.compile_model("{file}", "CPU", {options})
+labels = model(image)[0][0]  # uint8 (H, W): class_names of the card
+"""
+_HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}
+"""Precision of what is not quantised."""
+_RAN: dict[Precision, set[str]] = {"fp32": {"f32"}, "bf16": {"bf16"}, "fp16": {"f16"}, "int8": {"u8", "i8"}}
+"""What OpenVINO calls it in the graph it runs."""
+
+
+def why_missing(_device: torch.device) -> str:
+    """OpenVINO, ONNX and its exporter."""
+    return onnx_file.why_missing("openvino", "openvino")
+
+
+def why_unsupported(device: torch.device, precision: Precision) -> str:
+    """Reason why OpenVINO does not run `precision` on `device`; empty when it does."""
+    if device.type != "cpu":
+        return f"OpenVINO runs on cpu here, not {device.type}"
+    if precision not in _HINTS:
+        return f"OpenVINO has no {precision}: use fp32, bf16, fp16 or int8"
+    if precision == "bf16" and not gains_from_bf16(device):
+        return "this CPU has no bf16 arithmetic (avx512_bf16, amx_bf16 or Arm's bf16): use fp32"
+    if precision == "fp16" and "FP16" not in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        return "this CPU has no fp16 arithmetic that OpenVINO uses: use fp32"
+    return ""
+
+
+def graph_precision(_device: torch.device, precision: Precision) -> Precision:
+    """Only int8 stands in the file; the rest is chosen on loading."""
+    return "int8" if precision == "int8" else "fp32"
+
+
+def build(
+    pipeline: Pipeline,
+    file: Path,
+    *,
+    device: torch.device,
+    precision: Precision,
+    memory_format: MemoryFormat,  # noqa: ARG001  the runtime lays tensors out as it likes
+    batch_size: int,
+    calibration: Sequence[Tensor],
+) -> Build:
+    """Write the ONNX file."""
+    return onnx_file.build(
+        pipeline.to(device), file, precision=precision, batch_size=batch_size, calibration=calibration
+    )
+
+
+def load(file: Path, *, device: torch.device, precision: Precision) -> Runnable:
+    """Run an ONNX file, its stages as cuts of it.
+
+    Raises:
+        UserError: OpenVINO cannot read it.
+        UnsupportedError: the file holds another precision, or it ran in another than it was told to.
+    """
+    if ((holds := onnx_file.precision_of(file)) == "int8") != (precision == "int8"):
+        raise UnsupportedError(f"{file.name} holds {holds}: OpenVINO does not make {precision} of it")
+    hint = _HINTS[precision]
+    settings = {
+        "INFERENCE_PRECISION_HINT": hint,
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    try:
+        whole = _core().compile_model(str(file), "CPU", settings)
+    except RuntimeError as error:
+        raise UserError(f"{file} cannot be run by OpenVINO: {' '.join(str(error).split())[:300]}") from error
+    ran = _precisions(whole)
+    found = ", ".join(f"{count} in {name}" for name, count in ran.most_common())
+    if ran and not sum(ran[name] for name in _RAN[precision]) >= ran.total() / 2:
+        raise UnsupportedError(f"OpenVINO was told {precision} and ran most products otherwise ({found})")
+    return Runnable(
+        device=device,
+        precision=precision,
+        weights_bytes=onnx_file.weights_bytes(file),
+        state=functools.partial(graph_state, device, onnx_file.batch_norm(file)),
+        whole=_call(whole),
+        build=Build(options={"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}),
+        cut=lambda: {
+            name: _call(_core().compile_model(_core().read_model(cut), "CPU", settings))
+            for name, cut in onnx_file.cuts(file).items()
+        },
+        own_memory=True,
+    )
+
+
+@functools.cache
+def _core() -> Any:
+    return openvino.Core()
+
+
+def _precisions(compiled: Any) -> Counter[str]:
+    """How many convolutions and matrix products of the graph that runs compute in what."""
+    facts = [node.get_rt_info() for node in compiled.get_runtime_model().get_ops()]
+    products = [fact for fact in facts if fact["layerType"].astype(str) in ("Convolution", "MatMul", "FullyConnected")]
+    return Counter(fact["runtimePrecision"].astype(str) for fact in products)
+
+
+def _call(compiled: Any) -> Call:
+    """One input, one output, both in torch's memory: nothing is copied."""
+    request = compiled.create_infer_request()
+    shape = [int(side) for side in compiled.output(0).shape]
+    dtype = torch.uint8 if compiled.output(0).element_type == openvino.Type.u8 else torch.float32
+
+    def run(x: Tensor) -> Tensor:
+        x = x.contiguous()  # a name of its own: OpenVINO does not keep the memory it is lent alive
+        answer = torch.empty(shape, dtype=dtype)
+        request.set_input_tensor(openvino.Tensor(x.numpy(), shared_memory=True))
+        request.set_output_tensor(openvino.Tensor(answer.numpy(), shared_memory=True))
+        request.infer()
+        return answer
+
+    return run
