@@ -19,7 +19,7 @@ from zoo import cli, export, store
 from zoo.catalog import find
 from zoo.data.layout import open_dataset
 from zoo.data.synthetic import write_dataset
-from zoo.errors import UserError
+from zoo.errors import ModelError, UserError
 from zoo.labels import CITYSCAPES
 from zoo.runtimes import base
 
@@ -123,10 +123,59 @@ def test_whatever_changes_the_file_changes_its_name(wanted, place, tmp_path):
 
 def test_the_code_that_writes_the_file_is_part_of_its_name(wanted, monkeypatch):
     before = export._content(wanted)
-    monkeypatch.setattr(export, "_code_digest", lambda: "other")
+    monkeypatch.setattr(export, "makers", lambda: "other")
     assert export._content(wanted) != before
     files = {path.name for pattern in export._CODE for path in export._PACKAGE.glob(pattern)}
     assert {"export.py", "pipeline.py", "resample.py", "upsample.py", "onnx_file.py", "build.py"} <= files
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_state_tells_what_the_network_was(runtime, wanted, tmp_path):
+    """Batch norm and auxiliary heads are known where the file was built, and only there."""
+    plain, heads = tmp_path / "plain.py", tmp_path / "heads.py"
+    plain.write_text("import torch\n\ndef build(num_classes):\n    return torch.nn.Conv2d(3, num_classes, 3, 2, 1)\n")
+    heads.write_text(
+        textwrap.dedent("""
+            import torch
+
+            class Net(torch.nn.Sequential):
+                def training_logits(self, x):
+                    return self(x), self(x)
+
+            def build(num_classes):
+                return Net(torch.nn.Conv2d(3, num_classes, 3, 2, 1), torch.nn.BatchNorm2d(num_classes))
+        """)
+    )
+    for file, aux_heads, batch_norm in ((plain, "none", "none"), (heads, "off", "folded")):
+        asked = replace(wanted, runtime=runtime, spec=find(f"{file}:build"))
+        runnable, _, built = export.load(asked)
+        state = runnable.state()
+        assert (state.aux_heads, state.batch_norm) == (aux_heads, batch_norm)
+        assert 0 < runnable.weights_bytes == built.traits.weights_bytes < built.bytes
+        eager, _, _ = export.load(replace(asked, runtime="eager"))
+        kept = "kept" if batch_norm == "folded" else "none"
+        assert (eager.state().aux_heads, eager.state().batch_norm) == (aux_heads, kept)
+        foreign = base.load_file(runtime, export.build(asked)[0], device=CPU, precision="fp32").state()
+        assert (foreign.aux_heads, foreign.batch_norm) == (None, None)
+
+
+def test_a_file_that_does_not_load_is_the_models_fault(wanted, tmp_path):
+    asked = replace(wanted, cache=tmp_path)
+    file, _ = export.build(asked)
+    file.write_bytes(b"garbage")
+    with pytest.raises(ModelError, match="not a valid ONNX file"):
+        export.load(asked)
+
+
+def test_only_the_systems_errors_are_told_as_such(wanted, tmp_path, monkeypatch):
+    for error, kind in ((OSError(28, "No space left"), UserError), (OSError("CUDA_HOME is not set"), OSError)):
+
+        def fail(*_, error=error, **__):
+            raise error
+
+        monkeypatch.setattr(base, "build", fail)
+        with pytest.raises(kind):
+            export.build(replace(wanted, cache=tmp_path))
 
 
 def test_int8_needs_images_to_be_calibrated_on(wanted):

@@ -24,3 +24,9 @@ def test_equal_to_interpolate_with_antialias(source, target):
     x = torch.randint(0, 256, (2, 3, *source), generator=torch.Generator().manual_seed(0)).float()
     expected = F.interpolate(x, target, mode="bilinear", antialias=True)
     torch.testing.assert_close(resize_by_convolution(x, target), expected, rtol=0, atol=2e-3)  # of 255
+
+
+def test_filters_lie_where_the_image_does():
+    x = torch.zeros(1, 3, 90, 120, device="meta")
+    answer = resize_by_convolution(x, (24, 32))
+    assert (answer.device, answer.shape) == (x.device, (1, 3, 24, 32))

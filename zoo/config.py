@@ -90,8 +90,8 @@ class BenchConfig(Facts):
     runtimes: tuple[str, ...] = ("eager",)
     """Names, or `installed` for all that can run here."""
     precisions: tuple[Precision, ...] = ("fp32",)
-    compile_mode: Literal["default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"] = "default"
-    """`torch.compile`'s."""
+    compile_mode: Literal["default", "max-autotune-no-cudagraphs"] = "default"
+    """`torch.compile`'s; with CUDA graphs one stage's answer would be overwritten by the next."""
     memory_format: MemoryFormat = "channels_last"
     device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     threads: int | None = Field(default=None, gt=0)

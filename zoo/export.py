@@ -6,27 +6,27 @@ import functools
 import hashlib
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from PIL import Image
 from pydantic import ValidationError
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo.catalog import code_sha256, find
 from zoo.checkpoint import find_any_checkpoint, load_weights, read_facts, runs_folder
 from zoo.data.layout import Dataset, cache_folder, open_dataset
 from zoo.data.loading import read_image
-from zoo.errors import UserError
+from zoo.errors import ModelError, UserError
 from zoo.files import whole_folder, write_all
 from zoo.labels import CITYSCAPES
 from zoo.measure.device import core_count, package_version, resolve_device
 from zoo.models.build import build_empty, build_model
 from zoo.pipeline import Pipeline
-from zoo.record import Build, MemoryFormat, Precision, Record, Resize, Weights, short_hash
+from zoo.record import Build, MemoryFormat, Precision, Record, Resize, State, Weights, short_hash
 from zoo.runtimes import base
 from zoo.spec import DatasetSpec, Facts, ModelSpec, Size
 from zoo.store import scan
@@ -64,6 +64,15 @@ class Wanted:
     cache: Path | None
 
 
+class Traits(Facts):
+    """What a graph no longer tells of the network it was made of."""
+
+    aux_heads: Literal["off", "none"]
+    has_batch_norm: bool
+    weights_bytes: int
+    """Of parameters and buffers as the file holds them."""
+
+
 class Built(Facts):
     """What the cache knows of a file."""
 
@@ -72,6 +81,8 @@ class Built(Facts):
     bytes: int
     weights: Weights
     build: Build
+    traits: Traits | None = None
+    """`None`: a file of another maker."""
 
 
 class Port(Facts):
@@ -109,6 +120,7 @@ class Card(Facts):
     weights: Weights
     code_sha256: str
     build: Build
+    traits: Traits | None = None
     record: Record | None
     """The newest record of this very file; null where it has not been measured."""
 
@@ -161,6 +173,8 @@ def build(wanted: Wanted) -> tuple[Path, Built]:
     try:
         whole_folder(folder, lambda draft: _fill(draft, wanted, suffix))
     except OSError as error:
+        if error.errno is None:  # no word of the system's
+            raise
         raise UserError(
             f"cannot write {folder}: {error.strerror or error}; free some space, or name another cache with --cache"
         ) from error
@@ -175,12 +189,17 @@ def load(wanted: Wanted) -> tuple[base.Runnable, Weights, Built | None]:
 
     Raises:
         UserError: as `build` does.
-        UnsupportedError: likewise.
+        ModelError: the runtime cannot load the file.
+        UnsupportedError: as `build` does.
+        MemoryError: it ran out of it.
     """
     if base.file_format(wanted.runtime):
         file, built = build(wanted)
-        runnable = base.load_file(wanted.runtime, file, device=wanted.device, precision=wanted.precision)
-        return runnable, built.weights, built
+        try:
+            runnable = base.load_file(wanted.runtime, file, device=wanted.device, precision=wanted.precision)
+        except UserError as error:
+            raise ModelError(str(error)) from error
+        return with_traits(runnable, built.traits), built.weights, built
     pipeline, weights = make_pipeline(wanted)
     runnable = base.load_pipeline(
         wanted.runtime,
@@ -192,6 +211,19 @@ def load(wanted: Wanted) -> tuple[base.Runnable, Weights, Built | None]:
         batch_size=wanted.batch_size,
     )
     return runnable, weights, None
+
+
+def with_traits(runnable: base.Runnable, traits: Traits | None) -> base.Runnable:
+    """A file as it runs, with what was known before it was one; as it is where nothing was."""
+    if traits is None:
+        return runnable
+
+    def state() -> State:
+        found = runnable.state()
+        batch_norm = (found.batch_norm or "folded") if traits.has_batch_norm else "none"
+        return found.model_copy(update={"aux_heads": traits.aux_heads, "batch_norm": batch_norm})
+
+    return replace(runnable, state=state, weights_bytes=traits.weights_bytes)
 
 
 def export_model(
@@ -314,6 +346,7 @@ def _export(wanted: Wanted, target: Path, records: Sequence[Record]) -> Exported
         weights=built.weights,
         code_sha256=code_sha256(wanted.spec),
         build=built.build,
+        traits=built.traits,
         record=max(measured, key=lambda record: record.started_at, default=None),
     )
     text = card.model_dump_json(indent=1) + "\n"
@@ -358,7 +391,8 @@ def read_artifact(file: Path, *, trust: bool) -> Card:
         return card
     if file.suffix == ".pt2":
         raise UserError(f"{file} has no card {path.name}, and a .pt2 does not say what it takes: export it with zoo")
-    images, labels = _onnx_ports(file)
+    contents = base.onnx_contents(file)
+    images, labels = _onnx_ports(file, contents.inputs, contents.outputs)
     return Card(
         file=file.name,
         sha256=sha256,
@@ -366,7 +400,7 @@ def read_artifact(file: Path, *, trust: bool) -> Card:
         model=file.stem,
         family="file",
         runtime="onnxruntime",
-        precision=base.onnx_precision(file),
+        precision=contents.precision,
         options={},
         input=images,
         output=labels,
@@ -381,14 +415,13 @@ def read_artifact(file: Path, *, trust: bool) -> Card:
     )
 
 
-def _onnx_ports(file: Path) -> tuple[Port, Port]:
+def _onnx_ports(file: Path, inputs: Sequence[Any], outputs: Sequence[Any]) -> tuple[Port, Port]:
     """Input and output of an ONNX file that keeps the contract.
 
     Raises:
         UserError: it does not.
     """
     wanted = "one uint8 input (N, H, W, 3) and one uint8 output (N, H, W), sizes fixed"
-    inputs, outputs = base.onnx_ports(file)
     if len(inputs) != 1 or len(outputs) != 1:
         raise UserError(f"{file} has {len(inputs)} inputs and {len(outputs)} outputs; zoo measures files with {wanted}")
     (given,), (made,) = inputs, outputs
@@ -419,15 +452,32 @@ def _fill(folder: Path, wanted: Wanted, suffix: str) -> None:
     )
     with file.open("rb") as stream:
         sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-    built = Built(file=file.name, sha256=sha256, bytes=file.stat().st_size, weights=weights, build=facts)
+    built = Built(
+        file=file.name,
+        sha256=sha256,
+        bytes=file.stat().st_size,
+        weights=weights,
+        build=facts,
+        traits=_traits(pipeline, file),
+    )
     (folder / "built.json").write_text(built.model_dump_json(indent=1), encoding="utf-8")
+
+
+def _traits(pipeline: Pipeline, file: Path) -> Traits:
+    """Of the network that `file` was built of; it holds what the file does, but for what ONNX folds and quantises."""
+    held = base.onnx_contents(file).weights_bytes if file.suffix == ".onnx" else None
+    return Traits(
+        aux_heads="off" if hasattr(pipeline.model, "training_logits") else "none",
+        has_batch_norm=any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in pipeline.modules()),  # noqa: SLF001
+        weights_bytes=base.tensor_bytes(pipeline.model.state_dict()) if held is None else held,
+    )
 
 
 def _calibration(wanted: Wanted) -> list[Tensor]:
     """Images `(N, *image_size, 3)` `uint8`, spread over the train split; other sizes are resized to the frames'."""
     if wanted.dataset is None or "train" not in wanted.dataset.splits():
         raise base.UnsupportedError(
-            "int8 is calibrated on images of a train split, and no dataset with one is open: name a --data, with accuracy on"
+            "int8 is calibrated on images of a train split, none is open: name a --data (and measure accuracy)"
         )
     frames = wanted.dataset.frames("train")
     count = min(CALIBRATION_IMAGES, len(frames))
@@ -456,20 +506,21 @@ def _content(wanted: Wanted) -> str:
             "memory_format": wanted.memory_format,
             "device": [wanted.device.type, sorted(base.cpu_features()), base.capability(wanted.device)],
             "threads": torch.get_num_threads(),  # Inductor writes it into its code
-            "versions": [package_version(package) for package in _PACKAGES],
-            "code": _code_digest(),
+            "makers": makers(),
         },
         32,
     )
 
 
 @functools.cache
-def _digest(file: Path, _modified_ns: int) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def makers() -> str:
+    """Hash of what turns a model into an artifact: the packages' versions and this package's own code."""
+    files = sorted(path for pattern in _CODE for path in _PACKAGE.glob(pattern))
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+    return short_hash([digest, *(package_version(package) for package in _PACKAGES)], 32)
 
 
 @functools.cache
-def _code_digest() -> str:
-    files = sorted(path for pattern in _CODE for path in _PACKAGE.glob(pattern))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+def _digest(file: Path, _modified_ns: int) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

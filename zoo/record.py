@@ -177,8 +177,9 @@ class State(Facts):
 
     training: Literal[False]
     grad_enabled: Literal[False]
-    aux_heads: Literal["off", "none"]
-    batch_norm: Literal["kept", "folded", "none"]
+    aux_heads: Literal["off", "none"] | None
+    """Null for a file whose making is unknown, as for `batch_norm`."""
+    batch_norm: Literal["kept", "folded", "none"] | None
     memory_format: Layout
     thread_count: int
     cudnn_benchmark: bool | None

@@ -32,17 +32,17 @@ def resize_by_convolution(x: Tensor, size: Size) -> Tensor:
     n, c, height, width = x.shape
     x = x.reshape(n * c, 1, height, width)
     if size[0] != height:
-        kernel, norm, pad, stride = _filters(height, size[0])  # (p, T), (p, g)
+        kernel, norm, pad, stride = _filters(height, size[0], x.device)  # (p, T), (p, g)
         x = F.conv2d(F.pad(x, (0, 0, *pad)), kernel[:, None, :, None], stride=(stride, 1)) * norm[None, :, :, None]
         x = x.transpose(1, 2).reshape(n * c, 1, size[0], width)  # (NC, p, g, W) → (NC, 1, g * p, W)
     if size[1] != width:
-        kernel, norm, pad, stride = _filters(width, size[1])
+        kernel, norm, pad, stride = _filters(width, size[1], x.device)
         x = F.conv2d(F.pad(x, pad), kernel[:, None, None, :], stride=(1, stride)) * norm[None, :, None, :]
         x = x.permute(0, 2, 3, 1).reshape(n * c, 1, size[0], size[1])  # (NC, p, H, g) → (NC, 1, H, g * p)
     return x.reshape(n, c, *size)
 
 
-def _filters(source: int, target: int) -> tuple[Tensor, Tensor, tuple[int, int], int]:
+def _filters(source: int, target: int, device: torch.device) -> tuple[Tensor, Tensor, tuple[int, int], int]:
     """Weights `(p, T)`, what makes each output's weights add up to one `(p, g)`, padding and stride of one axis."""
     groups = math.gcd(source, target)
     phases, stride = target // groups, source // groups
@@ -56,4 +56,4 @@ def _filters(source: int, target: int) -> tuple[Tensor, Tensor, tuple[int, int],
     kernel = (1 - (at - torch.tensor(centers, dtype=torch.float64)[:, None]).abs() / support).clamp(min=0)
     inside = F.pad(torch.ones(1, 1, source, dtype=torch.float64), pad)
     norm = 1 / F.conv1d(inside, kernel[:, None], stride=stride)[0]
-    return kernel.float(), norm.float(), pad, stride
+    return kernel.float().to(device), norm.float().to(device), pad, stride

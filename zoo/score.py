@@ -326,6 +326,7 @@ class Row:
     device_name: str
     machine_id: str
     memory_format: str
+    compile_mode: str | None
     resize: str
     thread_count: int
     """What was measured; of a cell without latency: what was asked for."""
@@ -437,6 +438,7 @@ def row(record: Record) -> Row:
         "device_name": record.device.name,
         "machine_id": record.device.machine_id,
         "memory_format": artifact.memory_format,
+        "compile_mode": record.config.get("compile_mode") if artifact.runtime == "compile" else None,
         "resize": artifact.resize,
         "thread_count": speed.state.thread_count if speed else record.config.get("threads") or record.device.core_count,
         "split": dataset.split if dataset else None,
@@ -621,7 +623,7 @@ def latest(rows: Iterable[Row]) -> list[Row]:
     """Keep the newest row of each condition: a newer driver, torch or model code takes the older run's place."""
     newest: dict[tuple[object, ...], Row] = {}
     for candidate in rows:
-        artifact = candidate.runtime, candidate.precision, candidate.memory_format
+        artifact = candidate.runtime, candidate.precision, candidate.memory_format, candidate.compile_mode
         condition = (*group_of(candidate), *family_of(candidate), *artifact)
         if condition not in newest or newest[condition].started_at < candidate.started_at:
             newest[condition] = candidate
@@ -704,9 +706,10 @@ def tell_apart(rows: Sequence[Row], fields: Sequence[str] = ("runtime", "precisi
     varying = [field for field in fields if len({getattr(one, field) for one in rows}) > 1]
     names = [" ".join([one.model, *(text_of(getattr(one, field)) for field in varying)]) for one in rows]
     layouts = [one.memory_format for one in rows]
+    modes = [one.compile_mode or "" for one in rows]
     origins = [f"#{one.machine_id[:4]}-{(one.weights_sha256 or 'none')[:4]}" for one in rows]
     times = [f"{one.started_at:%Y-%m-%d %H:%M:%S}" for one in rows]
-    for marks in (layouts, origins, times):
+    for marks in (layouts, modes, origins, times):
         tied, same = Counter(names), Counter(zip(names, marks, strict=True))
         names = [
             f"{name} {mark}" if tied[name] > same[name, mark] else name for name, mark in zip(names, marks, strict=True)

@@ -1,11 +1,13 @@
 """Real sweeps under faults: nothing finished is lost or half-written, no process stays, the next call goes on.
 
-Injected here: 28 faults: 13 of a worker (`WORKER_FAULTS`, and one in each stage), 9 of a sweep (`ENDS`, and two with a
-worker that hangs), 6 of what a sweep stands on: its fork server, its folders, another sweep.
+Injected here: 38 faults: 13 of a worker (`WORKER_FAULTS`, and one in each stage of an eager cell), 10 of a worker that
+builds, compares, fills batches or times a pair, 9 of a sweep (`ENDS`, and two with a worker that hangs), 6 of what a
+sweep stands on: its fork server, its folders, another sweep.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -21,8 +23,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from zoo import store
+from zoo import cli, store
 from zoo.bench import workshop
+from zoo.bench.pair import PairError, run_pair
 from zoo.bench.sweep import run_bench
 from zoo.config import BenchConfig, TrainConfig
 from zoo.data.synthetic import write_dataset
@@ -35,7 +38,7 @@ LONG = f"600.{os.getpid()}"  # seconds; known by it wherever it is
 # Own models of one convolution. `bad` keeps the contract on the small image it is checked with, and does `fault` on a
 # real frame, within `stage`, as long as the file `armed` stands beside it.
 NET = """
-    import ctypes, os, resource, signal, subprocess, time, traceback
+    import ctypes, os, resource, signal, subprocess, sys, time, traceback
     from pathlib import Path
     import torch
 
@@ -190,6 +193,153 @@ def test_a_worker_killed_before_there_is_a_cell_is_one_line(net, folders):
         run_bench(speed_only(models), **folders)
     (folders["results"].parent / "armed").unlink()
     finish(speed_only(models), folders, finished=0)
+
+
+# Faults one after the other in the same folders: the file `armed` holds what `bad` does, so that its code, and with it
+# the checkpoint and the built files, stay the same.
+AS_ARMED = "exec(ARMED.read_text())"
+KILL = "os.kill(os.getpid(), signal.SIGKILL)"
+HANG = "ctypes.PyDLL(None).sleep(600)"
+WHOLE_BUT_UNNAMED = f"sys.addaudithook(lambda event, names: {KILL} if event == 'os.rename' else None)"
+ENDED = {KILL: ("failed", "ended by SIGKILL"), HANG: ("timeout", "no answer within 2 s")}
+
+
+@pytest.fixture
+def hurried(monkeypatch):
+    """`hurried("build")`: that stage alone, for that batch, has 2 s; no other one times out on a slow machine."""
+    monkeypatch.setattr(workshop, "GRACE_S", 1.0)
+    monkeypatch.setattr("zoo.bench.sweep.grows", lambda rates: len(rates) < 2)  # batches of 1 and 2
+    run = workshop.Workshop.run
+
+    def hurry(stage: str, batch_size: int = 1) -> None:
+        def run_hurried(self, stages, job, *, timeout_s, on_note=None):
+            ends_soon = stage in stages and job.batch_size == batch_size
+            return run(self, stages, job, timeout_s=2 if ends_soon else timeout_s, on_note=on_note)
+
+        monkeypatch.setattr(workshop.Workshop, "run", run_hurried)
+
+    return hurry
+
+
+@pytest.fixture
+def armed(tmp_path):
+    return tmp_path / "armed"
+
+
+def built_files(cache: Path) -> dict[Path, int]:
+    """Time of change of each built file; each one is whole, and is what its facts say."""
+    files = {}
+    for facts in (cache / "artifacts").glob("[!.]*/built.json"):
+        built = json.loads(facts.read_text())
+        file = facts.with_name(built["file"])
+        assert hashlib.sha256(file.read_bytes()).hexdigest() == built["sha256"]
+        files[file] = file.stat().st_mtime_ns
+    assert len(files) == len(list((cache / "artifacts").glob("[!.]*"))), "every entry has its facts"
+    return files
+
+
+def drafts(cache: Path) -> list[Path]:
+    return list((cache / "artifacts").glob(".zoo-draft-*"))
+
+
+def test_a_worker_that_ends_while_it_builds_leaves_no_half_of_a_file(net, folders, armed, hurried, tmp_path):
+    config = speed_only(net("bad", fault=AS_ARMED, stage="build_stage"), runtimes=("onnxruntime",), throughput=True)
+    where = {**folders, "cache": tmp_path / "cache"}
+
+    def bench(fault: str):
+        armed.write_text(fault)
+        (bad,) = run_bench(config, **where).records
+        return bad
+
+    for fault in (KILL, HANG):
+        hurried("build" if fault == HANG else "none")
+        bad = bench(fault)
+        assert (bad.status, bad.failure.stage) == (ENDED[fault][0], "build")
+        assert ENDED[fault][1] in bad.failure.reason
+        assert bad.speed is None
+        assert built_files(where["cache"]) == {}
+    hurried("none")
+    bad = bench(f"if len(image) == 2: {WHOLE_BUT_UNNAMED}")
+    assert (bad.status, bad.failure.stage, bad.failure.reason) == ("failed", "build", "ended by SIGKILL")
+    assert None not in (bad.speed, bad.memory), "measured before"
+    assert bad.throughput is None
+    kept = built_files(where["cache"])
+    assert len(kept) == 1
+    assert any(list(draft.glob("made/*")) for draft in drafts(where["cache"])), "it had written it all"
+    armed.unlink()
+    finish(config, folders, finished=0, cache=where["cache"])
+    assert built_files(where["cache"]).items() > kept.items()
+    assert drafts(where["cache"]) == []
+
+
+def test_a_worker_that_ends_while_it_fills_batches_keeps_the_rest(net, folders, armed, hurried):
+    config = speed_only(net("bad", fault=AS_ARMED, stage="throughput_stage"), throughput=True)
+    for fault in (KILL, HANG):
+        hurried("throughput" if fault == HANG else "none", batch_size=2)
+        armed.write_text(f"if len(image) == 2: {fault}")
+        (bad,) = run_bench(config, **folders).records
+        assert (bad.status, bad.failure.stage) == (ENDED[fault][0], "throughput")
+        assert ENDED[fault][1] in bad.failure.reason
+        assert bad.speed is not None
+        assert bad.memory is not None
+        assert bad.throughput is None
+    hurried("none")
+    armed.unlink()
+    finish(config, folders, finished=0)
+
+
+def test_a_worker_that_ends_while_it_compares_keeps_weights_file_and_numbers(
+    streets, net, folders, armed, hurried, tmp_path
+):
+    models = net("bad", fault=AS_ARMED, stage="agreement_stage")
+    recipe = TrainConfig(name="tiny", steps=2, batch_size=2, crop_size=(32, 64), scale_range=(1.0, 1.0))
+    config = speed_only(models, accuracy=True, train_missing=True, train=recipe, runtimes=("onnxruntime",))
+    where = {**folders, "cache": tmp_path / "cache", "data": streets}
+    kept = {}
+    for fault in (KILL, HANG):
+        hurried("agreement" if fault == HANG else "none")
+        armed.write_text(fault)
+        bad = run_bench(config, **where).records[-1]
+        assert (bad.status, bad.failure.stage) == (ENDED[fault][0], "agreement")
+        assert ENDED[fault][1] in bad.failure.reason
+        assert None not in (bad.speed, bad.accuracy, bad.memory)
+        assert ("train" in bad.seconds, bad.build.cached) == (not kept, bool(kept))
+        kept = kept or built_files(where["cache"])
+        assert len(kept) == 1
+        assert built_files(where["cache"]) == kept
+    hurried("none")
+    armed.unlink()
+    finish(config, folders, finished=1, cache=where["cache"], data=streets)
+    assert built_files(where["cache"]) == kept
+    assert drafts(where["cache"]) == []
+
+
+def test_a_pair_that_ends_badly_is_one_line(net, armed, hurried, tmp_path, capsys):
+    one, bad = net("one", "bad", fault=AS_ARMED, stage="_stage")
+    config, cache = speed_only(()), tmp_path / "cache"
+    one = f"{one},runtime=onnxruntime"
+    armed.write_text(KILL)
+    with pytest.raises(PairError, match=r"^net:bad,runtime=onnxruntime.*: ended by SIGKILL"):
+        run_pair(config, f"{bad},runtime=onnxruntime", bad, cache=cache)
+    assert built_files(cache) == {}
+    preset = tmp_path / "preset.toml"
+    preset.write_text(f"accuracy = false\nquick = true\ndevice = 'cpu'\nimage_size = {list(FRAME)}\n")
+    assert cli.main(["bench", "--preset", str(preset), "--cache", str(cache), "--pair", one, bad]) == 3
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert error.startswith("zoo: net:bad,runtime=eager")
+    assert error.endswith(": ended by SIGKILL\n")
+    kept = built_files(cache)
+    assert len(kept) == 1
+    hurried("pair")
+    armed.write_text(HANG)
+    with pytest.raises(PairError, match=r"^net:bad,runtime=eager.*: no answer within 2 s"):
+        run_pair(config, one, bad, cache=cache)
+    hurried("none")
+    armed.unlink()
+    assert run_pair(config, one, bad, cache=cache).turn_count > 0
+    assert built_files(cache) == kept
+    assert drafts(cache) == []
 
 
 # Sweeps of their own, ended from inside. One process imports everything once, and forks each of them.

@@ -284,3 +284,23 @@ def test_a_runtime_that_is_not_installed_is_one_line(tmp_path):
         run_bench(
             config.model_copy(update={"runtimes": ("openvin",)}), results=tmp_path / "results", runs=tmp_path / "runs"
         )
+
+
+def test_without_a_dataset_an_artifact_is_held_against_eager_on_random_images(tmp_path):
+    config = speed_only("encoder_decoder", runtimes=("onnxruntime",))
+    (record,) = run_bench(
+        config, results=tmp_path / "results", runs=tmp_path / "runs", cache=tmp_path / "cache"
+    ).records
+    assert record.agreement.max_logit_error < 1e-3
+    assert record.agreement.equal_label_share is None, "random weights: the share would mean nothing"
+    assert record.build.export_s > 0
+
+
+@pytest.mark.parametrize(("fault", "is_limit"), [("raise MemoryError", True), ("raise RuntimeError('index')", False)])
+def test_a_batch_that_does_not_run_ends_the_scenario_and_keeps_the_rest(fault, is_limit, broken, tmp_path):
+    model = broken(f"if len(image) > 1: {fault}")
+    config = speed_only(model, throughput=True)
+    (record,) = run_bench(config, results=tmp_path / "results", runs=tmp_path / "runs").records
+    assert record.status == "ok"
+    assert [rate.batch_size for rate in record.throughput.rates] == [1]
+    assert (record.throughput.largest_batch, record.throughput.largest_is_limit) == (1, is_limit)

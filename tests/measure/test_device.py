@@ -84,6 +84,8 @@ def test_software_names_versions():
     assert found.torch == torch.__version__
     assert found.cuda is None
     assert os.uname().nodename not in found.model_dump_json()
+    assert found.runtime is None
+    assert software(CPU, "onnxruntime 1.32.0").runtime == "onnxruntime 1.32.0"
 
 
 @pytest.mark.parametrize(

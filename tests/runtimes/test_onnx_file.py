@@ -49,7 +49,8 @@ def test_the_file_is_valid_standard_and_tells_nothing_of_its_maker(precision, fi
     assert [entry.version for entry in model.opset_import if entry.domain == ""] == [onnx_file.OPSET]
     assert not model.functions
     assert "BatchNormalization" not in operators(model)
-    (given,), (made,) = onnx_file.ports(file)
+    contents = onnx_file.contents(file)
+    (given,), (made,) = contents.inputs, contents.outputs
     assert (given.name, given.dtype, given.shape) == ("images", "uint8", (1, 41, 57, 3))
     assert (made.name, made.dtype, made.shape) == ("labels", "uint8", (1, 41, 57))
     assert b".py" not in file.read_bytes(), "the exporter's stack traces name folders of this machine"
@@ -79,7 +80,7 @@ def test_int8_is_int8_when_it_runs(files, tmp_path):
     inside = {node.op_type for node in ran if "network/" in node.name or node.op_type.startswith("QLinear")}
     assert sum(node.op_type == "QLinearConv" for node in ran) == 2, "both of the network's convolutions"
     assert "Conv" not in inside
-    assert onnx_file.weights_bytes(files / "int8.onnx") < onnx_file.weights_bytes(files / "fp32.onnx")
+    assert onnx_file.contents(files / "int8.onnx").weights_bytes < onnx_file.contents(files / "fp32.onnx").weights_bytes
 
 
 def test_a_file_of_somebody_else_has_no_cuts(tmp_path):

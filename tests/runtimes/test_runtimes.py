@@ -8,6 +8,7 @@ import inspect
 import itertools
 import shutil
 import sysconfig
+from collections import Counter
 from typing import get_args
 
 import pytest
@@ -16,7 +17,7 @@ from torch import nn
 
 from zoo.errors import ModelError, UserError
 from zoo.record import Build, Precision, State
-from zoo.runtimes import base, openvino
+from zoo.runtimes import base, onnxruntime, openvino
 
 CPU = torch.device("cpu")
 CASES = (("none", 1), ("fit", 2))
@@ -158,7 +159,8 @@ def check(device, runtime, precision, resize, batch, pipeline, images, built, ex
     state = runnable.state()
     assert isinstance(state, State)
     own_operators = runtime == "eager" or (runtime in ("compile", "aoti") and device.type == "cuda")
-    assert state.batch_norm == ("kept" if own_operators else "folded")
+    assert state.batch_norm == ("kept" if own_operators else "folded" if runtime == "compile" else None)
+    assert state.aux_heads == ("off" if runtime in ("eager", "compile") else None), "a file does not tell"
     assert state.tf32 is (None if device.type == "cpu" else precision == "tf32")
     assert runnable.weights_bytes > 0
     assert runnable.precision == precision
@@ -224,6 +226,87 @@ def test_garbage_is_one_line(runtime, suffix, content, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+def test_a_package_is_loaded_without_a_compiler(monkeypatch, tmp_path):
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    assert "C++ compiler" in base.why_missing("aoti", CPU)
+    assert base.why_missing("aoti", CPU, building=False) == ""
+
+
+def test_aoti_on_cuda_needs_its_toolkit(monkeypatch):
+    monkeypatch.setattr(torch.utils._triton, "has_triton", lambda: True)
+    monkeypatch.setattr("torch.utils.cpp_extension.CUDA_HOME", None)
+    assert "CUDA_HOME" in base.why_missing("aoti", torch.device("cuda"))
+    monkeypatch.setattr(torch.utils._triton, "has_triton", lambda: False)
+    assert "runtime aoti needs Triton" in base.why_missing("aoti", torch.device("cuda"))
+
+
+@pytest.mark.parametrize(
+    "said", ["std::bad_alloc", "Failed to allocate memory for requested buffer", "CUDA out of memory"]
+)
+def test_memory_that_ends_while_loading_is_a_memory_error(said, built, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError(said)
+
+    file, _ = built("onnxruntime", "fp32", "none", 1)
+    monkeypatch.setattr(onnxruntime, "_session", fail)
+    with pytest.raises(MemoryError, match=said):
+        base.load_file("onnxruntime", file, device=CPU, precision="fp32")
+
+
+def test_onnxruntimes_stages_leave_the_cores_to_each_other(built):
+    file, _ = built("onnxruntime", "fp32", "none", 1)
+    runnable = base.load_file("onnxruntime", file, device=CPU, precision="fp32")
+    for call in (runnable.preprocess, runnable.network, runnable.upsample_argmax):
+        options = inspect.getclosurevars(call).nonlocals["session"].get_session_options()
+        assert options.get_session_config_entry("session.force_spinning_stop") == "1"
+        assert options.intra_op_num_threads == torch.get_num_threads()
+
+
+@pytest.mark.parametrize("runtime", base.RUNTIMES)
+def test_version_names_the_package(runtime):
+    name, _, version = base.version(runtime).partition(" ")
+    if runtime in ("onnxruntime", "openvino"):
+        assert name == runtime
+        assert version[0].isdigit()
+    elif runtime != "tensorrt":
+        assert not name
+
+
+def test_a_converter_that_fails_is_one_line(pipeline, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise TypeError  # says nothing
+
+    monkeypatch.setattr(torch.onnx, "export", fail)
+    with pytest.raises(ModelError, match="cannot convert this network: TypeError: TypeError"):
+        base.build("onnxruntime", pipeline(), tmp_path / "model.onnx", device=CPU, precision="fp32")
+
+
+@pytest.mark.parametrize(
+    "runtime", [pytest.param(name, marks=[pytest.mark.slow] * (name == "compile")) for name in base.RUNTIMES]
+)
+def test_a_runtime_is_prepared(runtime):
+    if reason := base.why_missing(runtime, CPU):
+        pytest.skip(reason)
+    base.prepare(runtime, CPU)
+    assert not torch._inductor.config.freezing
+
+
+@pytest.mark.slow
+def test_what_another_artifact_compiled_stays(pipeline, images):
+    def load(resize):
+        return base.load_pipeline("compile", pipeline(resize=resize), device=CPU, precision="fp32")
+
+    first = load("none")
+    expected = first.predict(images(1))
+    second = load("fit")
+    counters = torch._dynamo.utils.counters
+    before = counters["stats"]["unique_graphs"]
+    assert torch.equal(first.predict(images(1)), expected)
+    eager = base.load_pipeline("eager", pipeline(resize="fit"), device=CPU, precision="fp32")
+    assert share(second.predict(images(1)), eager.predict(images(1))) > 0.999
+    assert counters["stats"]["unique_graphs"] == before
+
+
 class Branches(nn.Conv2d):
     """Its control flow depends on what it sees."""
 
@@ -264,6 +347,10 @@ def test_openvino_fp32_is_fp32_and_not_what_the_cpu_likes_best(built):
 
     runnable = base.load_file("openvino", file, device=CPU, precision="fp32")
     assert kinds(inspect.getclosurevars(runnable.whole).nonlocals["request"].get_compiled_model()) == {"f32"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(openvino, "_precisions", lambda _: Counter(f32=9, bf16=1))
+        with pytest.raises(base.UnsupportedError, match="1 in bf16"):
+            base.load_file("openvino", file, device=CPU, precision="fp32")
     if base.gains_from_bf16(CPU):
         assert kinds(openvino._core().compile_model(str(file), "CPU")) != {"f32"}, "left alone it takes bf16"
         runnable = base.load_file("openvino", file, device=CPU, precision="bf16")

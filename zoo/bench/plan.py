@@ -12,7 +12,7 @@ from zoo.checkpoint import find_checkpoint, read_facts
 from zoo.config import BenchConfig
 from zoo.data.layout import Dataset
 from zoo.errors import UserError, did_you_mean
-from zoo.export import Card
+from zoo.export import Card, makers
 from zoo.record import SPEED_PROTOCOL, Device, Precision, Software, short_hash
 from zoo.spec import ModelSpec, Size
 
@@ -116,6 +116,7 @@ def cell_key(
             "weights": weights_identity,
             "runtime": cell.runtime,
             "precision": cell.precision,
+            "makers": None if cell.runtime == "eager" or cell.artifact else makers(),
             "memory_format": config.memory_format,
             "compile_mode": config.compile_mode if cell.runtime == "compile" else None,
             "batch_size": config.batch_size,

@@ -115,6 +115,8 @@ def run_bench(
     specs = [_spec_of(foreign[1])] if foreign else select(config.models)
     named = parse_checkpoints(list(checkpoints), specs)
     dataset = open_dataset(data, cache=cache) if config.accuracy else None
+    if foreign is not None:
+        _require_fit(foreign[1], config, dataset)
     results, runs = Path(results), runs_folder(runs)
     _require_disk(config, results, runs)
     sweep = Sweep()
@@ -275,11 +277,7 @@ class _Bench:
         outcomes.append(self._run(["measure", "evaluate"] if scored else ["measure"], job))
         if "measure" in outcomes[-1].answers:
             outcomes.append(self._run(["memory"], job))
-            if (
-                self.dataset is not None
-                and cell.artifact is None
-                and (cell.runtime, cell.precision) != ("eager", "fp32")
-            ):
+            if cell.artifact is None and (cell.runtime, cell.precision) != ("eager", "fp32"):
                 outcomes.append(self._run(["agreement"], job))
             if self.config.throughput and cell.artifact is None:
                 outcomes.append(self._throughput(job))
@@ -301,7 +299,7 @@ class _Bench:
                 whole.seconds = dict(Counter(whole.seconds) + Counter(outcome.seconds))
             if outcomes[-1].status != "ok":
                 is_limit = outcomes[-1].status == "oom"
-                if not (is_limit and rates):
+                if not rates or (outcomes[-1].crashed and not is_limit):
                     return replace(outcomes[-1], seconds=whole.seconds, answers={})
                 break
             rates.append(outcomes[-1].answers["throughput"])
@@ -402,7 +400,7 @@ class _Bench:
                 family=cell.spec.family,
                 runtime=cell.runtime,
                 precision=cell.precision,
-                memory_format=measured.speed.state.memory_format if measured else self.config.memory_format,
+                memory_format="own" if cell.runtime in self.survey.file_runtimes else self.config.memory_format,
                 batch_size=self.config.batch_size,
                 input_size=cell.input_size,
                 output_size=self.image_size,
@@ -463,6 +461,18 @@ def _config_of(card: Card, config: BenchConfig) -> BenchConfig:
             "precisions": config.precisions if "precisions" in asked else (card.precision,),
         }
     )
+
+
+def _require_fit(card: Card, config: BenchConfig, dataset: Dataset | None) -> None:
+    """A file has one batch size, and its channels mean what its card says."""
+    if config.throughput:
+        raise UserError("--throughput needs a file for each batch size and an --artifact has one; drop one of them")
+    if dataset is not None and card.class_names != dataset.spec.class_names:
+        raise UserError(
+            f"{card.file} answers with {len(card.class_names)} classes ({', '.join(card.class_names[:3])}, …), "
+            f"{dataset.name} has {dataset.spec.num_classes} ({', '.join(dataset.spec.class_names[:3])}, …): "
+            "name the dataset it was trained for with --data, or measure speed alone with --preset latency"
+        )
 
 
 def _fresh_scratch(runs: Path) -> Path:

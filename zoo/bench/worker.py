@@ -104,6 +104,8 @@ class Survey:
     device: Device
     software: dict[str, Software]
     """By runtime; those that can run here."""
+    file_runtimes: frozenset[str]
+    """Those of them that run a file, laid out as they like."""
     missing: dict[str, str]
     """Runtime → what to install."""
     unsupported: dict[tuple[str, Precision], str]
@@ -150,7 +152,9 @@ def survey(job: Job, _report: Report) -> Survey:
     target = device.resolve_device(job.device)
     if job.spec.name not in MODELS and job.artifact is None:
         build_model(job.spec, job.classes.num_classes)
-    asked = base.RUNTIMES if INSTALLED in job.config.runtimes else job.config.runtimes
+    asked = list(base.RUNTIMES if INSTALLED in job.config.runtimes else job.config.runtimes)
+    if job.artifact is not None and INSTALLED in job.config.runtimes:
+        asked = [runtime for runtime in asked if base.file_format(runtime) == job.artifact[0].suffix]
     missing = {runtime: reason for runtime in asked if (reason := base.why_missing(runtime, target))}
     present = [runtime for runtime in asked if runtime not in missing]
     unsupported = {
@@ -159,8 +163,9 @@ def survey(job: Job, _report: Report) -> Survey:
         for precision in job.config.precisions
         if (reason := base.why_unsupported(runtime, target, precision))
     }
-    software = {runtime: device.software(target, base.package(runtime)) for runtime in present}
-    return Survey(str(target), device.probe(target), software, missing, unsupported)
+    software = {runtime: device.software(target, base.version(runtime)) for runtime in present}
+    files = frozenset(runtime for runtime in present if base.file_format(runtime))
+    return Survey(str(target), device.probe(target), software, files, missing, unsupported)
 
 
 def build_stage(job: Job, report: Report) -> Build:
@@ -246,7 +251,7 @@ def measure_stage(job: Job, report: Report) -> Measured:
 
 
 def _time(call: base.Call, given: list[torch.Tensor], target: torch.device, *, quick: bool) -> clock.Samples:
-    return clock.measure_latency(lambda index: call(given[index % ROTATION]), device=target, quick=quick)
+    return clock.measure_latency(lambda index: call(given[index % len(given)]), device=target, quick=quick)
 
 
 def _assert_sane(logits: torch.Tensor) -> None:
@@ -272,7 +277,7 @@ def memory_stage(job: Job, _report: Report) -> Memory:
     before = memory.baseline(target)
     runnable, _, _ = _load(job)
     images = _random_images(job)
-    return memory.measure_memory(before, lambda index: runnable.predict(images[index % ROTATION]), runnable, target)
+    return memory.measure_memory(before, lambda index: runnable.predict(images[index % len(images)]), runnable, target)
 
 
 def evaluate_stage(job: Job, report: Report) -> EvaluationResult:
@@ -299,31 +304,38 @@ def _in_batches_of(size: int, predict: base.Call) -> base.Call:
 
 
 def agreement_stage(job: Job, _report: Report) -> Agreement:
-    """Compare the artifact with fp32 eager on the same images (protocol, rule 12)."""
-    assert job.dataset is not None
-    artifact, _, _ = _load(job)
+    """Compare the artifact with fp32 eager on the same images (protocol, rule 12), on random ones without a dataset.
+
+    The reference answers first and alone: TF32 is a flag of the process.
+    """
+    images = _agreement_images(job)
     reference, _, _ = _load(replace(job, runtime="eager", precision="fp32"))
+    expected = [(reference.predict(image)[:1], _logits(reference, image)) for image in images]
+    del reference
+    artifact, _, _ = _load(job)
     equal = pixels = varied = 0
     worst = 0.0
-    count = 0
-    for _, image, _ in evaluation_frames(job.dataset, job.config.split, limit=AGREEMENT_IMAGES):
-        if image.shape[:2] != job.image_size:
-            continue
-        batch = torch.from_numpy(image)[None].expand(job.batch_size, -1, -1, -1).contiguous()
-        expected = reference.predict(batch)
-        shares = torch.bincount(expected.flatten().long(), minlength=256) / expected.numel()
+    for image, (labels, logits) in zip(images, expected, strict=True):
+        shares = torch.bincount(labels.flatten().long(), minlength=256) / labels.numel()
         varied += int((shares >= 0.01).sum() >= 6)
-        equal += int((artifact.predict(batch) == expected).sum())
-        pixels += expected.numel()
-        ours, theirs = (_logits(runnable, batch) for runnable in (artifact, reference))
-        worst = max(worst, float((ours - theirs).abs().nan_to_num(math.inf).max()))
-        count += 1
-    meaningful = job.weights is not None and count > 0 and varied == count
+        equal += int((artifact.predict(image)[:1] == labels).sum())
+        pixels += labels.numel()
+        worst = max(worst, float((_logits(artifact, image) - logits).abs().nan_to_num(math.inf).max()))
+    meaningful = job.weights is not None and 0 < len(images) == varied
     return Agreement(
         equal_label_share=equal / pixels if meaningful else None,
-        max_logit_error=worst if count and math.isfinite(worst) else None,
-        image_count=count,
+        max_logit_error=worst if images and math.isfinite(worst) else None,
+        image_count=len(images),
     )
+
+
+def _agreement_images(job: Job) -> list[torch.Tensor]:
+    """A few batches, each of one image again and again."""
+    if job.dataset is None:
+        return _random_images(job)[:AGREEMENT_IMAGES]
+    frames = evaluation_frames(job.dataset, job.config.split, limit=AGREEMENT_IMAGES)
+    images = (torch.from_numpy(image)[None] for _, image, _ in frames if image.shape[:2] == job.image_size)
+    return [image.expand(job.batch_size, -1, -1, -1).contiguous() for image in images]
 
 
 def _logits(runnable: base.Runnable, images: torch.Tensor) -> torch.Tensor:
@@ -338,7 +350,7 @@ def throughput_stage(job: Job, report: Report) -> BatchRate:
     images = _random_images(job)
     report(f"batch {job.batch_size}")
     return clock.measure_rate(
-        lambda index: runnable.predict(images[index % ROTATION]),
+        lambda index: runnable.predict(images[index % len(images)]),
         batch_size=job.batch_size,
         device=torch.device(job.device),
         quick=job.config.quick,
@@ -358,7 +370,7 @@ def pair_stage(job: Job, report: Report) -> Paired:
 
         def call(index: int) -> object:
             base.set_tf32(one.precision == "tf32")  # a flag of the process, which both share; 1 us
-            return runnable.predict(images[index % ROTATION])
+            return runnable.predict(images[index % len(images)])
 
         side = Side(weights, built, runnable.state())
         call(0)  # what fails, fails under this one's name
@@ -390,6 +402,13 @@ STAGES: dict[str, Callable[[Job, Report], Any]] = {
     "pair": pair_stage,
     "baseline": baseline_stage,
 }
+
+
+OUT_OF_MEMORY = (
+    "MemoryError", "std::bad_alloc", "annot allocate memory", "can't allocate memory", "ailed to allocate memory",
+    "CUDA error: out of memory", "STATUS_ALLOC_FAILED",
+)  # fmt: skip
+"""What libraries say that have no memory left, each in its own way."""
 
 
 @dataclass(frozen=True)
@@ -433,7 +452,7 @@ def _trouble(error: BaseException) -> Trouble:
     reason = without_folders(reason)
     if isinstance(error, base.UnsupportedError):
         return Trouble("unsupported", reason, "")
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in reason:
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(words in reason for words in OUT_OF_MEMORY):
         return Trouble("oom", f"out of memory: {reason[:200]}", trace)
     if isinstance(error, UserError) and not isinstance(error, ModelError):
         return Trouble("user", " ".join(str(error).split()), "")
@@ -456,9 +475,15 @@ def _load(job: Job, image_size: Size | None = None) -> tuple[base.Runnable, Weig
             takes, given = (f"{height}x{width}" for height, width in (card.input.shape[1:3], size))
             raise UserError(f"{file} takes frames of {takes} and the dataset has {given}: export it for that size")
         built = export.Built(
-            file=card.file, sha256=card.sha256, bytes=card.bytes, weights=card.weights, build=card.build
+            file=card.file,
+            sha256=card.sha256,
+            bytes=card.bytes,
+            weights=card.weights,
+            build=card.build,
+            traits=card.traits,
         )
-        return base.load_file(job.runtime, file, device=target, precision=job.precision), card.weights, built
+        runnable = base.load_file(job.runtime, file, device=target, precision=job.precision)
+        return export.with_traits(runnable, card.traits), card.weights, built
     return export.load(
         export.Wanted(
             spec=job.spec,
@@ -480,6 +505,9 @@ def _load(job: Job, image_size: Size | None = None) -> tuple[base.Runnable, Weig
 
 
 def _random_images(job: Job) -> list[torch.Tensor]:
+    """Batches to rotate through, of a few seeded random frames; one alone of a large size, or the host runs full."""
     generator = np.random.Generator(np.random.PCG64(IMAGE_SEED))
-    shape = (job.batch_size, *job.image_size, 3)
-    return [torch.from_numpy(generator.integers(0, 256, shape, dtype=np.uint8)) for _ in range(ROTATION)]
+    frames = torch.from_numpy(generator.integers(0, 256, (ROTATION, *job.image_size, 3), dtype=np.uint8))
+    order = torch.arange(job.batch_size)
+    count = ROTATION if job.batch_size <= ROTATION else 1
+    return [frames[(order + shift) % ROTATION] for shift in range(count)]

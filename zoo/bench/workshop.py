@@ -37,9 +37,6 @@ GRACE_S = 15.0
 SERVER_DEATH_S = 15.0
 """How long a fork server that was killed may take to give back its memory."""
 
-_OUT_OF_MEMORY = ("MemoryError", "std::bad_alloc", "annot allocate memory", "can't allocate memory")
-"""What a process says last that had no memory left to answer."""
-
 _CGROUPS = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.stat", "anon "),
     ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.stat", "total_rss "),
@@ -57,6 +54,8 @@ class Outcome:
     """The stage that gave no answer."""
     reason: str = ""
     detail: str = ""
+    crashed: bool = False
+    """The process ended or hung without a word; another try may do better."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall seconds a stage; `start` is that of the process."""
 
@@ -145,7 +144,8 @@ class Workshop:
             try:
                 if not answers.poll():
                     if time.monotonic() >= deadline:
-                        outcome.status, outcome.reason = "timeout", f"no answer within {timeout_s:g} s"
+                        outcome.status, outcome.crashed = "timeout", True
+                        outcome.reason = f"no answer within {timeout_s:g} s"
                     return
                 kind, content = answers.recv()
             except (EOFError, OSError):  # gone, perhaps in the middle of a message
@@ -218,11 +218,11 @@ def _explain_death(exitcode: int | None, log: IO[bytes], kills_before: int | Non
     log.seek(0)
     text = log.read().decode(errors="replace")
     last = " | ".join(text.split("\n")[-4:]).strip(" |")
-    outcome.status = "failed"
+    outcome.status, outcome.crashed = "failed", True
     if exitcode == -signal.SIGKILL and _oom_kills() != kills_before:
         outcome.status = "oom"
         outcome.reason = "killed by the system for want of memory"
-    elif any(words in last for words in _OUT_OF_MEMORY):
+    elif any(words in last for words in worker.OUT_OF_MEMORY):
         outcome.status = "oom"
         outcome.reason = "out of memory, and not enough left to say where"
     elif exitcode is not None and exitcode < 0:

@@ -86,8 +86,8 @@ def probe(device: torch.device) -> Device:
     )
 
 
-def software(device: torch.device, runtime_package: str = "") -> Software:
-    """Versions that can move a number on `device`; `runtime_package` names what runs the network, if not torch."""
+def software(device: torch.device, runtime: str = "") -> Software:
+    """Versions that can move a number on `device`; `runtime` is `base.version` of what runs the network."""
     on_cuda = device.type == "cuda"
     return Software(
         zoo=package_version("zoo-seg") or "0",
@@ -101,7 +101,7 @@ def software(device: torch.device, runtime_package: str = "") -> Software:
         cuda=torch.version.cuda if on_cuda else None,
         cudnn=str(torch.backends.cudnn.version()) if on_cuda else None,  # type: ignore[no-untyped-call]
         driver=_driver_version() if on_cuda else None,
-        runtime=f"{runtime_package} {package_version(runtime_package)}" if runtime_package else None,
+        runtime=runtime or None,
     )
 
 
@@ -189,7 +189,8 @@ class Watch:
             throttle_bits=self._ask(
                 "nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons"
             ),
-            foreign_process_count=None if running is None else sum(other.pid != os.getpid() for other in running),
+            # One of them is ours, whatever number a container gives it.
+            foreign_process_count=None if running is None else max(0, len(running) - 1),
         )
 
     def _ask(self, *names: str, arguments: tuple[int, ...] = ()) -> Any | None:

@@ -41,6 +41,7 @@ CONDITIONS = (
     "runtime",
     "precision",
     "memory_format",
+    "compile_mode",
     "quick",
     "resize",
     "thread_count",

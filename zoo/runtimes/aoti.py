@@ -5,9 +5,11 @@ Source: https://docs.pytorch.org/docs/stable/torch.compiler_aot_inductor.html
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch._inductor
@@ -18,10 +20,20 @@ from zoo.errors import UserError
 from zoo.pipeline import Pipeline
 from zoo.record import Build, MemoryFormat, Precision
 from zoo.runtimes import eager
-from zoo.runtimes.base import Call, Runnable, Stage, graph_state, set_tf32, trace, why_torch_does_not
-from zoo.runtimes.compile import why_no_compiler
+from zoo.runtimes.base import (
+    Call,
+    Runnable,
+    Stage,
+    first_line,
+    graph_state,
+    model_errors,
+    set_tf32,
+    trace,
+    why_torch_does_not,
+)
+from zoo.runtimes.compile import why_no_compiler, why_no_triton
 
-PACKAGE = ""
+VERSION = ""
 FORMAT = ".pt2"
 SNIPPET = """\
 import numpy as np
@@ -36,9 +48,16 @@ STAGES = ("preprocess", "network", "upsample_argmax")
 why_unsupported = why_torch_does_not
 
 
-def why_missing(_device: torch.device) -> str:
-    """A C++ compiler, for building."""
-    return why_no_compiler("aoti")
+def why_missing(device: torch.device, building: bool) -> str:
+    """For building: a C++ compiler; on CUDA Triton and the CUDA toolkit."""
+    if not building:
+        return ""
+    if reason := why_no_compiler("aoti") or why_no_triton("aoti", device):
+        return reason
+    # Imported late: it warns on every machine without CUDA.
+    if device.type == "cuda" and not importlib.import_module("torch.utils.cpp_extension").CUDA_HOME:
+        return "runtime aoti needs the CUDA toolkit on CUDA and found none: install it, or name it in CUDA_HOME"
+    return ""
 
 
 def graph_precision(_device: torch.device, precision: Precision) -> Precision:
@@ -60,6 +79,9 @@ def build(
     eager.deploy(pipeline, device, precision, memory_format)
     images = torch.zeros((batch_size, *pipeline.image_size, 3), dtype=torch.uint8, device=device)
     frozen = device.type == "cpu"  # as in `compile`
+    settings: dict[str, Any] = {"freezing": frozen}
+    if device.type == "cuda":  # so that torch's allocator sees the weights
+        settings["aot_inductor.weight_use_caching_allocator"] = True
     with torch.no_grad():
         x = pipeline.preprocess(images)
         logits = pipeline.network(x)
@@ -79,27 +101,34 @@ def build(
             start = time.perf_counter()
             program = trace(module, given)
             exported = time.perf_counter()
-            torch._inductor.aoti_compile_and_package(  # noqa: SLF001  the documented entry
-                program, package_path=str(target), inductor_configs={"freezing": frozen}
-            )
+            with model_errors("AOTInductor cannot compile this network"):
+                torch._inductor.aoti_compile_and_package(  # noqa: SLF001  the documented entry
+                    program, package_path=str(target), inductor_configs=settings
+                )
             export_s, compile_s = export_s + exported - start, compile_s + time.perf_counter() - exported
     shutdown_compile_workers()
     return Build(export_s=export_s, compile_s=compile_s, options={"freezing": "on" if frozen else "off"})
 
 
 def load(file: Path, *, device: torch.device, precision: Precision) -> Runnable:
-    """Run a package; its stages where they lie beside it.
+    """Run a package; its stages where they lie beside it. TF32 and cuDNN flags are the process's.
 
     Raises:
         UserError: torch cannot load it, or it was compiled for another kind of device.
     """
     set_tf32(precision == "tf32")
+    torch.backends.cudnn.benchmark = True  # as in `eager`: the convolutions are torch's own
     whole = _package(file, device)
     return Runnable(
         device=device,
         precision=precision,
         weights_bytes=file.stat().st_size,
-        state=lambda: graph_state(device, "folded" if device.type == "cpu" else "kept", precision == "tf32"),
+        state=lambda: graph_state(
+            device,
+            None if device.type == "cpu" else "kept",  # freezing folds it
+            precision == "tf32",
+            torch.backends.cudnn.benchmark,
+        ),
         whole=whole,
         build=Build(options={"device": device.type}),
         cut=lambda: {
@@ -120,9 +149,8 @@ def _package(file: Path, device: torch.device) -> Call:
         )
         kind = package.get_metadata()["AOTI_DEVICE_KEY"]
     except (LookupError, RuntimeError) as error:
-        said = str(error).strip().splitlines()[0][:200]
         raise UserError(
-            f"{file} cannot be loaded as an AOTInductor package: {said}; export it on this machine"
+            f"{file} cannot be loaded as an AOTInductor package: {first_line(error)}; export it on this machine"
         ) from error
     if kind != device.type:
         raise UserError(f"{file} was compiled for {kind}, not {device.type}: name that --device, or export it again")

@@ -2,13 +2,15 @@
 
 A runtime is one module with
 
-    PACKAGE                                 the package that runs it; empty: torch itself
+    VERSION                                 name and version of the package that runs it; empty: torch itself
     FORMAT                                  suffix of the file it builds and runs; empty: it runs this package's code
-    why_missing(device) -> str              one line with what to install; empty when all is there
+    why_missing(device, building)           one line with what to install; empty when all is there; less is needed where
+                                            a file is only loaded
     why_unsupported(device, precision)      why it does not run such a pair; empty when it does
     load(...) -> Runnable                   of a file (`FileLoader`), without a FORMAT of a pipeline (`PipelineLoader`)
     graph_precision(device, precision)      with a FORMAT: what the file itself must hold; the rest is chosen on loading
     build(...) -> record.Build              with a FORMAT: writes the file (`Builder`)
+    prepare(device)                         where it has one: brings what it loads late into memory
     SNIPPET                                 with a FORMAT: how to load the file without this package: a text with fields
                                             `file`, `options` (what loading chose) and `batch` (an image → N of them)
 """
@@ -19,7 +21,7 @@ import contextlib
 import functools
 import importlib
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -87,7 +89,8 @@ class Runnable:
 
     @functools.cached_property
     def _cuts(self) -> Mapping[str, Call]:
-        return self.cut()
+        with memory_errors():
+            return self.cut()
 
     @property
     def preprocess(self) -> Call | None:
@@ -208,14 +211,16 @@ def load_file(runtime: str, file: Path, *, device: torch.device, precision: Prec
 
     Raises:
         UserError: no such runtime, what it needs is not installed, or it cannot read the file.
+        MemoryError: it ran out of it.
         UnsupportedError: not this precision on this device.
     """
     if file_format(runtime) != file.suffix:
         fitting = ", ".join(name for name in RUNTIMES if file_format(name) == file.suffix)
         raise UserError(f"runtime {runtime} does not run {file.suffix} files such as {file}; choose {fitting}")
-    _require(runtime, device, precision)
+    _require(runtime, device, precision, building=False)
     loader: FileLoader = _module(runtime).load
-    return loader(file, device=device, precision=precision)
+    with memory_errors():
+        return loader(file, device=device, precision=precision)
 
 
 def build(
@@ -232,22 +237,25 @@ def build(
     """Write `pipeline` to `file` as a runtime wants it. It is taken over, as in `load_pipeline`.
 
     Raises:
-        UserError: no such runtime, what it needs is not installed, or `torch.export` refuses the network.
+        UserError: no such runtime, or what it needs is not installed.
+        ModelError: the network cannot be recorded, converted, compiled or quantised.
         UnsupportedError: not this precision on this device.
+        MemoryError: it ran out of it.
     """
     _require(runtime, device, precision)
     drop_aux_heads(pipeline.model)
     pipeline.eval().requires_grad_(False)
     builder: Builder = _module(runtime).build
-    return builder(
-        pipeline,
-        file,
-        device=device,
-        precision=graph_precision(runtime, device, precision),
-        memory_format=memory_format,
-        batch_size=batch_size,
-        calibration=calibration,
-    )
+    with memory_errors():
+        return builder(
+            pipeline,
+            file,
+            device=device,
+            precision=graph_precision(runtime, device, precision),
+            memory_format=memory_format,
+            batch_size=batch_size,
+            calibration=calibration,
+        )
 
 
 def file_format(runtime: str) -> str:
@@ -262,13 +270,18 @@ def graph_precision(runtime: str, device: torch.device, precision: Precision) ->
     return found
 
 
-def why_missing(runtime: str, device: torch.device) -> str:
+def why_missing(runtime: str, device: torch.device, *, building: bool = True) -> str:
     """What to install before a runtime can run on `device`, as one line; empty when all is there.
+
+    Args:
+        runtime: its name.
+        device: where it is to run.
+        building: what building needs as well, beside what loading does.
 
     Raises:
         UserError: no such runtime.
     """
-    reason: str = _module(runtime).why_missing(device)
+    reason: str = _module(runtime).why_missing(device, building)
     return reason
 
 
@@ -282,41 +295,28 @@ def why_unsupported(runtime: str, device: torch.device, precision: Precision) ->
     return reason
 
 
-def onnx_ports(file: Path) -> tuple[Sequence[Any], Sequence[Any]]:
-    """Inputs and outputs of an ONNX file, each with `name`, `dtype` and `shape`.
+def onnx_contents(file: Path) -> Any:
+    """What stands in an ONNX file: `onnx_file.Contents`.
 
     Raises:
         UserError: not an ONNX file, or what reads it is not installed.
     """
-    found: tuple[Sequence[Any], Sequence[Any]] = _onnx_file().ports(file)
-    return found
-
-
-def onnx_precision(file: Path) -> Precision:
-    """What an ONNX file computes in where a runtime chooses nothing else.
-
-    Raises:
-        UserError: not an ONNX file, or what reads it is not installed.
-    """
-    found: Precision = _onnx_file().precision_of(file)
-    return found
-
-
-def _onnx_file() -> ModuleType:
-    if reason := why_missing("onnxruntime", torch.device("cpu")):
+    if reason := why_missing("onnxruntime", torch.device("cpu"), building=False):
         raise UserError(reason)
-    return importlib.import_module("zoo.runtimes.onnx_file")
+    return importlib.import_module("zoo.runtimes.onnx_file").contents(file)
 
 
 def prepare(runtime: str, device: torch.device) -> None:
     """Bring a runtime's own code into memory: it is no part of an artifact."""
-    why_unsupported(runtime, device, "fp16")  # OpenVINO loads the device's plugin to answer
+    module = _module(runtime)
+    if hasattr(module, "prepare"):
+        module.prepare(device)
 
 
-def package(runtime: str) -> str:
-    """Name of the package that runs it where that is not torch itself, else empty."""
-    name: str = _module(runtime).PACKAGE
-    return name
+def version(runtime: str) -> str:
+    """Name and version of the package that runs it, such as `"onnxruntime 1.32.0"`; empty where that is torch."""
+    text: str = _module(runtime).VERSION
+    return text
 
 
 def snippet(runtime: str, file: Path, options: Mapping[str, str], batch_size: int) -> str:
@@ -326,8 +326,8 @@ def snippet(runtime: str, file: Path, options: Mapping[str, str], batch_size: in
     return text.format(file=file, options=dict(options), batch=batch)
 
 
-def _require(runtime: str, device: torch.device, precision: Precision) -> None:
-    if reason := why_missing(runtime, device):
+def _require(runtime: str, device: torch.device, precision: Precision, *, building: bool = True) -> None:
+    if reason := why_missing(runtime, device, building=building):
         raise UserError(reason)
     if reason := why_unsupported(runtime, device, precision):
         raise UnsupportedError(reason)
@@ -339,17 +339,19 @@ def _module(runtime: str) -> ModuleType:
     return importlib.import_module(RUNTIMES[runtime])
 
 
-def graph_state(device: torch.device, batch_norm: str, tf32: bool | None = None) -> State:
-    """State of a graph: training, gradients and auxiliary heads ended when it was traced."""
+def graph_state(
+    device: torch.device, batch_norm: str | None, tf32: bool | None = None, cudnn_benchmark: bool | None = None
+) -> State:
+    """State of a graph: training and gradients ended when it was traced; of auxiliary heads it tells nothing."""
     return State.model_validate(
         {
             "training": False,
             "grad_enabled": False,
-            "aux_heads": "off",
+            "aux_heads": None,
             "batch_norm": batch_norm,
             "memory_format": "own",
             "thread_count": torch.get_num_threads(),
-            "cudnn_benchmark": None,
+            "cudnn_benchmark": cudnn_benchmark if device.type == "cuda" else None,
             "tf32": tf32 if device.type == "cuda" else None,
         }
     )
@@ -373,16 +375,63 @@ def trace(module: nn.Module, given: Tensor) -> torch.export.ExportedProgram:
     Raises:
         ModelError: `torch.export` refuses it, such as for control flow that depends on data.
     """
+    with (
+        model_errors("torch.export cannot record this network"),
+        torch.no_grad(),
+        contextlib.redirect_stderr(io.StringIO()),  # it prints graphs where it fails
+    ):
+        return torch.export.export(module, (given,))
+
+
+@contextlib.contextmanager
+def model_errors(what: str) -> Iterator[None]:
+    """Turn whatever a converter or compiler makes of a network into one line that begins with `what`.
+
+    Raises:
+        ModelError: it failed; errors of memory and of the file system stay what they are.
+    """
     try:
-        with torch.no_grad(), contextlib.redirect_stderr(io.StringIO()):  # it prints graphs where it fails
-            return torch.export.export(module, (given,))
-    except MemoryError:
+        yield
+    except (UserError, UnsupportedError, MemoryError, torch.OutOfMemoryError):
         raise
-    except Exception as error:  # whatever a model's code makes of tensors without data
-        said = next((line.strip() for line in str(error).splitlines() if line.strip()), "")[:200]
+    except Exception as error:  # they have no common parent
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise ModelError(
-            f"torch.export cannot record this network: {type(error).__name__}: {said}; run it with eager or compile"
+            f"{what}: {type(error).__name__}: {first_line(error)}; run it with eager or compile"
         ) from error
+
+
+@contextlib.contextmanager
+def memory_errors() -> Iterator[None]:
+    """Turn what libraries say when memory ends into `MemoryError`.
+
+    Raises:
+        MemoryError: it ended.
+    """
+    try:
+        yield
+    except Exception as error:  # they have no common parent
+        if not isinstance(error, MemoryError) and any(text in str(error).lower() for text in _OUT_OF_MEMORY):
+            raise MemoryError(first_line(error)) from error
+        raise
+
+
+_OUT_OF_MEMORY = ("bad_alloc", "failed to allocate memory", "out of memory")
+
+
+def first_line(error: Exception, length: int = 200) -> str:
+    """Begin of what an error says; its name where it says nothing."""
+    said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return said[:length]
+
+
+def use_own_stream(device: torch.device) -> None:
+    """Leave CUDA's default stream, whose handle 0 other runtimes take for none: the thread's current stream changes."""
+    if torch.cuda.current_stream(device).cuda_stream == 0:
+        torch.cuda.synchronize(device)
+        torch.cuda.set_device(device)
+        torch.cuda.set_stream(torch.cuda.Stream(device))  # type: ignore[no-untyped-call]
 
 
 def why_torch_does_not(device: torch.device, precision: Precision) -> str:

@@ -11,12 +11,14 @@ import shutil
 import sys
 import sysconfig
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 import torch._dynamo
 import torch._inductor.config
-from torch import Tensor
+from torch import Tensor, nn
 from torch._inductor.async_compile import shutdown_compile_workers
 
 from zoo.pipeline import Pipeline
@@ -24,13 +26,15 @@ from zoo.record import Build, MemoryFormat, Precision, State
 from zoo.runtimes import eager
 from zoo.runtimes.base import Call, Runnable, tensor_bytes, why_torch_does_not
 
-PACKAGE = FORMAT = ""
+VERSION = FORMAT = ""
+ARTIFACT_LIMIT = 256
+"""How many artifacts one process may compile."""
 why_unsupported = why_torch_does_not
 
 
-def why_missing(device: torch.device) -> str:
+def why_missing(device: torch.device, _building: bool) -> str:
     """A C++ compiler and Python's headers; Triton on CUDA."""
-    return why_no_compiler("compile") or why_no_headers(device)
+    return why_no_compiler("compile") or why_no_headers() or why_no_triton("compile", device)
 
 
 def why_no_compiler(runtime: str) -> str:
@@ -41,14 +45,28 @@ def why_no_compiler(runtime: str) -> str:
     return f"runtime {runtime} needs a C++ compiler and found none (c++, g++, clang++): {how}"
 
 
-def why_no_headers(device: torch.device) -> str:
-    """What to install where a graph could not be wrapped or, on CUDA, its kernels not be written."""
+def why_no_headers() -> str:
+    """What to install where a graph could not be wrapped."""
     if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         return f"runtime compile needs Python's headers (Python.h): apt install python{version}-dev, or your system's"
-    if device.type == "cuda" and not torch.utils._triton.has_triton():  # noqa: SLF001  no public way to ask
-        return "runtime compile needs Triton on CUDA: pip install triton"
     return ""
+
+
+def why_no_triton(runtime: str, device: torch.device) -> str:
+    """What to install where a GPU's kernels could not be written."""
+    if device.type == "cuda" and not torch.utils._triton.has_triton():  # noqa: SLF001  no public way to ask
+        return f"runtime {runtime} needs Triton on CUDA: pip install triton"
+    return ""
+
+
+def prepare(device: torch.device) -> None:
+    """Compile and run one convolution: what the compiler itself takes is no part of an artifact."""
+    x = torch.zeros(1, 3, 8, 8, device=device)
+    convolution = nn.Conv2d(3, 8, 3, device=device).eval().requires_grad_(False)
+    with torch.no_grad(), _compiling(frozen=device.type == "cpu"):
+        torch.compile(convolution, dynamic=False)(x)
+    shutdown_compile_workers()
 
 
 def load(
@@ -63,7 +81,6 @@ def load(
     """Compile `pipeline` for its one input size; Inductor keeps what it compiled in a cache of its own."""
     eager.deploy(pipeline, device, precision, memory_format)
     frozen = device.type == "cpu"
-    torch._dynamo.reset()  # noqa: SLF001
     counters = torch._dynamo.utils.counters  # noqa: SLF001
     counters.clear()
     weights_bytes = tensor_bytes(pipeline.model.state_dict())
@@ -74,7 +91,7 @@ def load(
     )
     start = time.perf_counter()
     images = torch.zeros((batch_size, *pipeline.image_size, 3), dtype=torch.uint8, device=device)
-    with torch._inductor.config.patch(freezing=frozen):  # noqa: SLF001  a setting of the process, while it compiles
+    with _compiling(frozen=frozen):
         network(preprocess(images)).sum().item()  # compiles, and waits for the device
     compile_s = time.perf_counter() - start
     shutdown_compile_workers()  # nothing of the compiler runs beside what is timed
@@ -100,6 +117,19 @@ def load(
 def _state(pipeline: Pipeline, memory_format: MemoryFormat, frozen: bool) -> State:
     state = eager.state(pipeline, memory_format)
     return state.model_copy(update={"batch_norm": "folded"}) if frozen and state.batch_norm == "kept" else state
+
+
+@contextmanager
+def _compiling(*, frozen: bool) -> Iterator[None]:
+    """Settings of the process, while it compiles.
+
+    All artifacts share the pipeline's code, which Dynamo would run eagerly after its 8th compilation.
+    """
+    with (
+        torch._inductor.config.patch(freezing=frozen),  # noqa: SLF001
+        torch._dynamo.config.patch(recompile_limit=ARTIFACT_LIMIT),  # noqa: SLF001
+    ):
+        yield
 
 
 def _without_gradients(call: Call) -> Call:

@@ -20,11 +20,11 @@ from zoo.runtimes.base import (
     why_torch_does_not,
 )
 
-PACKAGE = FORMAT = ""
+VERSION = FORMAT = ""
 why_unsupported = why_torch_does_not
 
 
-def why_missing(_device: torch.device) -> str:
+def why_missing(_device: torch.device, _building: bool) -> str:
     """Nothing beside torch."""
     return ""
 

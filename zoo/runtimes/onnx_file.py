@@ -14,14 +14,15 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from zoo.errors import UserError
 from zoo.pipeline import Pipeline
-from zoo.record import Build, Precision
-from zoo.runtimes.base import DTYPES, Stage, trace
+from zoo.record import Build, MemoryFormat, Precision
+from zoo.runtimes.base import DTYPES, Stage, first_line, model_errors, trace
 
 try:
     import onnx
@@ -53,21 +54,33 @@ def why_missing(runtime: str, *packages: str) -> str:
 
 
 def build(
-    pipeline: Pipeline, file: Path, *, precision: Precision, batch_size: int, calibration: Sequence[Tensor]
+    pipeline: Pipeline,
+    file: Path,
+    *,
+    device: torch.device,
+    precision: Precision,
+    memory_format: MemoryFormat,  # noqa: ARG001  the runtimes lay tensors out as they like
+    batch_size: int,
+    calibration: Sequence[Tensor],
 ) -> Build:
     """Write `pipeline` as one ONNX file.
 
     Args:
-        pipeline: on any device, in eval mode.
+        pipeline: in eval mode.
         file: to be written.
+        device: where it is recorded.
         precision: `fp32`, `fp16`, or `int8`, which is fp32 quantised by what `calibration` shows.
+        memory_format: means nothing here.
         batch_size: N, fixed.
         calibration: images `(1, *image_size, 3)` `uint8`, for int8 alone.
+
+    Raises:
+        ModelError: the network cannot be recorded, converted or quantised, or its file be written.
     """
     assert precision in ("fp32", "fp16", "int8")
     start = time.perf_counter()
-    pipeline.cast(DTYPES[precision if precision == "fp16" else "fp32"], torch.contiguous_format)
-    images = torch.zeros((batch_size, *pipeline.image_size, 3), dtype=torch.uint8, device=pipeline.gain.device)
+    pipeline.to(device).cast(DTYPES[precision if precision == "fp16" else "fp32"], torch.contiguous_format)
+    images = torch.zeros((batch_size, *pipeline.image_size, 3), dtype=torch.uint8, device=device)
     with torch.no_grad():
         x = pipeline.preprocess(images)
         logits = pipeline.network(x)
@@ -83,7 +96,8 @@ def build(
     facts = Build(export_s=time.perf_counter() - start, options={"opset": str(OPSET)})
     if precision == "int8":
         start = time.perf_counter()
-        graph = _quantise(graph, calibration)
+        with model_errors("ONNX Runtime cannot quantise this network"):
+            graph = _quantise(graph, calibration)
         calibrate_s = time.perf_counter() - start
         facts = facts.model_copy(
             update={
@@ -92,7 +106,8 @@ def build(
                 "options": {**facts.options, "quantisation": "static, QDQ, min-max, per channel, u8 activations"},
             }
         )
-    onnx.save(graph, str(file))
+    with model_errors("ONNX cannot hold this network"):  # protobuf ends at 2 GiB
+        onnx.save(graph, str(file))
     return facts
 
 
@@ -120,10 +135,7 @@ def read(file: Path) -> onnx.ModelProto:
         graph = onnx.load(str(file))
         onnx.checker.check_model(graph)
     except Exception as error:  # protobuf's and the checker's errors have no common parent
-        said = str(error).strip().splitlines()
-        raise UserError(
-            f"{file} is not a valid ONNX file: {said[0][:200] if said else type(error).__name__}"
-        ) from error
+        raise UserError(f"{file} is not a valid ONNX file: {first_line(error)}") from error
     return graph
 
 
@@ -136,17 +148,35 @@ class Port:
     shape: tuple[int, ...]
 
 
-def ports(file: Path) -> tuple[list[Port], list[Port]]:
-    """Inputs and outputs of a file.
+@dataclass(frozen=True)
+class Contents:
+    """What a file holds."""
+
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    precision: Precision
+    """What it computes in where a runtime chooses nothing else: its integers or half-precision weights say so."""
+    batch_norm: Literal["kept"] | None
+    """`None`: there is none, which does not tell whether the exporter folded it into the convolutions."""
+    weights_bytes: int
+    """Of the initialisers."""
+
+
+def contents(file: Path) -> Contents:
+    """Read a file once.
 
     Raises:
         UserError: not an ONNX file.
     """
     graph = read(file).graph
     weights = {tensor.name for tensor in graph.initializer}
-    return [_port(value) for value in graph.input if value.name not in weights], [
-        _port(value) for value in graph.output
-    ]
+    return Contents(
+        inputs=tuple(_port(value) for value in graph.input if value.name not in weights),
+        outputs=tuple(_port(value) for value in graph.output),
+        precision=_precision(graph),
+        batch_norm="kept" if any(node.op_type == "BatchNormalization" for node in graph.node) else None,
+        weights_bytes=sum(onnx.numpy_helper.to_array(tensor).nbytes for tensor in graph.initializer),
+    )
 
 
 def _port(value: onnx.ValueInfoProto) -> Port:
@@ -155,14 +185,7 @@ def _port(value: onnx.ValueInfoProto) -> Port:
     return Port(value.name, name, tuple(side.dim_value for side in kind.shape.dim))
 
 
-def weights_bytes(file: Path) -> int:
-    """Bytes of a file's initialisers."""
-    return sum(onnx.numpy_helper.to_array(tensor).nbytes for tensor in read(file).graph.initializer)
-
-
-def precision_of(file: Path) -> Precision:
-    """What a file computes in where a runtime chooses nothing else: its integers or half-precision weights say so."""
-    graph = read(file).graph
+def _precision(graph: onnx.GraphProto) -> Precision:
     if any("QLinear" in node.op_type or node.op_type in _INT8 for node in graph.node):
         return "int8"
     kinds = {tensor.data_type for tensor in graph.initializer}
@@ -171,16 +194,11 @@ def precision_of(file: Path) -> Precision:
     return "fp16" if onnx.TensorProto.FLOAT16 in kinds else "fp32"
 
 
-def batch_norm(file: Path) -> str:
-    """`"kept"` where the graph still normalises, else `"folded"`: the exporter folds it into the convolutions."""
-    return "kept" if any(node.op_type == "BatchNormalization" for node in read(file).graph.node) else "folded"
-
-
 def _export(stage: str, module: nn.Module, given: Tensor) -> onnx.ModelProto:
     """One stage as ONNX; all names but those of its two ends begin with the stage's own."""
     begin, end = CUTS[stage]
     recorded = trace(module, given)
-    with warnings.catch_warnings(), torch.no_grad():
+    with model_errors("the ONNX exporter cannot convert this network"), warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
         program = torch.onnx.export(
             recorded,

@@ -6,7 +6,6 @@ Source: https://onnxruntime.ai/docs/api/python/
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +14,18 @@ import torch
 from torch import Tensor
 
 from zoo.errors import UserError
-from zoo.pipeline import Pipeline
-from zoo.record import Build, MemoryFormat, Precision
+from zoo.record import Build, Precision
 from zoo.runtimes import onnx_file
-from zoo.runtimes.base import Call, Runnable, UnsupportedError, graph_state
+from zoo.runtimes.base import Call, Runnable, UnsupportedError, first_line, graph_state, use_own_stream
 
 try:
     import onnxruntime
 except ImportError:
     onnxruntime = None
 
-PACKAGE = "onnxruntime"
+VERSION = f"onnxruntime {onnxruntime.__version__}" if onnxruntime else ""
 FORMAT = onnx_file.FORMAT
+build = onnx_file.build
 SNIPPET = """\
 import numpy as np
 import onnxruntime
@@ -40,7 +39,7 @@ _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _DTYPES = {"tensor(uint8)": torch.uint8, "tensor(float)": torch.float32, "tensor(float16)": torch.float16}
 
 
-def why_missing(device: torch.device) -> str:
+def why_missing(device: torch.device, _building: bool) -> str:
     """ONNX, its exporter and the runtime; on CUDA the build with that provider."""
     if reason := onnx_file.why_missing("onnxruntime"):
         return reason
@@ -65,30 +64,17 @@ def graph_precision(_device: torch.device, precision: Precision) -> Precision:
     return "fp32" if precision == "tf32" else precision
 
 
-def build(
-    pipeline: Pipeline,
-    file: Path,
-    *,
-    device: torch.device,
-    precision: Precision,
-    memory_format: MemoryFormat,  # noqa: ARG001  the runtime lays tensors out as it likes
-    batch_size: int,
-    calibration: Sequence[Tensor],
-) -> Build:
-    """Write the ONNX file."""
-    return onnx_file.build(
-        pipeline.to(device), file, precision=precision, batch_size=batch_size, calibration=calibration
-    )
-
-
 def load(file: Path, *, device: torch.device, precision: Precision) -> Runnable:
-    """Run an ONNX file, its stages as cuts of it.
+    """Run an ONNX file, its stages as cuts of it. On CUDA the process may change its stream (`use_own_stream`).
 
     Raises:
         UserError: ONNX Runtime cannot read it.
         UnsupportedError: the file holds another precision.
     """
-    if (holds := onnx_file.precision_of(file)) != graph_precision(device, precision):
+    if device.type == "cuda":
+        use_own_stream(device)
+    contents = onnx_file.contents(file)
+    if (holds := contents.precision) != graph_precision(device, precision):
         raise UnsupportedError(f"{file.name} holds {holds}, and ONNX Runtime runs what the file holds, not {precision}")
     make = functools.partial(_session, device=device, precision=precision)
     try:
@@ -96,12 +82,12 @@ def load(file: Path, *, device: torch.device, precision: Precision) -> Runnable:
     except UserError:
         raise
     except Exception as error:  # ONNX Runtime's errors have no common parent
-        raise UserError(f"{file} cannot be run by ONNX Runtime: {str(error).splitlines()[0][:300]}") from error
+        raise UserError(f"{file} cannot be run by ONNX Runtime: {first_line(error, 300)}") from error
     return Runnable(
         device=device,
         precision=precision,
-        weights_bytes=onnx_file.weights_bytes(file),
-        state=functools.partial(graph_state, device, onnx_file.batch_norm(file), precision == "tf32"),
+        weights_bytes=contents.weights_bytes,
+        state=functools.partial(graph_state, device, contents.batch_norm, precision == "tf32"),
         whole=whole,
         build=Build(
             options={"provider": _PROVIDERS[device.type], "provider_options": str(_arithmetic(device, precision))}
@@ -114,6 +100,8 @@ def load(file: Path, *, device: torch.device, precision: Precision) -> Runnable:
 def _session(model: str | bytes, *, device: torch.device, precision: Precision) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
+    if isinstance(model, bytes):  # a stage: its threads would spin on while the next one's work
+        options.add_session_config_entry("session.force_spinning_stop", "1")
     options.log_severity_level = 3  # errors
     settings: dict[str, str] = {}
     if device.type == "cuda":
@@ -122,7 +110,12 @@ def _session(model: str | bytes, *, device: torch.device, precision: Precision) 
             **_arithmetic(device, precision),
             "user_compute_stream": str(torch.cuda.current_stream(device).cuda_stream),  # so that events time its work
         }
-    return onnxruntime.InferenceSession(model, options, providers=[(_PROVIDERS[device.type], settings)])
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    provider = _PROVIDERS[device.type]
+    session = onnxruntime.InferenceSession(model, options, providers=[(provider, settings)])
+    if (ran := session.get_providers()[0]) != provider:
+        raise UserError(f"ONNX Runtime took {ran} in place of {provider}: its libraries for {device.type} do not load")
+    return session
 
 
 def _arithmetic(device: torch.device, precision: Precision) -> dict[str, str]:

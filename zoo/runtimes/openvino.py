@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import UserError
-from zoo.pipeline import Pipeline
-from zoo.record import Build, MemoryFormat, Precision
+from zoo.record import Build, Precision
 from zoo.runtimes import onnx_file
 from zoo.runtimes.base import Call, Runnable, UnsupportedError, gains_from_bf16, graph_state
 
@@ -26,8 +24,9 @@ try:
 except ImportError:
     openvino = None
 
-PACKAGE = "openvino"
+VERSION = f"openvino {openvino.__version__}" if openvino else ""
 FORMAT = onnx_file.FORMAT
+build = onnx_file.build
 SNIPPET = """\
 import numpy as np
 import openvino
@@ -43,7 +42,7 @@ _RAN: dict[Precision, set[str]] = {"fp32": {"f32"}, "bf16": {"bf16"}, "fp16": {"
 """What OpenVINO calls it in the graph it runs."""
 
 
-def why_missing(_device: torch.device) -> str:
+def why_missing(_device: torch.device, _building: bool) -> str:
     """OpenVINO, ONNX and its exporter."""
     return onnx_file.why_missing("openvino", "openvino")
 
@@ -66,22 +65,6 @@ def graph_precision(_device: torch.device, precision: Precision) -> Precision:
     return "int8" if precision == "int8" else "fp32"
 
 
-def build(
-    pipeline: Pipeline,
-    file: Path,
-    *,
-    device: torch.device,
-    precision: Precision,
-    memory_format: MemoryFormat,  # noqa: ARG001  the runtime lays tensors out as it likes
-    batch_size: int,
-    calibration: Sequence[Tensor],
-) -> Build:
-    """Write the ONNX file."""
-    return onnx_file.build(
-        pipeline.to(device), file, precision=precision, batch_size=batch_size, calibration=calibration
-    )
-
-
 def load(file: Path, *, device: torch.device, precision: Precision) -> Runnable:
     """Run an ONNX file, its stages as cuts of it.
 
@@ -89,7 +72,8 @@ def load(file: Path, *, device: torch.device, precision: Precision) -> Runnable:
         UserError: OpenVINO cannot read it.
         UnsupportedError: the file holds another precision, or it ran in another than it was told to.
     """
-    if ((holds := onnx_file.precision_of(file)) == "int8") != (precision == "int8"):
+    contents = onnx_file.contents(file)
+    if ((holds := contents.precision) == "int8") != (precision == "int8"):
         raise UnsupportedError(f"{file.name} holds {holds}: OpenVINO does not make {precision} of it")
     hint = _HINTS[precision]
     settings = {
@@ -103,13 +87,14 @@ def load(file: Path, *, device: torch.device, precision: Precision) -> Runnable:
         raise UserError(f"{file} cannot be run by OpenVINO: {' '.join(str(error).split())[:300]}") from error
     ran = _precisions(whole)
     found = ", ".join(f"{count} in {name}" for name, count in ran.most_common())
-    if ran and not sum(ran[name] for name in _RAN[precision]) >= ran.total() / 2:
-        raise UnsupportedError(f"OpenVINO was told {precision} and ran most products otherwise ({found})")
+    fitting = sum(ran[name] for name in _RAN[precision])
+    if fitting < (ran.total() if precision == "fp32" else ran.total() / 2):  # fp32 promises every product
+        raise UnsupportedError(f"OpenVINO was told {precision} and ran products otherwise ({found})")
     return Runnable(
         device=device,
         precision=precision,
-        weights_bytes=onnx_file.weights_bytes(file),
-        state=functools.partial(graph_state, device, onnx_file.batch_norm(file)),
+        weights_bytes=contents.weights_bytes,
+        state=functools.partial(graph_state, device, contents.batch_norm),
         whole=_call(whole),
         build=Build(options={"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}),
         cut=lambda: {
@@ -118,6 +103,11 @@ def load(file: Path, *, device: torch.device, precision: Precision) -> Runnable:
         },
         own_memory=True,
     )
+
+
+def prepare(_device: torch.device) -> None:
+    """Load the plugin of the device."""
+    _core().get_property("CPU", "FULL_DEVICE_NAME")
 
 
 @functools.cache

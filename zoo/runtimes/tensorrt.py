@@ -1,5 +1,7 @@
 """TensorRT on CUDA, from the ONNX file. Written by the documentation of TensorRT 10; nobody has run it yet.
 
+TensorRT converts to `uint8` from floating point alone, and a file ends in `int64` → `uint8`: it may refuse that.
+
 Source: https://docs.nvidia.com/deeplearning/tensorrt/latest/inference-library/python-api-docs.html
 """
 
@@ -7,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +16,46 @@ import torch
 from torch import Tensor
 
 from zoo.errors import UserError
-from zoo.pipeline import Pipeline
-from zoo.record import Build, MemoryFormat, Precision
+from zoo.record import Build, Precision
 from zoo.runtimes import onnx_file
-from zoo.runtimes.base import Call, Runnable, graph_state
+from zoo.runtimes.base import Call, Runnable, graph_state, use_own_stream
 
 try:
     import tensorrt
 except ImportError:
     tensorrt = None
 
-PACKAGE = "tensorrt"
+VERSION = f"tensorrt {tensorrt.__version__}" if tensorrt else ""
 FORMAT = onnx_file.FORMAT
+build = onnx_file.build
 SNIPPET = """\
-# trtexec --onnx={file} {options[flag]} --saveEngine=model.engine
-# then run model.engine: its input and output are those the card names
+import numpy as np
+import tensorrt
+import torch
+from PIL import Image
+
+image = np.array(Image.open("frame.png").convert("RGB")){batch}  # uint8 (N, H, W, 3), of the size the card names
+logger = tensorrt.Logger(tensorrt.Logger.ERROR)
+builder = tensorrt.Builder(logger)
+network, config = builder.create_network(0), builder.create_builder_config()
+assert tensorrt.OnnxParser(network, logger).parse_from_file("{file}")
+config.clear_flag(tensorrt.BuilderFlag.TF32)  # on by default
+for flag in "{options[flag]}".split():
+    config.set_flag(getattr(tensorrt.BuilderFlag, flag))
+engine = tensorrt.Runtime(logger).deserialize_cuda_engine(builder.build_serialized_network(network, config))
+images = torch.from_numpy(image).cuda()
+labels = torch.empty(images.shape[:3], dtype=torch.uint8, device="cuda")
+context = engine.create_execution_context()
+for index, tensor in enumerate((images, labels)):
+    context.set_tensor_address(engine.get_tensor_name(index), tensor.data_ptr())
+context.execute_async_v3(torch.cuda.current_stream().cuda_stream)
+labels = labels[0].cpu().numpy()  # uint8 (H, W): class_names of the card
 """
 _FLAGS: dict[Precision, str] = {"fp32": "", "tf32": "TF32", "bf16": "BF16", "fp16": "FP16", "int8": "INT8"}
 _DTYPES = {"UINT8": torch.uint8, "FLOAT": torch.float32, "HALF": torch.float16}
 
 
-def why_missing(_device: torch.device) -> str:
+def why_missing(_device: torch.device, _building: bool) -> str:
     """TensorRT, ONNX and its exporter."""
     return onnx_file.why_missing("tensorrt", "tensorrt")
 
@@ -54,38 +74,23 @@ def graph_precision(_device: torch.device, precision: Precision) -> Precision:
     return "int8" if precision == "int8" else "fp32"
 
 
-def build(
-    pipeline: Pipeline,
-    file: Path,
-    *,
-    device: torch.device,  # noqa: ARG001  the file is the same for all
-    precision: Precision,
-    memory_format: MemoryFormat,  # noqa: ARG001  the runtime lays tensors out as it likes
-    batch_size: int,
-    calibration: Sequence[Tensor],
-) -> Build:
-    """Write the ONNX file."""
-    return onnx_file.build(pipeline, file, precision=precision, batch_size=batch_size, calibration=calibration)
-
-
 def load(file: Path, *, device: torch.device, precision: Precision) -> Runnable:
-    """Build engines of an ONNX file and its stages, and run them.
+    """Build engines of an ONNX file and its stages, and run them; the process may change its stream (`use_own_stream`).
 
     Raises:
         UserError: TensorRT cannot parse the file or build an engine of it.
     """
+    use_own_stream(device)
+    contents = onnx_file.contents(file)
     start = time.perf_counter()
     whole = _call(_engine(file.read_bytes(), file, precision), device)
-    flag = _FLAGS[precision]
     return Runnable(
         device=device,
         precision=precision,
-        weights_bytes=onnx_file.weights_bytes(file),
-        state=functools.partial(graph_state, device, "folded", precision == "tf32"),
+        weights_bytes=contents.weights_bytes,
+        state=functools.partial(graph_state, device, None, precision == "tf32"),
         whole=whole,
-        build=Build(
-            compile_s=time.perf_counter() - start, options={"flag": f"--{flag.lower()}" if flag else "--noTF32"}
-        ),
+        build=Build(compile_s=time.perf_counter() - start, options={"flag": _FLAGS[precision]}),
         cut=lambda: {name: _call(_engine(cut, file, precision), device) for name, cut in onnx_file.cuts(file).items()},
         own_memory=True,
     )
