@@ -49,6 +49,7 @@ CASES = [  # device, model, runtime, precision, target
         for runtime in ("compile", "aoti")
     ),
 ]
+pytestmark = pytest.mark.usefixtures("two_threads")
 MIN_EQUAL = 0.99
 ROUNDS = 12
 
@@ -58,14 +59,6 @@ def dataset():
     if not os.environ.get("ZOO_CAMVID"):
         pytest.skip("needs ZOO_CAMVID and trained runs, see the file's first lines")
     return open_dataset(os.environ["ZOO_CAMVID"])
-
-
-@pytest.fixture(autouse=True)
-def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
 
 
 def mosaics_of(dataset, size):

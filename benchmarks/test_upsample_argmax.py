@@ -30,6 +30,7 @@ import torch.nn.functional as F
 
 from zoo.upsample import upsample_argmax, upsample_argmax_reference
 
+pytestmark = pytest.mark.usefixtures("two_threads")
 SIZE = (1024, 2048)
 
 
@@ -38,14 +39,6 @@ def logits(kind: str) -> torch.Tensor:
     if kind == "random":
         return torch.randn(1, 19, 256, 512)
     return F.interpolate(torch.randn(1, 19, 16, 32) * 4, (256, 512), mode="bicubic")
-
-
-@pytest.fixture(autouse=True)
-def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("align_corners", [False, True])

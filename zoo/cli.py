@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from zoo.config import BenchConfig
+    from zoo.spec import Size
 
 EPILOG = """\
 examples:
@@ -98,7 +99,6 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _eval(arguments: argparse.Namespace) -> int:
-    from zoo.config import parse_size
 
     if (arguments.model is None) == (arguments.predictions is None):
         raise UserError("zoo eval takes a MODEL (and --checkpoint FILE), or --predictions DIR; give one of the two")
@@ -121,7 +121,7 @@ def _eval(arguments: argparse.Namespace) -> int:
             dataset,
             arguments.split,
             checkpoint=arguments.checkpoint,
-            input_size=parse_size(arguments.input_size) if arguments.input_size else None,
+            input_size=_size(arguments.input_size),
             device=arguments.device,
             precision=arguments.precision,
             runs=arguments.runs,
@@ -217,7 +217,6 @@ def _pair(arguments: argparse.Namespace, config: BenchConfig) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from zoo.config import parse_size
     from zoo.export import export_model
 
     exported = export_model(
@@ -228,8 +227,8 @@ def _export(arguments: argparse.Namespace) -> int:
         data=arguments.data,
         checkpoint=arguments.checkpoint,
         random_weights=arguments.random,
-        image_size=parse_size(arguments.image_size) if arguments.image_size else None,
-        input_size=parse_size(arguments.input_size) if arguments.input_size else None,
+        image_size=_size(arguments.image_size),
+        input_size=_size(arguments.input_size),
         resize=arguments.resize,
         batch_size=arguments.batch,
         device=arguments.device,
@@ -267,7 +266,6 @@ def _leaderboard(arguments: argparse.Namespace) -> int:
 
 
 def _pick(arguments: argparse.Namespace) -> int:
-    from zoo.config import parse_size
     from zoo.picker import parse_bytes, parse_count, parse_latency, parse_share, pick
     from zoo.report.choice import show_choice
 
@@ -283,7 +281,7 @@ def _pick(arguments: argparse.Namespace) -> int:
         device=arguments.device,
         dataset=arguments.dataset,
         recipe=arguments.recipe,
-        input_size=parse_size(arguments.input_size) if arguments.input_size else None,
+        input_size=_size(arguments.input_size),
         runtime=arguments.runtime,
         precision=arguments.precision,
         batch_size=arguments.batch,
@@ -327,6 +325,13 @@ def _synth(arguments: argparse.Namespace) -> int:
 def _given(**values: Any) -> dict[str, Any]:
     """Keep the flags that were given."""
     return {key: value for key, value in values.items() if value is not None}
+
+
+def _size(text: str | None) -> Size | None:
+    """Read `HxW` where it was given."""
+    from zoo.config import parse_size
+
+    return parse_size(text) if text else None
 
 
 def _words(values: Sequence[str] | None) -> list[str] | None:

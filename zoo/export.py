@@ -14,20 +14,20 @@ import numpy as np
 import torch
 from PIL import Image
 from pydantic import ValidationError
-from torch import Tensor, nn
+from torch import Tensor
 
 from zoo.catalog import code_sha256, find
 from zoo.checkpoint import find_any_checkpoint, load_weights, read_facts, runs_folder
 from zoo.data.layout import Dataset, cache_folder, open_dataset
-from zoo.data.loading import read_image
+from zoo.data.loading import frame_size, read_image
 from zoo.errors import ModelError, UserError
-from zoo.files import whole_folder, write_all
+from zoo.files import sha256_of, whole_folder, write_all
 from zoo.labels import CITYSCAPES
 from zoo.measure.device import core_count, package_version, resolve_device
 from zoo.models.build import build_empty, build_model
 from zoo.pipeline import Pipeline
 from zoo.record import Build, MemoryFormat, Precision, Record, Resize, State, Weights, short_hash
-from zoo.runtimes import base
+from zoo.runtimes import base, eager
 from zoo.spec import DatasetSpec, Facts, ModelSpec, Size
 from zoo.store import scan
 
@@ -94,13 +94,10 @@ class Port(Facts):
     meaning: str
 
 
-class Card(Facts):
+class Card(Built):
     """The JSON beside an exported file: all that is needed to use it, and how well it did."""
 
     schema_version: Literal[1] = 1
-    file: str
-    sha256: str
-    bytes: int
     model: str
     family: str
     paper: str = ""
@@ -117,10 +114,7 @@ class Card(Facts):
     resize: Resize
     class_names: tuple[str, ...]
     class_colors: tuple[tuple[int, int, int], ...]
-    weights: Weights
     code_sha256: str
-    build: Build
-    traits: Traits | None = None
     record: Record | None
     """The newest record of this very file; null where it has not been measured."""
 
@@ -277,9 +271,7 @@ def export_model(
     if not random_weights:
         file = Path(checkpoint) if checkpoint else find_any_checkpoint(runs_folder(runs), spec, dataset)
     facts = read_facts(file) if file else None
-    if image_size is None:
-        height, width = read_image(dataset.frames(dataset.splits()[-1])[0].image).shape[:2]
-        image_size = height, width
+    image_size = image_size or frame_size(dataset, dataset.splits()[-1])
     wanted = Wanted(
         spec=spec,
         classes=dataset.spec,
@@ -376,8 +368,7 @@ def read_artifact(file: Path, *, trust: bool) -> Card:
     if file.suffix == ".pt2" and not trust:
         raise UserError(f"{file} is native code that runs with your rights; add --trust if you trust who made it")
     try:
-        with file.open("rb") as stream:
-            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+        sha256 = sha256_of(file)
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror or error}") from error
     path = card_path(file)
@@ -450,25 +441,24 @@ def _fill(folder: Path, wanted: Wanted, suffix: str) -> None:
         batch_size=wanted.batch_size,
         calibration=_calibration(wanted) if precision == "int8" else (),
     )
-    with file.open("rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     built = Built(
         file=file.name,
-        sha256=sha256,
+        sha256=sha256_of(file),
         bytes=file.stat().st_size,
         weights=weights,
         build=facts,
-        traits=_traits(pipeline, file),
+        traits=_traits(pipeline, file, wanted.memory_format),
     )
     (folder / "built.json").write_text(built.model_dump_json(indent=1), encoding="utf-8")
 
 
-def _traits(pipeline: Pipeline, file: Path) -> Traits:
+def _traits(pipeline: Pipeline, file: Path, memory_format: MemoryFormat) -> Traits:
     """Of the network that `file` was built of; it holds what the file does, but for what ONNX folds and quantises."""
+    state = eager.state(pipeline, memory_format)
     held = base.onnx_contents(file).weights_bytes if file.suffix == ".onnx" else None
     return Traits(
-        aux_heads="off" if hasattr(pipeline.model, "training_logits") else "none",
-        has_batch_norm=any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in pipeline.modules()),  # noqa: SLF001
+        aux_heads="off" if state.aux_heads == "off" else "none",
+        has_batch_norm=state.batch_norm == "kept",
         weights_bytes=base.tensor_bytes(pipeline.model.state_dict()) if held is None else held,
     )
 
@@ -522,5 +512,4 @@ def makers() -> str:
 
 @functools.cache
 def _digest(file: Path, _modified_ns: int) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return sha256_of(file)

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all, whatever ends the process that writes them.
+"""Files and folders that appear whole or not at all, whatever ends the process that writes them; a file's hash.
 
 Everything is made in a hidden draft folder beside its target, brought to the disk, then renamed into place. A draft is
 locked as long as its process lives: the next writer beside it can tell what the dead left there, and removes it.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import os
 import shutil
 import tempfile
@@ -20,6 +21,16 @@ Content = bytes | Callable[[Path], object]
 
 _DRAFT = ".zoo-draft-"
 _LOCK = "lock"
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, as 64 hex digits.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def write_all(contents: Mapping[Path, Content]) -> None:

@@ -208,10 +208,14 @@ class Witness(Facts):
     """CPU: the cores this process may use."""
 
 
+StageName = Literal["copy_in", "preprocess", "network", "upsample_argmax", "copy_out"]
+"""Stages of the pipeline scope, in order."""
+
+
 class Stage(Facts):
     """One stage of the pipeline scope, timed inside calls that run all stages one after the other."""
 
-    name: Literal["copy_in", "preprocess", "network", "upsample_argmax", "copy_out"]
+    name: StageName
     p50_s: float
     p50_interval_s: tuple[float, float]
     """95 %, distribution-free."""

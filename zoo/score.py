@@ -13,13 +13,13 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from zoo.errors import UserError, did_you_mean
-from zoo.record import ACCURACY_PROTOCOL, Build, Latency, Record
+from zoo.record import ACCURACY_PROTOCOL, Build, Latency, Record, StageName
 from zoo.spec import Size
 from zoo.store import scan
 
@@ -37,7 +37,7 @@ MAX_GROWTH_BYTES = 4 * 2**20
 """Memory that may be held more after the last inference than after the second before it is called a leak."""
 MAX_MIOU_LOSS = 0.01
 """Share of fp32's mIoU an artifact may lose before it is marked."""
-STAGES = ("copy_in", "preprocess", "network", "upsample_argmax", "copy_out")
+STAGES: tuple[StageName, ...] = get_args(StageName)
 """Of the pipeline, in order; `Row` has a column of seconds for each."""
 NO_MODEL_YET = "no model is measured yet, only the baseline; measure some with `zoo bench --models all`"
 

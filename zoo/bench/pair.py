@@ -21,7 +21,7 @@ from zoo.catalog import MODELS, code_sha256, find
 from zoo.checkpoint import runs_folder
 from zoo.config import INSTALLED, BenchConfig, parse_size
 from zoo.data.layout import Dataset, open_dataset
-from zoo.data.loading import read_image
+from zoo.data.loading import frame_size
 from zoo.errors import UserError, did_you_mean
 from zoo.record import Artifact, Precision
 from zoo.report.pair import Pair
@@ -84,7 +84,7 @@ def run_pair(
     named = parse_checkpoints(list(checkpoints), specs)
     dataset = open_dataset(data, cache=cache) if config.accuracy else None
     plans = [plan_weights(spec, config, dataset, runs_folder(runs), named) for spec in specs]
-    image_size = _image_size(config, dataset)
+    image_size = frame_size(dataset, config.split) if dataset else config.image_size
     with _runner(config, on_event) as run:
         survey = _survey(run, config, sides, dataset)
         one, other = (
@@ -163,13 +163,6 @@ def _only(values: Sequence[Value], text: str, key: str) -> Value:
     if len(values) != 1 or INSTALLED in values:
         raise UserError(f"{text} does not say which {key}; add ,{key}=…")
     return values[0]
-
-
-def _image_size(config: BenchConfig, dataset: Dataset | None) -> Size:
-    if dataset is None:
-        return config.image_size
-    height, width = read_image(dataset.frames(config.split)[0].image).shape[:2]
-    return height, width
 
 
 def _survey(run: Run, config: BenchConfig, sides: Sequence[Asked], dataset: Dataset | None) -> Survey:

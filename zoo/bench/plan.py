@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from zoo.config import BenchConfig
 from zoo.data.layout import Dataset
 from zoo.errors import UserError, did_you_mean
 from zoo.export import Card, makers
+from zoo.files import sha256_of
 from zoo.record import SPEED_PROTOCOL, Device, Precision, Software, short_hash
 from zoo.spec import ModelSpec, Size
 
@@ -43,8 +43,7 @@ class WeightsPlan:
         and code stand in the key beside it).
         """
         if self.file is not None:
-            with self.file.open("rb") as stream:
-                return hashlib.file_digest(stream, "sha256").hexdigest()
+            return sha256_of(self.file)
         if not self.train:
             return "random"
         assert config.train is not None

@@ -22,7 +22,7 @@ from zoo.catalog import MODELS, code_sha256, select
 from zoo.checkpoint import read_facts, run_folder, runs_folder
 from zoo.config import INSTALLED, BenchConfig
 from zoo.data.layout import Dataset, open_dataset
-from zoo.data.loading import read_image
+from zoo.data.loading import frame_size
 from zoo.errors import UserError
 from zoo.evaluate import EvaluationResult, accuracy_record, dataset_record
 from zoo.export import Card, read_artifact
@@ -170,9 +170,7 @@ class _Bench:
         self.image_size: Size = config.image_size
         self.facts: DatasetFacts | None = None
         if dataset is not None:
-            frames = dataset.frames(config.split)
-            height, width = read_image(frames[0].image).shape[:2]
-            self.image_size = (height, width)
+            self.image_size = frame_size(dataset, config.split)
             self.facts = dataset_record(dataset, config.split, config.accuracy_images)
         self.input_sizes = config.input_sizes or (self.image_size,)
 

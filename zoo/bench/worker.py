@@ -474,16 +474,8 @@ def _load(job: Job, image_size: Size | None = None) -> tuple[base.Runnable, Weig
         if size != card.input.shape[1:3]:
             takes, given = (f"{height}x{width}" for height, width in (card.input.shape[1:3], size))
             raise UserError(f"{file} takes frames of {takes} and the dataset has {given}: export it for that size")
-        built = export.Built(
-            file=card.file,
-            sha256=card.sha256,
-            bytes=card.bytes,
-            weights=card.weights,
-            build=card.build,
-            traits=card.traits,
-        )
         runnable = base.load_file(job.runtime, file, device=target, precision=job.precision)
-        return export.with_traits(runnable, card.traits), card.weights, built
+        return export.with_traits(runnable, card.traits), card.weights, card
     return export.load(
         export.Wanted(
             spec=job.spec,

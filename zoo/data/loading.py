@@ -47,6 +47,16 @@ def read_image(path: Path) -> Pixels:
     raise UserError(f"image {path} has Pillow mode {mode}; an image has 8 bits per channel: store it as 8-bit RGB")
 
 
+def frame_size(dataset: Dataset, split: str) -> Size:
+    """`(height, width)` of a split's first frame.
+
+    Raises:
+        UserError: no such split, or its first image cannot be read.
+    """
+    height, width = read_image(dataset.frames(split)[0].image).shape[:2]
+    return height, width
+
+
 def read_label(frame: Frame, spec: DatasetSpec) -> Pixels:
     """Read a frame's label map as train ids `(H, W)`, `IGNORE_INDEX` where no class counts.
 

@@ -18,16 +18,16 @@ from torch._inductor.async_compile import shutdown_compile_workers
 
 from zoo.errors import UserError
 from zoo.pipeline import Pipeline
-from zoo.record import Build, MemoryFormat, Precision
+from zoo.record import Build, MemoryFormat, Precision, StageName
 from zoo.runtimes import eager
 from zoo.runtimes.base import (
     Call,
     Runnable,
-    Stage,
     first_line,
     graph_state,
     model_errors,
     set_tf32,
+    stage_modules,
     trace,
     why_torch_does_not,
 )
@@ -44,7 +44,7 @@ image = np.array(Image.open("frame.png").convert("RGB")){batch}  # uint8 (N, H, 
 model = torch._inductor.aoti_load_package("{file}")
 labels = model(torch.from_numpy(image).to("{options[device]}"))[0].cpu().numpy()  # uint8 (H, W): the card's class_names
 """
-STAGES = ("preprocess", "network", "upsample_argmax")
+STAGES: tuple[StageName, ...] = ("preprocess", "network", "upsample_argmax")
 why_unsupported = why_torch_does_not
 
 
@@ -82,20 +82,9 @@ def build(
     settings: dict[str, Any] = {"freezing": frozen}
     if device.type == "cuda":  # so that torch's allocator sees the weights
         settings["aot_inductor.weight_use_caching_allocator"] = True
+    stages = stage_modules(pipeline, images)
+    parts = {file: (pipeline, images), **{stage_file(file, name): stage for name, stage in stages.items()}}
     with torch.no_grad():
-        x = pipeline.preprocess(images)
-        logits = pipeline.network(x)
-        parts = {
-            file: (pipeline, images),
-            **{
-                stage_file(file, name): (module, given)
-                for name, module, given in (
-                    ("preprocess", Stage(pipeline.preprocess), images),
-                    ("network", pipeline.model, x),
-                    ("upsample_argmax", Stage(pipeline.postprocess), logits),
-                )
-            },
-        }
         export_s = compile_s = 0.0
         for target, (module, given) in parts.items():
             start = time.perf_counter()

@@ -369,6 +369,18 @@ class Stage(nn.Module):
         return self._call(x)
 
 
+def stage_modules(pipeline: Pipeline, images: Tensor) -> dict[str, tuple[nn.Module, Tensor]]:
+    """Each stage by name, in order: a module of its own, and what it is given when the pipeline gets `images`."""
+    with torch.no_grad():
+        x = pipeline.preprocess(images)
+        logits = pipeline.network(x)
+    return {
+        "preprocess": (Stage(pipeline.preprocess), images),
+        "network": (pipeline.model, x),
+        "upsample_argmax": (Stage(pipeline.postprocess), logits),
+    }
+
+
 def trace(module: nn.Module, given: Tensor) -> torch.export.ExportedProgram:
     """Record what `module` does with `given`; it has run on that before, so what fails is the recording.
 

@@ -18,13 +18,13 @@ from pathlib import Path
 import torch
 import torch._dynamo
 import torch._inductor.config
-from torch import Tensor, nn
+from torch import nn
 from torch._inductor.async_compile import shutdown_compile_workers
 
 from zoo.pipeline import Pipeline
 from zoo.record import Build, MemoryFormat, Precision, State
 from zoo.runtimes import eager
-from zoo.runtimes.base import Call, Runnable, tensor_bytes, why_torch_does_not
+from zoo.runtimes.base import Runnable, tensor_bytes, why_torch_does_not
 
 VERSION = FORMAT = ""
 ARTIFACT_LIMIT = 256
@@ -84,9 +84,10 @@ def load(
     counters = torch._dynamo.utils.counters  # noqa: SLF001
     counters.clear()
     weights_bytes = tensor_bytes(pipeline.model.state_dict())
+    without_gradients = torch.no_grad()  # freezing refuses inference mode
     mode = None if compile_mode == "default" else compile_mode
     preprocess, network = (
-        _without_gradients(torch.compile(call, dynamic=False, mode=mode))
+        without_gradients(torch.compile(call, dynamic=False, mode=mode))
         for call in (pipeline.preprocess, pipeline.network)
     )
     start = time.perf_counter()
@@ -103,7 +104,7 @@ def load(
         cut={
             "preprocess": preprocess,
             "network": network,
-            "upsample_argmax": _without_gradients(pipeline.postprocess),
+            "upsample_argmax": without_gradients(pipeline.postprocess),
         }.copy,
         build=Build(
             compile_s=compile_s,
@@ -130,11 +131,3 @@ def _compiling(*, frozen: bool) -> Iterator[None]:
         torch._dynamo.config.patch(recompile_limit=ARTIFACT_LIMIT),  # noqa: SLF001
     ):
         yield
-
-
-def _without_gradients(call: Call) -> Call:
-    def run(x: Tensor) -> Tensor:
-        with torch.no_grad():  # freezing refuses inference mode
-            return call(x)
-
-    return run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from zoo.models.build import has_aux_heads
 from zoo.pipeline import Pipeline
@@ -13,7 +13,6 @@ from zoo.record import MemoryFormat, Precision, State
 from zoo.runtimes.base import (
     DTYPES,
     LAYOUTS,
-    Call,
     Runnable,
     set_tf32,
     tensor_bytes,
@@ -40,15 +39,16 @@ def load(
 ) -> Runnable:
     """Deploy `pipeline` in eager mode; TF32 and cuDNN flags are the process's."""
     deploy(pipeline, device, precision, memory_format)
+    without_gradients = torch.inference_mode()
     return Runnable(
         device=device,
         precision=precision,
         weights_bytes=tensor_bytes(pipeline.model.state_dict()),
         state=functools.partial(state, pipeline, memory_format),
         cut={
-            "preprocess": _without_gradients(pipeline.preprocess),
-            "network": _without_gradients(pipeline.network),
-            "upsample_argmax": _without_gradients(pipeline.postprocess),
+            "preprocess": without_gradients(pipeline.preprocess),
+            "network": without_gradients(pipeline.network),
+            "upsample_argmax": without_gradients(pipeline.postprocess),
         }.copy,
     )
 
@@ -78,11 +78,3 @@ def state(pipeline: Pipeline, memory_format: MemoryFormat) -> State:
         cudnn_benchmark=torch.backends.cudnn.benchmark if on_cuda else None,
         tf32=torch.backends.cuda.matmul.allow_tf32 and torch.backends.cudnn.allow_tf32 if on_cuda else None,
     )
-
-
-def _without_gradients(call: Call) -> Call:
-    def run(x: Tensor) -> Tensor:
-        with torch.inference_mode():
-            return call(x)
-
-    return run

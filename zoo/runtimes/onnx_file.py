@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from zoo.errors import UserError
 from zoo.pipeline import Pipeline
 from zoo.record import Build, MemoryFormat, Precision
-from zoo.runtimes.base import DTYPES, Stage, first_line, model_errors, trace
+from zoo.runtimes.base import DTYPES, first_line, model_errors, stage_modules, trace
 
 try:
     import onnx
@@ -81,17 +81,10 @@ def build(
     start = time.perf_counter()
     pipeline.to(device).cast(DTYPES[precision if precision == "fp16" else "fp32"], torch.contiguous_format)
     images = torch.zeros((batch_size, *pipeline.image_size, 3), dtype=torch.uint8, device=device)
-    with torch.no_grad():
-        x = pipeline.preprocess(images)
-        logits = pipeline.network(x)
     # One by one, so that no optimiser moves an operator across a border.
-    graph = _export("preprocess", Stage(pipeline.preprocess), images)
-    for name, module, given in (
-        ("network", pipeline.model, x),
-        ("upsample_argmax", Stage(pipeline.postprocess), logits),
-    ):
-        border = CUTS[name][0]
-        graph = compose.merge_models(graph, _export(name, module, given), io_map=[(border, border)])
+    graph, *others = (_export(name, *stage) for name, stage in stage_modules(pipeline, images).items())
+    for border, other in zip((INPUT, LOGITS), others, strict=True):
+        graph = compose.merge_models(graph, other, io_map=[(border, border)])
     del graph.opset_import[1:]  # merging lists the one operator set once per stage
     facts = Build(export_s=time.perf_counter() - start, options={"opset": str(OPSET)})
     if precision == "int8":
