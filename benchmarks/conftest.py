@@ -7,6 +7,12 @@ import pytest
 import torch
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    """One process: side by side, benchmarks would time each other."""
+    config.option.numprocesses = 0
+
+
 @pytest.fixture(scope="session")
 def results(tmp_path_factory):
     """A results folder of 1,000 records."""

@@ -25,7 +25,7 @@ from PIL import Image
 from zoo.catalog import find
 from zoo.checkpoint import find_any_checkpoint, load_weights, runs_folder
 from zoo.data.layout import open_dataset
-from zoo.data.loading import read_image
+from zoo.data.reading import read_image
 from zoo.errors import UserError
 from zoo.export import Wanted, load
 from zoo.labels import CITYSCAPES

@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import shutil
 import sys
+import tempfile
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 import pytest
+
+
+def pytest_configure(config):
+    """Tests share a cache that is not the user's; of several processes each has one thread and a temporary folder."""
+    folder = tempfile.mkdtemp(prefix="test-")
+    Finalize(None, shutil.rmtree, (folder, True), exitpriority=-200)  # after multiprocessing's own folder, -100
+    os.environ.setdefault("ZOO_CACHE", str(Path(folder, "cache")))  # the first process's
+    if hasattr(config, "workerinput"):
+        os.environ["OMP_NUM_THREADS"] = "1"
+        os.environ["TMPDIR"] = tempfile.tempdir = folder
 
 
 def _load_factory():

@@ -116,6 +116,7 @@ def make(
     recipe="camvid_cpu",
     recipe_hash="abc123def456",
     step_count=300,
+    seed=0,
     input_size=(256, 512),
     output_size=(512, 1024),
     batch_size=1,
@@ -147,6 +148,8 @@ def make(
     equal_share=None,
     growth_bytes=None,
     image_count=16,
+    miou_interval=None,
+    shared_sequences=(),
     accuracy_images=None,
     build=None,
 ):
@@ -155,7 +158,12 @@ def make(
     `one_graph` has no network scope, `staged` a waterfall; `rates` are images per second at batch 1, 2, 4, …
     """
     images = dataset and Dataset(
-        name=dataset, fingerprint=fingerprint, split="val", image_count=image_count, synthetic=synthetic
+        name=dataset,
+        fingerprint=fingerprint,
+        split="val",
+        image_count=image_count,
+        synthetic=synthetic,
+        shared_sequences=shared_sequences,
     )
     ok = status == "ok"
     trained = right is not None
@@ -172,11 +180,12 @@ def make(
         output_size=output_size,
         resize=resize,
         weights=Weights(
-            source="checkpoint" if trained else "random",
-            sha256=short_hash([model, recipe]),
+            source="none" if model == MEAN_LABEL_MAP else "checkpoint" if trained else "random",
+            sha256=short_hash([model, recipe, seed]),
             recipe=recipe if trained else "none",
             recipe_hash=recipe_hash if trained else None,
             step_count=step_count if trained else None,
+            seed=seed if trained and recipe_hash else None,
         ),
         code_sha256="c" * 64,
         file_sha256=file_bytes and short_hash([model, runtime, precision]),
@@ -231,6 +240,8 @@ def make(
             class_names=CLASS_NAMES[: len(matrix)],
             confusion=tuple(tuple(int(count) for count in line) for line in matrix),
             image_count=image_count,
+            miou_interval=miou_interval,
+            resampled="images" if miou_interval else None,
         )
         if ok and trained and images
         else None,

@@ -10,6 +10,7 @@ from torch import nn
 from zoo import checkpoint
 from zoo.checkpoint import (
     CheckpointFacts,
+    find_any_checkpoint,
     find_checkpoint,
     load_weights,
     read_facts,
@@ -196,6 +197,8 @@ def test_run_folders_tell_names_apart(dataset, config, tmp_path):
         assert folder.relative_to(tmp_path).parts[0] == f"{dataset.name}-{dataset.fingerprint()[:8]}"
         assert folder.name == f"tiny-{config.recipe_hash}"
         assert len(folder.relative_to(tmp_path).parts) == 3
+    seeded = run_folder(tmp_path, spec("unet"), dataset, config.model_copy(update={"seed": 2}))
+    assert seeded.name == f"tiny-{config.recipe_hash}-seed2"
 
 
 def test_an_edited_file_of_ones_own_is_another_network(dataset, config, tmp_path):
@@ -238,3 +241,19 @@ def test_only_finished_runs_of_the_whole_recipe_are_found(dataset, config, tmp_p
     (folder / "last.safetensors").write_bytes(b"damaged")
     assert found() is None
     assert checkpoint.read_facts(leave(config) / "last.safetensors").complete
+
+
+def test_each_seed_is_a_run_of_its_own(dataset, config, tmp_path):
+    seeds = [config.model_copy(update={"seed": seed}) for seed in (0, 1, 12)]
+    for recipe in seeds:
+        folder = run_folder(tmp_path, spec("net"), dataset, recipe)
+        about = facts(recipe, fingerprint=dataset.fingerprint())
+        save_weights(folder / "last.safetensors", network().state_dict(), about)
+    found = [find_checkpoint(tmp_path, spec("net"), dataset, recipe) for recipe in seeds]
+    assert [path.parent.name.removeprefix(f"tiny-{config.recipe_hash}") for path in found] == ["", "-seed1", "-seed12"]
+    assert find_checkpoint(tmp_path, spec("net"), dataset, config.model_copy(update={"seed": 2})) is None
+    with pytest.raises(UserError, match="was trained on streets with 3 seeds; give --checkpoint"):
+        find_any_checkpoint(tmp_path, spec("net"), dataset)
+    for path in found[1:]:
+        path.unlink()
+    assert find_any_checkpoint(tmp_path, spec("net"), dataset) == found[0]

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from zoo.config import BenchConfig, TrainConfig, load_config, parse_set, parse_size, preset_names
+from zoo.config import BenchConfig, TrainConfig, load_config, parse_duration, parse_set, parse_size, preset_names
 from zoo.errors import UserError
 
 
 def test_every_shipped_preset_is_whole_and_valid():
     assert {"quick", "camvid", "cityscapes", "latency"} <= set(preset_names("bench"))
-    assert {"camvid", "cityscapes"} <= set(preset_names("train"))
+    assert {"camvid", "cityscapes_80k", "cityscapes_fast"} == set(preset_names("train"))
     for name in preset_names("bench"):
         assert load_config(BenchConfig, name).name == name
     for name in preset_names("train"):
@@ -21,7 +21,7 @@ def test_the_bench_presets_do_what_their_names_say():
     assert quick.train_missing
     assert not quick.keep_checkpoints
     assert quick.disk_bytes <= 3 * 10**9
-    assert load_config(BenchConfig, "cityscapes").train == load_config(TrainConfig, "cityscapes")
+    assert load_config(BenchConfig, "cityscapes").train == load_config(TrainConfig, "cityscapes_80k")
     assert load_config(BenchConfig, "cityscapes").input_sizes == ((1024, 2048),)
     assert not load_config(BenchConfig, "latency").accuracy
     assert load_config(BenchConfig, "camvid").train.steps >= 300
@@ -35,6 +35,9 @@ def test_the_bench_presets_do_what_their_names_say():
         ({"crop_size": [-1, 64]}, "crop_size: .*above 0; got -1x64"),
         ({"scale_range": [2.0, 0.5]}, "0 < low <= high"),
         ({"optimizer": "adam"}, "optimizer: .*auto"),
+        ({"batch_size": 6, "accumulate": 4}, "multiple of accumulate; got 6 images in 4 pieces"),
+        ({"ema_decay": 1.0}, "ema_decay: .*less than 1; got 1.0"),
+        ({"class_weights": [1.0, -2.0]}, "class_weights.*"),
     ],
 )
 def test_a_wrong_value_is_one_line_that_names_the_key(changes, message):
@@ -69,11 +72,44 @@ def test_training_needs_its_recipe():
         load_config(BenchConfig, None, {"train_missing": True})
 
 
-def test_the_recipe_hash_is_of_the_whole_recipe_and_of_nothing_else():
+def test_seeds_count_up_from_the_recipes_own():
+    config = load_config(BenchConfig, "quick", {"seeds": 3, "train.seed": 5})
+    assert [recipe.seed for recipe in config.recipes] == [5, 6, 7]
+    assert {recipe.model_copy(update={"seed": 5}) for recipe in config.recipes} == {config.train}
+    assert load_config(BenchConfig, "quick").recipes == (load_config(BenchConfig, "quick").train,)
+    assert BenchConfig().recipes == ()
+
+
+@pytest.mark.parametrize(
+    ("preset", "changes", "message"),
+    [
+        ("latency", {"seeds": 3}, r"seeds = 3 needs a \[train\] table: the recipe to train with"),
+        ("quick", {"seeds": 2, "accuracy": False}, "seeds = 2 needs accuracy = true"),
+        ("quick", {"seeds": 0}, "the flags: seeds: .*greater than 0; got 0"),
+    ],
+)
+def test_seeds_need_a_recipe_and_images(preset, changes, message):
+    with pytest.raises(UserError, match=message):
+        load_config(BenchConfig, preset, changes)
+
+
+def test_the_recipe_hash_is_of_the_recipe_and_neither_of_its_seed_nor_of_how_fast_it_runs():
     recipe = TrainConfig()
-    assert recipe.recipe_hash == TrainConfig(workers=3).recipe_hash
-    assert recipe.recipe_hash != TrainConfig(steps=5).recipe_hash
-    assert recipe.recipe_hash != TrainConfig(seed=1).recipe_hash
+    assert recipe.recipe_hash == TrainConfig(workers=3, compile=True).recipe_hash
+    assert recipe.recipe_hash == TrainConfig(seed=1).recipe_hash
+    changes = (
+        {"steps": 5}, {"accumulate": 2}, {"ema_decay": 0.9}, {"ohem_threshold": 0.7}, {"ohem_min_kept": 5},
+        {"class_weights": "inverse_log"}, {"class_weights": (1.0, 2.0)},
+    )  # fmt: skip
+    hashes = {TrainConfig(**change).recipe_hash for change in changes}
+    assert len(hashes) == len(changes)
+    assert recipe.recipe_hash not in hashes
+
+
+def test_recipes_that_records_name_keep_their_hashes():
+    """Those of the first records, when a recipe had fewer keys."""
+    assert load_config(BenchConfig, "camvid").train.recipe_hash == "cd5955001c24"
+    assert load_config(BenchConfig, "quick").train.recipe_hash == "8875bcb3d8a4"
 
 
 def test_set_pairs_are_toml_or_plain_text():
@@ -94,3 +130,12 @@ def test_sizes():
     for wrong in ("512", "0x4", "-1x4", "axb", "512*1024"):
         with pytest.raises(UserError, match="HEIGHTxWIDTH"):
             parse_size(wrong)
+
+
+def test_durations():
+    assert parse_duration("2h30m") == 9000
+    assert parse_duration("90s") == 90
+    assert parse_duration("1d") == 86400
+    for wrong in ("", "0s", "5", "30m2h", "1.5h", "-1h"):
+        with pytest.raises(UserError, match="such as 2h30m"):
+            parse_duration(wrong)

@@ -1,6 +1,9 @@
 """Accuracy against the official evaluation, and what a person may give wrongly."""
 
+import json
 import os
+import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +12,8 @@ import torch
 from PIL import Image
 
 from zoo.data.layout import open_dataset
-from zoo.data.loading import read_label
+from zoo.data.reading import read_label
+from zoo.data.synthetic import write_dataset
 from zoo.errors import UserError
 from zoo.evaluate import (
     accuracy_record,
@@ -20,7 +24,9 @@ from zoo.evaluate import (
     predict_constant,
 )
 from zoo.labels import CITYSCAPES, LABELS, TRAIN_ID_TO_LABEL_ID
-from zoo.score import class_iou, miou
+from zoo.record import Mode
+from zoo.report.accuracy import show_accuracy
+from zoo.score import class_iou, miou, miou_interval
 
 np.in1d = getattr(np, "in1d", np.isin)  # noqa: NPY201  numpy 2.4 removed the name that cityscapesScripts uses
 official = pytest.importorskip("cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling")
@@ -73,6 +79,168 @@ def assert_equals_official(result, theirs):
 
 def random_maps(rng, values, count=3, shape=SIZE):
     return [rng.choice(values, shape).astype(np.uint8) for _ in range(count)]
+
+
+@pytest.fixture(scope="module")
+def streets(tmp_path_factory):
+    """Synthetic frames with instance maps, and label maps that err by a shift, by noise and by ids of no class."""
+    root = tmp_path_factory.mktemp("streets")
+    dataset = open_dataset(write_dataset(root / "data", image_size=(96, 192), train_count=0, val_count=6, seed=3))
+    rng = np.random.default_rng(0)
+    for frame in dataset.frames("val"):
+        ids = np.roll(np.array(Image.open(frame.label)), (1, 2), (0, 1))
+        noise = rng.random(ids.shape) < 0.05
+        ids[noise] = rng.choice(IDS, noise.sum())
+        vehicles = (ids == 26) & (rng.random(ids.shape) < 0.3)
+        ids[vehicles] = rng.choice([29, 30], vehicles.sum())  # caravan, trailer: no class, and yet vehicles
+        (root / "out").mkdir(exist_ok=True)
+        Image.fromarray(ids).save(root / "out" / f"{frame.name}.png")
+    return dataset, root / "out"
+
+
+def official_json(dataset, folder, tmp_path):
+    """What the official script writes for all of its scores."""
+    args = official.args
+    args.evalInstLevelScore, args.evalPixelAccuracy, args.quiet, args.JSONOutput = True, False, True, True
+    args.exportFile = str(tmp_path / "official.json")
+    frames = dataset.frames("val")
+    predictions = [str(folder / f"{frame.name}.png") for frame in frames]
+    official.evaluateImgLists(predictions, [str(frame.label) for frame in frames], args)
+    return json.loads(Path(args.exportFile).read_text())
+
+
+def assert_equals_official_json(result, dataset, theirs):
+    ours = json.loads(show_accuracy(accuracy_record(result, dataset, "val"), "json"))
+    for key, their_key in {
+        "class_iou": "classScores",
+        "class_iiou": "classInstScores",
+        "category_iou": "categoryScores",
+        "category_iiou": "categoryInstScores",
+    }.items():
+        assert len(ours[key]) == {"class_iiou": 8, "category_iou": 7, "category_iiou": 2}.get(key, 19)
+        for name, value in theirs[their_key].items():
+            if np.isnan(value):
+                assert ours[key].get(name) is None, f"{key} of {name}"
+            else:
+                assert ours[key][name] == pytest.approx(value, abs=1e-9), f"{key} of {name}"
+    for key, their_key in {
+        "miou": "averageScoreClasses",
+        "mean_class_iiou": "averageScoreInstClasses",
+        "mean_category_iou": "averageScoreCategories",
+        "mean_category_iiou": "averageScoreInstCategories",
+    }.items():
+        assert ours[key] == pytest.approx(theirs[their_key], abs=1e-9), key
+    matrix = np.array(theirs["confMatrix"], np.int64)[CLASS_IDS]
+    right = matrix[np.arange(19), CLASS_IDS]
+    assert ours["pixel_accuracy"] == pytest.approx(right.sum() / matrix.sum(), abs=1e-12)
+    true = matrix.sum(axis=1) > 0
+    assert ours["mean_class_accuracy"] == pytest.approx((right[true] / matrix[true].sum(axis=1)).mean(), abs=1e-12)
+
+
+def test_every_score_equals_the_official_one(streets, tmp_path):
+    dataset, folder = streets
+    theirs = official_json(dataset, folder, tmp_path)
+    assert np.sum(np.isfinite(list(theirs["classInstScores"].values()))) >= 4, "the set has objects of several classes"
+    assert_equals_official_json(evaluate_predictions(folder, dataset, "val", "labelIds"), dataset, theirs)
+
+
+def test_a_models_scores_equal_the_official_ones(streets, tmp_path):
+    dataset, folder = streets
+    to_label_ids = np.zeros(256, np.uint8)
+    to_label_ids[list(TRAIN_ID_TO_LABEL_ID)] = list(TRAIN_ID_TO_LABEL_ID.values())
+    answered = []
+    for frame in dataset.frames("val"):
+        answered.append(train_ids(np.array(Image.open(folder / f"{frame.name}.png"))))
+        Image.fromarray(to_label_ids[answered[-1]]).save(tmp_path / f"{frame.name}.png")
+    maps = iter(answered)
+    result = evaluate(lambda images: torch.from_numpy(np.stack([next(maps) for _ in images])), dataset, "val")
+    assert_equals_official_json(result, dataset, official_json(dataset, tmp_path, tmp_path))
+
+
+def test_any_number_of_workers_gives_the_same_result(streets):
+    dataset, folder = streets
+    one, *others = (evaluate_predictions(folder, dataset, "val", "labelIds", workers=count) for count in (1, 2, 5))
+    for other in others:
+        assert other.image_names == one.image_names
+        for field in ("confusion", "true_positives", "false_positives", "false_negatives", "instances"):
+            np.testing.assert_array_equal(getattr(other, field), getattr(one, field), strict=True)
+    with pytest.raises(UserError, match="workers are threads, 1 or more; got 0"):
+        evaluate_predictions(folder, dataset, "val", workers=0)
+
+
+def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
+    rng = np.random.default_rng(0)
+    peaks = []
+    for count in (4, 16):
+        maps = random_maps(rng, np.array([7, 8, 33]), count, (256, 512))
+        dataset = write_set(tmp_path / f"data{count}", maps)
+        folder = write_predictions(tmp_path / f"out{count}", maps)
+        tracemalloc.start()
+        evaluate_predictions(folder, dataset, "val", workers=1)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 256 * 512, "twelve more images take less than one label map more"
+
+
+def test_without_instance_maps_or_categories_there_is_nothing_to_weigh(streets, dataset):
+    assert evaluate(answers(dataset), dataset, "val").instances is None
+    drawn, folder = streets
+    frames = drawn.frames("val")
+    partly = replace(drawn, frames_by_split={"val": (*frames[:-1], replace(frames[-1], instances=None))})
+    assert evaluate_predictions(folder, partly, "val", "labelIds").instances is None
+    other = replace(drawn, spec=CITYSCAPES.model_copy(update={"name": "others", "class_categories": ()}))
+    accuracy = accuracy_record(evaluate_predictions(folder, other, "val", "labelIds"), other, "val")
+    assert (accuracy.class_categories, accuracy.class_instances, accuracy.category_instances) == ((), None, None)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "message"),
+    [
+        (np.full((96, 192), 7001, np.uint16), "holds instances of label 7, which has none; correct or remove"),
+        (np.full((96, 192), 26001, np.uint16)[:5], "is 5x192, its ground truth 96x192"),
+        (np.zeros((96, 192, 3), np.uint8), "is a RGB image; an instance map is single-channel 16-bit"),
+    ],
+)
+def test_bad_instance_maps_name_the_file(streets, tmp_path, pixels, message):
+    drawn, folder = streets
+    first, *others = drawn.frames("val")
+    bad = tmp_path / "bad_instanceIds.png"
+    Image.fromarray(pixels).save(bad)
+    spoiled = replace(drawn, frames_by_split={"val": (replace(first, instances=bad), *others)})
+    with pytest.raises(UserError, match=f"bad_instanceIds.png {message}"):
+        evaluate_predictions(folder, spoiled, "val", "labelIds")
+
+
+def test_four_definitions_of_void_give_four_numbers(tmp_path):
+    """Ours is Cityscapes' own; 18 pixels of road, sidewalk and void, the four means worked out by hand."""
+    road, walk, void = 7, 8, 0
+    truth = np.repeat([road, walk, void], (8, 6, 4)).astype(np.uint8).reshape(3, 6)
+    answer = np.repeat(
+        [road, walk, void, road, walk, road, walk, void],
+        [6, 1, 1, 2, 4, 1, 2, 1],  # on road; on sidewalk; on void
+    ).astype(np.uint8).reshape(3, 6)  # fmt: skip
+    matrix = np.zeros((3, 3), np.int64)  # row = truth, column = prediction: road, sidewalk, void
+    np.add.at(matrix, tuple(np.searchsorted([road, walk, 99], np.where(a == void, 99, a)) for a in (truth, answer)), 1)
+    hit, true = np.diagonal(matrix), matrix.sum(axis=1)
+
+    def mean_iou(classes, counted):
+        return np.mean([hit[k] / (true[k] + matrix[counted, k].sum() - hit[k]) for k in classes])
+
+    void_ignored = mean_iou([0, 1], [0, 1])
+    void_is_false_positive = mean_iou([0, 1], [0, 1, 2])
+    void_is_a_class = mean_iou([0, 1, 2], [0, 1, 2])
+    true = true - matrix[:, 2]
+    void_predictions_dropped = mean_iou([0, 1], [0, 1])
+    assert [void_ignored, void_is_false_positive, void_predictions_dropped, void_is_a_class] == pytest.approx(
+        [41 / 70, 49 / 99, 13 / 21, 589 / 1485]
+    )  # 0.586, 0.495, 0.619, 0.397
+
+    dataset = write_set(tmp_path / "data", [truth])
+    folder = write_predictions(tmp_path / "out", [answer])
+    ours = miou(evaluate_predictions(folder, dataset, "val", "labelIds").confusion)
+    assert ours == pytest.approx(void_ignored, abs=1e-12)
+    theirs = official_result([dataset.frames("val")[0].label], sorted(folder.iterdir()))
+    assert ours == pytest.approx(theirs["averageScoreClasses"], abs=1e-12)
 
 
 CASES = {
@@ -201,6 +369,30 @@ def test_accuracy_record(dataset):
     np.testing.assert_array_equal(np.array(accuracy.confusion), result.confusion)
     assert (accuracy.image_count, accuracy.dataset.image_count) == (2, 2)
     assert accuracy.dataset.fingerprint == dataset.fingerprint("val")
+    assert result.per_image.shape == (3, 2, 19)
+    assert accuracy.resampled == "frames of few sequences"
+    assert accuracy.mode == Mode()
+    one = accuracy_record(evaluate(answers(dataset), dataset, "val", image_limit=1), dataset, "val")
+    assert (one.miou_interval, one.resampled) == (None, None)
+
+
+def test_the_interval_is_recomputed_from_the_per_image_counts(streets):
+    dataset, folder = streets
+    result = evaluate_predictions(folder, dataset, "val", "labelIds")
+    accuracy = accuracy_record(result, dataset, "val")
+    low, high = accuracy.miou_interval
+    assert 0 < low < miou(result.confusion) < high < 1
+    assert miou_interval(result.per_image, result.image_names) == (low, high, accuracy.resampled)
+    assert accuracy.class_categories == CITYSCAPES.class_categories
+    assert accuracy.mode is None, "nobody told how another program read the frames"
+
+
+def test_shared_sequences_are_a_fact_of_the_record(tmp_path):
+    maps = random_maps(np.random.default_rng(0), IDS, count=2)
+    write_set(tmp_path, maps, split="train")
+    dataset = write_set(tmp_path, maps)
+    accuracy = accuracy_record(evaluate(answers(dataset), dataset, "val"), dataset, "val")
+    assert accuracy.dataset.shared_sequences == ("town_000000",)
 
 
 def test_mean_label_map(tmp_path):

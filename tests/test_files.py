@@ -3,8 +3,8 @@
 Faults are injected in forked children, at every system call that a write makes: the call fails once with an error of
 the disk, or the process is killed right there. Then the next call has to succeed, and to leave nothing behind.
 
-Injected here: 236 faults: the 15 + 22 + 18 steps of three writers in four ways, a disk that is really full (the limit
-on a file's size) 15 times, and one of two writers of an entry killed.
+Injected here: 280 faults: the 15 + 22 + 18 + 11 steps of four writers in four ways, a disk that is really full (the
+limit on a file's size) 15 times, and one of two writers of an entry killed.
 """
 
 from __future__ import annotations
@@ -99,6 +99,7 @@ SAVE_STEPS = steps(mkdir=2, open=3, lock=1, write=2, fsync=3, rename=2, remove=1
 PAGE_STEPS = steps(mkdir=4, open=4, lock=2, write=2, fsync=4, rename=2, remove=2, rmdir=2)
 FOLDER_STEPS = steps(mkdir=4, open=3, lock=1, write=2, fsync=5, rename=1, remove=1, rmdir=1)
 CLEANING = steps(remove=2, rmdir=2)
+REMOVE_STEPS = steps(mkdir=2, open=1, lock=1, rename=1, remove=3, rmdir=3)
 
 
 def fill(folder: Path) -> None:
@@ -122,12 +123,14 @@ def write_page(root: Path, text: bytes) -> None:
         (SAVE_STEPS, lambda root, records: store.save(records.make(), SAMPLES, root)),
         (PAGE_STEPS, lambda root, records: write_page(root, b"new")),
         (FOLDER_STEPS, lambda root, records: files.whole_folder(root / "entry", fill)),
+        (REMOVE_STEPS, lambda root, records: files.remove_folder(root / "standing")),
     ],
 )
 def test_no_system_call_is_left_out(wanted, write, records, tmp_path):
     store.save(records.make("first"), {}, tmp_path)
     store.save(records.make(), {}, tmp_path)  # its folder stands
     (tmp_path / "pictures").mkdir()
+    files.whole_folder(tmp_path / "standing", fill)
     (tmp_path / "seen").touch()
 
     def watched() -> None:
@@ -199,6 +202,17 @@ def test_a_folder_appears_whole_or_not_at_all(step, way, tmp_path):
     assert is_whole(target)
     files.whole_folder(tmp_path / "another", fill)  # one that is found is not written beside
     assert sorted(tmp_path.iterdir()) == [tmp_path / "another", target]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("step", REMOVE_STEPS)
+def test_a_folder_vanishes_whole_or_not_at_all(step, way, tmp_path):
+    target = files.whole_folder(tmp_path / "entry", fill)
+    struck(step, way, lambda: files.remove_folder(target), harmless={"mkdir 1", "remove 3", "rmdir 3"})
+    assert not target.exists() or is_whole(target)
+    files.whole_folder(target, fill)
+    files.remove_folder(target)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("size_bytes", [0, 1, 100, 1000, 2500])

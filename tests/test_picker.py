@@ -105,6 +105,39 @@ def test_ties_are_named(records):
     assert "equal mIoU: b, c; the lower latency decided" in pick(rows).notes
 
 
+def test_a_tie_of_miou_is_named(records):
+    rows = [
+        row(records.make("a", right=0.60, miou_interval=(0.40, 0.46))),
+        row(records.make("b", right=0.59, miou_interval=(0.39, 0.45))),
+        row(records.make("c", right=0.30, miou_interval=(0.17, 0.20))),
+    ]
+    choice = pick(rows)
+    assert "tie: the 95 % interval of mIoU overlaps with b" in choice.notes
+    assert [loser.why for loser in choice.losers] == [
+        ("mIoU 41.9 %, a tie with 42.9 %",),
+        ("mIoU 17.7 %, behind 42.9 %",),
+    ]
+    assert "mIoU 42.9 [40.0, 46.0] %" in show_choice(choice)
+
+
+def test_seeds_are_picked_by_their_mean(records):
+    rights = {"steady": (0.60, 0.60), "lucky": (0.70, 0.40), "far": (0.30, 0.31)}
+    rows = [
+        row(records.make(name, right=right, seed=seed)) for name in rights for seed, right in enumerate(rights[name])
+    ]
+    choice = pick(rows)
+    assert (choice.winner.model, choice.winner.seed_count) == ("steady", 2)
+    assert "tie: the spread over seeds of mIoU overlaps with lucky" in choice.notes
+    assert "lucky is 3.4 points of mIoU behind; a mean of 2 seeds, these weights" in choice.notes
+    assert "steady (" in show_choice(choice)
+    assert "mIoU 42.9 ± 0.0 %" in show_choice(choice)
+
+
+def test_a_split_that_shares_sequences_is_named(records):
+    choice = pick([row(records.make(shared_sequences=("cam0016e5",)))])
+    assert "val shares the sequence cam0016e5 with training: its mIoU is optimistic" in choice.notes
+
+
 def test_quick_rows_only_when_there_is_nothing_else(records, rows):
     quick = [row(records.make(name, right=0.95, quick=True, step_count=5)) for name in ("fast", "other")]
     assert winner(rows + quick) == "large"

@@ -10,7 +10,7 @@ import pytest
 
 from zoo import score
 from zoo.errors import UserError
-from zoo.record import MEAN_LABEL_MAP, Witness
+from zoo.record import MEAN_LABEL_MAP, InstanceCounts, Witness
 from zoo.store import save
 
 # rows: truth road, car, sky; columns: prediction road, car, sky, none of them
@@ -69,6 +69,84 @@ def test_categories_forgive_confusion_inside_them():
         "vehicle": pytest.approx(19 / 21),
         "nature": pytest.approx(9 / 13),
     }
+
+
+def test_instance_iou_by_hand():
+    counts = {
+        "car": InstanceCounts(true_positives=3.0, false_negatives=2.0, false_positives=1),
+        "bus": InstanceCounts(true_positives=0.0, false_negatives=0.0, false_positives=4),
+        "train": InstanceCounts(true_positives=0.0, false_negatives=0.0, false_positives=0),
+    }
+    assert score.instance_iou(counts) == {"car": 0.5, "bus": 0.0, "train": None}
+    assert score.mean_of(score.instance_iou(counts)) == 0.25
+    assert score.mean_of({"train": None}) is None
+
+
+@pytest.fixture
+def counted():
+    """Per-image counts `(3, 12, 4)` of images that differ in difficulty; class 3 is on the last image alone."""
+    rng = np.random.default_rng(0)
+    hit = rng.integers(20, 80, (12, 1)) + rng.integers(0, 20, (12, 4))
+    counts = np.stack([hit, rng.integers(0, 40, (12, 4)), 100 - hit])
+    counts[:, :-1, 3] = 0
+    return counts
+
+
+def names(count, per_sequence):
+    return [f"town_{index // per_sequence:06d}_{index:06d}" for index in range(count)]
+
+
+@pytest.mark.parametrize("per_sequence", [1, 3, 12])
+def test_the_interval_of_miou_is_a_plain_bootstrap(counted, per_sequence, monkeypatch):
+    monkeypatch.setattr(score, "MIN_SEQUENCES", 4)
+    interval = score.miou_interval(counted, names(12, per_sequence))
+    several = per_sequence == 3
+    assert interval.resampled == {1: "images", 3: "sequences", 12: "frames of few sequences"}[per_sequence]
+    units = np.arange(12).reshape(-1, 3 if several else 1)
+    drawn = np.random.default_rng(score.BOOTSTRAP_SEED).integers(len(units), size=(score.RESAMPLES, len(units)))
+    found = []
+    for draw in drawn:
+        tp, fp, fn = counted[:, units[draw].ravel()].sum(axis=1)
+        seen = tp + fp + fn > 0
+        found.append((tp[seen] / (tp + fp + fn)[seen]).mean())
+    np.testing.assert_allclose(interval[:2], np.quantile(found, (0.025, 0.975)), rtol=1e-12)
+
+
+def test_images_that_are_alike_leave_no_doubt_and_one_image_all(counted):
+    same = np.repeat(counted[:, -1:], 5, axis=1)
+    low, high, _ = score.miou_interval(same, names(5, 1))
+    assert low == pytest.approx(high)
+    assert score.miou_interval(same, list("abcde")).resampled == "images"
+    assert score.miou_interval(same[:, :1], names(1, 1)) is None
+    assert score.miou_interval(np.zeros((3, 5, 4), np.int32), names(5, 1)) is None, "no pixel counted"
+
+
+def test_whole_sequences_are_drawn_since_their_frames_are_alike(counted, monkeypatch):
+    assert score.miou_interval(counted, names(12, 3)).resampled == "frames of few sequences"
+    monkeypatch.setattr(score, "MIN_SEQUENCES", 4)
+    alike = np.repeat(counted[:, ::3], 3, axis=1)
+    by_sequence, by_image = (score.miou_interval(alike, names(12, size)) for size in (3, 12))
+    assert by_sequence.high - by_sequence.low > 1.3 * (by_image.high - by_image.low)
+
+
+def test_a_paired_bootstrap_sees_what_two_intervals_do_not(counted):
+    better = counted.copy()
+    better[0] += 2  # two more pixels right for every class and image
+    better[2] -= 2
+    better[:, :-1, 3] = 0
+    one, other = (score.miou_interval(counts, names(12, 1)) for counts in (counted, better))
+    assert one.high > other.low, "the two intervals overlap"
+    low, high, resampled = score.miou_gain_interval(counted, better, names(12, 1))
+    assert 0 < low < high < 0.1
+    assert resampled == "images"
+    assert score.miou_gain_interval(better, counted, names(12, 1))[:2] == pytest.approx((-high, -low))
+    assert score.miou_gain_interval(counted, counted, names(12, 1))[:2] == (0, 0)
+
+
+def test_many_images_leave_little_doubt():
+    counts = np.random.default_rng(0).integers(0, 2**20, (3, 2975, 19))
+    interval = score.miou_interval(counts, names(2975, 1))
+    assert interval.high - interval.low < 0.01
 
 
 @pytest.mark.parametrize(
@@ -365,11 +443,12 @@ def test_rows_are_told_apart_by_what_differs_and_no_more(records):
     assert names({}, {"minutes": 3}) == ["unet 2026-03-01 12:00:00", "unet 2026-03-01 12:03:00"]
 
 
-def test_only_medians_have_an_interval(records):
+def test_medians_and_miou_have_an_interval(records):
     row = score.row(records.make(p50_s=0.020, width=0.1))
     assert row.interval("latency_p50_s") == pytest.approx((0.018, 0.022))
     assert row.interval("pipeline_p50_s") == pytest.approx((0.0225, 0.0275))
     assert [row.interval(key) for key in ("latency_p99_s", "miou", "param_count")] == [None] * 3
+    assert score.row(records.make(miou_interval=(0.3, 0.5))).interval("miou") == (0.3, 0.5)
     assert score.row(records.failed()).interval("latency_p50_s") is None
 
 
@@ -449,3 +528,94 @@ def test_the_fastest_artifact_of_each_model(records):
 def test_a_loss_of_nothing_has_no_sign(records):
     assert score.METRICS["miou_lost"].say(-0.0001) == "0.0 points"
     assert score.METRICS["miou_lost"].say(-0.0012) == "-0.1 points"
+
+
+def test_seeds_of_one_recipe_become_one_row(records):
+    rights, p50s = (0.40, 0.50, 0.54), (0.010, 0.030, 0.020)
+    made = [
+        records.make(right=right, p50_s=p50_s, seed=seed, miou_interval=(right - 0.1, right))
+        for seed, (right, p50_s) in enumerate(zip(rights, p50s, strict=True))
+    ]
+    mious = [score.miou(records.confusion(right)) for right in rights]
+    rows = score.rows_of(made)
+    (one,) = score.latest(rows)
+    assert (one.seed_count, one.seed) == (3, 2), "the median pipeline p50 is seed 2's"
+    assert one.miou == pytest.approx(np.mean(mious))
+    assert one.miou_spread == pytest.approx(np.std(mious, ddof=1))
+    assert one.pixel_accuracy == pytest.approx(0.48, abs=1e-3)
+    assert one.interval("miou") == pytest.approx((0.38, 0.48))
+    middle = rows[2]
+    for column in ("pipeline_p50_s", "latency_p99_s", "grade", "peak_memory_bytes", "weights_sha256", "key"):
+        assert getattr(one, column) == getattr(middle, column)
+    assert score.latest([one]) == [one], "a table of a table is the same"
+    assert [row.seed_count for row in rows] == [1, 1, 1], "a row a record before"
+    assert len(score.newest(rows)) == 3
+
+
+def test_only_the_seed_may_differ_and_the_newest_of_each_counts(records):
+    old, new = records.make(right=0.1, seed=1, torch="2.11.0"), records.make(seed=1, torch="2.12.0", minutes=9)
+    others = [
+        records.make(seed=2, **change)
+        for change in ({"model": "fcn"}, {"precision": "bf16"}, {"recipe_hash": "0" * 12}, {"machine_id": "o" * 64})
+    ]
+    kept = score.latest(score.rows_of([old, new, records.make(), *others]))
+    assert [row.seed_count for row in kept] == [2, 1, 1, 1, 1]
+    assert kept[0].miou_spread == 0.0
+    assert records.make(right=None).artifact.weights.seed is None
+    assert score.row(records.make(right=None)).seed_count == 0, "nobody trained random weights"
+
+
+def test_a_seed_that_failed_stands_alone(records):
+    made = [records.make(seed=0), records.make(seed=1), *(records.failed(seed=seed) for seed in (2, 3))]
+    kept = score.latest(score.rows_of(made))
+    assert [(row.status, row.seed_count, row.seed) for row in kept[1:]] == [("timeout", 1, 2), ("timeout", 1, 3)]
+    assert (kept[0].status, kept[0].seed_count) == ("ok", 2)
+    assert score.tell_apart(kept) == ["unet 2 seeds", "unet seed 2", "unet seed 3"]
+    again = records.make(seed=2, minutes=3, torch="2.12.0")
+    assert [row.seed_count for row in score.latest(score.rows_of([*made, again]))] == [3, 1]
+    forgetful = records.failed()
+    weights = forgetful.artifact.weights.model_copy(update={"seed": None})
+    artifact = forgetful.artifact.model_copy(update={"weights": weights})
+    older = score.row(forgetful.model_copy(update={"artifact": artifact}))
+    assert [row.status for row in score.latest([older, score.row(records.make(minutes=1))])] == ["ok"]
+
+
+def test_a_seed_without_miou_leaves_no_mean(records):
+    made = records.make(seed=1)
+    unscored = score.row(made.model_copy(update={"accuracy": None}))
+    (one,) = score.latest([score.row(records.make()), unscored])
+    assert (one.miou, one.miou_spread, one.seed_count) == (None, None, 2)
+
+
+def test_miou_is_shown_with_what_is_known_of_it(records):
+    plain, known = (score.row(records.make(right=0.6, miou_interval=interval)) for interval in (None, (0.4012, 0.4588)))
+    (mean,) = score.latest([known, score.row(records.make(right=0.62, seed=1))])
+    assert [one.show("miou") for one in (plain, known, mean)] == ["42.9", "42.9 [40.1, 45.9]", "43.9 ± 1.5"]
+    assert known.say("miou") == "42.9 [40.1, 45.9] %"
+    assert known.show("latency_p50_s") == "20.0"
+    assert score.row(records.failed()).say("miou") == "n/a"
+    assert plain.span("miou") is None
+    assert known.span("miou") == (0.4012, 0.4588)
+    assert mean.span("miou") == pytest.approx((mean.miou - mean.miou_spread, mean.miou + mean.miou_spread))
+
+
+@pytest.mark.parametrize(
+    ("interval", "other", "expected"),
+    [((0.3, 0.4), (0.39, 0.5), True), ((0.39, 0.5), (0.3, 0.4), True), ((0.3, 0.4), (0.41, 0.5), False)],
+)
+def test_a_tie_is_an_overlap(records, interval, other, expected):
+    one, second = (score.row(records.make(miou_interval=known)) for known in (interval, other))
+    assert score.tie(one, second, "miou") is expected
+    assert score.tie(one, score.row(records.make()), "miou") is None
+    assert score.tie(one, second, "pipeline_p50_s") is True
+    assert score.tie(one, second, "param_count") is None
+
+
+def test_sequences_shared_with_training_are_named(records):
+    def said(*names):
+        return score.sharing(score.row(records.make(shared_sequences=names)))
+
+    assert said() is None
+    assert said("cam0016e5") == "val shares the sequence cam0016e5 with training: its mIoU is optimistic"
+    assert said("a", "b") == "val shares 2 sequences (a, b) with training: its mIoU is optimistic"
+    assert said(*"abcd") == "val shares 4 sequences (a, b, c, …) with training: its mIoU is optimistic"

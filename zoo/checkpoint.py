@@ -1,7 +1,8 @@
 """Checkpoints: safetensors weights that carry their facts, run folders, and the search for a trained model.
 
-A run lives in `<runs>/<dataset>-<fingerprint>/<model>/<recipe>-<recipe hash>/`: `best.safetensors`, `last.safetensors`,
-`state.pt` (weights and optimizer, to resume) and `log.csv`. Nothing is ever unpickled without `weights_only`.
+A run lives in `<runs>/<dataset>-<fingerprint>/<model>/<recipe>-<recipe hash>/`, with `-seed<N>` at the end for a seed
+other than 0: `best.safetensors`, `last.safetensors`, `state.pt` (all that a resume needs), `log.csv`, `validation.csv`
+and `run.json`. Nothing is ever unpickled without `weights_only`.
 """
 
 from __future__ import annotations
@@ -66,9 +67,9 @@ class CheckpointFacts(Facts):
     created_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
 
     @property
-    def identity(self) -> tuple[str, str, str]:
-        """Model, dataset and recipe: which run these weights belong to."""
-        return self.model, self.fingerprint, self.recipe_hash
+    def identity(self) -> tuple[str, str, str, int]:
+        """Model, dataset, recipe and seed: which run these weights belong to."""
+        return self.model, self.fingerprint, self.recipe_hash, self.config.seed
 
 
 def runs_folder(given: Path | str | None = None) -> Path:
@@ -83,7 +84,7 @@ def run_group(runs: Path, dataset: Dataset) -> Path:
 
 def run_folder(runs: Path, spec: ModelSpec, dataset: Dataset, config: TrainConfig) -> Path:
     """Folder of one run: named by what decides its weights."""
-    return run_group(runs, dataset) / _model_folder(spec) / f"{_slug(config.name)}-{config.recipe_hash}"
+    return run_group(runs, dataset) / _model_folder(spec) / f"{_slug(config.name)}-{_run_id(config)}"
 
 
 @contextmanager
@@ -109,14 +110,14 @@ def run_lock(folder: Path) -> Iterator[None]:
 
 
 def find_checkpoint(runs: Path, spec: ModelSpec, dataset: Dataset, config: TrainConfig) -> Path | None:
-    """Newest checkpoint of this model, dataset and *whole* recipe among runs that were finished; `best` before `last`.
+    """Newest checkpoint of this model, dataset, seed and *whole* recipe of a finished run; `best` before `last`.
 
     A few trial steps are another recipe, and a run that was interrupted is not finished: neither is ever found.
     """
     fingerprint = dataset.fingerprint()
-    wanted = (spec.name, fingerprint, config.recipe_hash)
+    wanted = (spec.name, fingerprint, config.recipe_hash, config.seed)
     found: list[tuple[datetime, Path]] = []
-    for folder in runs.glob(f"*-{fingerprint[:8]}/{_model_folder(spec)}/*-{config.recipe_hash}"):
+    for folder in runs.glob(f"*-{fingerprint[:8]}/{_model_folder(spec)}/*-{_run_id(config)}"):
         best, last = (_facts_or_none(folder / f"{name}.safetensors") for name in ("best", "last"))
         if last is None or not last.complete or last.identity != wanted:
             continue
@@ -126,20 +127,22 @@ def find_checkpoint(runs: Path, spec: ModelSpec, dataset: Dataset, config: Train
 
 
 def find_any_checkpoint(runs: Path, spec: ModelSpec, dataset: Dataset) -> Path:
-    """The checkpoint of this model and dataset when finished runs of one recipe alone exist.
+    """The checkpoint of this model and dataset when a finished run of one recipe and one seed alone exists.
 
     Raises:
-        UserError: no finished run, or several recipes to choose from.
+        UserError: no finished run, or several recipes or seeds to choose from.
     """
     model, folder = spec.name, run_group(runs, dataset) / _model_folder(spec)
     recipes = [last.config for path in sorted(folder.glob("*/last.safetensors")) if (last := _facts_or_none(path))]
-    found = [file for recipe in recipes if (file := find_checkpoint(runs, spec, dataset, recipe))]
+    found = {file: recipe for recipe in recipes if (file := find_checkpoint(runs, spec, dataset, recipe))}
     if not found:
         raise UserError(f"no finished run of {model} on {dataset.name} in {runs}; train it, or give --checkpoint FILE")
     if len(found) > 1:
-        names = ", ".join(str(file) for file in found[:4])
-        raise UserError(f"{model} was trained on {dataset.name} by {len(found)} recipes; give --checkpoint: {names}")
-    return found[0]
+        names = ", ".join(str(file) for file in list(found)[:4])
+        recipe_count = len({recipe.recipe_hash for recipe in found.values()})
+        how = f"by {recipe_count} recipes" if recipe_count > 1 else f"with {len(found)} seeds"
+        raise UserError(f"{model} was trained on {dataset.name} {how}; give --checkpoint: {names}")
+    return next(iter(found))
 
 
 def weights_sha256(state: Mapping[str, Tensor]) -> str:
@@ -295,6 +298,10 @@ def _check_file(path: Path) -> None:
 def _model_folder(spec: ModelSpec) -> str:
     """A model's folder name; that of a user's own holds a hash of its file, since an edited file is another network."""
     return f"{_slug(spec.name)}-{code_sha256(spec)[:8]}" if spec.own else _slug(spec.name)
+
+
+def _run_id(config: TrainConfig) -> str:
+    return config.recipe_hash + (f"-seed{config.seed}" if config.seed else "")
 
 
 def _slug(name: str) -> str:

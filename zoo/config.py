@@ -7,10 +7,11 @@ out of range is a `UserError` that names the file, the key and what is allowed.
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -29,6 +30,9 @@ class TrainConfig(Facts):
     """The recipe's name in tables."""
     steps: int = Field(default=1000, gt=0)
     batch_size: int = Field(default=8, gt=0)
+    """Images of one optimizer step, over all processes and pieces."""
+    accumulate: int = Field(default=1, gt=0)
+    """Pieces each process computes its share of the batch in, one after another: less memory for the same step."""
     image_size: Size | None = None
     """Frames are first resized to fit inside this, aspect kept; `None`: as they come."""
     crop_size: Size = (512, 1024)
@@ -50,6 +54,15 @@ class TrainConfig(Facts):
     """Weight of each auxiliary head's loss."""
     grad_clip: float | None = Field(default=1.0, gt=0)
     """Largest L2 norm of the gradient; `None`: not clipped."""
+    class_weights: Literal["none", "inverse_log"] | tuple[Annotated[float, Field(ge=0)], ...] = "none"
+    """Of the classes in the loss: `inverse_log` is 1 / ln(1.02 + share of the class in the training labels); or a list,
+    one number per class."""
+    ohem_threshold: float | None = Field(default=None, gt=0, le=1)
+    """Learn from hard pixels alone: those that give their own class at most this probability. `None`: from all."""
+    ohem_min_kept: int = Field(default=100_000, gt=0)
+    """With a threshold: learn from at least so many pixels of an image, the hardest."""
+    ema_decay: float | None = Field(default=None, gt=0, lt=1)
+    """Validate and keep the exponential moving average of the weights, by this decay a step; `None`: the last ones."""
     pretrained: bool | Literal["auto"] = False
     """Begin from the encoder's published weights; `auto`: where there are any."""
     seed: int = Field(default=0, ge=0)
@@ -59,6 +72,8 @@ class TrainConfig(Facts):
     """Validate every so many steps; the last step always is. `None`: only then."""
     workers: int | None = Field(default=None, ge=0)
     """Loader processes; `None`: none on a CPU, which training fills by itself, else one per core up to 8."""
+    compile: bool = False
+    """Train through `torch.compile`: a slow first step, then faster ones."""
 
     @model_validator(mode="after")
     def _scale_range_is_ordered(self) -> Self:
@@ -67,10 +82,27 @@ class TrainConfig(Facts):
             raise ValueError(f"scale_range is (low, high) with 0 < low <= high; got {low}, {high}")
         return self
 
+    @model_validator(mode="after")
+    def _pieces_are_equal(self) -> Self:
+        if self.batch_size % self.accumulate:
+            raise ValueError(
+                f"batch_size is a multiple of accumulate; got {self.batch_size} images in {self.accumulate} pieces"
+            )
+        return self
+
     @property
     def recipe_hash(self) -> str:
-        """Hash of everything that decides the trained weights; where and how fast it ran is left out."""
-        return short_hash(self.model_dump(mode="json", exclude={"workers"}), 12)
+        """Hash of everything that decides the trained weights but the seed; where and how fast it ran is left out.
+
+        A key that recipes did not always have counts where it is not at its default: older records keep their hashes.
+        """
+        fields = type(self).model_fields
+        unsaid = {key for key in _LATER_KEYS if getattr(self, key) == fields[key].default}
+        decides = self.model_dump(mode="json", exclude={"workers", "compile", *unsaid})
+        return short_hash(decides | {"seed": 0}, 12)
+
+
+_LATER_KEYS = ("accumulate", "class_weights", "ohem_threshold", "ohem_min_kept", "ema_decay")
 
 
 class BenchConfig(Facts):
@@ -114,12 +146,25 @@ class BenchConfig(Facts):
     """Free disk this run needs, checked before it starts."""
     train: TrainConfig | None = None
     """The recipe whose checkpoints are measured."""
+    seeds: int = Field(default=1, gt=0)
+    """Trainings of each model, with `train.seed` and the seeds after it: each is measured, all are one row."""
 
     @model_validator(mode="after")
     def _training_has_a_recipe(self) -> Self:
         if self.train_missing and self.train is None:
             raise ValueError("train_missing = true needs a [train] table: the recipe to train with")
+        if self.seeds > 1 and (self.train is None or not self.accuracy):
+            lacking = "a [train] table: the recipe to train with" if self.train is None else "accuracy = true"
+            raise ValueError(f"seeds = {self.seeds} needs {lacking}")
         return self
+
+    @property
+    def recipes(self) -> tuple[TrainConfig, ...]:
+        """The recipe with each of its seeds; none without a recipe."""
+        if self.train is None:
+            return ()
+        first = self.train.seed
+        return tuple(self.train.model_copy(update={"seed": seed}) for seed in range(first, first + self.seeds))
 
 
 ConfigT = TypeVar("ConfigT", bound=Facts)
@@ -193,6 +238,19 @@ def parse_size(text: str) -> Size:
     if not (x and height.isdecimal() and width.isdecimal() and int(height) > 0 and int(width) > 0):
         raise UserError(f"a size is HEIGHTxWIDTH in pixels, such as 512x1024; got {text!r}")
     return int(height), int(width)
+
+
+def parse_duration(text: str) -> float:
+    """Read `2h30m`, `45m` or `90s` as seconds.
+
+    Raises:
+        UserError: anything else.
+    """
+    match = re.fullmatch(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text.strip().lower())
+    seconds = sum(int(match[i] or 0) * unit for i, unit in enumerate((86400, 3600, 60, 1), 1)) if match else 0
+    if seconds == 0:
+        raise UserError(f"a duration is days, hours, minutes or seconds, such as 2h30m or 90s; got {text!r}")
+    return float(seconds)
 
 
 def _find_preset(preset: str, kind: str) -> Path:

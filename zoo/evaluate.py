@@ -1,14 +1,22 @@
-"""Accuracy by `zoo-miou/1`: a split's pixels counted at the ground truth's full size, whatever predicted them."""
+"""Accuracy by `zoo-miou/1`: a split's pixels counted at the ground truth's full size, whatever predicted them.
+
+Void, the pixels whose truth is ignored, counts nowhere: Cityscapes' own definition. Three others are in use: what is
+predicted on void counts as a false positive; pixels predicted as void are dropped; void is one more class. Each gives
+another mIoU for the same label maps (ESPNet's on CamVid: 57.2 by ours, then 55.6, 59.8 and 53.2), so a published number
+is comparable only where its definition is known to be this one. Here a pixel that is predicted as no class is a miss.
+"""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cache
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +25,15 @@ from PIL import Image
 from torch import Tensor
 
 from zoo import record
-from zoo.confusion import Counts, confusion_matrix, counts
+from zoo.confusion import Counts, count_pairs, count_runs, counts, find_runs
 from zoo.data.layout import Dataset, Frame
-from zoo.data.loading import evaluation_frames, read_label
+from zoo.data.loading import evaluation_frames
+from zoo.data.reading import read_label, unreadable
 from zoo.errors import UserError
+from zoo.instances import CATEGORY_NAMES, CLASS_NAMES, TARGETS, Seen, instance_counts, see_instances
+from zoo.labels import CITYSCAPES, TRAIN_ID_TO_LABEL_ID
+from zoo.measure.device import core_count
+from zoo.score import miou_interval
 from zoo.spec import IGNORE_INDEX, DatasetSpec, Size
 
 Predict = Callable[[Tensor], Tensor]
@@ -31,6 +44,8 @@ OnImage = Callable[[int, int], None]
 Encoding = Literal["auto", "labelIds", "trainIds"]
 Item = tuple[Frame, LabelMap, LabelMap]
 """A frame, its image `(H, W, 3)` and its truth `(H, W)`."""
+Given = TypeVar("Given")
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -46,6 +61,16 @@ class EvaluationResult:
     image_names: tuple[str, ...]
     seconds: float
     """Wall time, reading included."""
+    instances: npt.NDArray[np.float64] | None = None
+    """`(T, 3)`: weighted true positives, weighted false negatives and false positives of each of
+    `zoo.instances.TARGETS`; `None` where a frame has no instance map in Cityscapes' encoding."""
+    mode: record.Mode | None = field(default_factory=record.Mode)
+    """How frames were read; `None` for label maps another program wrote."""
+
+    @property
+    def per_image(self) -> npt.NDArray[np.int32]:
+        """`(3, images, K)`: true positives, false positives and false negatives."""
+        return np.stack([self.true_positives, self.false_positives, self.false_negatives])
 
 
 def evaluate(
@@ -72,7 +97,9 @@ def evaluate(
         UserError: no such split, a split without labels, a damaged file, or label maps of another size or type.
     """
     image_count = len(dataset.frames(split))
-    tally = _Tally(dataset.spec.num_classes, min(image_limit or image_count, image_count), on_image)
+    image_count = min(image_limit or image_count, image_count)
+    weighs_instances = _has_instances(dataset, split)
+    tally = _Tally(_encodings(dataset.spec)["trainIds"], dataset.spec.num_classes)
     for batch in _batches(evaluation_frames(dataset, split, limit=image_limit), batch_size):
         frames, images, truths = zip(*batch, strict=True)
         maps = predict(torch.from_numpy(np.stack(images)))
@@ -83,7 +110,9 @@ def evaluate(
                 "compared at the ground truth's full size"
             )
         for frame, truth, label_map in zip(frames, truths, maps.numpy(force=True), strict=True):
-            tally.add(frame.name, truth, label_map)
+            tally.add(_count(frame, truth, label_map, dataset.spec.num_classes, weighs_instances=weighs_instances))
+            if on_image:
+                on_image(len(tally.names), image_count)
     return tally.result()
 
 
@@ -98,6 +127,8 @@ def evaluate_predictions(
     dataset: Dataset,
     split: str,
     encoding: Encoding = "auto",
+    *,
+    workers: int | None = None,
     on_image: OnImage | None = None,
 ) -> EvaluationResult:
     """Score label maps any other program wrote: one single-channel 8-bit PNG per frame, found by the frame's name.
@@ -107,6 +138,8 @@ def evaluate_predictions(
         dataset: An opened dataset.
         split: Such as `"val"`.
         encoding: What the values are. `"auto"` decides from the values of all files, and refuses when both fit.
+        workers: Threads that decode and count, a few files each at a time; `None`: one per core. The result is the same
+            for any number.
         on_image: Told of every image counted.
 
     Raises:
@@ -115,29 +148,35 @@ def evaluate_predictions(
     """
     if encoding not in get_args(Encoding):
         raise UserError(f"encoding is one of {', '.join(get_args(Encoding))}; got {encoding!r}")
+    if workers is not None and workers < 1:
+        raise UserError(f"workers are threads, 1 or more; got {workers}")
     frames = dataset.frames(split)
     files = _find_predictions(Path(folder), frames)
-    tables = {name: table for name, table in _tables(dataset.spec).items() if encoding in ("auto", name)}
     # Every encoding that still fits is counted, so that each file is read once.
-    tallies = {name: _Tally(dataset.spec.num_classes, len(frames), None) for name in tables}
-    for done, frame in enumerate(frames, 1):
-        truth = read_label(frame, dataset.spec)
-        values = _read_prediction(files[frame.name], truth.shape)
-        present = np.unique(values)
-        fitting = [known for known, table in tables.items() if (table[present] >= 0).all()]
+    tallies = {
+        name: _Tally(known, dataset.spec.num_classes)
+        for name, known in _encodings(dataset.spec).items()
+        if encoding in ("auto", name)
+    }
+    asked = len(tallies)
+    count = partial(_count_file, spec=dataset.spec, weighs_instances=_has_instances(dataset, split))
+    pairs = ((frame, files[frame.name]) for frame in frames)
+    for done, image in enumerate(_in_order(count, pairs, workers or core_count()), 1):
+        strange = {name: tally.encoding.strange(image.present) for name, tally in tallies.items()}
+        fitting = {name: tally for name, tally in tallies.items() if not strange[name]}
         if not fitting:
-            odd = sorted({int(value) for table in tables.values() for value in present[table[present] < 0]})
-            before = "; the files before it fit no other encoding" if len(tables) < len(tallies) else ""
-            raise UserError(f"{files[frame.name]} holds {_some(odd)}, no value of {' or '.join(tables)}{before}")
-        tables = {known: tables[known] for known in fitting}
-        for known, table in tables.items():
-            tallies[known].add(frame.name, truth, table[values].astype(np.uint8))
+            odd = _some(sorted({value for values in strange.values() for value in values}))
+            before = "; the files before it fit no other encoding" if len(tallies) < asked else ""
+            raise UserError(f"{files[image.name]} holds {odd}, no value of {' or '.join(tallies)}{before}")
+        tallies = fitting
+        for tally in tallies.values():
+            tally.add(image)
         if on_image:
             on_image(done, len(frames))
-    if len(tables) > 1:
+    if len(tallies) > 1:
         raise UserError(f"the values in {folder} fit both labelIds and trainIds; give --encoding labelIds or trainIds")
-    (known,) = tables
-    return tallies[known].result()
+    (tally,) = tallies.values()
+    return replace(tally.result(), mode=None)
 
 
 def mean_label_map(dataset: Dataset, split: str = "train") -> LabelMap:
@@ -180,41 +219,132 @@ def dataset_record(dataset: Dataset, split: str, image_limit: int | None = None)
         split=split,
         image_count=min(len(dataset.frames(split)), image_limit or sys.maxsize),
         synthetic=dataset.synthetic,
+        shared_sequences=dataset.shared_sequences(split),
     )
 
 
 def accuracy_record(result: EvaluationResult, dataset: Dataset, split: str) -> record.Accuracy:
     """The result as a record keeps it; the per-image counts go into the sidecar."""
+    interval = miou_interval(result.per_image, result.image_names)
+    instances = None
+    if result.instances is not None:
+        instances = {
+            target: record.InstanceCounts(true_positives=tp, false_negatives=fn, false_positives=int(fp))
+            for target, (tp, fn, fp) in zip(TARGETS, result.instances.tolist(), strict=True)
+        }
     return record.Accuracy(
         dataset=dataset_record(dataset, split, len(result.image_names)),
         class_names=dataset.spec.class_names,
+        class_categories=dataset.spec.class_categories,
         confusion=tuple(tuple(row) for row in result.confusion.tolist()),
+        class_instances=instances and {name: instances[name] for name in CLASS_NAMES},
+        category_instances=instances and {name: instances[name] for name in CATEGORY_NAMES},
         image_count=len(result.image_names),
+        mode=result.mode,
+        miou_interval=interval and (interval.low, interval.high),
+        resampled=interval and interval.resampled,
     )
 
 
-class _Tally:
-    """Adds up images."""
+class _ImageCounts(NamedTuple):
+    """What was counted on one image, before it is known what a prediction's values stand for."""
 
-    def __init__(self, num_classes: int, image_count: int, on_image: OnImage | None) -> None:
+    name: str
+    pairs: npt.NDArray[np.int64]
+    """`(K, 256)` counted pixels: row = truth, column = value of the prediction."""
+    present: npt.NDArray[np.bool_]
+    """`(256,)` values that the prediction holds anywhere."""
+    seen: Seen | None
+
+
+class _Encoding(NamedTuple):
+    """What the values of a label map stand for."""
+
+    train_ids: npt.NDArray[np.int16]
+    """`(256,)` train ids, `IGNORE_INDEX` for none of the classes, -1 for no value of this encoding."""
+    label_ids: npt.NDArray[np.intp]
+    """`(256,)` Cityscapes' label ids, 0 (*unlabeled*) for none."""
+
+    def strange(self, present: npt.NDArray[np.bool_]) -> list[int]:
+        """Values that are not of this encoding."""
+        found: list[int] = np.flatnonzero(present & (self.train_ids < 0)).tolist()
+        return found
+
+
+class _Tally:
+    """Adds up images whose predictions are read in one encoding."""
+
+    def __init__(self, encoding: _Encoding, num_classes: int) -> None:
+        self.encoding = encoding
+        columns = np.where(encoding.train_ids < 0, num_classes, np.minimum(encoding.train_ids, num_classes))
+        self.folding = np.eye(num_classes + 1, dtype=np.int64)[columns]  # 256, K + 1
         self.confusion = np.zeros((num_classes, num_classes + 1), np.int64)
+        self.instances: npt.NDArray[np.float64] | None = None
         self.per_image: list[Counts] = []
         self.names: list[str] = []
-        self.image_count = image_count
-        self.on_image = on_image
         self.started = time.perf_counter()
 
-    def add(self, name: str, truth: LabelMap, prediction: LabelMap) -> None:
-        confusion = confusion_matrix(truth, prediction, len(self.confusion))
+    def add(self, image: _ImageCounts) -> None:
+        confusion = image.pairs @ self.folding
         self.confusion += confusion
         self.per_image.append(counts(confusion))
-        self.names.append(name)
-        if self.on_image:
-            self.on_image(len(self.names), self.image_count)
+        self.names.append(image.name)
+        if image.seen is not None:
+            weighed = instance_counts(image.seen, image.pairs, self.encoding.label_ids)
+            self.instances = weighed if self.instances is None else self.instances + weighed
 
     def result(self) -> EvaluationResult:
         tp, fp, fn = (np.stack(part).astype(np.int32) for part in zip(*self.per_image, strict=True))
-        return EvaluationResult(self.confusion, tp, fp, fn, tuple(self.names), time.perf_counter() - self.started)
+        return EvaluationResult(
+            self.confusion,
+            tp,
+            fp,
+            fn,
+            tuple(self.names),
+            time.perf_counter() - self.started,
+            self.instances,
+        )
+
+
+def _count(
+    frame: Frame, truth: LabelMap, prediction: LabelMap, num_classes: int, *, weighs_instances: bool
+) -> _ImageCounts:
+    """Count one label map `(H, W)` against its truth `(H, W)` and its frame's instance map."""
+    if not weighs_instances:
+        pairs, seen = count_pairs(truth, prediction), None
+    else:
+        instances = _read_instances(frame, truth.shape)
+        runs = find_runs(instances, truth, prediction)
+        pairs = count_runs(runs, truth, prediction)
+        try:
+            seen = see_instances(runs, instances, prediction)
+        except ValueError as error:
+            raise UserError(f"{frame.instances} holds {error}; correct or remove the file") from error
+    return _ImageCounts(frame.name, pairs[:num_classes].copy(), pairs.sum(axis=0) > 0, seen)
+
+
+def _count_file(item: tuple[Frame, Path], *, spec: DatasetSpec, weighs_instances: bool) -> _ImageCounts:
+    frame, file = item
+    truth = read_label(frame, spec)
+    prediction = _read_prediction(file, truth.shape)
+    return _count(frame, truth, prediction, spec.num_classes, weighs_instances=weighs_instances)
+
+
+def _in_order(call: Callable[[Given], Answer], items: Iterable[Given], workers: int) -> Iterator[Answer]:
+    """Map in threads, which decode and count outside Python's lock; two items a thread are under way, no more."""
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[Future[Answer]] = deque()
+        for item in items:
+            waiting.append(pool.submit(call, item))
+            if len(waiting) == 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _has_instances(dataset: Dataset, split: str) -> bool:
+    """Whether every frame has an instance map, in the encoding of Cityscapes' labels."""
+    return dataset.spec == CITYSCAPES and all(frame.instances is not None for frame in dataset.frames(split))
 
 
 def _batches(items: Iterable[Item], batch_size: int) -> Iterator[list[Item]]:
@@ -257,29 +387,44 @@ def _frame_name(stem: str, names: set[str]) -> str | None:
 
 
 def _read_prediction(path: Path, size: tuple[int, ...]) -> LabelMap:
+    return _read_map(path, size, ("L", "P"), "a label map is single-channel 8-bit, one class per pixel")
+
+
+def _read_instances(frame: Frame, size: tuple[int, ...]) -> npt.NDArray[np.uint16]:
+    assert frame.instances is not None
+    modes = ("I;16", "I", "L")  # older Pillow reads 16 bits as I; without an object 8 are enough
+    values = _read_map(frame.instances, size, modes, "an instance map is single-channel 16-bit, label id * 1000 + n")
+    return values.astype(np.uint16, copy=False)
+
+
+def _read_map(path: Path, size: tuple[int, ...], modes: Sequence[str], expected: str) -> npt.NDArray[Any]:
+    """Read one channel `(H, W)` of the ground truth's size."""
     try:
         with Image.open(path) as image:
             values, mode = np.asarray(image), image.mode
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow raises SyntaxError for a broken PNG chunk
-        raise UserError(f"{path} cannot be read as an image: {error}") from error
-    if mode not in ("L", "P") or values.dtype != np.uint8:
-        raise UserError(f"{path} is a {mode} image; a label map is single-channel 8-bit, one class per pixel")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # a broken PNG chunk: SyntaxError
+        raise unreadable("label map", path, error) from error
+    if mode not in modes:
+        raise UserError(f"{path} is a {mode} image; {expected}")
     if values.shape != size:
         raise UserError(
             f"{path} is {values.shape[0]}x{values.shape[1]}, its ground truth {size[0]}x{size[1]}; "
-            "predictions are compared at full size"
+            "all are compared at full size"
         )
     return values
 
 
-def _tables(spec: DatasetSpec) -> dict[str, npt.NDArray[np.int16]]:
-    """Per encoding: value in a file → train id (`IGNORE_INDEX`: none of the classes), -1 for no value of it."""
+def _encodings(spec: DatasetSpec) -> dict[str, _Encoding]:
+    """What a label map may be written in."""
     label_ids = np.full(256, -1, np.int16)
     label_ids[list(spec.label_to_train_id)] = list(spec.label_to_train_id.values())
     train_ids = np.full(256, -1, np.int16)
     train_ids[: spec.num_classes] = np.arange(spec.num_classes)
     train_ids[IGNORE_INDEX] = IGNORE_INDEX
-    return {"labelIds": label_ids, "trainIds": train_ids}
+    return {
+        "labelIds": _Encoding(label_ids, np.where(label_ids < 0, 0, np.arange(256))),
+        "trainIds": _Encoding(train_ids, np.array([TRAIN_ID_TO_LABEL_ID.get(value, 0) for value in range(256)])),
+    }
 
 
 def _nearest(label_map: LabelMap, size: tuple[int, ...]) -> LabelMap:

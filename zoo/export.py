@@ -19,10 +19,9 @@ from torch import Tensor
 from zoo.catalog import code_sha256, find
 from zoo.checkpoint import find_any_checkpoint, load_weights, read_facts, runs_folder
 from zoo.data.layout import Dataset, cache_folder, open_dataset
-from zoo.data.loading import frame_size, read_image
+from zoo.data.reading import frame_size, read_image
 from zoo.errors import ModelError, UserError
 from zoo.files import sha256_of, whole_folder, write_all
-from zoo.labels import CITYSCAPES
 from zoo.measure.device import core_count, package_version, resolve_device
 from zoo.models.build import build_empty, build_model
 from zoo.pipeline import Pipeline
@@ -113,6 +112,7 @@ class Card(Built):
     """What the network sees, before padding."""
     resize: Resize
     class_names: tuple[str, ...]
+    """Empty: unknown, of a file of another maker."""
     class_colors: tuple[tuple[int, int, int], ...]
     code_sha256: str
     record: Record | None
@@ -147,6 +147,7 @@ def make_pipeline(wanted: Wanted) -> tuple[Pipeline, Weights]:
     else:
         module, spec = build_empty(wanted.spec, wanted.classes.num_classes)
         weights = load_weights(module, wanted.weights, spec.name, wanted.classes.num_classes)
+    spec = wanted.classes.adapt(spec)
     size = wanted.image_size
     pipeline = Pipeline(
         module, spec, image_size=size, input_size=wanted.input_size, output_size=size, resize=wanted.resize
@@ -397,8 +398,8 @@ def read_artifact(file: Path, *, trust: bool) -> Card:
         output=labels,
         input_size=(images.shape[1], images.shape[2]),
         resize="none",
-        class_names=CITYSCAPES.class_names,
-        class_colors=CITYSCAPES.class_colors,
+        class_names=(),
+        class_colors=(),
         weights=Weights(source="file", sha256=sha256, recipe="external"),
         code_sha256="",
         build=Build(),
@@ -490,6 +491,7 @@ def _content(wanted: Wanted) -> str:
             "precision": precision,
             "model": code_sha256(wanted.spec),
             "classes": wanted.classes.num_classes,
+            "fed": [wanted.classes.mean, wanted.classes.std],
             "weights": _digest(wanted.weights, wanted.weights.stat().st_mtime_ns) if wanted.weights else "random",
             "calibration": wanted.dataset.fingerprint("train") if precision == "int8" and wanted.dataset else None,
             "sizes": [wanted.image_size, wanted.input_size, wanted.resize, wanted.batch_size],

@@ -92,6 +92,16 @@ def whole_folder(target: Path, fill: Callable[[Path], object]) -> Path:
     return target
 
 
+def remove_folder(target: Path) -> None:
+    """Remove a folder that `whole_folder` made; nobody ever sees half of it, as it leaves its name first.
+
+    Raises:
+        OSError: it is gone already, or may not be removed.
+    """
+    with _draft_in(target.parent) as draft:
+        target.rename(draft / "gone")
+
+
 def remove_leftovers(root: Path) -> None:
     """Remove what processes that were killed in the middle of a write left anywhere below `root`."""
     for folder, names, _ in os.walk(root):

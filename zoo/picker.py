@@ -21,7 +21,9 @@ from zoo.score import (
     latest,
     read_rows,
     select,
+    sharing,
     tell_apart,
+    tie,
 )
 from zoo.spec import Size
 
@@ -334,7 +336,7 @@ def _why(row: Row, winner: Row | None, limits: list[Limit], goal: Metric) -> tup
     if not why and winner is not None and value is not None:
         best = winner.value(goal.key)
         assert best is not None
-        relation = "equal to" if best == value else "behind"
+        relation = "equal to" if best == value else "a tie with" if tie(row, winner, goal.key) else "behind"
         why.append(f"{goal.title} {goal.say(value)}, {relation} {goal.say(best)}")
     return tuple(why)
 
@@ -354,18 +356,18 @@ def _notes(
     fit: list[Row], limits: list[Limit], goal: Metric, baseline: Row | None, labels: dict[str, str]
 ) -> tuple[str, ...]:
     winner, notes = fit[0], []
-    interval = winner.interval(goal.key)
-    if interval:
-        tied = [row for row in fit[1:] if (other := row.interval(goal.key)) and other[0] <= interval[1]]
-        if tied:
-            names = ", ".join(labels[row.key] for row in tied)
-            notes.append(f"tie: the 95 % interval of {goal.title} overlaps with {names}")
+    tied = [labels[row.key] for row in fit[1:] if tie(row, winner, goal.key)]
+    if tied:
+        over_seeds = goal.key == "miou" and winner.miou_spread is not None
+        known = "spread over seeds" if over_seeds else "95 % interval"
+        notes.append(f"tie: the {known} of {goal.title} overlaps with {', '.join(tied)}")
     equal = [labels[row.key] for row in fit[1:] if row.value(goal.key) == winner.value(goal.key)]
     if equal:
         notes.append(f"equal {goal.title}: {', '.join(equal)}; the lower latency decided")
     if goal.key == "miou" and len(fit) > 1:
         gap = (winner.miou or 0) - (fit[1].miou or 0)
-        notes.append(f"{labels[fit[1].key]} is {100 * gap:.1f} points of mIoU behind; one seed, these weights")
+        seeds = "one seed" if winner.seed_count < 2 else f"a mean of {winner.seed_count} seeds"
+        notes.append(f"{labels[fit[1].key]} is {100 * gap:.1f} points of mIoU behind; {seeds}, these weights")
     for limit in limits:
         high = winner.interval(limit.metric.key)
         if high and high[1] > limit.value:
@@ -375,6 +377,8 @@ def _notes(
     if baseline and baseline.miou and winner.miou is not None and winner.miou < baseline.miou:
         bar = METRICS["miou"].say(baseline.miou)
         notes.append(f"its mIoU is under the baseline's {bar}: the same map for every image is better")
+    if shared := sharing(winner):
+        notes.append(shared)
     if winner.loses_miou:
         lost = METRICS["miou_lost"].say(winner.miou_lost)
         notes.append(f"it loses {lost} of the mIoU it has in eager fp32, more than {MAX_MIOU_LOSS:.0%} of it")

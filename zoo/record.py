@@ -8,6 +8,8 @@ Schema history
     1  first version
     2  runtimes: how an artifact was built, its file, the waterfall, throughput, energy, p99.9; a file that holds one
        graph has no network scope. Records of version 1 read as they are.
+    3  accuracy: how frames were read (mode), instance-weighted counts, categories, the interval of mIoU; sequences that
+       a split shares with training. Records of versions 1 and 2 read as they are; their mode is `"whole"`.
 """
 
 from __future__ import annotations
@@ -16,11 +18,11 @@ import hashlib
 import json
 from typing import Any, Literal, Self
 
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import AwareDatetime, Field, field_validator, model_validator
 
 from zoo.spec import Facts, Size
 
-SCHEMA = 2
+SCHEMA = 3
 SPEED_PROTOCOL = "zoo-lat/1"
 ACCURACY_PROTOCOL = "zoo-miou/1"
 
@@ -143,6 +145,8 @@ class Dataset(Facts):
     split: str
     image_count: int
     synthetic: bool = False
+    shared_sequences: tuple[str, ...] = ()
+    """Sequences of the split that training sees too: scores on their frames are optimistic."""
 
 
 class Latency(Facts):
@@ -288,16 +292,58 @@ class Cost(Facts):
     """Operators that do arithmetic the counter does not know."""
 
 
+class Mode(Facts):
+    """How a network reads a frame when accuracy is counted."""
+
+    window: Size | None = None
+    """A window of this size slides over the resized frame; logits are averaged where windows overlap. Null: whole."""
+    stride: Size | None = None
+    """Step of the window; null without one."""
+    scales: tuple[float, ...] = (1.0,)
+    """Times the input size; class probabilities are averaged over the scales."""
+    flip: bool = False
+    """Each frame is also read mirrored, left to right; class probabilities are averaged."""
+
+
+class InstanceCounts(Facts):
+    """Pixels of a class or category with instances, as the official evaluation weighs them (iIoU)."""
+
+    true_positives: float
+    """Each instance's pixels weigh the class's average instance size over its own size, as do the next."""
+    false_negatives: float
+    false_positives: int
+    """Unweighted: a wrong pixel belongs to no instance."""
+
+
+Resampled = Literal["images", "sequences", "frames of few sequences"]
+"""What a bootstrap draws: images that are recordings of their own, whole sequences, or, where those are too few to draw
+from, their frames, which resemble each other: then the interval is too narrow."""
+
+
 class Accuracy(Facts):
     """Pixels counted over a whole split by `zoo-miou/1`."""
 
     protocol: str = ACCURACY_PROTOCOL
     dataset: Dataset
     class_names: tuple[str, ...]
+    class_categories: tuple[str, ...] = ()
+    """Category of each class; empty where the dataset has none."""
     confusion: tuple[tuple[int, ...], ...]
     """`(K, K + 1)`: row = truth, column = prediction; the last column holds predictions of no class."""
+    class_instances: dict[str, InstanceCounts] | None = None
+    """By class name; null where a frame has no instance map, as is the next."""
+    category_instances: dict[str, InstanceCounts] | None = None
     image_count: int
-    mode: Literal["whole"] = "whole"
+    mode: Mode | None = Mode()
+    """Null for label maps another program wrote."""
+    miou_interval: tuple[float, float] | None = None
+    """95 %, by bootstrap over what `resampled` names; null for one image. Recomputed from the sidecar by `score.py`."""
+    resampled: Resampled | None = None
+
+    @field_validator("mode", mode="before")
+    @classmethod
+    def _mode_of_older_records(cls, value: object) -> object:
+        return Mode() if value == "whole" else value
 
     @model_validator(mode="after")
     def _confusion_has_its_shape(self) -> Self:

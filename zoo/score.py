@@ -8,18 +8,29 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from operator import itemgetter
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from zoo.errors import UserError, did_you_mean
-from zoo.record import ACCURACY_PROTOCOL, Build, Latency, Record, StageName
+from zoo.record import (
+    ACCURACY_PROTOCOL,
+    Accuracy,
+    Build,
+    Dataset,
+    InstanceCounts,
+    Latency,
+    Record,
+    Resampled,
+    StageName,
+)
 from zoo.spec import Size
 from zoo.store import scan
 
@@ -37,8 +48,18 @@ MAX_GROWTH_BYTES = 4 * 2**20
 """Memory that may be held more after the last inference than after the second before it is called a leak."""
 MAX_MIOU_LOSS = 0.01
 """Share of fp32's mIoU an artifact may lose before it is marked."""
+RESAMPLES = 2000
+"""Draws of a bootstrap."""
+BOOTSTRAP_SEED = 0
+MIN_SEQUENCES = 10
+"""Fewer than these are too few to be drawn from: two of them give three different draws."""
 STAGES: tuple[StageName, ...] = get_args(StageName)
 """Of the pipeline, in order; `Row` has a column of seconds for each."""
+AVERAGED = (
+    *("miou", "miou_low", "miou_high", "miou_lost", "pixel_accuracy", "mean_class_accuracy"),
+    *("category_miou", "iiou", "category_iiou", "equal_label_share"),
+)
+"""Columns of `Row` that the weights decide: over several seeds a mean."""
 NO_MODEL_YET = "no model is measured yet, only the baseline; measure some with `zoo bench --models all`"
 
 
@@ -75,7 +96,7 @@ def pixel_accuracy(confusion: Confusion) -> float | None:
 
 
 def category_iou(confusion: Confusion, class_categories: Sequence[str]) -> dict[str, float | None]:
-    """Return IoU per category, confusions inside a category forgiven, as the official evaluation has it.
+    """Return IoU per category by name, confusions inside a category forgiven, as the official evaluation has it.
 
     Args:
         confusion: `(K, K + 1)`.
@@ -89,8 +110,94 @@ def category_iou(confusion: Confusion, class_categories: Sequence[str]) -> dict[
     return {name: _number(iou) for name, iou in zip(names, class_iou(merged), strict=True)}
 
 
-def _ratio(part: Confusion, whole: Confusion) -> npt.NDArray[np.float64]:
-    out = np.full(len(part), np.nan)
+def instance_iou(counts: Mapping[str, InstanceCounts]) -> dict[str, float | None]:
+    """Return instance-weighted IoU (iIoU) by name: tp / (tp + fp + fn); `None` for neither true nor predicted."""
+    return {
+        name: count.true_positives / union if union else None
+        for name, count in counts.items()
+        for union in (count.true_positives + count.false_positives + count.false_negatives,)
+    }
+
+
+def mean_of(by_name: Mapping[str, float | None]) -> float | None:
+    """Return the mean of what is known; `None` where nothing is."""
+    known = [value for value in by_name.values() if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+class Interval(NamedTuple):
+    """A 95 % interval by bootstrap, and what was resampled."""
+
+    low: float
+    high: float
+    resampled: Resampled
+
+
+def miou_interval(counts: npt.NDArray[np.integer], image_names: Sequence[str]) -> Interval | None:
+    """Return the 95 % interval of mIoU, by percentile bootstrap over images; `None` for fewer than two.
+
+    Frames of one sequence resemble each other, so whole sequences are drawn; where there are fewer than
+    `MIN_SEQUENCES`, nothing but their frames can be, and the interval is too narrow.
+
+    Args:
+        counts: `(3, images, K)` true positives, false positives, false negatives (the sidecar has them).
+        image_names: Of the images, in order; a sequence is a name without its last `_` part.
+    """
+    if len(image_names) < 2:
+        return None
+    units, resampled = _units(image_names)
+    return _interval(_resampled_miou(counts, units), resampled)
+
+
+def miou_gain_interval(
+    first: npt.NDArray[np.integer], second: npt.NDArray[np.integer], image_names: Sequence[str]
+) -> Interval | None:
+    """Return the 95 % interval of the second mIoU minus the first, by paired bootstrap: each draw serves both.
+
+    Args:
+        first: As in `miou_interval`.
+        second: Counts of the same images.
+        image_names: Likewise.
+    """
+    if len(image_names) < 2:
+        return None
+    units, resampled = _units(image_names)
+    return _interval(_resampled_miou(second, units) - _resampled_miou(first, units), resampled)
+
+
+def _units(image_names: Sequence[str]) -> tuple[npt.NDArray[np.intp], Resampled]:
+    """What is drawn: the unit `(images,)` each image belongs to."""
+    sequences, units = np.unique([name.rpartition("_")[0] for name in image_names], return_inverse=True)
+    if MIN_SEQUENCES <= len(sequences) < len(image_names):
+        return units, "sequences"
+    are_alike = len(sequences) < len(image_names) and sequences[0] != ""
+    return np.arange(len(image_names)), "frames of few sequences" if are_alike else "images"
+
+
+def _resampled_miou(counts: npt.NDArray[np.integer], units: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+    """Score each draw, `(RESAMPLES,)`; equal `units` give equal draws. NaN for a draw without a counted pixel."""
+    unit_count = int(units.max()) + 1
+    sums = np.zeros((unit_count, 3, counts.shape[2]))  # float64 is exact up to 2^53 pixels
+    np.add.at(sums, units, counts.swapaxes(0, 1))
+    drawn = np.random.default_rng(BOOTSTRAP_SEED).integers(unit_count, size=(RESAMPLES, unit_count))
+    drawn += unit_count * np.arange(RESAMPLES)[:, None]
+    times = np.bincount(drawn.ravel(), minlength=RESAMPLES * unit_count).reshape(RESAMPLES, unit_count)
+    tp, fp, fn = times.astype(np.float64) @ sums.swapaxes(0, 1)  # RESAMPLES, K each
+    iou = _ratio(tp, tp + fp + fn)
+    known = ~np.isnan(iou)
+    return _ratio(np.where(known, iou, 0).sum(axis=1), known.sum(axis=1))
+
+
+def _interval(values: npt.NDArray[np.float64], resampled: Resampled) -> Interval | None:
+    values = values[~np.isnan(values)]
+    if not values.size:
+        return None
+    low, high = np.quantile(values, (0.025, 0.975))
+    return Interval(float(low), float(high), resampled)
+
+
+def _ratio(part: npt.NDArray[Any], whole: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    out = np.full(part.shape, np.nan)
     np.divide(part, whole, out=out, where=whole > 0)
     return out
 
@@ -169,6 +276,21 @@ def _counted(read: Callable[[Confusion], float | None]) -> Callable[[Record], fl
     return lambda record: None if (confusion := confusion_of(record)) is None else read(confusion)
 
 
+def _categories(record: Record) -> float | None:
+    confusion = confusion_of(record)
+    if confusion is None or record.accuracy is None or not record.accuracy.class_categories:
+        return None
+    return mean_of(category_iou(confusion, record.accuracy.class_categories))
+
+
+def _instances(
+    read: Callable[[Accuracy], Mapping[str, InstanceCounts] | None],
+) -> Callable[[Record], float | None]:
+    return lambda record: (
+        None if record.accuracy is None or (counts := read(record.accuracy)) is None else mean_of(instance_iou(counts))
+    )
+
+
 _PERCENT: dict[str, Any] = {"unit": "%", "scale": 100.0, "decimals": 1}
 _MS: dict[str, Any] = {"unit": "ms", "scale": 1e3}
 _MIB: dict[str, Any] = {"unit": "MiB", "scale": 2.0**-20}
@@ -179,6 +301,15 @@ METRICS: dict[str, Metric] = {
         Metric("miou", "mIoU", better="higher", of=_counted(miou), **_PERCENT),
         Metric("pixel_accuracy", "pixel accuracy", better="higher", of=_counted(pixel_accuracy), **_PERCENT),
         Metric("mean_class_accuracy", "class accuracy", better="higher", of=_counted(mean_class_accuracy), **_PERCENT),
+        Metric("category_miou", "category IoU", better="higher", of=_categories, **_PERCENT),
+        Metric("iiou", "iIoU", better="higher", of=_instances(lambda x: x.class_instances), **_PERCENT),
+        Metric(
+            "category_iiou",
+            "category iIoU",
+            better="higher",
+            of=_instances(lambda x: x.category_instances),
+            **_PERCENT,
+        ),
         # Known only beside another record: `rows_of` fills it.
         Metric("miou_lost", "mIoU lost", better="lower", of=lambda _: None, unit="points", scale=100.0, decimals=1),
         Metric("latency_p50_s", "network p50", better="lower", of=_network(lambda x: x.p50_s), **_MS),
@@ -294,7 +425,11 @@ def _spread(latency: Latency, record: Record) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One record as a flat row: SI units, fractions, `None` where nothing was counted."""
+    """One record as a flat row: SI units, fractions, `None` where nothing was counted.
+
+    `latest` makes one row of records that differ in the seed alone: what is `AVERAGED` is their mean; all else, speed
+    and memory with their grade, is that of the seed whose pipeline p50 is the median.
+    """
 
     model: str
     device: str
@@ -340,7 +475,23 @@ class Row:
     step_count: int | None
     weights_source: str
     weights_sha256: str | None
+    seed: int | None
+    """Of the training; null for weights that were not trained here."""
+    seed_count: int
+    """Trainings behind the row: 1 for one set of weights, 0 for random ones."""
+    shared_sequences: tuple[str, ...]
+    """Of the split, that training sees too."""
     mean_class_accuracy: float | None
+    category_miou: float | None
+    iiou: float | None
+    """Instance-weighted IoU; `None` where a frame has no instance map."""
+    category_iiou: float | None
+    miou_low: float | None
+    miou_high: float | None
+    miou_resampled: str | None
+    """What the interval's bootstrap drew: `images` or `sequences`."""
+    miou_spread: float | None
+    """Sample standard deviation over the seeds; null for one."""
     miou_lost: float | None
     """mIoU of the same model, weights, sizes and images in eager fp32, minus this one; a gain is below 0."""
     miou_protocol: str | None
@@ -384,9 +535,32 @@ class Row:
         return number
 
     def interval(self, key: str) -> tuple[float, float] | None:
-        """Return the 95 % interval of a metric that is a median, by its key in `METRICS`."""
-        low, high = (getattr(self, f"{key.removesuffix('_s')}_{end}_s", None) for end in ("low", "high"))
+        """Return the 95 % interval of a metric that has one (mIoU, medians), by its key in `METRICS`."""
+        name, unit = (key.removesuffix("_s"), "_s") if key.endswith("_s") else (key, "")
+        low, high = (getattr(self, f"{name}_{end}{unit}", None) for end in ("low", "high"))
         return None if low is None or high is None else (low, high)
+
+    def span(self, key: str) -> tuple[float, float] | None:
+        """Return what a metric might as well have been: its interval; of mIoU over seeds the mean ± their spread."""
+        if key == "miou" and self.miou is not None and self.miou_spread is not None:
+            return self.miou - self.miou_spread, self.miou + self.miou_spread
+        return self.interval(key)
+
+    def show(self, key: str) -> str:
+        """Return a metric for a human; mIoU with its spread or interval: `"41.2 ± 0.8"`, `"41.2 [39.0, 43.1]"`."""
+        metric = METRICS[key]
+        text = metric.show(self.value(key))
+        if key != "miou":
+            return text
+        if self.miou_spread is not None:
+            return f"{text} ± {metric.show(self.miou_spread)}"
+        interval = self.interval(key)
+        return text if interval is None else f"{text} [{', '.join(map(metric.show, interval))}]"
+
+    def say(self, key: str) -> str:
+        """Return `show`'s text with its unit."""
+        text = self.show(key)
+        return text if text == "n/a" else f"{text} {METRICS[key].unit}".rstrip()
 
     @property
     def loses_miou(self) -> bool:
@@ -416,8 +590,10 @@ COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Row))
 def row(record: Record) -> Row:
     """Return a record as a row; what takes other records to know is left open (`rows_of`)."""
     artifact, dataset, speed, build = record.artifact, record.dataset, record.speed, record.build or Build()
+    weights, accuracy = artifact.weights, record.accuracy
     letter, reasons = grade(record)
     low, high = (None, None) if speed is None or speed.network is None else speed.network.p50_interval_s
+    miou_low, miou_high = (accuracy and accuracy.miou_interval) or (None, None)
     pipeline_low, pipeline_high = (None, None) if speed is None else speed.pipeline.p50_interval_s
     facts: dict[str, Any] = {
         "model": artifact.model,
@@ -428,7 +604,7 @@ def row(record: Record) -> Row:
         "input_size": artifact.input_size,
         "output_size": artifact.output_size,
         "dataset": dataset.name if dataset else None,
-        "recipe": artifact.weights.recipe,
+        "recipe": weights.recipe,
         "grade": letter,
         "status": record.status,
         "protocol": record.protocol,
@@ -446,11 +622,18 @@ def row(record: Record) -> Row:
         "dataset_fingerprint": dataset.fingerprint if dataset else None,
         "image_count": dataset.image_count if dataset else None,
         "image_limit": record.config.get("accuracy_images"),
-        "recipe_hash": artifact.weights.recipe_hash,
-        "step_count": artifact.weights.step_count,
-        "weights_source": artifact.weights.source,
-        "weights_sha256": artifact.weights.sha256,
-        "miou_protocol": record.accuracy.protocol if record.accuracy else None,
+        "recipe_hash": weights.recipe_hash,
+        "step_count": weights.step_count,
+        "weights_source": weights.source,
+        "weights_sha256": weights.sha256,
+        "seed": weights.seed,
+        "seed_count": int(weights.source in {"checkpoint", "file"}),
+        "shared_sequences": dataset.shared_sequences if dataset else (),
+        "miou_protocol": accuracy.protocol if accuracy else None,
+        "miou_low": miou_low,
+        "miou_high": miou_high,
+        "miou_resampled": accuracy.resampled if accuracy else None,
+        "miou_spread": None,
         "latency_p50_low_s": low,
         "latency_p50_high_s": high,
         "pipeline_p50_low_s": pipeline_low,
@@ -620,20 +803,61 @@ def differences(first: Group, *others: Group) -> dict[str, list[str]]:
 
 
 def latest(rows: Iterable[Row]) -> list[Row]:
-    """Keep the newest row of each condition: a newer driver, torch or model code takes the older run's place."""
-    newest: dict[tuple[object, ...], Row] = {}
+    """Keep one row of each condition: the newest of each seed, as one (`Row`); a seed that failed stands alone."""
+    conditions: dict[tuple[object, ...], list[Row]] = defaultdict(list)
+    for (*condition, seed), one in _by_condition(rows).items():
+        conditions[*condition, None if one.status == "ok" else seed].append(one)
+    return [_over_seeds(members) for members in conditions.values()]
+
+
+def newest(rows: Iterable[Row]) -> list[Row]:
+    """Keep the newest row of each condition and seed: a newer driver, torch or model code takes the older's place."""
+    return list(_by_condition(rows).values())
+
+
+def _by_condition(rows: Iterable[Row]) -> dict[tuple[object, ...], Row]:
+    """`newest` by all that a row was measured under, the seed of its weights last."""
+    found: dict[tuple[object, ...], Row] = {}
     for candidate in rows:
         artifact = candidate.runtime, candidate.precision, candidate.memory_format, candidate.compile_mode
-        condition = (*group_of(candidate), *family_of(candidate), *artifact)
-        if condition not in newest or newest[condition].started_at < candidate.started_at:
-            newest[condition] = candidate
-    return list(newest.values())
+        seed = candidate.seed or 0  # cells that failed did not always know theirs
+        condition = (*group_of(candidate), *family_of(candidate), *artifact, seed)
+        if condition not in found or found[condition].started_at < candidate.started_at:
+            found[condition] = candidate
+    return found
+
+
+def _over_seeds(rows: list[Row]) -> Row:
+    """One row of those that differ in the seed alone."""
+    if len(rows) == 1:
+        return rows[0]
+    middle = sorted(rows, key=_pipeline_p50)[len(rows) // 2]
+    columns = {key: [getattr(one, key) for one in rows] for key in AVERAGED}
+    means: dict[str, Any] = {key: None if None in values else fmean(values) for key, values in columns.items()}
+    spread = None if None in columns["miou"] else stdev(columns["miou"])
+    return replace(middle, **means, miou_spread=spread, seed_count=len(rows))
 
 
 def family_of(candidate: Row) -> tuple[object, ...]:
     """Return what the artifacts of one model share that differ in runtime and precision alone, within a group."""
     weights = candidate.recipe_hash or candidate.weights_sha256 or candidate.file_sha256
     return candidate.model, weights, candidate.input_size, candidate.machine_id
+
+
+def tie(one: Row, other: Row, key: str) -> bool | None:
+    """Return whether what two rows' metric might have been overlaps (`Row.span`); `None` where it is not known."""
+    span, others = one.span(key), other.span(key)
+    return None if span is None or others is None else span[0] <= others[1] and others[0] <= span[1]
+
+
+def sharing(counted: Row | Dataset) -> str | None:
+    """Say by name which sequences the counted images share with training; `None` where they share none."""
+    names = counted.shared_sequences
+    if not names:
+        return None
+    which = f"the sequence {names[0]}" if len(names) == 1 else f"{len(names)} sequences ({', '.join(names[:3])}"
+    more = "" if len(names) == 1 else ", …)" if len(names) > 3 else ")"
+    return f"{counted.split} shares {which}{more} with training: its mIoU is optimistic"
 
 
 class Fastest(NamedTuple):
@@ -707,9 +931,10 @@ def tell_apart(rows: Sequence[Row], fields: Sequence[str] = ("runtime", "precisi
     names = [" ".join([one.model, *(text_of(getattr(one, field)) for field in varying)]) for one in rows]
     layouts = [one.memory_format for one in rows]
     modes = [one.compile_mode or "" for one in rows]
+    seeds = [f"{one.seed_count} seeds" if one.seed_count > 1 else f"seed {one.seed or 0}" for one in rows]
     origins = [f"#{one.machine_id[:4]}-{(one.weights_sha256 or 'none')[:4]}" for one in rows]
     times = [f"{one.started_at:%Y-%m-%d %H:%M:%S}" for one in rows]
-    for marks in (layouts, modes, origins, times):
+    for marks in (layouts, modes, seeds, origins, times):
         tied, same = Counter(names), Counter(zip(names, marks, strict=True))
         names = [
             f"{name} {mark}" if tied[name] > same[name, mark] else name for name, mark in zip(names, marks, strict=True)

@@ -76,8 +76,17 @@ class DatasetSpec(Facts):
     """Every value a label file may hold → train id, `IGNORE_INDEX` for those that count nowhere."""
     class_categories: tuple[str, ...] = ()
     """Category of each class, in the order of `class_names`; empty where the dataset has none."""
+    mean: Triple | None = None
+    """RGB mean of its images, 0 to 1; `None`: each model is fed with its own."""
+    std: Triple | None = None
+    """Standard deviation, likewise."""
 
     @property
     def num_classes(self) -> int:
         """Number of classes that are trained and scored (K)."""
         return len(self.class_names)
+
+    def adapt(self, model: ModelSpec) -> ModelSpec:
+        """How a model is fed on this dataset: the dataset's mean and std in place of the model's, where it has them."""
+        given = {"mean": self.mean, "std": self.std}
+        return model.model_copy(update={name: triple for name, triple in given.items() if triple is not None})

@@ -15,11 +15,13 @@ from zoo.bench.sweep import run_bench
 from zoo.config import BenchConfig, TrainConfig
 from zoo.data.synthetic import write_dataset
 from zoo.errors import UserError
+from zoo.report.board import make_board
+from zoo.score import latest, row, rows_of
 
 FRAME = (64, 256)  # wider than what an own model is tried on
 TRAIN = TrainConfig(name="tiny", steps=2, batch_size=2, crop_size=(32, 64), scale_range=(1.0, 1.0))
 QUICK = BenchConfig(
-    name="tiny", quick=True, train_missing=True, keep_checkpoints=False, train=TRAIN, timeout_s=60, device="cpu"
+    name="tiny", quick=True, train_missing=True, keep_checkpoints=False, train=TRAIN, timeout_s=200, device="cpu"
 )
 
 # An own model that keeps the contract on the small image it is checked with and breaks on a real frame.
@@ -56,7 +58,7 @@ def broken(tmp_path):
 
 def speed_only(model: str, **changes) -> BenchConfig:
     return BenchConfig(
-        models=(model,), accuracy=False, image_size=FRAME, quick=True, timeout_s=60, device="cpu"
+        models=(model,), accuracy=False, image_size=FRAME, quick=True, timeout_s=200, device="cpu"
     ).model_copy(update=changes)
 
 
@@ -122,13 +124,77 @@ def test_kept_checkpoints_are_found_by_their_whole_recipe(streets, tmp_path):
     assert untrained.accuracy is None
 
 
+def test_seeds_are_trained_and_measured_each_and_gone_on_with(streets, tmp_path):
+    """Interrupted after the first of two seeds; what this device does not run is said once, not once a seed."""
+    config = QUICK.model_copy(update={"models": ("encoder_decoder",), "seeds": 2, "precisions": ("fp32", "int8")})
+    where = {"data": streets, "results": tmp_path / "results", "runs": tmp_path / "runs"}
+
+    def interrupt(event):
+        assert event.total == 4, "baseline, int8, and fp32 of two seeds"
+        if event.record is not None and event.record.status == "ok" and not event.record.is_baseline:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_bench(config, **where, on_event=lambda event: event.model and interrupt(event))
+    assert not list((tmp_path / "runs").glob("scratch-*"))
+    sweep = run_bench(config, **where)
+    first = sweep.finished[-1]
+    (second,) = sweep.records
+    assert [record.status for record in sweep.finished] == ["ok", "unsupported", "ok"]
+    assert [record.artifact.weights.seed for record in (first, second)] == [0, 1]
+    assert first.artifact.weights.sha256 != second.artifact.weights.sha256
+    assert first.artifact.weights.recipe == second.artifact.weights.recipe == "tiny"
+    assert "train" in second.seconds
+    assert None not in (second.speed, second.memory, second.accuracy), "each training is a whole record"
+    (refused, one) = (row for row in latest(rows_of((*sweep.finished, second))) if not row.baseline)
+    assert (one.status, one.seed_count, refused.status, refused.seed_count) == ("ok", 2, "unsupported", 0)
+    assert one.miou_spread == pytest.approx(np.std([row(record).miou for record in (first, second)], ddof=1))
+
+
+def test_seeds_of_kept_checkpoints_are_found_each_in_its_run(streets, tmp_path):
+    config = QUICK.model_copy(update={"models": ("encoder_decoder",), "keep_checkpoints": True, "seeds": 2})
+    where = {"data": streets, "results": tmp_path / "results", "runs": tmp_path / "runs"}
+    trained = run_bench(config, **where).records[1:]
+    assert len({record.artifact.weights.sha256 for record in trained}) == 2
+    found = run_bench(config.model_copy(update={"train_missing": False}), **where, rerun=True).records[1:]
+    assert [record.artifact.weights for record in found] == [record.artifact.weights for record in trained]
+    assert all("train" not in record.seconds for record in found)
+    more = config.model_copy(update={"train_missing": False, "seeds": 3})
+    with pytest.raises(UserError, match="no finished run of encoder_decoder on synthetic by recipe tiny with seed 2"):
+        run_bench(more, **where)
+
+
+def test_several_seeds_of_what_is_trained_once_are_one_line(streets, tmp_path):
+    config = QUICK.model_copy(update={"models": ("encoder_decoder",), "seeds": 3})
+    where = {"data": streets, "results": tmp_path / "results", "runs": tmp_path / "runs"}
+    weights = tmp_path / "weights.pt"
+    torch.save({}, weights)
+    with pytest.raises(UserError, match="3 trainings of encoder_decoder and --checkpoint names one; drop one of them"):
+        run_bench(config, **where, checkpoints=[f"encoder_decoder={weights}"])
+    with pytest.raises(UserError, match="3 trainings of each model and an --artifact holds one; drop one of them"):
+        run_bench(config, **where, artifact=tmp_path / "unet.onnx")
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_seed_that_cannot_be_trained_does_not_hide_the_others(streets, tmp_path):
+    recipe = TRAIN.model_copy(update={"sgd_learning_rate": 1e30, "grad_clip": None, "steps": 4, "precision": "fp32"})
+    config = QUICK.model_copy(
+        update={"models": ("encoder_decoder",), "train": recipe, "seeds": 2, "keep_checkpoints": True}
+    )
+    sweep = run_bench(config, data=streets, results=tmp_path / "results", runs=tmp_path / "runs")
+    failed = sweep.records[1:]
+    assert [(record.failure.stage, record.artifact.weights.seed) for record in failed] == [("train", 0), ("train", 1)]
+    assert len({record.key for record in failed}) == 2
+    assert len(store.scan(tmp_path / "results").records) == 3
+
+
 @pytest.mark.parametrize(
     ("fault", "status", "reason"),
     [
         ("os.kill(os.getpid(), signal.SIGSEGV)", "failed", "SIGSEGV"),
         ("os.kill(os.getpid(), signal.SIGKILL)", "failed", "ended by SIGKILL"),
         ("os._exit(7)", "failed", "exit code 7"),
-        ("time.sleep(600)", "timeout", "no answer within 5 s"),
+        ("time.sleep(600)", "timeout", "no answer within 10 s"),
         ("torch.empty(10**15)", "oom", "out of memory"),
         ("raise RuntimeError('score ' + open('/proc/self/oom_score_adj').read())", "failed", "score 1000"),
         ("raise FileNotFoundError('no /data/secret/weights.bin here')", "failed", "no weights.bin here"),
@@ -138,7 +204,7 @@ def test_kept_checkpoints_are_found_by_their_whole_recipe(streets, tmp_path):
 )
 def test_a_cell_that_breaks_becomes_a_record_and_the_sweep_goes_on(fault, status, reason, broken, tmp_path):
     config = speed_only(
-        broken(fault), models=(broken(fault), "encoder_decoder"), timeout_s=5 if status == "timeout" else 60
+        broken(fault), models=(broken(fault), "encoder_decoder"), timeout_s=10 if status == "timeout" else 200
     )
     sweep = run_bench(config, results=tmp_path / "results", runs=tmp_path / "runs")
     good, bad = sweep.records
@@ -252,6 +318,37 @@ def test_a_sweep_over_runtimes_and_precisions(streets, tmp_path):
     assert full.agreement.max_logit_error < 1e-3
     again = run_bench(config, **where)
     assert (again.records, len(again.finished)) == ([], 7)
+
+
+FIVE_CLASSES = """
+name = "five"
+ignored = [0, 1, 2, 3, 4, 5, 6, 255]
+mean = [0.4, 0.4, 0.4]
+std = [0.3, 0.3, 0.3]
+"""
+
+
+def test_classes_of_your_own_are_trained_scored_and_ranked(streets, tmp_path):
+    data = shutil.copytree(streets, tmp_path / "five")
+    values = {"ground": range(7, 11), "built": range(11, 21), "nature": (21, 22), "sky": (23,), "moving": range(24, 34)}
+    tables = [
+        f'[[classes]]\nname = "{name}"\ncolor = [{index}, 0, 0]\nvalues = {list(of_class)}\n'
+        for index, (name, of_class) in enumerate(values.items())
+    ]
+    (data / "classes.toml").write_text(FIVE_CLASSES + "".join(tables))
+    config = QUICK.model_copy(update={"models": ("encoder_decoder",), "runtimes": ("eager", "onnxruntime")})
+    sweep = run_bench(config, data=data, results=tmp_path / "results", runs=tmp_path / "runs", cache=tmp_path / "cache")
+    baseline, eager, exported = sweep.records
+    for record in sweep.records:
+        assert record.status == "ok", record.failure
+        assert record.accuracy.class_names == tuple(values)
+        assert np.shape(record.accuracy.confusion) == (5, 6)
+    assert row(baseline).miou > 1 / 5, "one map of these five classes"
+    assert eager.cost.param_count < 160_403, "five channels"
+    assert exported.agreement.max_logit_error < 1e-3, "fed with the same mean in both"
+    (table,) = make_board(rows_of(sweep.records)).tables
+    assert "five" in table.title
+    assert {line.row.model for line in table.lines} == {"encoder_decoder", "mean_label_map"}
 
 
 def test_input_sizes_and_growing_batches(streets, tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ import pytest
 
 from zoo.data import layout
 from zoo.data.layout import cache_folder, open_dataset
+from zoo.data.reading import read_label
 from zoo.errors import UserError
 
 
@@ -46,7 +47,7 @@ def test_name_is_the_slugged_folder(folder, tmp_path, folder_name, name):
 
 
 def test_name_of_the_official_sizes_is_cityscapes(folder, monkeypatch):
-    monkeypatch.setattr(layout, "_OFFICIAL_SIZES", {"train": 2, "val": 1})
+    monkeypatch.setattr(layout, "OFFICIAL_SIZES", {"train": 2, "val": 1})
     folder.add("train", number=0)
     folder.add("train", number=1)
     folder.add("val")
@@ -108,6 +109,76 @@ def test_two_files_of_one_frame_are_named(folder):
     fails(folder.root, "two images for frame bonn_000000_000000", ".png", ".jpg")
 
 
+def test_a_link_that_leads_in_a_circle_is_named(folder, tmp_path):
+    image, (label,) = folder.add()
+    for path in (image, label):
+        path.rename(path.with_suffix(".aside"))
+        path.symlink_to(path)
+        fails(folder.root, path, "is a link that leads back to itself", "replace or remove it")
+        path.unlink()
+        path.symlink_to("nowhere.png")
+        fails(folder.root, path, "is a link that leads nowhere")
+        path.unlink()
+        path.with_suffix(".aside").rename(path)
+    open_dataset(folder.root)
+    for below in ("leftImg8bit/test", "leftImg8bit/val/jena", "gtFine/val/jena"):
+        path = folder.root / below
+        path.symlink_to(path)
+        fails(folder.root, path, "is a link that leads back to itself")
+        path.unlink()
+    circle = tmp_path / "circle"
+    circle.symlink_to(circle)
+    fails(circle, circle)
+    shutil.rmtree(folder.root / "leftImg8bit")
+    (folder.root / "leftImg8bit").symlink_to(folder.root / "leftImg8bit")
+    fails(folder.root, "leftImg8bit is a link that leads back to itself")
+
+
+def test_links_to_files_elsewhere_are_followed(folder, tmp_path):
+    image, _ = folder.add()
+    image.rename(tmp_path / "elsewhere.png")
+    image.symlink_to(tmp_path / "elsewhere.png")
+    assert open_dataset(folder.root).frames("val")[0].image == image
+
+
+@pytest.mark.parametrize("which", ["image", "label"])
+def test_an_empty_file_is_named(folder, which):
+    folder.add(number=0)
+    image, (label,) = folder.add(number=1)
+    path = image if which == "image" else label
+    path.write_bytes(b"")
+    fails(folder.root, path, "is empty (0 bytes)", "replace or remove it")
+    path.unlink()
+    path.mkdir()
+    fails(folder.root, path, "is no file")
+
+
+def test_names_may_hold_spaces_and_any_letters(folder, tmp_path):
+    folder.root = tmp_path / "Straßen von 京都"
+    folder.add("train", city="são paulo", number=3)
+    folder.add("val", city="москва", number=4)
+    dataset = open_dataset(folder.root)
+    assert [frame.name for frame in dataset.frames("val")] == ["москва_000000_000004"]
+    assert read_label(dataset.frames("train")[0], dataset.spec).shape == (8, 12)
+    assert dataset.fingerprint() == open_dataset(folder.root).fingerprint()
+
+
+def test_a_read_only_folder_is_opened_and_left_as_it_is(folder):
+    folder.add("train")
+    folder.add("val")
+    below = sorted(folder.root.rglob("*"))
+    for path in (folder.root, *below):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        dataset = open_dataset(folder.root)
+        assert len(dataset.fingerprint()) == 16
+        assert read_label(dataset.frames("val")[0], dataset.spec).shape == (8, 12)
+        assert sorted(folder.root.rglob("*")) == below
+    finally:
+        for path in (folder.root, *below):
+            path.chmod(0o755)
+
+
 def test_misnamed_image_is_named(folder):
     image, _ = folder.add()
     image.rename(image.with_name("photo.png"))
@@ -118,6 +189,26 @@ def test_unknown_split_is_explained(folder):
     folder.add("val")
     with pytest.raises(UserError, match=r"no split 'vall'.*'val'"):
         open_dataset(folder.root).frames("vall")
+
+
+def test_sequences_shared_with_training_are_named(folder):
+    folder.add("train", city="ulm", number=0)
+    folder.add("train", city="old_town", number=0)
+    folder.add("val", city="ulm", number=1)
+    folder.add("val", city="bonn", number=0)
+    folder.add("val", city="old_town", number=7)
+    folder.add("test", city="jena", number=0)
+    dataset = open_dataset(folder.root)
+    assert dataset.shared_sequences("val") == ("old_town_000000", "ulm_000000")
+    assert dataset.shared_sequences("train") == ()
+    assert dataset.shared_sequences("test") == ()
+    with pytest.raises(UserError, match="no split 'tset'"):
+        dataset.shared_sequences("tset")
+
+
+def test_a_set_without_training_frames_shares_nothing(folder):
+    folder.add("val")
+    assert open_dataset(folder.root).shared_sequences("val") == ()
 
 
 def test_fingerprint_follows_the_content_not_the_place(folder, tmp_path):
@@ -156,3 +247,4 @@ def test_camvid_opens():
     dataset = open_dataset(os.environ["ZOO_CAMVID"])
     assert (len(dataset.frames("train")), len(dataset.frames("val"))) == (367, 101)
     assert dataset.name == "camvid"
+    assert dataset.shared_sequences("val") == ("cam0016e5_000000",)

@@ -1,13 +1,17 @@
 import os
+import shutil
+from functools import partial
 from itertools import islice
 
 import numpy as np
 import pytest
-from PIL import Image
+from torch.utils.data import DataLoader
 
 from zoo.config import TrainConfig
+from zoo.data import loading
 from zoo.data.layout import open_dataset
-from zoo.data.loading import _order, evaluation_frames, read_image, read_label, train_batches
+from zoo.data.loading import _order, evaluation_frames, train_batches
+from zoo.data.reading import read_frame
 from zoo.errors import UserError
 from zoo.labels import CITYSCAPES
 
@@ -29,96 +33,28 @@ def dataset(folder):
     return open_dataset(folder.root)
 
 
-@pytest.mark.parametrize("suffix", [".png", ".webp", ".jpg"])
-def test_images_are_read_as_rgb(folder, suffix):
-    image, _ = folder.add(suffix=suffix, size=(9, 11))
-    pixels = read_image(image)
-    assert pixels.shape == (9, 11, 3)
-    assert pixels.dtype == np.uint8
-    if suffix != ".jpg":
-        assert np.array_equal(pixels, np.random.default_rng(0).integers(0, 256, (9, 11, 3), np.uint8))
-
-
-@pytest.mark.parametrize("suffix", [".png", ".webp", ".jpg"])
-def test_truncated_image_is_named(folder, suffix):
-    image, _ = folder.add(suffix=suffix, size=(64, 64))
-    image.write_bytes(image.read_bytes()[:-300])
-    with pytest.raises(UserError, match=image.name):
-        read_image(image)
-
-
-def test_unreadable_images_are_named(tmp_path):
-    (tmp_path / "text.png").write_text("no image")
-    with pytest.raises(UserError, match=r"text\.png.*not an image"):
-        read_image(tmp_path / "text.png")
-    with pytest.raises(UserError, match=r"gone\.png.*does not exist"):
-        read_image(tmp_path / "gone.png")
-    Image.fromarray(np.zeros((4, 4), np.uint16)).save(tmp_path / "deep.png")
-    with pytest.raises(UserError, match=r"deep\.png.*8 bits"):
-        read_image(tmp_path / "deep.png")
-
-
-def test_label_ids_become_train_ids(folder):
-    _, (path,) = folder.add(size=(5, 34))
-    Image.fromarray(np.tile(np.arange(34, dtype=np.uint8), (5, 1))).save(path)
-    (frame,) = open_dataset(folder.root).frames("val")
-    expected = [CITYSCAPES.label_to_train_id[value] for value in range(34)]
-    assert (read_label(frame, CITYSCAPES) == np.array(expected)).all()
-
-
-def test_train_ids_are_taken_as_they_are(folder):
-    _, (path,) = folder.add(kinds=("labelTrainIds",), size=(2, 20))
-    values = np.tile(np.array([*range(19), 255], np.uint8), (2, 1))
-    Image.fromarray(values).save(path)
-    (frame,) = open_dataset(folder.root).frames("val")
-    assert (read_label(frame, CITYSCAPES) == values).all()
-
-
-@pytest.mark.parametrize(
-    ("kind", "value", "known"), [("labelIds", 200, "label ids"), ("labelTrainIds", 19, "0 to 18, 255")]
-)
-def test_unknown_label_values_are_named(folder, kind, value, known):
-    _, (path,) = folder.add(kinds=(kind,), value=value)
-    (frame,) = open_dataset(folder.root).frames("val")
-    with pytest.raises(UserError, match=f"{path.name} holds {value}: .*{known}"):
-        read_label(frame, CITYSCAPES)
-
-
-def test_label_of_another_size_is_named(folder):
-    image, (path,) = folder.add(size=(8, 12))
-    Image.fromarray(np.zeros((8, 13), np.uint8)).save(path)
-    (frame,) = open_dataset(folder.root).frames("val")
-    with pytest.raises(UserError, match=f"{path.name} is 8x13 but image .*{image.name} is 8x12"):
-        read_label(frame, CITYSCAPES)
-
-
-@pytest.mark.parametrize("mode", ["RGB", "P", "I;16", "1"])
-def test_label_that_is_no_8_bit_map_is_refused(folder, mode):
-    _, (path,) = folder.add()
-    image = Image.fromarray(np.zeros((8, 12), np.uint16)) if mode == "I;16" else Image.new(mode, (12, 8))
-    image.save(path)
-    (frame,) = open_dataset(folder.root).frames("val")
-    with pytest.raises(UserError, match=f"{path.name} has Pillow mode {mode}"):
-        read_label(frame, CITYSCAPES)
-
-
-def test_truncated_label_and_missing_label_are_named(folder):
-    _, (path,) = folder.add(size=(64, 64))
-    folder.add("test", kinds=())
-    path.write_bytes(path.read_bytes()[:-30])
-    opened = open_dataset(folder.root)
-    with pytest.raises(UserError, match=f"{path.name} cannot be read"):
-        read_label(opened.frames("val")[0], CITYSCAPES)
-    with pytest.raises(UserError, match="has no label file"):
-        read_label(opened.frames("test")[0], CITYSCAPES)
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
 
 
 def test_batches_are_uint8_and_channels_last(dataset):
-    images, labels = next(train_batches(dataset, "train", CONFIG))
-    assert (images.dtype, labels.dtype) == (labels.dtype, images.dtype)
-    assert str(images.dtype) == "torch.uint8"
+    images, labels, colors = next(train_batches(dataset, "train", CONFIG))
+    assert [str(part.dtype) for part in (images, labels, colors)] == ["torch.uint8", "torch.uint8", "torch.float32"]
     assert tuple(images.shape) == (3, 16, 24, 3)
     assert tuple(labels.shape) == (3, 16, 24)
+    assert tuple(colors.shape) == (3, 3)
+
+
+def test_colors_are_drawn_within_their_strength(dataset):
+    batches = take(train_batches(dataset, "train", CONFIG.model_copy(update={"color_jitter": 0.3})), 20)
+    colors = np.concatenate([batch.colors for batch in batches])
+    assert 0.7 <= colors.min() < 0.75
+    assert 1.25 < colors.max() <= 1.3
+    (plain,) = take(train_batches(dataset, "train", CONFIG.model_copy(update={"color_jitter": 0.0})), 1)
+    assert (plain.colors == 1).all()
+    assert (plain.images == batches[0].images).all()  # colours move no pixel
 
 
 def test_stream_repeats_and_resumes_at_any_step(dataset):
@@ -129,10 +65,73 @@ def test_stream_repeats_and_resumes_at_any_step(dataset):
     assert not same(whole, other)
 
 
-def test_workers_give_the_same_batches(dataset):
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_workers_give_the_same_batches(dataset, method, monkeypatch):
+    whole = take(train_batches(dataset, "train", CONFIG), 6)
+    monkeypatch.setattr(loading, "DataLoader", partial(DataLoader, multiprocessing_context=method))
     stream = train_batches(dataset, "train", CONFIG, workers=1)
-    assert same(take(train_batches(dataset, "train", CONFIG), 6), take(stream, 6))
+    assert same(whole, take(stream, 6))
     stream.close()
+
+
+def test_prepared_and_unprepared_give_the_same_batches(dataset):
+    whole = take(train_batches(dataset, "train", CONFIG), 6)
+    assert same(whole, take(train_batches(dataset, "train", CONFIG, prepared=False), 6))
+
+
+def test_prepared_training_opens_no_file_of_the_dataset(dataset):
+    whole = take(train_batches(dataset, "train", CONFIG), 6)
+    stream = train_batches(dataset, "train", CONFIG)
+    shutil.rmtree(dataset.root)
+    assert same(whole, take(stream, 6))
+
+
+def test_unprepared_training_decodes_each_file_once_per_sample(dataset, monkeypatch):
+    opened = []
+    real = loading.read_frame
+    monkeypatch.setattr(loading, "read_frame", lambda frame, spec: opened.append(frame.name) or real(frame, spec))
+    take(train_batches(dataset, "train", CONFIG, prepared=False), 7)
+    assert len(opened) == 21
+    assert len(set(opened)) == 7
+
+
+def test_training_goes_on_where_nothing_can_be_prepared(dataset, tmp_path, caplog):
+    (tmp_path / "file").write_text("in the way")
+    whole = take(train_batches(dataset, "train", CONFIG), 2)
+    assert not caplog.records
+    assert same(whole, take(train_batches(dataset, "train", CONFIG, cache=tmp_path / "file" / "cache"), 2))
+    (note,) = caplog.messages
+    assert "\n" not in note
+    assert "cannot be kept in" in note
+
+
+def test_every_frame_is_prepared_before_the_first_batch(dataset):
+    told = []
+    train_batches(dataset, "train", CONFIG, on_frame=lambda done, total: told.append((done, total)))
+    assert told == [(done, 7) for done in range(1, 8)]
+
+
+@pytest.mark.parametrize(("process_count", "accumulate"), [(1, 1), (2, 1), (1, 3), (2, 3)])
+def test_processes_and_pieces_see_the_images_of_one(dataset, process_count, accumulate):
+    config = CONFIG.model_copy(update={"batch_size": 12})
+    whole = take(train_batches(dataset, "train", config, start_step=1), 2)
+    shared = config.model_copy(update={"accumulate": accumulate})
+    streams = [
+        train_batches(dataset, "train", shared, start_step=1, shard=(index, process_count))
+        for index in range(process_count)
+    ]
+    for step in whole:  # piece after piece, each spread over the processes
+        pieces = [next(stream) for _ in range(accumulate) for stream in streams]
+        assert all(len(piece.images) == 12 // (process_count * accumulate) for piece in pieces)
+        for part, together in zip(zip(*pieces, strict=True), step, strict=True):
+            assert np.array_equal(np.concatenate(part), together)
+
+
+@pytest.mark.parametrize(("process_count", "accumulate"), [(2, 1), (1, 2), (6, 1)])
+def test_batch_that_cannot_be_shared_out_is_refused(dataset, process_count, accumulate):
+    config = CONFIG.model_copy(update={"accumulate": accumulate})
+    with pytest.raises(UserError, match=f"batch_size 3 is not a multiple of {process_count} processes x {accumulate}"):
+        train_batches(dataset, "train", config, shard=(0, process_count))
 
 
 def test_every_epoch_shows_every_frame_in_a_new_order():
@@ -141,22 +140,37 @@ def test_every_epoch_shows_every_frame_in_a_new_order():
     assert list(first) != list(second)
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_damage_met_while_training_is_one_line(dataset, workers):
+@pytest.mark.parametrize(("workers", "prepared"), [(0, True), (0, False), (1, False)])
+def test_damage_met_while_training_is_one_line(dataset, workers, prepared):
     for frame in dataset.frames("train")[1:]:
         frame.label.write_bytes(frame.label.read_bytes()[:-30])
     with pytest.raises(UserError) as caught:
-        take(train_batches(dataset, "train", CONFIG, workers=workers), 4)
+        take(train_batches(dataset, "train", CONFIG, workers=workers, prepared=prepared), 4)
     assert "\n" not in str(caught.value)
     assert "gtFine_labelIds.png cannot be read" in str(caught.value)
+
+
+def test_dataset_folder_is_left_as_it_is(dataset):
+    before = {path: path.stat().st_mtime_ns for path in dataset.root.rglob("*")}
+    for path in before:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    dataset.root.chmod(0o555)
+    take(train_batches(dataset, "train", CONFIG), 3)
+    list(evaluation_frames(dataset, "train"))
+    after = {path: path.stat().st_mtime_ns for path in dataset.root.rglob("*")}
+    dataset.root.chmod(0o755)
+    for path in before:
+        path.chmod(0o755)
+    assert after == before
 
 
 def test_evaluation_walks_over_the_split(dataset):
     walked = list(evaluation_frames(dataset, "train"))
     assert [frame for frame, _, _ in walked] == list(dataset.frames("train"))
     for frame, image, label in walked:
-        assert np.array_equal(image, read_image(frame.image))
-        assert np.array_equal(label, read_label(frame, dataset.spec))
+        expected = read_frame(frame, dataset.spec)
+        assert np.array_equal(image, expected[0])
+        assert np.array_equal(label, expected[1])
 
 
 @pytest.mark.parametrize(("limit", "numbers"), [(1, [0]), (3, [0, 2, 4]), (7, list(range(7))), (99, list(range(7)))])

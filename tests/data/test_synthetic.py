@@ -11,7 +11,7 @@ from PIL import Image
 
 from zoo.data import synthetic
 from zoo.data.layout import open_dataset
-from zoo.data.loading import read_image, read_label
+from zoo.data.reading import read_image, read_label
 from zoo.data.street.scene import draw
 from zoo.data.synthetic import embedded, write_dataset
 from zoo.errors import UserError

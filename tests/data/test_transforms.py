@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+from PIL import Image
 
 from zoo.config import TrainConfig
-from zoo.data.transforms import PAD_COLOR, augment, fit_scale
+from zoo.data.transforms import PAD_COLOR, augment, fit_scale, resize_image, resize_label
 
 
 def config(**changes):
@@ -32,7 +33,7 @@ def test_image_and_label_stay_aligned(flip, scale, image_size):
     options = config(scale_range=scale, image_size=image_size, flip=flip)
     agreement = {}
     for seed in range(8):
-        seen, target = augment(image, label, options, dice(seed))
+        seen, target, _ = augment(image, label, options, dice(seed))
         assert seen.shape == (48, 64, 3)
         assert target.shape == (48, 64)
         bright = (seen[..., 0] > 127).astype(int)  # of a blended border, the half nearer to the bright cell
@@ -47,7 +48,7 @@ def test_image_and_label_stay_aligned(flip, scale, image_size):
 def test_full_window_without_changes_is_the_frame_itself():
     image = dice().integers(0, 256, (48, 64, 3), np.uint8)
     label = dice().integers(0, 19, (48, 64), np.uint8)
-    seen, target = augment(image, label, config(), dice())
+    seen, target, _ = augment(image, label, config(), dice())
     assert np.array_equal(seen, image)
     assert np.array_equal(target, label)
 
@@ -57,7 +58,7 @@ def test_flip_mirrors_both():
     label = dice().integers(0, 19, (48, 64), np.uint8)
     kinds = set()
     for seed in range(12):
-        seen, target = augment(image, label, config(flip=True), dice(seed))
+        seen, target, _ = augment(image, label, config(flip=True), dice(seed))
         mirrored = not np.array_equal(target, label)
         kinds.add(mirrored)
         assert np.array_equal(seen, image[:, ::-1] if mirrored else image)
@@ -67,41 +68,67 @@ def test_flip_mirrors_both():
 
 def test_small_frames_are_padded_with_mean_and_ignore():
     image, label = np.zeros((20, 30, 3), np.uint8), np.zeros((20, 30), np.uint8)
-    seen, target = augment(image, label, config(), dice())
+    seen, target, _ = augment(image, label, config(), dice())
     assert (target[:20, :30] == 0).all()
     assert (seen[:20, :30] == 0).all()
     assert (target == 255).sum() == 48 * 64 - 20 * 30
     assert (seen[target == 255] == PAD_COLOR).all()
 
 
-def test_crop_equals_resizing_the_whole_frame():
-    """Only the window is resampled; what it shows is what a crop of the whole resized frame shows."""
-    image, label = striped(120, 160, 10)
-    options = config(scale_range=(1.7, 1.7), crop_size=(40, 40))
-    whole = config(scale_range=(1.7, 1.7), crop_size=(204, 272))
-    all_image, all_label = augment(image, label, whole, dice())
-    for seed in range(5):
-        seen, target = augment(image, label, options, dice(seed))
-        places = [
-            (y, x)
-            for y in range(204 - 39)
-            for x in range(272 - 39)
-            if np.array_equal(all_label[y : y + 40, x : x + 40], target)
-        ]
-        differences = [
-            np.abs(all_image[y : y + 40, x : x + 40].astype(int) - seen.astype(int)).max() for y, x in places
-        ]
-        assert min(differences) <= 1
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("scale", [0.5, 0.77, 1.0, 1.3, 2.0])
+def test_crop_is_a_window_of_the_frame_at_the_scale_drawn(scale, flip):
+    """Image and label hold their own column, then their own row: what a crop shows tells where it was cut."""
+    grid = np.mgrid[:180, :240].astype(np.uint8)
+    options = config(scale_range=(scale, scale), flip=flip)
+    for places, axis in ((grid[1], 1), (grid[0], 0)):
+        image = np.repeat(places[..., None], 3, axis=2)
+        starts = set()
+        for seed in range(8):
+            seen, target, _ = augment(image, places, options, dice(seed))
+            shown = target.take(0, 1 - axis).astype(int)
+            starts.add(shown[0])
+            assert abs(shown[-1] - shown[0]) == pytest.approx((len(shown) - 1) / scale, abs=1)
+            assert (target == np.expand_dims(target.take(0, 1 - axis), 1 - axis)).all()
+            off = np.abs(seen[..., 0].astype(int) - target)[2:-2, 2:-2]  # borders have neighbours on one side alone
+            assert off.max() <= 1
+        assert len(starts) > 4
 
 
-def test_color_jitter_changes_colours_only():
+@pytest.mark.parametrize("size", [(20, 37), (64, 96), (100, 130)])
+def test_resized_image_is_pillows(size):
+    image = dice().integers(0, 256, (64, 96, 3), np.uint8)
+    expected = np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
+    assert np.abs(resize_image(image, size).astype(int) - expected).max() <= 1
+    assert np.array_equal(resize_image(image, size, mirrored=True), resize_image(image, size)[:, ::-1])
+
+
+@pytest.mark.parametrize("size", [(20, 38), (62, 96), (100, 130)])
+def test_resized_label_is_pillows(size):
+    label = dice().integers(0, 20, (63, 95), np.uint8)  # odd to even: no centre falls between two pixels
+    expected = np.asarray(Image.fromarray(label).resize(size[::-1], Image.Resampling.NEAREST))
+    assert np.array_equal(resize_label(label, size), expected)
+    assert np.array_equal(resize_label(label, size, mirrored=True), expected[:, ::-1])
+
+
+def test_read_only_maps_are_taken(tmp_path):
+    image, label = striped(100, 150, 10)
+    np.save(tmp_path / "image.npy", image)
+    np.save(tmp_path / "label.npy", label)
+    mapped = (np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in ("image", "label"))
+    options = config(scale_range=(0.4, 2.0), flip=True)
+    first, second = augment(*mapped, options, dice()), augment(image, label, options, dice())
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_colors_are_drawn_and_pixels_left_alone():
     image, label = striped(48, 64, 16)
-    image = image // 2 + 40
-    seen, target = augment(image, label, config(color_jitter=0.5), dice(3))
-    assert np.array_equal(target, label)
-    assert not np.array_equal(seen, image)
-    order = np.argsort(image[..., 0].ravel(), kind="stable")
-    assert (np.diff(seen[..., 0].ravel()[order].astype(int)) >= 0).all()  # brightness keeps its order
+    plain = augment(image, label, config(), dice(3))
+    drawn = augment(image, label, config(color_jitter=0.5), dice(3))
+    assert np.array_equal(drawn.image, plain.image)
+    assert plain.color.tolist() == [1, 1, 1]
+    assert ((drawn.color >= 0.5) & (drawn.color <= 1.5)).all()
+    assert len(set(drawn.color.tolist())) == 3
 
 
 def test_equal_dice_give_equal_samples():

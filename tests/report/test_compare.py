@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,97 @@ def put(records, tmp_path):
         return str(save(records.make(*args, **changes), {}, tmp_path))
 
     return put
+
+
+@pytest.fixture
+def put_counts(records, tmp_path):
+    """A record with per-image counts of 12 images beside it, one to three times `better` pixels more right on each."""
+
+    def put_counts(model, better=0, *, per_sequence=1, names=None, **changes):
+        rng = np.random.default_rng(0)
+        hit = rng.integers(20, 80, (12, 19)) + better * rng.integers(1, 4, (12, 1))
+        names = names or [f"town_{index // per_sequence:06d}_{index:06d}" for index in range(12)]
+        counts = {
+            "image_names": np.array(names),
+            "true_positives": hit.astype(np.int32),
+            "false_positives": np.zeros((12, 19), np.int32),
+            "false_negatives": (100 - hit).astype(np.int32),
+        }
+        matrix = np.zeros((19, 20), np.int64)
+        np.fill_diagonal(matrix, hit.sum(axis=0))
+        matrix[:, -1] = (100 - hit).sum(axis=0)
+        return str(save(records.make(model, matrix=matrix, **changes), counts, tmp_path))
+
+    return put_counts
+
+
+@pytest.mark.parametrize(
+    ("better", "verdict", "words"),
+    [
+        (2, "better", "mIoU: b is better than a, +"),
+        (-2, "worse", "mIoU: b is worse than a, -"),
+        (0, "tie", "a tie"),
+    ],
+)
+def test_a_paired_bootstrap_tells_better_worse_or_tie(put_counts, tmp_path, better, verdict, words):
+    files = put_counts("a"), put_counts("b", better)
+    for names in (("a", "b"), files):
+        comparison = compare(*names, tmp_path)
+        paired = comparison.paired
+        assert (paired.verdict, paired.resampled, paired.image_count) == (verdict, "images", 12)
+        assert paired.interval[0] <= paired.gain <= paired.interval[1]
+        (measure,) = [measure for measure in comparison.measures if measure.metric.key == "miou"]
+        assert measure.tie is (verdict == "tie")
+        text = show_comparison(comparison, plain=True)
+        assert words in text
+        assert "paired bootstrap over images (12 images); one seed, these weights" in text
+        values = json.loads(show_comparison(comparison, "json"))["paired_miou"]
+        assert values["verdict"] == verdict
+        assert values["interval"] == list(paired.interval)
+
+
+def test_images_are_matched_by_name_and_sequences_resampled_whole(put_counts, tmp_path, monkeypatch):
+    monkeypatch.setattr("zoo.score.MIN_SEQUENCES", 3)
+    put_counts("a", per_sequence=4)
+    put_counts("b", 2, per_sequence=4)
+    comparison = compare("a", "b", tmp_path)
+    assert comparison.paired.resampled == "sequences"
+    assert "paired bootstrap over sequences (12 images)" in show_comparison(comparison, plain=True)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda file: file.unlink(), "has no per-image counts beside it"),
+        (lambda file: file.write_bytes(b"PK"), "is damaged"),
+    ],
+)
+def test_without_counts_nothing_is_claimed(put_counts, tmp_path, spoil, words):
+    put_counts("a")
+    spoil(Path(put_counts("b", 2)).with_suffix(".npz"))
+    comparison = compare("a", "b", tmp_path)
+    assert comparison.paired is None
+    (note,) = [note for note in comparison.notes if "whether that is more than chance is not known" in note]
+    assert words in note
+    assert json.loads(show_comparison(comparison, "json"))["paired_miou"] is None
+
+
+def test_other_images_are_not_paired(put_counts, tmp_path):
+    put_counts("a")
+    put_counts("b", names=[f"village_000000_{index:06d}" for index in range(12)])
+    assert any("not counted on the same images" in note for note in compare("a", "b", tmp_path).notes)
+
+
+def test_a_mean_over_seeds_names_how_to_test_one(put_counts, tmp_path):
+    for seed in range(3):
+        put_counts("a", seed, seed=seed)
+        put_counts("b", 2 + seed, seed=seed)
+    comparison = compare("a", "b", tmp_path)
+    assert (comparison.first.seed_count, comparison.paired, comparison.classes) == (3, None, ())
+    assert any("name one, such as MODEL,seed=0" in note for note in comparison.notes)
+    one = compare("a,seed=1", "b,seed=2", tmp_path)
+    assert one.paired.verdict == "better"
+    assert (one.first.seed, one.second.seed) == (1, 2)
 
 
 def test_each_metric_with_its_ratio(put, tmp_path):

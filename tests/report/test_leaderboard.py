@@ -313,7 +313,7 @@ def test_memory_that_grows_is_named(records):
     (table,) = make_board(
         [row(records.make("a", growth_bytes=9 * 2**20)), row(records.make("b", growth_bytes=9))]
     ).tables
-    assert table.notes == ("memory grew from call to call: a",)
+    assert table.notes[-1] == "memory grew from call to call: a"
 
 
 def test_the_loss_is_the_same_in_every_format(artifacts):
@@ -322,3 +322,59 @@ def test_the_loss_is_the_same_in_every_format(artifacts):
     assert lost == [row.miou_lost for row in board.rows]
     values = list(csv.DictReader(io.StringIO(render(board, "csv"))))
     assert [float(value["miou_lost"] or "nan") for value in values][:3] == lost[:3]
+
+
+def test_seeds_stand_in_one_row_and_one_seed_is_marked(records):
+    make = records.make
+    rows = rows_of(
+        [
+            *(make("a", right=right, p50_s=p50_s, seed=seed) for seed, (right, p50_s) in enumerate(
+                [(0.60, 0.010), (0.62, 0.030), (0.64, 0.020)]
+            )),
+            make("b", right=0.63, miou_interval=(0.44, 0.48)),
+            make("c", right=0.30),
+            records.failed("a", seed=3),
+            records.baseline(right=0.2),
+        ]
+    )  # fmt: skip
+    (table,) = make_board(rows).tables
+    titles = [column.title for column in table.columns]
+    cells = {line.label: dict(zip(titles, [cell.text for cell in line.cells], strict=True)) for line in table.lines}
+    assert {label: (cell["mIoU %"], cell["seeds"]) for label, cell in cells.items()} == {
+        "b": ("46.1 [44.0, 48.0]", "1"),
+        "a 3 seeds": ("45.0 ± 2.1", "3"),
+        "c": ("17.7", "1"),
+        "mean_label_map (baseline)": ("11.1", ""),
+    }
+    assert cells["a 3 seeds"]["pipeline p50 ms"] == "25.0"
+    assert table.failed == ((("a seed 3",), "timeout: measure: no answer within 60 s"),)
+    assert any(note.startswith("±: mean and sample standard deviation of mIoU over the seeds") for note in table.notes)
+    assert any(note.startswith("seeds 1: how far another training would be") for note in table.notes)
+    assert "[ ]: 95 % interval of mIoU for these weights, by bootstrap over images" in table.notes
+    (tie,) = [note for note in table.notes if note.startswith("tie: ")]
+    assert "the mIoU of a is within interval or spread of the best, b's" in tie
+    values = json.loads(render(make_board(rows), "json"))
+    (mean,) = [value for value in values if value["model"] == "a" and value["status"] == "ok"]
+    assert (mean["seed_count"], mean["seed"]) == (3, 2)
+    assert mean["miou_spread"] == pytest.approx(0.0209, abs=1e-4)
+    (b,) = [value for value in values if value["model"] == "b"]
+    assert (b["miou_low"], b["miou_high"], b["miou_resampled"], b["miou_spread"]) == (0.44, 0.48, "images", None)
+    assert make_board(make_board(rows).rows).tables == make_board(rows).tables
+
+
+def test_a_table_of_one_seed_each_has_a_note_instead_of_a_column(records):
+    (table,) = make_board([row(records.make("a", right=0.6)), row(records.make("b"))]).tables
+    assert "seeds" not in [column.title for column in table.columns]
+    assert [note for note in table.notes if note.startswith("one seed each: how far another training would be")]
+    assert not [note for note in table.notes if note.startswith("tie")], "no interval, no claim"
+    for untrained in ({"right": None}, {"quick": True}):
+        (table,) = make_board([row(records.make(**untrained))]).tables
+        assert not [note for note in table.notes if "one seed" in note]
+
+
+def test_shared_sequences_are_named_below_the_table(records):
+    made = [row(records.make(name, shared_sequences=("cam0016e5",))) for name in "ab"]
+    (table,) = make_board(made).tables
+    said = "val shares the sequence cam0016e5 with training: its mIoU is optimistic"
+    assert table.notes.count(said) == 1
+    assert said in render(make_board(made), "md")

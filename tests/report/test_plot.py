@@ -43,3 +43,15 @@ def test_among_many_points_the_front_and_the_fastest_have_names(records):
     (axes,) = draw(board).axes
     assert _names(axes) == {f"m{index}" for index in range(5)}
     assert len([text for text in axes.texts if text.get_text()]) < 12
+
+
+def test_what_is_known_of_miou_is_a_bar(records):
+    def heights(**changes):
+        (axes,) = draw(make_board(rows_of([records.make("a", right=0.5), records.make("b", **changes)]))).axes
+        found = [line.get_ydata() for line in axes.lines if line.get_alpha() == 0.4]
+        return [tuple(ends) for ends in found], axes.get_ylabel()
+
+    assert heights() == ([], "mIoU, %")
+    bars, label = heights(miou_interval=(0.3, 0.5))
+    assert bars == [(30.0, 50.0)]
+    assert label == "mIoU, % (bar: spread over seeds, else 95 % interval)"

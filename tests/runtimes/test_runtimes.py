@@ -9,6 +9,7 @@ import itertools
 import shutil
 import sysconfig
 from collections import Counter
+from copy import deepcopy
 from typing import get_args
 
 import pytest
@@ -324,10 +325,11 @@ def test_a_network_that_cannot_be_exported_is_one_line(runtime, pipeline, tmp_pa
 
 
 def test_compile_tells_graph_breaks_and_leaves_no_setting_behind(pipeline, images):
-    runnable = base.load_pipeline("compile", pipeline(Branches(3, 19, 1)), device=CPU, precision="fp32")
+    branches = Branches(3, 19, 1)
+    runnable = base.load_pipeline("compile", pipeline(deepcopy(branches)), device=CPU, precision="fp32")
     assert runnable.build.graph_break_count > 0
     assert not torch._inductor.config.freezing
-    eager = base.load_pipeline("eager", pipeline(Branches(3, 19, 1)), device=CPU, precision="fp32")
+    eager = base.load_pipeline("eager", pipeline(branches), device=CPU, precision="fp32")
     assert share(runnable.predict(images(1)), eager.predict(images(1))) > 0.999
 
 

@@ -56,6 +56,37 @@ class Twice(Net):
     def __init__(self, num_classes):
         super().__init__(3)
 
+class Plain(nn.Module):
+    divisor = 4
+
+    def __init__(self, num_classes):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU())
+        self.head = nn.Conv2d(8, num_classes, 1)
+        self.unused = nn.Parameter(torch.ones(3))
+
+    def forward(self, image):
+        return self.head(self.stem(image))
+
+class Infinite(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * float("inf")
+
+class Steep(Plain):
+    def __init__(self, num_classes):
+        super().__init__(num_classes)
+        self.calls = 0
+
+    def forward(self, image):
+        self.calls += self.training
+        logits = super().forward(image)
+        return Infinite.apply(logits) if self.calls > 3 else logits
+
 class Exploding(Net):
     def __init__(self, num_classes):
         super().__init__(num_classes)
@@ -74,6 +105,14 @@ def _one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(count)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """Prepared data of these tests goes with them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ZOO_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,13 @@
 """The training loop on tiny networks."""
 
+import csv
 import signal
+from contextlib import suppress
 
 import numpy as np
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from zoo.checkpoint import load_weights, read_facts, read_weights, weights_sha256
 from zoo.errors import UserError
@@ -38,15 +41,26 @@ def test_training_learns_and_leaves_its_facts(tiny, config, dataset, tmp_path):
     assert load_weights(module, trained.best, spec.name, 19).step_count in {20, 30}
 
 
-@pytest.mark.parametrize("family", ["sgd_poly", "adamw_poly"])
-def test_a_resumed_run_equals_one_that_was_never_interrupted(tiny, config, dataset, tmp_path, family):
-    config = config.model_copy(update={"optimizer": family, "adamw_learning_rate": 1e-2})
+ALL = {"accumulate": 2, "batch_size": 4, "ema_decay": 0.8, "ohem_threshold": 0.7, "ohem_min_kept": 50}
+
+
+@pytest.mark.parametrize(
+    ("changes", "number"),
+    [
+        ({"optimizer": "sgd_poly"}, signal.SIGINT),
+        ({"optimizer": "adamw_poly", "adamw_learning_rate": 1e-2}, signal.SIGTERM),
+        ({**ALL, "class_weights": "inverse_log", "val_every": 2}, signal.SIGTERM),
+    ],
+    ids=["sgd", "adamw", "all"],
+)
+def test_a_resumed_run_equals_one_that_was_never_interrupted(tiny, config, dataset, tmp_path, changes, number):
+    config = config.model_copy(update=changes)
     spec = tiny()
     whole = train(spec, config, dataset, run_dir=tmp_path / "whole", device=CPU)
 
     def interrupt(step, *_):
         if step == 3:
-            signal.raise_signal(signal.SIGINT if family == "sgd_poly" else signal.SIGTERM)
+            signal.raise_signal(number)
 
     with pytest.raises(KeyboardInterrupt):
         train(spec, config, dataset, run_dir=tmp_path / "parts", device=CPU, on_step=interrupt)
@@ -57,8 +71,113 @@ def test_a_resumed_run_equals_one_that_was_never_interrupted(tiny, config, datas
     torch.manual_seed(99)
     resumed = train(spec, config, dataset, run_dir=tmp_path / "parts", device=CPU)
     assert resumed.losses == whole.losses
-    assert sha(resumed.last) == sha(whole.last)
+    assert (sha(resumed.last), sha(resumed.best)) == (sha(whole.last), sha(whole.best))
     assert resumed.miou == whole.miou
+    files = (tmp_path / part / "validation.csv" for part in ("whole", "parts"))
+    assert len({file.read_text() for file in files}) == 1
+
+
+def test_a_killed_run_goes_on_from_what_was_saved(tiny, config, dataset, tmp_path):
+    """A second signal acts at once, in the middle of a step; what was saved before is whole."""
+    config = config.model_copy(update={"val_every": 2})
+    whole = train(tiny(), config, dataset, run_dir=tmp_path / "whole", device=CPU)
+
+    def kill(step, *_):
+        if step == 5:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny(), config, dataset, run_dir=tmp_path / "parts", device=CPU, on_step=kill)
+    assert read_facts(tmp_path / "parts" / "last.safetensors").step == 4
+    resumed = train(tiny(), config, dataset, run_dir=tmp_path / "parts", device=CPU)
+    assert (resumed.losses, sha(resumed.last)) == (whole.losses, sha(whole.last))
+
+
+def test_a_time_limit_stops_between_steps_and_the_same_call_goes_on(tiny, config, dataset, tmp_path):
+    whole = train(tiny(), config, dataset, run_dir=tmp_path / "whole", device=CPU)
+    counts = []
+    for _ in range(6):
+        part = train(tiny(), config, dataset, run_dir=tmp_path / "parts", device=CPU, time_limit_s=1e-9)
+        counts.append((part.step_count, part.complete, read_facts(part.last).complete))
+    assert counts == [(step, step == 6, step == 6) for step in range(1, 7)]
+    assert (part.losses, sha(part.last), part.miou) == (whole.losses, sha(whole.last), whole.miou)
+
+
+def test_accumulation_changes_nothing_but_rounding(tiny, config, dataset, tmp_path):
+    """Without batch statistics: sums are rounded in another order, nothing else."""
+    config = config.model_copy(update={"batch_size": 4})
+    states = [
+        read_weights(
+            train(
+                tiny("Plain"), config.model_copy(update={"accumulate": count}), dataset,
+                run_dir=tmp_path / str(count), device=CPU, validate=False,
+            ).last
+        )
+        for count in (1, 2, 4)
+    ]  # fmt: skip
+    for state in states[1:]:
+        assert all(torch.allclose(state[key], value, rtol=0, atol=1e-6) for key, value in states[0].items())
+
+
+def test_averaged_weights_are_validated_and_kept(tiny, config, dataset, tmp_path):
+    """They are the last steps' own, averaged; training goes on with the plain ones."""
+    decay = 0.75
+    averaged = train(
+        tiny(), config.model_copy(update={"ema_decay": decay}), dataset, run_dir=tmp_path / "averaged", device=CPU
+    )
+    plain = []
+    for steps in range(1, 7):  # the rate's decay does not matter to the first steps of a longer run
+        run_dir = tmp_path / str(steps)
+
+        def stop(step, *_, at=steps):
+            if step == at < config.steps:
+                signal.raise_signal(signal.SIGINT)
+
+        with suppress(KeyboardInterrupt):
+            train(tiny(), config, dataset, run_dir=run_dir, device=CPU, on_step=stop, validate=False)
+        plain.append(read_weights(run_dir / "last.safetensors"))
+    expected = {key: value.double() for key, value in plain[0].items()}
+    for state in plain[1:]:
+        expected = {key: decay * value + (1 - decay) * state[key].double() for key, value in expected.items()}
+    kept = read_weights(averaged.last)
+    for key, value in expected.items():
+        if kept[key].is_floating_point():
+            assert torch.allclose(kept[key].double(), value, atol=1e-6), key
+    module, spec = build_model(tiny(), 19)
+    load_weights(module, averaged.last, spec.name, 19)
+    assert read_facts(averaged.last).miou is not None
+
+
+@pytest.mark.slow
+def test_compiled_training_learns_the_same(tiny, config, dataset, tmp_path):
+    config = config.model_copy(update={"steps": 2})
+    eager = train(tiny("Plain"), config, dataset, run_dir=tmp_path / "eager", device=CPU, validate=False)
+    config = config.model_copy(update={"compile": True})
+    compiled = train(tiny("Plain"), config, dataset, run_dir=tmp_path / "compiled", device=CPU, validate=False)
+    assert compiled.losses == pytest.approx(eager.losses, rel=1e-5)
+
+
+def test_validation_on_the_way_is_told_kept_and_drawn(tiny, config, dataset, tmp_path):
+    config = config.model_copy(update={"val_every": 3})
+    told = []
+    trained = train(tiny(), config, dataset, run_dir=tmp_path, device=CPU, on_validation=lambda *row: told.append(row))
+    assert [row[0] for row in told] == [3, 6]
+    assert trained.miou == max(row[1] for row in told)
+    with (tmp_path / "validation.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == [3, 6]
+    for row, (_, miou, class_iou) in zip(rows, told, strict=True):
+        known = {name: float(row[name]) for name in dataset.spec.class_names if row[name]}
+        assert known == {name: iou for name, iou in class_iou.items() if iou is not None}
+        assert float(row["miou"]) == miou == pytest.approx(np.mean(list(known.values())))
+        assert "road" in known
+    curves = EventAccumulator(str(tmp_path)).Reload()
+    drawn = [(event.step, event.value) for event in curves.Scalars("train/loss")]
+    assert drawn == [(step, pytest.approx(loss)) for step, loss in enumerate(trained.losses, 1)]
+    assert [event.value for event in curves.Scalars("val/miou")] == pytest.approx([row[1] for row in told])
+    assert [event.step for event in curves.Scalars("iou/road")] == [3, 6]
+    assert {"train/learning_rate", "train/images_per_s"} <= set(curves.Tags()["scalars"])
 
 
 def test_a_finished_run_is_not_trained_again_unless_asked(tiny, config, dataset, tmp_path):
@@ -79,7 +198,7 @@ def test_without_state_and_validation(tiny, config, dataset, tmp_path):
     )  # fmt: skip
     assert trained.best == trained.last
     assert trained.miou is None
-    assert {path.name for path in tmp_path.iterdir()} == {"last.safetensors", "log.csv"}
+    assert {path.name for path in tmp_path.iterdir()} == {"last.safetensors", "log.csv", "run.json"}
 
 
 def test_a_folder_of_another_run(tiny, config, dataset, tmp_path):
@@ -124,10 +243,11 @@ def test_one_image_at_a_time_cannot_normalise_what_was_pooled(tiny, config, data
     train(tiny("Net"), one, dataset, run_dir=tmp_path, device=CPU, validate=False)
 
 
-def test_a_loss_that_is_not_finite_stops_and_keeps_what_was_good(tiny, config, dataset, tmp_path):
+@pytest.mark.parametrize(("name", "what"), [("Exploding", "loss became nan"), ("Steep", "gradient's norm became")])
+def test_what_is_not_finite_stops_and_keeps_what_was_good(tiny, config, dataset, tmp_path, name, what):
     config = config.model_copy(update={"val_every": 2})
-    with pytest.raises(UserError, match="loss became nan at step 4") as caught:
-        train(tiny("Exploding"), config, dataset, run_dir=tmp_path, device=CPU)
+    with pytest.raises(UserError, match=f"the {what}.* at step 4") as caught:
+        train(tiny(name), config, dataset, run_dir=tmp_path, device=CPU)
     assert "\n" not in str(caught.value)
     facts = read_facts(tmp_path / "last.safetensors")
     assert (facts.step, facts.complete) == (2, False)

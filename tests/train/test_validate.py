@@ -5,6 +5,8 @@ import pytest
 
 from zoo.checkpoint import read_facts
 from zoo.errors import UserError
+from zoo.modes import evaluation_mode
+from zoo.record import Mode
 from zoo.score import miou
 from zoo.train.loop import train_model
 from zoo.train.validate import evaluate_model
@@ -21,6 +23,13 @@ def test_a_trained_model_scores_what_its_training_said(tiny, config, dataset, tm
     named = evaluate_model(name, dataset, checkpoint=trained.best, device="cpu", input_size=(16, 16))
     assert named.confusion.sum() == result.confusion.sum()
     assert not np.array_equal(named.confusion, result.confusion)
+
+    assert result.mode == Mode()
+    mode = evaluation_mode(window=(16, 16), scales=(0.5, 1.0), flip=True)
+    windows = evaluate_model(name, dataset, runs=tmp_path, device="cpu", mode=mode)
+    assert windows.mode == mode
+    assert windows.confusion.sum() == result.confusion.sum()
+    assert not np.array_equal(windows.confusion, result.confusion)
 
     other = config.model_copy(update={"steps": 2})
     train_model(name, other, data=dataset.root, runs=tmp_path, device="cpu")

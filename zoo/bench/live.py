@@ -92,6 +92,8 @@ def row(record: Record) -> Text:
         name += f" {artifact.runtime} {artifact.precision}"
     if len(record.config.get("input_sizes", ())) > 1:
         name += f" {text_of(artifact.input_size)}"
+    if record.config.get("seeds", 1) > 1 and artifact.weights.seed is not None:
+        name += f" seed {artifact.weights.seed}"
     if record.failure is not None:
         return Text(f"{name:<{NAME_WIDTH}} {record.status}: {record.failure.reason}", style="red")
     line = Text(f"{name:<{NAME_WIDTH}}")

@@ -21,7 +21,7 @@ from zoo.catalog import MODELS, code_sha256, find
 from zoo.checkpoint import runs_folder
 from zoo.config import INSTALLED, BenchConfig, parse_size
 from zoo.data.layout import Dataset, open_dataset
-from zoo.data.loading import frame_size
+from zoo.data.reading import frame_size
 from zoo.errors import UserError, did_you_mean
 from zoo.record import Artifact, Precision
 from zoo.report.pair import Pair
@@ -83,7 +83,7 @@ def run_pair(
     specs = [side.spec for side in sides]
     named = parse_checkpoints(list(checkpoints), specs)
     dataset = open_dataset(data, cache=cache) if config.accuracy else None
-    plans = [plan_weights(spec, config, dataset, runs_folder(runs), named) for spec in specs]
+    plans = [plan_weights(spec, config, dataset, runs_folder(runs), named)[0] for spec in specs]
     image_size = frame_size(dataset, config.split) if dataset else config.image_size
     with _runner(config, on_event) as run:
         survey = _survey(run, config, sides, dataset)

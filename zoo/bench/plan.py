@@ -8,7 +8,7 @@ from pathlib import Path
 
 from zoo.catalog import code_sha256, find
 from zoo.checkpoint import find_checkpoint, read_facts
-from zoo.config import BenchConfig
+from zoo.config import BenchConfig, TrainConfig
 from zoo.data.layout import Dataset
 from zoo.errors import UserError, did_you_mean
 from zoo.export import Card, makers
@@ -31,38 +31,54 @@ class Cell:
 
 @dataclass(frozen=True)
 class WeightsPlan:
-    """Where a model's weights come from; `file` is `None` for those still to be trained and for random ones."""
+    """Where a model's weights come from; random ones have neither a file nor a recipe."""
 
-    file: Path | None
-    train: bool
+    file: Path | None = None
+    train: TrainConfig | None = None
+    """The recipe they are still to be trained with."""
 
     def identity(self, config: BenchConfig) -> str | None:
         """What the cell key knows of the weights; `None` while weights that will be kept are not trained yet.
 
-        A file is known by its bytes. Weights that are not kept are known by what makes them: the whole recipe (data
-        and code stand in the key beside it).
+        A file is known by its bytes. Weights that are not kept are known by what makes them: the whole recipe and its
+        seed (data and code stand in the key beside them).
         """
         if self.file is not None:
             return sha256_of(self.file)
-        if not self.train:
+        if self.train is None:
             return "random"
-        assert config.train is not None
-        return None if config.keep_checkpoints else f"recipe:{config.train.recipe_hash}"
+        return None if config.keep_checkpoints else f"recipe:{self.train.recipe_hash} seed:{self.train.seed}"
 
 
 def plan_weights(
     spec: ModelSpec, config: BenchConfig, dataset: Dataset | None, runs: Path, checkpoints: Mapping[str, Path]
-) -> WeightsPlan:
-    """Find a model's weights: the named checkpoint, else the newest of the whole recipe, else train, else random."""
+) -> list[WeightsPlan]:
+    """Find a model's weights: the named checkpoint, else for each seed the newest of the whole recipe, else train.
+
+    What is not to be trained is random, which several seeds may not be.
+
+    Raises:
+        UserError: several seeds, and a named checkpoint, or a seed without a finished run that is not to be trained.
+    """
     if spec.name in checkpoints:
-        return WeightsPlan(checkpoints[spec.name], train=False)
+        if config.seeds > 1:
+            raise UserError(
+                f"--seeds measures {config.seeds} trainings of {spec.name} and --checkpoint names one; drop one of them"
+            )
+        return [WeightsPlan(checkpoints[spec.name])]
     if dataset is None or config.train is None:
-        return WeightsPlan(None, train=False)
-    if config.keep_checkpoints:
-        found = find_checkpoint(runs, spec, dataset, config.train)
-        if found is not None:
-            return WeightsPlan(found, train=False)
-    return WeightsPlan(None, train=config.train_missing)
+        return [WeightsPlan()]
+    plans = []
+    for recipe in config.recipes:
+        found = find_checkpoint(runs, spec, dataset, recipe) if config.keep_checkpoints else None
+        if found is None and not config.train_missing and config.seeds > 1:
+            raise UserError(
+                f"--seeds {config.seeds}: no finished run of {spec.name} on {dataset.name} by recipe {recipe.name} "
+                f"with seed {recipe.seed} in {runs}; train it with `zoo train` and --set seed={recipe.seed}, or let "
+                "the sweep do it with --set train_missing=true"
+            )
+        plans.append(WeightsPlan(found, recipe if found is None and config.train_missing else None))
+    return plans
 
 
 def parse_checkpoints(pairs: list[str], specs: list[ModelSpec]) -> dict[str, Path]:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,9 @@ from zoo.bench.worker import Job, Measured, Survey
 from zoo.bench.workshop import Outcome, Workshop
 from zoo.catalog import MODELS, code_sha256, select
 from zoo.checkpoint import read_facts, run_folder, runs_folder
-from zoo.config import INSTALLED, BenchConfig
+from zoo.config import INSTALLED, BenchConfig, TrainConfig
 from zoo.data.layout import Dataset, open_dataset
-from zoo.data.loading import frame_size
+from zoo.data.reading import frame_size
 from zoo.errors import UserError
 from zoo.evaluate import EvaluationResult, accuracy_record, dataset_record
 from zoo.export import Card, read_artifact
@@ -33,6 +34,7 @@ from zoo.record import (
     BatchRate,
     Build,
     Failure,
+    Precision,
     Record,
     Throughput,
     Weights,
@@ -109,6 +111,10 @@ def run_bench(
         UserError: a mistake in what was asked for, a folder that cannot be written, a disk too full.
     """
     started = time.monotonic()
+    if artifact is not None and config.seeds > 1:
+        raise UserError(
+            f"--seeds measures {config.seeds} trainings of each model and an --artifact holds one; drop one of them"
+        )
     foreign = None if artifact is None else (Path(artifact), read_artifact(Path(artifact), trust=trust))
     if foreign is not None:
         config = _config_of(foreign[1], config)
@@ -119,6 +125,9 @@ def run_bench(
         _require_fit(foreign[1], config, dataset)
     results, runs = Path(results), runs_folder(runs)
     _require_disk(config, results, runs)
+    if config.seeds > 1:  # a training that is missing is said before the first one takes hours
+        for spec in specs:
+            plan_weights(spec, config, dataset, runs, named)
     sweep = Sweep()
     with store.locked(results) as folder_id, Workshop() as workshop:
         bench = _Bench(config, dataset, runs, cache, workshop, folder_id)
@@ -166,6 +175,7 @@ class _Bench:
         self.tell: Callable[..., None]
         self.survey: Survey
         self.runtimes: tuple[str, ...] = config.runtimes
+        self.unsupported: dict[tuple[str, Precision], str] = {}
         self.scratch = _fresh_scratch(runs)
         self.image_size: Size = config.image_size
         self.facts: DatasetFacts | None = None
@@ -183,6 +193,7 @@ class _Bench:
             if outcome.status != "ok":
                 raise UserError(f"{spec.name} cannot be measured: {outcome.reason}")
             self.survey = outcome.answers["survey"]
+            self.unsupported = self.survey.unsupported
         if INSTALLED in self.config.runtimes:
             self.runtimes = tuple(self.survey.software)
             for reason in self.survey.missing.values():
@@ -192,8 +203,10 @@ class _Bench:
 
     @property
     def cells_per_model(self) -> int:
-        """Runtimes x precisions x input sizes."""
-        return len(self.runtimes) * len(self.config.precisions) * len(self.input_sizes)
+        """Runtimes x precisions x input sizes; those that can run here once for each seed."""
+        pairs = list(product(self.runtimes, self.config.precisions))
+        refused = sum(pair in self.unsupported for pair in pairs)
+        return (refused + (len(pairs) - refused) * self.config.seeds) * len(self.input_sizes)
 
     @property
     def has_baseline(self) -> bool:
@@ -214,37 +227,48 @@ class _Bench:
                 for precision in self.config.precisions
             ]
             if artifact is not None:
-                weights = WeightsPlan(artifact[0], train=False)
+                plans = [WeightsPlan(artifact[0])]
             else:
-                weights = plan_weights(spec, self.config, self.dataset, self.runs, named)
-            yield from self._model(row, weights)
+                plans = plan_weights(spec, self.config, self.dataset, self.runs, named)
+            yield from self._refused(row, plans[0])
+            able = [cell for cell in row if (cell.runtime, cell.precision) not in self.unsupported]
+            for weights in plans:
+                yield from self._trained(able, weights)
 
-    def _model(self, row: list[Cell], weights: WeightsPlan) -> Iterator[tuple[Record, Samples]]:
-        """All cells of one model: one training, if any is needed, serves them all."""
+    def _refused(self, row: list[Cell], weights: WeightsPlan) -> Iterator[tuple[Record, Samples]]:
+        """The cells of one model that this device does not run, whatever its weights."""
+        for cell in row:
+            reason = self.unsupported.get((cell.runtime, cell.precision))
+            if reason is None:
+                continue
+            key = self._key(cell, "none")
+            refused = Outcome(status="unsupported", stage="plan", reason=reason)
+            known = self.finished.get(key)
+            yield known or self._record(cell, weights, key, datetime.now(UTC), refused), {}
+
+    def _trained(self, row: list[Cell], weights: WeightsPlan) -> Iterator[tuple[Record, Samples]]:
+        """All cells of one model with one set of weights: one training, if any is needed, serves them all."""
         identity = weights.identity(self.config)
+        untrained = identity or f"untrained seed:{weights.train.seed if weights.train else None}"
         pending = []
         for cell in row:
-            reason = self.survey.unsupported.get((cell.runtime, cell.precision))
-            key = self._key(cell, "none" if reason else identity or "untrained")
+            key = self._key(cell, untrained)
             if key in self.finished:
                 yield self.finished[key], {}
-            elif reason:
-                refused = Outcome(status="unsupported", stage="plan", reason=reason)
-                yield self._record(cell, weights, key, datetime.now(UTC), refused), {}
             else:
                 pending.append(cell)
         if not pending:
             return
         started, trained = datetime.now(UTC), Outcome()
         try:
-            if weights.train:
-                trained = self._train(pending[0].spec)
+            if weights.train is not None:
+                trained = self._train(pending[0].spec, weights.train)
             if trained.status != "ok":
                 for cell in pending:
-                    yield self._record(cell, weights, self._key(cell, identity or "untrained"), started, trained), {}
+                    yield self._record(cell, weights, self._key(cell, untrained), started, trained), {}
                 return
             file = trained.answers.get("train", weights.file)
-            identity = identity or WeightsPlan(file, train=False).identity(self.config)
+            identity = identity or WeightsPlan(file).identity(self.config)
             assert identity is not None
             for cell in pending:
                 outcomes = [trained, *self._measure(cell, file)]
@@ -255,13 +279,12 @@ class _Bench:
         finally:
             shutil.rmtree(self.scratch, ignore_errors=True)
 
-    def _train(self, spec: ModelSpec) -> Outcome:
-        assert self.config.train is not None
+    def _train(self, spec: ModelSpec, recipe: TrainConfig) -> Outcome:
         assert self.dataset is not None
-        kept = run_folder(self.runs, spec, self.dataset, self.config.train)
+        kept = run_folder(self.runs, spec, self.dataset, recipe)
         run_dir = kept if self.config.keep_checkpoints else self.scratch
         job = self._job(Cell(spec, "eager", "fp32", self.image_size), None, run_dir=run_dir)
-        return self._run(["train"], job)
+        return self._run(["train"], replace(job, config=self.config.model_copy(update={"train": recipe})))
 
     def _measure(self, cell: Cell, weights: Path | None) -> list[Outcome]:
         """Each group of stages in a process of its own; after a failure only what does not build on it goes on."""
@@ -363,10 +386,8 @@ class _Bench:
         """What a cell without numbers would have been, so that it stands in the table it belongs to."""
         if cell.artifact is not None:
             return cell.artifact[1].weights
-        recipe = name = None
-        if weights is not None and weights.train:
-            recipe = self.config.train
-        elif weights is not None and weights.file is not None:
+        recipe, name = weights.train if weights is not None else None, None
+        if weights is not None and weights.file is not None:
             facts = read_facts(weights.file)
             recipe, name = (facts.config, None) if facts else (None, "external")
         return Weights(
@@ -374,6 +395,7 @@ class _Bench:
             sha256=None,
             recipe=recipe.name if recipe else name or "none",
             recipe_hash=recipe.recipe_hash if recipe else None,
+            seed=recipe.seed if recipe else None,
         )
 
     def _record(
@@ -465,7 +487,7 @@ def _require_fit(card: Card, config: BenchConfig, dataset: Dataset | None) -> No
     """A file has one batch size, and its channels mean what its card says."""
     if config.throughput:
         raise UserError("--throughput needs a file for each batch size and an --artifact has one; drop one of them")
-    if dataset is not None and card.class_names != dataset.spec.class_names:
+    if dataset is not None and card.class_names and card.class_names != dataset.spec.class_names:
         raise UserError(
             f"{card.file} answers with {len(card.class_names)} classes ({', '.join(card.class_names[:3])}, …), "
             f"{dataset.name} has {dataset.spec.num_classes} ({', '.join(dataset.spec.class_names[:3])}, …): "

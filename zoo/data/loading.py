@@ -1,102 +1,44 @@
-"""From files to arrays: read an image or a label map, stream training batches, walk over a split."""
+"""From files to a stream: walk over a split, or train on it without end."""
 
 from __future__ import annotations
 
+import logging
+import os
 import signal
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
-from itertools import count
+from functools import lru_cache, partial
+from itertools import count, islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from zoo.config import TrainConfig
 from zoo.data.layout import Dataset, Frame
-from zoo.data.transforms import augment
+from zoo.data.prepared import OnFrame, PreparationError, prepare
+from zoo.data.reading import Pixels, read_frame
+from zoo.data.transforms import Sample, augment
 from zoo.errors import UserError
-from zoo.spec import IGNORE_INDEX, DatasetSpec, Size
+from zoo.spec import DatasetSpec
 
-Pixels = NDArray[np.uint8]
-
-KEPT_BYTES = 1 << 30
-"""A split whose decoded frames need no more than this is decoded once and kept in memory while it is trained on."""
-_DAMAGE = (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError)
-_COLOR_MODES = ("RGB", "RGBA", "L", "P", "CMYK", "YCbCr")
+_log = logging.getLogger(__name__)
 
 
-def read_image(path: Path) -> Pixels:
-    """Read a PNG, JPEG or WebP file as RGB `(H, W, 3)`.
+class Batch(NamedTuple):
+    """What one forward pass is trained on: not normalised, not recoloured yet."""
 
-    Raises:
-        UserError: the file is missing, damaged or truncated, or holds more than 8 bits per channel.
-    """
-    try:
-        with Image.open(path) as image:
-            if image.mode in _COLOR_MODES:
-                return np.array(image.convert("RGB"))
-            mode = image.mode
-    except _DAMAGE as error:
-        raise _unreadable("image", path, error) from error
-    raise UserError(f"image {path} has Pillow mode {mode}; an image has 8 bits per channel: store it as 8-bit RGB")
-
-
-def frame_size(dataset: Dataset, split: str) -> Size:
-    """`(height, width)` of a split's first frame.
-
-    Raises:
-        UserError: no such split, or its first image cannot be read.
-    """
-    height, width = read_image(dataset.frames(split)[0].image).shape[:2]
-    return height, width
-
-
-def read_label(frame: Frame, spec: DatasetSpec) -> Pixels:
-    """Read a frame's label map as train ids `(H, W)`, `IGNORE_INDEX` where no class counts.
-
-    Raises:
-        UserError: no label, a damaged file, more than one channel, a size unlike the image's, values the dataset lacks.
-    """
-    path = frame.label
-    if path is None:
-        raise UserError(f"frame {frame.name} has no label file; its split cannot be trained or evaluated on")
-    try:
-        with Image.open(path) as label:
-            mode = label.mode
-            histogram, values = (label.histogram(), np.array(label)) if mode == "L" else ([], np.empty(0, np.uint8))
-    except _DAMAGE as error:
-        raise _unreadable("label", path, error) from error
-    if mode != "L":
-        raise UserError(
-            f"label {path} has Pillow mode {mode}; a label map is a single-channel 8-bit PNG (mode L) of ids, not of "
-            "colours, palette entries or 16-bit instance ids"
-        )
-    identity = {value: value for value in (*range(spec.num_classes), IGNORE_INDEX)}
-    known = identity if frame.has_train_ids else spec.label_to_train_id
-    strange = [value for value, pixels in enumerate(histogram) if pixels and value not in known]
-    if strange:
-        kind = f"train ids (0 to {spec.num_classes - 1}, 255)" if frame.has_train_ids else f"{spec.name} label ids"
-        raise UserError(
-            f"label {path} holds {', '.join(map(str, strange[:8]))}: not among the {kind}; correct the file"
-        )
-    height, width = _image_size(frame.image)
-    if values.shape != (height, width):
-        raise UserError(
-            f"label {path} is {values.shape[0]}x{values.shape[1]} but image {frame.image} is {height}x{width}; "
-            "both need the same size"
-        )
-    if frame.has_train_ids:
-        return values
-    table = np.full(256, IGNORE_INDEX, np.uint8)
-    table[list(known)] = list(known.values())
-    train_ids: Pixels = table[values]
-    return train_ids
+    images: Tensor
+    """`uint8 (N, H, W, 3)`, RGB."""
+    labels: Tensor
+    """`uint8 (N, H, W)`, train ids."""
+    colors: Tensor
+    """`float32 (N, 3)`: factors of brightness, contrast and saturation to change each image by; 1 is as it is."""
 
 
 def evaluation_frames(
@@ -115,11 +57,13 @@ def evaluation_frames(
     frames = dataset.frames(split)
     if limit is not None and limit < len(frames):
         frames = tuple(frames[index * len(frames) // limit] for index in range(limit))
-    with ThreadPoolExecutor(1) as reader:
-        waiting = deque(reader.submit(_read_pair, frame, dataset.spec) for frame in frames[:2])
-        for index, frame in enumerate(frames):
+    reader_count = min(8, os.cpu_count() or 1)
+    with ThreadPoolExecutor(reader_count) as readers:
+        unread = iter(frames)
+        waiting = deque(readers.submit(read_frame, frame, dataset.spec) for frame in islice(unread, reader_count + 1))
+        for frame in frames:
             image, label = waiting.popleft().result()
-            waiting.extend(reader.submit(_read_pair, later, dataset.spec) for later in frames[index + 2 : index + 3])
+            waiting.extend(readers.submit(read_frame, later, dataset.spec) for later in islice(unread, 1))
             yield frame, image, label
 
 
@@ -131,11 +75,17 @@ def train_batches(
     start_step: int = 0,
     workers: int = 0,
     pin_memory: bool = False,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Endless augmented batches: images `uint8 (N, H, W, 3)` RGB and train ids `uint8 (N, H, W)`, not normalised.
+    cache: Path | None = None,
+    shard: tuple[int, int] = (0, 1),
+    prepared: bool = True,
+    on_frame: OnFrame | None = None,
+) -> Iterator[Batch]:
+    """Endless augmented batches of a split, which is prepared first (`data.prepared`) where the disk has room.
 
-    Every epoch is a new order of the split. A batch depends on the split, the config and its step alone: a stream that
-    starts at step k continues one that was left there, with any number of workers.
+    Every epoch is a new order of the split. A step is `config.batch_size` images; each of `n` processes gets them in
+    `config.accumulate` batches, and together they see exactly the images that one process would. A batch depends on
+    the split, the config, its step and `shard` alone: a stream that starts at step k continues one that was left
+    there, with any number of workers, prepared or not.
 
     Args:
         dataset: an opened dataset.
@@ -144,110 +94,100 @@ def train_batches(
         start_step: step of the first batch.
         workers: loader processes; 0 loads in this process.
         pin_memory: copy batches to page-locked memory, from where a GPU fetches them faster.
+        cache: where prepared data is kept; `None`: `cache_folder()`.
+        shard: `(i, n)` for the i-th of n processes that train together.
+        prepared: `False` decodes the files anew for every sample; so does a cache that cannot be written, with a note.
+        on_frame: told of every frame that is prepared, all of them before this function returns.
 
     Raises:
-        UserError: no such split, or a file that cannot be read.
+        UserError: no such split, a batch that cannot be shared out evenly, or a file that cannot be read.
     """
-    samples = _Samples(dataset.frames(split), dataset.spec, config)
-    if workers:
-        samples.decode_all()  # once, here: the processes share it
+    batches = _Numbers(start_step, config, shard)
+    frames = dataset.frames(split)
+    read: Callable[[int], tuple[Pixels, Pixels]] = partial(_read_number, frames, dataset.spec)
+    if prepared:
+        try:
+            read = prepare(dataset, split, cache=cache, on_frame=on_frame, turn=shard).frame
+        except PreparationError as error:
+            _log.warning("every frame is decoded anew whenever it is seen: %s", error)
     loader = DataLoader(
-        samples,
-        batch_sampler=_Steps(start_step, config.batch_size),
+        _Samples(len(frames), read, config),
+        batch_sampler=batches,
         num_workers=workers,
         collate_fn=_collate,
         pin_memory=pin_memory,
         prefetch_factor=4 if workers else None,
         worker_init_fn=_leave_interrupts,
     )
+    return _sound(loader)
+
+
+def _sound(loader: Iterable[Batch | UserError]) -> Iterator[Batch]:
     for batch in loader:
         if isinstance(batch, UserError):
             raise batch
-        images, labels = batch
-        yield images, labels
+        yield batch
 
 
 def _leave_interrupts(_worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the training loop's to answer
 
 
-class _Steps:
-    """Batches of sample numbers from a step on, without end."""
+class _Numbers:
+    """The sample numbers of one process's batches from a step on, without end.
 
-    def __init__(self, start: int, batch_size: int) -> None:
-        self.start = start
-        self.batch_size = batch_size
+    Step s is samples `s*B` to `(s+1)*B - 1`, cut into `n*A` equal batches: A after A, every process takes its own of n.
+    """
+
+    def __init__(self, start_step: int, config: TrainConfig, shard: tuple[int, int]) -> None:
+        index, process_count = shard
+        self.start_step, self.step_size = start_step, config.batch_size
+        self.size, left_over = divmod(config.batch_size, process_count * config.accumulate)
+        if left_over or not self.size:
+            raise UserError(
+                f"batch_size {config.batch_size} is not a multiple of {process_count} processes x {config.accumulate} "
+                "batches accumulated in each; choose one that is"
+            )
+        self.offsets = [(piece * process_count + index) * self.size for piece in range(config.accumulate)]
 
     def __iter__(self) -> Iterator[list[int]]:
-        for step in count(self.start):
-            yield list(range(step * self.batch_size, (step + 1) * self.batch_size))
+        for step in count(self.start_step):
+            for offset in self.offsets:
+                first = step * self.step_size + offset
+                yield list(range(first, first + self.size))
 
 
-class _Samples(torch.utils.data.Dataset[tuple[Pixels, Pixels] | UserError]):
+class _Samples(torch.utils.data.Dataset[Sample | UserError]):
     """Sample g of the endless stream: frame `g mod n` of epoch `g // n`'s order, augmented by dice seeded with g."""
 
-    def __init__(self, frames: Sequence[Frame], spec: DatasetSpec, config: TrainConfig) -> None:
-        self.frames = frames
-        self.spec = spec
+    def __init__(self, frame_count: int, read: Callable[[int], tuple[Pixels, Pixels]], config: TrainConfig) -> None:
+        self.frame_count = frame_count
+        self.read = read
         self.config = config
-        height, width, _ = read_image(frames[0].image).shape
-        self.keep = height * width * 4 * len(frames) <= KEPT_BYTES
-        self.kept: dict[int, tuple[Pixels, Pixels]] = {}
 
-    def __getitem__(self, number: int) -> tuple[Pixels, Pixels] | UserError:
-        epoch, position = divmod(number, len(self.frames))
-        index = int(_order(self.config.seed, epoch, len(self.frames))[position])
+    def __getitem__(self, number: int) -> Sample | UserError:
+        epoch, position = divmod(number, self.frame_count)
+        index = int(_order(self.config.seed, epoch, self.frame_count)[position])
         try:
-            image, label = self.kept.get(index) or self._decode(index)
+            image, label = self.read(index)
         except UserError as error:
             return error  # raised in the main process, without a worker's traceback around it
         return augment(image, label, self.config, np.random.default_rng((self.config.seed, 1, number)))
 
-    def decode_all(self) -> None:
-        """Fill the memory, where the split fits."""
-        if self.keep:
-            with ThreadPoolExecutor() as pool:
-                list(pool.map(self._decode, range(len(self.frames))))
 
-    def _decode(self, index: int) -> tuple[Pixels, Pixels]:
-        pair = _read_pair(self.frames[index], self.spec)
-        if self.keep:
-            self.kept[index] = pair
-        return pair
-
-
-def _collate(samples: list[tuple[Pixels, Pixels] | UserError]) -> tuple[Tensor, Tensor] | UserError:
-    pairs = []
+def _collate(samples: list[Sample | UserError]) -> Batch | UserError:
+    sound = []
     for sample in samples:
         if isinstance(sample, UserError):
             return sample
-        pairs.append(sample)
-    images, labels = zip(*pairs, strict=True)
-    return torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(labels))
+        sound.append(sample)
+    return Batch(*(torch.from_numpy(np.stack(arrays)) for arrays in zip(*sound, strict=True)))
 
 
-def _read_pair(frame: Frame, spec: DatasetSpec) -> tuple[Pixels, Pixels]:
-    return read_image(frame.image), read_label(frame, spec)
+def _read_number(frames: Sequence[Frame], spec: DatasetSpec, index: int) -> tuple[Pixels, Pixels]:
+    return read_frame(frames[index], spec)
 
 
 @lru_cache(maxsize=2)
 def _order(seed: int, epoch: int, frame_count: int) -> NDArray[np.int64]:
     return np.random.default_rng((seed, 0, epoch)).permutation(frame_count)
-
-
-def _image_size(path: Path) -> Size:
-    try:
-        with Image.open(path) as image:  # reads the header alone
-            return image.height, image.width
-    except _DAMAGE as error:
-        raise _unreadable("image", path, error) from error
-
-
-def _unreadable(what: str, path: Path, error: BaseException) -> UserError:
-    if isinstance(error, FileNotFoundError):
-        why = "it does not exist"
-    elif isinstance(error, UnidentifiedImageError):
-        why = "it is not an image Pillow knows"
-    else:
-        why = str(error) or type(error).__name__
-    return UserError(f"{what} {path} cannot be read: {why}; replace the file")

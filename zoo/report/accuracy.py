@@ -1,47 +1,131 @@
-"""`zoo eval`: one confusion matrix as a table of classes, or as JSON."""
+"""`zoo eval`: what was counted over a split as a table of classes, or as JSON."""
 
 from __future__ import annotations
 
 import json
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from zoo.record import Accuracy
+from zoo.record import Accuracy, Mode
 from zoo.report.terminal import print_to_text, simple_table
-from zoo.score import METRICS, class_accuracy, class_iou, mean_class_accuracy, miou, pixel_accuracy
+from zoo.score import (
+    METRICS,
+    category_iou,
+    class_accuracy,
+    class_iou,
+    instance_iou,
+    mean_class_accuracy,
+    mean_of,
+    miou,
+    pixel_accuracy,
+    sharing,
+    text_of,
+)
 
 
 def show_accuracy(accuracy: Accuracy, form: Literal["table", "json"] = "table") -> str:
     """Return what was counted over a split.
 
-    JSON: `miou` and `pixel_accuracy` as fractions, `class_iou` by name (null: neither true nor predicted), the
-    `confusion` as counted (last column: predictions of no class), `num_images`, and which images they were.
+    JSON: fractions; `class_iou` and its like by name (null: neither true nor predicted), `category_*` null where the
+    dataset has no categories and `*_iiou` null where it has no instance maps; the `confusion` as counted (last column:
+    predictions of no class), `num_images`, which images they were, and how each was read.
     """
-    confusion, class_names = np.array(accuracy.confusion, dtype=np.int64), accuracy.class_names
-    ious, recalls = class_iou(confusion), class_accuracy(confusion)
+    values = _values(accuracy)
     if form == "json":
-        values = {
-            "miou": miou(confusion),
-            "pixel_accuracy": pixel_accuracy(confusion),
-            "mean_class_accuracy": mean_class_accuracy(confusion),
-            "class_iou": {
-                name: None if np.isnan(iou) else float(iou) for name, iou in zip(class_names, ious, strict=True)
-            },
-            "confusion": confusion.tolist(),
-            "num_images": accuracy.image_count,
-            "dataset": accuracy.dataset.name,
-            "split": accuracy.dataset.split,
-            "synthetic": accuracy.dataset.synthetic,
-        }
         return json.dumps(values, indent=1) + "\n"
-    percent, pixels = METRICS["miou"].show, confusion.sum(axis=1)
-    rows = [
-        [name, percent(iou), percent(recall), f"{count / max(pixels.sum(), 1):.2%}"]
-        for name, iou, recall, count in zip(class_names, ious, recalls, pixels, strict=True)
+    pixels = np.array(accuracy.confusion).sum(axis=1)
+    shares = dict(zip(accuracy.class_names, (pixels / max(pixels.sum(), 1)).tolist(), strict=True))
+    classes = _table(
+        "class",
+        {
+            "IoU %": (values["class_iou"], values["miou"]),
+            "recall %": (values["class_accuracy"], values["mean_class_accuracy"]),
+            "iIoU %": (values["class_iiou"], values["mean_class_iiou"]),
+            "pixels %": (shares, None),
+        },
+    )
+    categories = _table(
+        "category",
+        {
+            "IoU %": (values["category_iou"], values["mean_category_iou"]),
+            "iIoU %": (values["category_iiou"], values["mean_category_iiou"]),
+        },
+    )
+    return "\n".join((*classes, *categories, *_sentences(accuracy, values))) + "\n"
+
+
+def _table(title: str, columns: dict[str, tuple[dict[str, float | None] | None, float | None]]) -> list[str]:
+    """One row a name and one for their mean; a column of which nothing is known is left out."""
+    show = METRICS["miou"].show
+    known = [(head, *column) for head, column in columns.items() if column[0]]
+    if not known:
+        return []
+    heads, numbers, means = zip(*known, strict=True)
+    rows = [[name, *(show(column[name]) if name in column else "" for column in numbers)] for name in numbers[0]]
+    rows.append(["mean", *("" if mean is None else show(mean) for mean in means)])
+    return [print_to_text(simple_table([title, *heads], rows))]
+
+
+def _values(accuracy: Accuracy) -> dict[str, Any]:
+    confusion, dataset, mode = np.array(accuracy.confusion, dtype=np.int64), accuracy.dataset, accuracy.mode
+
+    def by_class(numbers: np.ndarray) -> dict[str, float | None]:
+        pairs = zip(accuracy.class_names, numbers.tolist(), strict=True)
+        return {name: None if np.isnan(number) else number for name, number in pairs}
+
+    categories = category_iou(confusion, accuracy.class_categories) if accuracy.class_categories else None
+    class_iiou = instance_iou(accuracy.class_instances) if accuracy.class_instances else None
+    category_iiou = instance_iou(accuracy.category_instances) if accuracy.category_instances else None
+    return {
+        "miou": miou(confusion),
+        "miou_interval": accuracy.miou_interval,
+        "resampled": accuracy.resampled,
+        "pixel_accuracy": pixel_accuracy(confusion),
+        "mean_class_accuracy": mean_class_accuracy(confusion),
+        "mean_class_iiou": class_iiou and mean_of(class_iiou),
+        "mean_category_iou": categories and mean_of(categories),
+        "mean_category_iiou": category_iiou and mean_of(category_iiou),
+        "class_iou": by_class(class_iou(confusion)),
+        "class_accuracy": by_class(class_accuracy(confusion)),
+        "class_iiou": class_iiou,
+        "category_iou": categories,
+        "category_iiou": category_iiou,
+        "confusion": confusion.tolist(),
+        "num_images": accuracy.image_count,
+        "dataset": dataset.name,
+        "split": dataset.split,
+        "shared_sequences": dataset.shared_sequences,
+        "synthetic": dataset.synthetic,
+        "mode": mode and mode.model_dump(mode="json"),
+    }
+
+
+def _sentences(accuracy: Accuracy, values: dict[str, Any]) -> list[str]:
+    percent, dataset = METRICS["miou"].show, accuracy.dataset
+    interval = ""
+    if accuracy.miou_interval:
+        low, high = map(percent, accuracy.miou_interval)
+        interval = f" (95 % interval {low} to {high}, by bootstrap over {accuracy.resampled})"
+    kind = " (synthetic: drawn streets, not real ones)" if dataset.synthetic else ""
+    found = [
+        f"mIoU {percent(values['miou'])} %{interval}, pixel accuracy {percent(values['pixel_accuracy'])} %",
+        f"{accuracy.image_count} images of {dataset.name} {dataset.split}, full size, {_said(accuracy.mode)}{kind}",
     ]
-    rows.append(["mean", percent(miou(confusion)), percent(mean_class_accuracy(confusion)), ""])
-    table = print_to_text(simple_table(["class", "IoU %", "recall %", "share of pixels"], rows))
-    images = f"{accuracy.image_count} images of {accuracy.dataset.name} {accuracy.dataset.split}"
-    kind = " (synthetic: drawn streets, not real ones)" if accuracy.dataset.synthetic else ""
-    return f"{table}\npixel accuracy {percent(pixel_accuracy(confusion))} %, {images}, full size{kind}\n"
+    if (shared := sharing(dataset)) is not None:
+        found.append(shared)
+    return found
+
+
+def _said(mode: Mode | None) -> str:
+    """How frames were read, in words."""
+    if mode is None:
+        return "label maps of another program"
+    parts = ["read whole"]
+    if mode.window is not None:
+        parts = [f"read by a {text_of(mode.window)} window in steps of {text_of(mode.stride)}"]
+    if mode.scales != (1.0,):
+        parts.append(f"at scales {', '.join(f'{scale:g}' for scale in mode.scales)}")
+    if mode.flip:
+        parts.append("and mirrored")
+    return " ".join(parts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -21,8 +21,10 @@ from zoo.score import (
     group_of,
     latest,
     pareto_front,
+    sharing,
     tell_apart,
     text_of,
+    tie,
 )
 
 X, Y = "pipeline_p50_s", "miou"
@@ -52,6 +54,7 @@ class Column:
 
 COLUMNS: tuple[Column, ...] = (
     Column("miou", "mIoU %", 15),
+    Column("seed_count", "seeds", 13),
     Column("miou_lost", "mIoU lost", 13),
     Column("pipeline_p50_s", "pipeline p50 ms", 14),
     Column("latency_p50_s", "network p50 ms", 11),
@@ -69,7 +72,9 @@ COLUMNS: tuple[Column, ...] = (
     Column("why", "why not A", 0),
 )
 """A table shows those that some row of it has a value of."""
-MARKED = {column.key for column in COLUMNS} - {"miou_lost", "largest_batch", "equal_label_share", "grade", "why"}
+MARKED = {column.key for column in COLUMNS} - {
+    *("seed_count", "miou_lost", "largest_batch", "equal_label_share", "grade", "why"),
+}
 """Columns whose best value is marked."""
 
 
@@ -248,6 +253,8 @@ def _has(row: Row, key: str) -> bool:
             return row.grade is not None
         case "why":
             return bool(row.grade_reasons)
+        case "seed_count":
+            return row.seed_count > 1
         case "miou_lost":
             return row.miou_lost is not None and not row.is_reference
         case _:
@@ -259,6 +266,8 @@ def _cell(key: str, row: Row, best: dict[str, float]) -> Cell:
         return Cell(row.grade or "")
     if key == "why":
         return Cell(", ".join(row.grade_reasons))
+    if key == "seed_count":
+        return Cell(str(row.seed_count or ""))
     value = row.value(key)
     if value is None:
         return Cell("" if row.baseline else "n/a")
@@ -266,7 +275,7 @@ def _cell(key: str, row: Row, best: dict[str, float]) -> Cell:
         key == "largest_batch" and not row.largest_batch_is_limit
     )
     at_least = "≥" if open_ended else ""
-    return Cell(at_least + METRICS[key].show(value), best=value == best.get(key) and not row.baseline)
+    return Cell(at_least + row.show(key), best=value == best.get(key) and not row.baseline)
 
 
 def _title(group: Group, rows: list[Row]) -> str:
@@ -335,6 +344,7 @@ def _notes(group: Group, good: list[Row], under: list[Row], fastest: list[Fastes
         notes.append(f"{FASTEST} accuracy{which} was not checked: no mIoU to hold against eager fp32")
     if len({row.input_size for row in good}) > 1:
         notes.append("several input sizes: mIoU is counted at the ground truth's full size for all")
+    notes += _uncertainty(group, [row for row in good if row.miou is not None])
     machines = {row.machine_id for row in good}
     if len(machines) > 1:
         notes.append(f"these rows come from {len(machines)} machines of this name: compare their latency with care")
@@ -351,6 +361,32 @@ def _notes(group: Group, good: list[Row], under: list[Row], fastest: list[Fastes
     if leaking:
         notes.append(f"memory grew from call to call: {', '.join(leaking)}")
     return tuple(notes)
+
+
+def _uncertainty(group: Group, scored: list[Row]) -> Iterator[str]:
+    """Say what the mIoUs of a table leave open."""
+    if not scored:
+        return
+    several = any(row.seed_count > 1 for row in scored)
+    if several:
+        yield (
+            "±: mean and sample standard deviation of mIoU over the seeds; speed and memory are those of the seed with "
+            "the median pipeline p50"
+        )
+    if any(row.seed_count == 1 for row in scored) and not group.quick:  # a smoke test claims nothing
+        which = "seeds 1" if several else "one seed each"
+        yield f"{which}: how far another training would be from it is not known; `zoo bench --seeds 3` measures that"
+    drawn = sorted({row.miou_resampled for row in scored if row.seed_count < 2 and row.miou_resampled})
+    if drawn:
+        yield f"[ ]: 95 % interval of mIoU for these weights, by bootstrap over {' or '.join(drawn)}"
+    best = max(scored, key=lambda row: row.miou or 0)
+    tied = [model for model in _models(row for row in scored if tie(row, best, "miou")) if model != best.model]
+    if tied and not group.quick:
+        yield (
+            f"tie: the mIoU of {', '.join(tied)} is within interval or spread of the best, {best.model}'s; "
+            "`zoo compare A B` holds two against each other on the same images"
+        )
+    yield from dict.fromkeys(note for row in scored if (note := sharing(row)))
 
 
 def _models(rows: Iterable[Row]) -> list[str]:

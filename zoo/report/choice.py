@@ -53,4 +53,4 @@ def _values(choice: Choice) -> dict[str, object]:
 
 
 def _numbers(row: Row) -> str:
-    return ", ".join(f"{METRICS[key].title} {METRICS[key].say(row.value(key))}" for key in SHOWN)
+    return ", ".join(f"{METRICS[key].title} {row.say(key)}" for key in SHOWN)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from itertools import product
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 from rich.console import Group as Stack
 from rich.console import RenderableType
 from rich.text import Text
 
 from zoo.errors import UserError, did_you_mean
-from zoo.record import Record
+from zoo.record import Record, Resampled
 from zoo.report.terminal import print_to_text, simple_table
 from zoo.score import (
     METRICS,
@@ -25,12 +28,15 @@ from zoo.score import (
     differences,
     group_of,
     latest,
+    miou_gain_interval,
+    newest,
     row,
     rows_of,
     tell_apart,
     text_of,
+    tie,
 )
-from zoo.store import load, scan
+from zoo.store import load, result_path, samples, scan
 
 CONDITIONS = (
     "device",
@@ -51,7 +57,9 @@ USUAL = {"runtime": "eager", "precision": "fp32"}
 """What a name that says nothing of these means, where there is such a record."""
 ARTIFACT = (*USUAL, "input_size")
 """What may differ between two rows that are compared."""
-RARE = (*(field for field in Group._fields if field not in CONDITIONS), "machine_id", "weights_sha256")
+RARE = (*(field for field in Group._fields if field not in CONDITIONS), "machine_id", "weights_sha256", "seed")
+Sources = dict[tuple[str, datetime], tuple[Record, Path]]
+"""A row's record and its file, by the row's key and time."""
 HOW = "MODEL, MODEL,precision=bf16,… or a record's file"
 SHOWN_CLASSES = 8
 SHOWN_CONDITION = ("device", "dataset", "split", "recipe", *ARTIFACT)
@@ -67,7 +75,21 @@ class Measure:
     ratio: float | None
     """Second over first."""
     tie: bool | None
-    """Whether the 95 % intervals overlap; `None` where there are none."""
+    """Whether the 95 % intervals overlap (of mIoU: whether the paired test says so); `None` where nothing tells."""
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """Two sets of weights told apart by their mIoU on the same images, by paired bootstrap (`zoo-miou/1`)."""
+
+    verdict: Literal["better", "worse", "tie"]
+    """What the second is; a tie where the interval holds 0."""
+    gain: float
+    """mIoU of the second minus that of the first."""
+    interval: tuple[float, float]
+    """95 %, of the gain."""
+    resampled: Resampled
+    image_count: int
 
 
 @dataclass(frozen=True)
@@ -79,7 +101,9 @@ class Comparison:
     labels: tuple[str, str]
     measures: tuple[Measure, ...]
     classes: tuple[tuple[str, float, float], ...]
-    """Class name and IoU of both, the largest differences first."""
+    """Class name and IoU of both, the largest differences first; empty for means over seeds."""
+    paired: PairedTest | None
+    """Of mIoU; `None` where it cannot be had, and a note says why."""
     notes: tuple[str, ...]
     warnings: tuple[str, ...] = ()
 
@@ -96,18 +120,19 @@ def compare(first: str, second: str, results: Path | str = "results") -> Compari
     if not all(named_by_file):
         found = scan(Path(results), required=True)
         records, warnings = found.records, found.warnings
-    by_row = dict(zip(rows_of(records), records, strict=True))
-    rows = [candidate for candidate in latest(by_row) if candidate.status == "ok"]
+    rows = rows_of(records)
+    sources: Sources = {(one.key, one.started_at): (one, Path(results) / result_path(one)) for one in records}
     sides: list[list[Row]] = []
     for name, is_file in zip((first, second), named_by_file, strict=True):
         if is_file:
             record = load(Path(name))
-            by_row[row(record)] = record
+            sources[record.key, record.started_at] = record, Path(name)
             sides.append([row(record)])
         else:
-            sides.append(_matching(name, rows))
+            standing = newest(rows) if ",seed=" in name else latest(rows)
+            sides.append(_matching(name, [candidate for candidate in standing if candidate.status == "ok"]))
     one, other = _pair(*sides, names=(first, second))
-    return _side_by_side(one, other, by_row[one], by_row[other], warnings)
+    return _side_by_side(one, other, sources, warnings)
 
 
 def show_comparison(
@@ -160,6 +185,7 @@ def _values(comparison: Comparison) -> dict[str, object]:
             for measure in comparison.measures
         },
         "class_iou": {name: [first, second] for name, first, second in comparison.classes},
+        "paired_miou": comparison.paired and asdict(comparison.paired),
         "notes": comparison.notes,
     }
 
@@ -238,35 +264,82 @@ def _varying(
     return varying
 
 
-def _side_by_side(one: Row, other: Row, first: Record, second: Record, warnings: tuple[str, ...]) -> Comparison:
-    measures = []
-    for metric in METRICS.values():
-        a, b = one.value(metric.key), other.value(metric.key)
-        ratio = b / a if a and b is not None else None
-        measures.append(Measure(metric, a, b, ratio, _tie(one, other, metric.key)))
+def _side_by_side(one: Row, other: Row, sources: Sources, warnings: tuple[str, ...]) -> Comparison:
+    label, other_label = tell_apart((one, other), ("device", *ARTIFACT))
+    (first, file), (second, other_file) = (sources[candidate.key, candidate.started_at] for candidate in (one, other))
     notes = []
     if one.device != other.device:
         notes.append(f"the devices differ ({one.device}, {other.device}): this compares machines as much as models")
     elif one.machine_id != other.machine_id:
         notes.append("two machines of one name: compare latency with care")
-    ties = [measure.metric.title for measure in measures if measure.tie]
+    classes: tuple[tuple[str, float, float], ...] = ()
+    paired = None
+    over_seeds = max(one.seed_count, other.seed_count) > 1
+    if over_seeds:
+        notes.append("a mean over seeds: name one, such as MODEL,seed=0, for its classes and the paired test of mIoU")
+        if tie(one, other, "miou"):
+            notes.append("tie: the mIoU of both overlaps within its spread over seeds")
+    elif one.miou is not None and other.miou is not None:
+        classes = _classes(first, second)
+        try:
+            paired = _test(first, second, (file, other_file), one.miou, other.miou)
+            notes.append(_verdict(paired, label, other_label))
+        except UserError as error:
+            gap = 100 * (other.miou - one.miou)
+            notes.append(
+                f"mIoU differs by {gap:+.1f} points: one seed, these weights; "
+                f"whether that is more than chance is not known: {error}"
+            )
+    measures = []
+    for metric in METRICS.values():
+        a, b = one.value(metric.key), other.value(metric.key)
+        ratio = b / a if a and b is not None else None
+        if metric.key == "miou" and not over_seeds:
+            tied = None if paired is None else paired.verdict == "tie"
+        else:
+            tied = tie(one, other, metric.key)
+        measures.append(Measure(metric, a, b, ratio, tied))
+    ties = [measure.metric.title for measure in measures if measure.tie and measure.metric.key != "miou"]
     if ties:
         notes.append(f"tie: the 95 % intervals of {' and '.join(ties)} overlap")
-    if one.miou is not None and other.miou is not None:
-        gap = 100 * (other.miou - one.miou)
-        notes.append(
-            f"mIoU differs by {gap:+.1f} points: one seed, these weights; "
-            "whether that is more than chance is not tested here"
-        )
-    label, other_label = tell_apart((one, other), ("device", *ARTIFACT))
-    return Comparison(
-        one, other, (label, other_label), tuple(measures), _classes(first, second), tuple(notes), warnings
+    return Comparison(one, other, (label, other_label), tuple(measures), classes, paired, tuple(notes), warnings)
+
+
+def _test(first: Record, second: Record, files: tuple[Path, Path], first_miou: float, second_miou: float) -> PairedTest:
+    """Tell two sets of weights apart by the per-image counts in the records' sidecars.
+
+    Raises:
+        UserError: a record has none, or they are of other images.
+    """
+    (names, counts), (other_names, other_counts) = map(_image_counts, files)
+    same_classes = first.accuracy and second.accuracy and first.accuracy.class_names == second.accuracy.class_names
+    if not same_classes or sorted(names) != sorted(other_names):
+        raise UserError("they were not counted on the same images and classes")
+    order = {name: place for place, name in enumerate(other_names)}
+    interval = miou_gain_interval(counts, other_counts[:, [order[name] for name in names]], names)
+    if interval is None:
+        raise UserError("there are too few images")
+    low, high, resampled = interval
+    verdict: Literal["better", "worse", "tie"] = "better" if low > 0 else "worse" if high < 0 else "tie"
+    return PairedTest(verdict, second_miou - first_miou, (low, high), resampled, len(names))
+
+
+def _image_counts(file: Path) -> tuple[list[str], npt.NDArray[np.int32]]:
+    """Image names and their counts `(3, images, K)`: true positives, false positives, false negatives."""
+    arrays = samples(file)
+    if "image_names" not in arrays:
+        raise UserError(f"{file} has no per-image counts beside it")
+    counts = np.stack([arrays[name] for name in ("true_positives", "false_positives", "false_negatives")])
+    return arrays["image_names"].tolist(), counts
+
+
+def _verdict(test: PairedTest, label: str, other_label: str) -> str:
+    gain, low, high = (f"{100 * value:+.2f}" for value in (test.gain, *test.interval))
+    how = (
+        f"{gain} points (95 % interval {low} to {high}), paired bootstrap over {test.resampled} "
+        f"({test.image_count} images); one seed, these weights"
     )
-
-
-def _tie(one: Row, other: Row, key: str) -> bool | None:
-    interval, others = one.interval(key), other.interval(key)
-    return None if interval is None or others is None else interval[0] <= others[1] and others[0] <= interval[1]
+    return f"mIoU: {other_label} is {'a tie with' if test.verdict == 'tie' else f'{test.verdict} than'} {label}, {how}"
 
 
 def _classes(first: Record, second: Record) -> tuple[tuple[str, float, float], ...]:

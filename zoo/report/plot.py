@@ -58,7 +58,7 @@ def fingerprint(board: Board) -> str:
     shown = [
         (
             *(table.title, table.caution, line.label, line.row in table.front),
-            *(line.row.value(X), line.row.interval(X), line.row.value(Y)),
+            *(line.row.value(X), line.row.interval(X), line.row.value(Y), line.row.span(Y)),
         )
         for table in board.tables
         if table.points
@@ -104,6 +104,8 @@ def _panel(axes: Any, table: Table) -> None:
         if (interval := line.row.interval(X)) is not None:
             bar = [end * METRICS[X].scale for end in interval]
             axes.plot(bar, [y, y], color=edge, linewidth=1, zorder=2)
+        if (span := line.row.span(Y)) is not None:
+            axes.plot([x, x], [end * METRICS[Y].scale for end in span], color=edge, linewidth=1, alpha=0.4, zorder=2)
         axes.scatter(x, y, s=34, marker=marker, color=colour if on_front else "white", edgecolors=edge, zorder=3)
     if len(runtimes) > 1:
         for name in runtimes:
@@ -131,7 +133,8 @@ def _panel(axes: Any, table: Table) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.margins(x=0.12, y=0.12)
     axes.set_xlabel("pipeline latency p50, ms (image in memory → label map in memory; bar: 95 % interval)", color=INK)
-    axes.set_ylabel("mIoU, %", color=INK)
+    known = any(line.row.span(Y) for line in table.points)
+    axes.set_ylabel(f"mIoU, %{' (bar: spread over seeds, else 95 % interval)' if known else ''}", color=INK)
     axes.grid(color="#e4e7eb", linewidth=0.7)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

@@ -12,7 +12,7 @@ LINE_EVERY_S = 10.0
 
 
 class LiveTraining:
-    """Called with (step, loss, images a second) after each step."""
+    """Is `on_step` of `train_model`; its methods `prepared` and `validated` are `on_frame` and `on_validation`."""
 
     def __init__(self, console: Console, model: str, total: int) -> None:
         self.console, self.model, self.total = console, model, total
@@ -20,17 +20,18 @@ class LiveTraining:
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]:.3f}"),
-            TextColumn("{task.fields[rate]:.1f} images/s"),
+            TextColumn("{task.fields[facts]}"),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
             console=console,
             disable=not console.is_terminal,
         )
-        self.task = self.progress.add_task(model, total=total, loss=float("nan"), rate=0.0)
-        self.started = self.last_line = time.monotonic()
-        self.first_step: int | None = None
+        self.frames = self.progress.add_task("prepare frames", total=None, visible=False, facts="")
+        self.steps = self.progress.add_task(model, total=total, visible=False, facts="")
+        self.last_line = time.monotonic()
+        self.first: tuple[int, float] | None = None
+        """The first step that was seen, and when."""
 
     def __enter__(self) -> Self:
         self.progress.start()
@@ -39,15 +40,35 @@ class LiveTraining:
     def __exit__(self, *_: object) -> None:
         self.progress.stop()
 
-    def __call__(self, step: int, loss: float, rate: float) -> None:
+    def prepared(self, done: int, total: int) -> None:
+        """Show how many frames are decoded."""
+        self.progress.update(self.frames, completed=done, total=total, visible=done < total)
+        if self._line_is_due(last=done == total):
+            self.console.print(f"prepared {done} of {total} frames")
+
+    def __call__(self, step: int, loss: float, images_per_s: float) -> None:
         """Show one step."""
-        self.progress.update(self.task, completed=step, loss=loss, rate=rate)
+        facts = f"loss {loss:.3f}, {images_per_s:.1f} images/s"
         now = time.monotonic()
-        if self.first_step is None:
-            self.first_step, self.started = step, now
-        elif not self.console.is_terminal and (now - self.last_line >= LINE_EVERY_S or step == self.total):
-            self.last_line = now
-            left = (now - self.started) / max(step - self.first_step, 1) * (self.total - step)
-            self.console.print(
-                f"{self.model}: step {step}/{self.total}, loss {loss:.3f}, {rate:.1f} images/s, {left:.0f} s left"
-            )
+        if self.first is None:
+            self.first = (step, now)
+            self.progress.reset(self.steps, completed=step, total=self.total, visible=True)
+        self.progress.update(self.steps, completed=step, facts=facts)
+        first_step, began = self.first
+        if step > first_step and self._line_is_due(last=step == self.total):
+            left = (now - began) / (step - first_step) * (self.total - step)
+            self.console.print(f"{self.model}: step {step}/{self.total}, {facts}, {left:.0f} s left")
+
+    def validated(self, step: int, miou: float | None, class_iou: dict[str, float | None]) -> None:
+        """Print the scores of one validation, in percent."""
+        classes = ", ".join(f"{name} {100 * iou:.1f}" for name, iou in class_iou.items() if iou is not None)
+        score = "n/a" if miou is None else f"{100 * miou:.1f} %"
+        self.console.print(f"{self.model}: step {step}, mIoU {score} on val ({classes})")
+
+    def _line_is_due(self, *, last: bool) -> bool:
+        """Whether to print a plain line now, where there is no terminal."""
+        now = time.monotonic()
+        if self.console.is_terminal or (now - self.last_line < LINE_EVERY_S and not last):
+            return False
+        self.last_line = now
+        return True

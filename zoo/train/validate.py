@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-
-from torch import Tensor
+from typing import Protocol
 
 from zoo.catalog import find
 from zoo.checkpoint import find_any_checkpoint, load_weights, read_facts, runs_folder
@@ -13,10 +13,20 @@ from zoo.errors import UserError, blamed_on
 from zoo.evaluate import EvaluationResult, OnImage, Predict, by_size, evaluate
 from zoo.measure.device import resolve_device
 from zoo.models.build import build_empty
+from zoo.modes import predictor
 from zoo.pipeline import Pipeline
-from zoo.record import Precision
-from zoo.runtimes.base import UnsupportedError, load_pipeline
+from zoo.record import Mode, Precision
+from zoo.runtimes.base import Runnable, UnsupportedError, load_pipeline
 from zoo.spec import Size
+
+WHOLE = Mode()
+
+
+class Deploy(Protocol):
+    """Deploys one network for frames of any size."""
+
+    def __call__(self, size: Size, scale: float = 1.0) -> tuple[Pipeline, Runnable]:
+        """Deploy it for frames of `size`, of which it sees `scale` times its input size."""
 
 
 def evaluate_model(
@@ -28,6 +38,7 @@ def evaluate_model(
     input_size: Size | None = None,
     device: str = "auto",
     precision: Precision = "fp32",
+    mode: Mode = WHOLE,
     runs: Path | str | None = None,
     on_image: OnImage | None = None,
 ) -> EvaluationResult:
@@ -41,32 +52,65 @@ def evaluate_model(
         input_size: What the network sees, `(height, width)`; `None`: as it was trained, else the frame's own size.
         device: `auto`, `cpu`, `cuda`, `cuda:1` …
         precision: What the network computes in.
+        mode: How frames are read (`zoo.modes.evaluation_mode`); as they are deployed, whole, unless given.
         runs: Folder of all runs; `None`: `ZOO_RUNS`, else `runs`.
         on_image: Told of every image.
 
     Raises:
         UserError: unknown model or device, no weights, weights of another model, or a split without labels.
     """
+    deployed = trained_pipeline(
+        name,
+        dataset,
+        checkpoint=checkpoint,
+        input_size=input_size,
+        device=device,
+        precision=precision,
+        runs=runs,
+    )
+
+    def make(size: Size) -> Predict:
+        return predictor(mode, [deployed(size, scale) for scale in mode.scales])
+
+    with blamed_on(name):
+        return replace(evaluate(by_size(make), dataset, split, on_image=on_image), mode=mode)
+
+
+def trained_pipeline(
+    name: str,
+    dataset: Dataset,
+    *,
+    checkpoint: Path | str | None = None,
+    input_size: Size | None = None,
+    device: str = "auto",
+    precision: Precision = "fp32",
+    runs: Path | str | None = None,
+) -> Deploy:
+    """Load a trained model; arguments as in `evaluate_model`.
+
+    Returns:
+        What deploys it for frames of one size: the pipeline, whose output is of that size too, and what runs it. All
+        sizes share one network.
+
+    Raises:
+        UserError: unknown model or device, no weights, weights of another model; from the function: a precision that
+            the device does not compute in.
+    """
     spec, target = find(name), resolve_device(device)
     file = Path(checkpoint) if checkpoint else find_any_checkpoint(runs_folder(runs), spec, dataset)
     module, spec = build_empty(spec, dataset.spec.num_classes)
     load_weights(module, file, spec.name, dataset.spec.num_classes)
+    spec = dataset.spec.adapt(spec)
     facts = read_facts(file)
     trained_size = facts.config.image_size if facts else None
 
-    def make(size: Size) -> Predict:
-        seen = input_size or trained_size or size
+    def deploy(size: Size, scale: float = 1.0) -> tuple[Pipeline, Runnable]:
+        height, width = input_size or trained_size or size
+        seen = max(1, round(scale * height)), max(1, round(scale * width))
         pipeline = Pipeline(module, spec, image_size=size, input_size=seen, output_size=size, resize="fit")
         try:
-            runnable = load_pipeline("eager", pipeline, device=target, precision=precision)
+            return pipeline, load_pipeline("eager", pipeline, device=target, precision=precision)
         except UnsupportedError as error:
             raise UserError(f"{error}; choose another --precision") from error
 
-        def predict(images: Tensor) -> Tensor:
-            label_map: Tensor = runnable.predict(images)
-            return label_map
-
-        return predict
-
-    with blamed_on(spec.name):
-        return evaluate(by_size(make), dataset, split, on_image=on_image)
+    return deploy

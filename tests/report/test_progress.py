@@ -1,0 +1,17 @@
+"""A progress bar at a terminal, lines elsewhere."""
+
+import io
+
+from rich.console import Console
+
+from zoo.report.progress import LiveImages
+
+
+def test_progress_is_a_bar_or_lines_and_nothing_for_one_image():
+    for terminal, total, expected in ((False, 3, "net: 3/3 images\n"), (False, 1, ""), (True, 3, "3/3")):
+        out = io.StringIO()
+        console = Console(file=out, force_terminal=terminal, width=100)
+        with LiveImages(console, "net") as live:
+            for done in range(1, total + 1):
+                live(done, total)
+        assert out.getvalue() == expected if not terminal else expected in out.getvalue()

@@ -1,0 +1,90 @@
+"""The loss: means over what counts, class weights, hard pixels."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from zoo.config import TrainConfig
+from zoo.data.reading import read_label
+from zoo.errors import UserError
+from zoo.spec import IGNORE_INDEX
+from zoo.train.losses import SegmentationLoss, channel_weights, class_shares, hard_pixels
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def batch():
+    rng = torch.Generator().manual_seed(0)
+    logits = torch.randn(4, 5, 6, 8, generator=rng)
+    label = torch.randint(0, 5, (4, 12, 16), generator=rng)
+    label[:, :3] = IGNORE_INDEX
+    label[2] = IGNORE_INDEX  # an image of which nothing counts
+    return logits, label
+
+
+def make(weights=None, **changes):
+    return SegmentationLoss(TrainConfig(**changes), align_corners=False, weights=weights, device=CPU)
+
+
+@pytest.mark.parametrize("weights", [None, torch.tensor([0.5, 1.0, 2.0, 0.0, 3.0])])
+def test_pieces_add_up_to_torchs_own_mean(batch, weights):
+    logits, label = batch
+    grid = F.interpolate(logits, (12, 16), mode="bilinear", align_corners=False)
+    expected = F.cross_entropy(grid, label, weights, ignore_index=IGNORE_INDEX)
+    loss = make(weights)
+    pieces = [(logits[part], label[part]) for part in (slice(0, 1), slice(1, 4))]
+    total = sum(loss(*piece) for piece in pieces) / sum(loss.divisor(piece[1]) for piece in pieces)
+    assert total == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_nothing_that_counts_costs_nothing(batch):
+    logits, label = batch
+    loss = make()
+    assert loss(logits[2:3], label[2:3]) == loss.divisor(label[2:3]) == 0
+
+
+def test_hard_pixels():
+    chance = torch.tensor([[[0.9, 0.2, 0.71, 0.5, 0.95, 0.99]], [[0.99, 0.98, 0.97, 0.96, 0.95, 0.94]]])
+    loss = -chance.log()
+    assert hard_pixels(loss, 0.7, 1).tolist() == [[[False, True, False, True, False, False]], [[False] * 5 + [True]]]
+    kept = hard_pixels(loss, 0.7, 3)
+    assert kept.tolist() == [[[False, True, True, True, False, False]], [[False] * 3 + [True] * 3]]
+    assert hard_pixels(loss, 1.0, 1).all()
+    assert hard_pixels(loss, 0.1, 100).all()
+
+
+def test_easy_pixels_add_nothing_and_stay_in_the_divisor(batch):
+    logits, label = batch
+    weights = torch.tensor([0.5, 1.0, 2.0, 0.0, 3.0])
+    grid = F.interpolate(logits, (12, 16), mode="bilinear", align_corners=False)
+    chance = grid.softmax(1).gather(1, label.clamp(max=4)[:, None])[:, 0]
+    counted = label != IGNORE_INDEX
+    weight = weights[label.clamp(max=4)] * counted
+    expected = (-chance.log() * weight)[(chance <= 0.3) & counted].sum()
+    loss = make(weights, ohem_threshold=0.3, ohem_min_kept=1)
+    assert loss(logits, label) == pytest.approx(float(expected), rel=1e-5)
+    assert loss.divisor(label) == pytest.approx(float(weight.sum()))
+    parts = sum(loss(logits[i : i + 1], label[i : i + 1]) for i in range(4))
+    assert parts == pytest.approx(float(expected), rel=1e-5)  # each image by itself
+
+
+def test_enet_weights_are_counted_on_the_training_labels(tiny, dataset):
+    labels = np.concatenate([read_label(frame, dataset.spec).ravel() for frame in dataset.frames("train")])
+    counted = labels[labels != IGNORE_INDEX]
+    shares = class_shares(dataset)
+    assert shares == pytest.approx([float((counted == train_id).mean()) for train_id in range(19)])
+    weights = channel_weights(TrainConfig(class_weights="inverse_log"), tiny(), dataset)
+    assert weights.tolist() == pytest.approx([1 / math.log(1.02 + share) for share in shares])
+    assert channel_weights(TrainConfig(), tiny(), dataset) is None
+
+
+def test_a_list_of_weights_is_one_per_class_of_the_dataset(tiny, dataset):
+    config = TrainConfig(class_weights=tuple(float(i) for i in range(19)))
+    few = tiny("Few", train_ids=(2, 0, 255, 10))
+    assert channel_weights(config, few, dataset).tolist() == [2, 0, 0, 10]
+    with pytest.raises(UserError, match="class_weights holds 2 numbers, cityscapes has 19 classes"):
+        channel_weights(TrainConfig(class_weights=(1.0, 2.0)), few, dataset)

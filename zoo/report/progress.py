@@ -1,0 +1,46 @@
+"""Work on many images as a person sees it. Free of torch."""
+
+from __future__ import annotations
+
+import time
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+LINE_EVERY_S = 10.0
+
+
+class LiveImages:
+    """Called with (images done, images in all): a progress bar; lines where there is no terminal; silent for one."""
+
+    def __init__(self, console: Console, name: str) -> None:
+        self.console, self.name = console, name
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("images"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self.task = self.progress.add_task(name, total=None, visible=False)
+        self.last_line = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show that an image is done."""
+        self.progress.update(self.task, completed=done, total=total, visible=total > 1)
+        now = time.monotonic()
+        if not self.console.is_terminal and total > 1 and (now - self.last_line >= LINE_EVERY_S or done == total):
+            self.last_line = now
+            self.console.print(f"{self.name}: {done}/{total} images")

@@ -1,0 +1,119 @@
+"""What training minimises: cross-entropy over counted pixels, weighted by class, of all pixels or of hard ones.
+
+Sources: class weights 1 / ln(1.02 + p), ENet (https://arxiv.org/abs/1606.02147, section 5.2); online hard example
+mining, Shrivastava et al. (https://arxiv.org/abs/1604.03540), by a probability threshold and a least number of pixels
+as in MMSegmentation's OHEMPixelSampler (https://github.com/open-mmlab/mmsegmentation). There the least number is one
+of the whole batch; here each image keeps its own, so that the loss does not depend on how a batch is cut into pieces.
+"""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from zoo.config import TrainConfig
+from zoo.data.layout import Dataset, Frame
+from zoo.data.reading import read_label
+from zoo.errors import UserError
+from zoo.spec import IGNORE_INDEX, ModelSpec
+
+ENET_C = 1.02
+
+
+class SegmentationLoss:
+    """Cross-entropy at the label's size, summed over pixels, and what the sum is to be divided by.
+
+    The sums of all pieces of a step over the sum of their divisors are the mean that `torch.nn.CrossEntropyLoss` gives
+    for the whole batch, weighted as it does. Easy pixels add nothing to the sum but stay in the divisor, as in
+    MMSegmentation.
+
+    Args:
+        config: Names the threshold and the least number of hard pixels.
+        align_corners: How logits are upsampled.
+        weights: One per output channel; `None`: all 1.
+        device: Where logits and labels are.
+    """
+
+    def __init__(
+        self, config: TrainConfig, *, align_corners: bool, weights: Tensor | None, device: torch.device
+    ) -> None:
+        self.threshold, self.min_kept = config.ohem_threshold, config.ohem_min_kept
+        self.align_corners = align_corners
+        self.weights = None if weights is None else weights.to(device)
+        self.weight_of = torch.ones(256, device=device)  # by label
+        if self.weights is not None:
+            self.weight_of[: len(self.weights)] = self.weights
+        self.weight_of[IGNORE_INDEX] = 0
+
+    def divisor(self, label: Tensor) -> Tensor:
+        """Sum of the weights of the pixels that count; label `(N, H, W)` of channel indices."""
+        return self.weight_of[label].sum()
+
+    def __call__(self, logits: Tensor, label: Tensor) -> Tensor:
+        """Sum the loss of logits `(N, K, h, w)` over a label `(N, H, W)`."""
+        size = (label.shape[1], label.shape[2])
+        grid = F.interpolate(logits.float(), size, mode="bilinear", align_corners=self.align_corners)  # NKHW
+        if self.threshold is None:
+            return F.cross_entropy(grid, label, self.weights, ignore_index=IGNORE_INDEX, reduction="sum")
+        loss = F.cross_entropy(grid, label, ignore_index=IGNORE_INDEX, reduction="none")  # NHW, 0 where ignored
+        hard = hard_pixels(loss.detach(), self.threshold, self.min_kept)
+        return (loss * self.weight_of[label] * hard).sum()
+
+
+def hard_pixels(loss: Tensor, threshold: float, min_kept: int) -> Tensor:
+    """Tell which pixels give their own class at most the probability `threshold`; at least `min_kept` of each image.
+
+    Args:
+        loss: Cross-entropy without class weights, `(N, H, W)`.
+        threshold: In (0, 1].
+        min_kept: Pixels.
+
+    Returns:
+        `bool (N, H, W)`.
+    """
+    flat = loss.flatten(1)
+    least = flat.topk(min(min_kept, flat.shape[1]), sorted=False).values.amin(1)  # N
+    return loss >= least.clamp(max=-math.log(threshold)).view(-1, 1, 1)
+
+
+def channel_weights(config: TrainConfig, spec: ModelSpec, dataset: Dataset) -> Tensor | None:
+    """Weight of each output channel as `config.class_weights` says; `None` for none.
+
+    Raises:
+        UserError: a list of another length than the dataset has classes, or a damaged label file.
+    """
+    classes = dataset.spec
+    if config.class_weights == "none":
+        return None
+    if config.class_weights == "inverse_log":
+        of_class = tuple((1 / np.log(ENET_C + class_shares(dataset))).tolist())
+    else:
+        of_class = config.class_weights
+        if len(of_class) != classes.num_classes:
+            raise UserError(
+                f"class_weights holds {len(of_class)} numbers, {classes.name} has {classes.num_classes} classes; give "
+                'one for each, in their order, or "inverse_log"'
+            )
+    channels = spec.train_ids or range(classes.num_classes)
+    return torch.tensor([0.0 if train_id == IGNORE_INDEX else of_class[train_id] for train_id in channels])
+
+
+def class_shares(dataset: Dataset, split: str = "train") -> NDArray[np.float64]:
+    """Share of each class in the counted pixels of a split, `(K,)`.
+
+    Raises:
+        UserError: no such split, a split without labels, or a damaged file.
+    """
+
+    def count(frame: Frame) -> NDArray[np.int64]:
+        return np.bincount(read_label(frame, dataset.spec).ravel(), minlength=256)[: dataset.spec.num_classes]
+
+    with ThreadPoolExecutor() as pool:
+        counts: NDArray[np.int64] = np.sum(list(pool.map(count, dataset.frames(split))), axis=0)
+    return counts / max(int(counts.sum()), 1)
