@@ -181,7 +181,7 @@ def make(
         resize=resize,
         weights=Weights(
             source="none" if model == MEAN_LABEL_MAP else "checkpoint" if trained else "random",
-            sha256=short_hash([model, recipe, seed]),
+            sha256=short_hash([model, recipe, seed]) if trained else None,
             recipe=recipe if trained else "none",
             recipe_hash=recipe_hash if trained else None,
             step_count=step_count if trained else None,

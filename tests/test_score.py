@@ -525,6 +525,16 @@ def test_the_fastest_artifact_of_each_model(records):
     ]
 
 
+def test_files_of_random_weights_are_artifacts_of_one_model(records):
+    rows = score.rows_of(
+        records.make(right=None, dataset=None, p50_s=p50_s, runtime=runtime, file_bytes=file_bytes)
+        for p50_s, runtime, file_bytes in ((0.04, "eager", None), (0.02, "aoti", 9), (0.01, "onnxruntime", 8))
+    )
+    assert len({row.file_sha256 for row in rows}) == 3
+    (fastest,) = score.fastest_of_each(rows)
+    assert (fastest.row.runtime, fastest.speedup) == ("onnxruntime", pytest.approx(4.0))
+
+
 def test_a_loss_of_nothing_has_no_sign(records):
     assert score.METRICS["miou_lost"].say(-0.0001) == "0.0 points"
     assert score.METRICS["miou_lost"].say(-0.0012) == "-0.1 points"

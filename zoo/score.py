@@ -840,7 +840,7 @@ def _over_seeds(rows: list[Row]) -> Row:
 
 def family_of(candidate: Row) -> tuple[object, ...]:
     """Return what the artifacts of one model share that differ in runtime and precision alone, within a group."""
-    weights = candidate.recipe_hash or candidate.weights_sha256 or candidate.file_sha256
+    weights = candidate.recipe_hash or candidate.weights_sha256  # None: random ones, alike in every file
     return candidate.model, weights, candidate.input_size, candidate.machine_id
 
 
