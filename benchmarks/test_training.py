@@ -4,7 +4,7 @@ The peer is the step of torchvision's `references/segmentation/train.py`: its mo
 cross-entropy that ignores 255, SGD; images reach it normalised. Ours is the step that `zoo train` runs, precision
 `auto`, from `uint8`: recoloured, normalised, and with the gradient clipped.
 
-On a GPU also: the share of the time it computes while the loader brings prepared 1024x2048 frames.
+On a GPU also: the speed on what the loader brings of prepared 1024x2048 frames, beside that on a batch that lies ready.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def test_training_step_beside_torchvisions(benchmark, kind, batch_size, target, 
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_the_loader_keeps_a_gpu_busy(benchmark, tmp_path):
+def test_the_loader_does_not_hold_a_gpu_back(benchmark, tmp_path):
     """Steps on one batch that lies ready beside steps on what the loader brings."""
     step_count = 40
     config = TrainConfig(batch_size=8, crop_size=CROP, sgd_learning_rate=LEARNING_RATE)

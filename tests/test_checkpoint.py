@@ -153,7 +153,7 @@ def test_bad_files_get_one_line(tmp_path, capsys, case):
 def test_another_models_checkpoint(saved):
     with pytest.raises(UserError, match="checkpoint of net, not of unet; name net with it"):
         load_weights(network(), saved[0], "unet", 4)
-    with pytest.raises(UserError, match="trained for 4 classes, the dataset has 19"):
+    with pytest.raises(UserError, match=r"trained for 4 classes, the dataset has 19; give the dataset .* with --data"):
         load_weights(network(), saved[0], "net", 19)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -50,6 +53,12 @@ def results(records, place):
         ("eval", "zoo eval takes a MODEL (and --checkpoint FILE), or --predictions DIR"),
         ("eval unet --predictions somewhere", "give one of the two"),
         ("eval unet --data nowhere", "nowhere"),
+        ("eval unet --encoding auto", "only --predictions are files to be decoded; leave --encoding away"),
+        ("eval unet --workers 0", "leave --workers away"),
+        ("eval --predictions . --precision fp32", "--predictions are scored as they are; leave --precision away"),
+        ("eval --predictions . --device cpu", "leave --device away"),
+        ("eval --predictions . --runs runs", "leave --runs away"),
+        ("eval --predictions . --flip", "leave --flip away"),
         ("eval --predictions nowhere --data missing", "missing"),
         ("bench --models unett --data nowhere", "Did you mean 'unet'"),
         ("bench --preset quik", "no bench preset 'quik'. Did you mean 'quick'"),
@@ -161,6 +170,25 @@ def test_synthetic_streets_and_their_own_labels_as_predictions(zoo, place):
     code, out, error = zoo("eval --predictions predictions --data streets --split test")
     assert (code, out) == (2, "")
     assert "has no split 'test'" in error
+
+
+def test_the_readmes_choices_hold_for_the_committed_results(zoo):
+    root = Path(__file__).parents[1]
+    lines = (root / "README.md").read_text(encoding="utf-8").splitlines()
+    commands = [line.partition("#")[0] for line in lines if line.startswith(("zoo pick ", "zoo compare "))]
+    assert len(commands) >= 2
+    for command in commands:
+        code, out, error = zoo(f"{command.removeprefix('zoo ')} --results {root / 'results'}")
+        assert (code, error) == (0, ""), command
+        assert out
+
+
+def test_a_terminal_without_the_characters_shows_others(monkeypatch):
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    assert main(["list", "core"]) == 0
+    assert b"????" in written.getvalue()
+    assert b"unet" in written.getvalue()
 
 
 def test_streets_never_replace_what_zoo_did_not_write(zoo, place):

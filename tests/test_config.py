@@ -98,7 +98,7 @@ def test_the_recipe_hash_is_of_the_recipe_and_neither_of_its_seed_nor_of_how_fas
     assert recipe.recipe_hash == TrainConfig(workers=3, compile=True).recipe_hash
     assert recipe.recipe_hash == TrainConfig(seed=1).recipe_hash
     changes = (
-        {"steps": 5}, {"accumulate": 2}, {"ema_decay": 0.9}, {"ohem_threshold": 0.7}, {"ohem_min_kept": 5},
+        {"steps": 5}, {"accumulate": 2}, {"ema_decay": 0.9}, {"ohem_threshold": 0.7}, {"ohem_min_share": 0.5},
         {"class_weights": "inverse_log"}, {"class_weights": (1.0, 2.0)},
     )  # fmt: skip
     hashes = {TrainConfig(**change).recipe_hash for change in changes}

@@ -1,9 +1,11 @@
 """The doctor: what it finds in folders bent out of shape, and that it changes nothing."""
 
+import errno
 import json
 import os
 import shutil
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -108,12 +110,15 @@ def test_frames_with_the_other_kind_of_label_are_told_apart(streets):
     found(examine(streets), "images of val without a labelIds label: 1 of 3", "some have labelTrainIds")
 
 
-def test_train_ids_in_files_named_label_ids(streets):
+def train_ids(ids):
     table = np.full(256, 255, np.uint8)
-    for value, train_id in CITYSCAPES.label_to_train_id.items():
-        table[value] = train_id
+    table[list(CITYSCAPES.label_to_train_id)] = list(CITYSCAPES.label_to_train_id.values())
+    return table[ids]
+
+
+def test_train_ids_in_files_named_label_ids(streets):
     for path in labels(streets, "val"):
-        rewrite(path, lambda ids: table[ids])
+        rewrite(path, train_ids)
     report = examine(streets)
     assert found(report, "labelIds files of val hold train ids", "rename them to _labelTrainIds.png").files
     assert not any("mean nothing" in finding.what for finding in report.findings)
@@ -127,6 +132,27 @@ def test_label_ids_in_files_named_train_ids(streets):
     for path in labels(streets, "val"):
         path.rename(path.with_name(path.name.replace("labelIds", "labelTrainIds")))
     found(examine(streets), "labelTrainIds files of val hold label ids", "rename them to _labelIds.png")
+
+
+@pytest.mark.parametrize("void", [255, 0])
+def test_train_ids_in_some_files_named_label_ids(streets, void):
+    changed = [label(streets, "train", number) for number in (1, 4)]
+    for path in changed:
+        rewrite(path, lambda ids: np.where((new := train_ids(ids)) == 255, void, new).astype(np.uint8))
+    report = examine(streets)
+    finding = found(report, "labelIds files of train hold train ids: 2 of 6 read", "write label ids into them")
+    assert finding.files == tuple(str(path.relative_to(streets)) for path in changed)
+    assert not any("mean nothing" in finding.what for finding in report.findings)
+
+
+def test_label_ids_in_one_file_named_train_ids(streets):
+    for number, path in enumerate(labels(streets, "val")):
+        if number != 1:
+            rewrite(path, train_ids)
+        path.rename(path.with_name(path.name.replace("labelIds", "labelTrainIds")))
+    finding = found(examine(streets), "labelTrainIds files of val hold label ids: 1 of 3", "write train ids into them")
+    (right,) = (streets / "gtFine" / "val").glob("*/*_000001_*_labelTrainIds.png")
+    assert finding.files == (str(right.relative_to(streets)),)
 
 
 def test_values_out_of_range_are_named(streets):
@@ -149,9 +175,17 @@ def garble(path):
     path.write_bytes(content)
 
 
-def circle(path):
-    path.unlink()
-    path.symlink_to(path)
+def claim_to_be_huge(path):
+    content = bytearray(path.read_bytes())
+    content[16:24] = (30_000).to_bytes(4, "big") * 2
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    path.write_bytes(content)
+
+
+def save_as_jpeg(path):
+    with Image.open(path) as opened:
+        pixels = np.array(opened)
+    Image.fromarray(pixels).save(path, format="JPEG")
 
 
 @pytest.mark.parametrize(
@@ -159,6 +193,8 @@ def circle(path):
     [
         (image, cut, ["1 image of val cannot be used", "FILE cannot be read"]),
         (label, cut, ["1 label map of val cannot be used", "FILE cannot be read"]),
+        (label, claim_to_be_huge, ["1 label map of val cannot be used", "decompression bomb"]),
+        (label, save_as_jpeg, ["1 label map of val cannot be used", "is a JPEG file of"]),
         (image, lambda path: path.write_bytes(b""), ["1 path unusable: empty (0 bytes)"]),
         (image, lambda path: path.write_bytes(b"no image at all"), ["FILE cannot be read: it is not an image"]),
         (image, lambda path: rewrite(path, lambda rgb: rgb[..., 0]), ["image FILE has Pillow mode L"]),
@@ -184,8 +220,35 @@ def test_what_the_loader_refuses_is_found_by_name(streets, which, spoil, words):
     assert not report.healthy
 
 
+@pytest.mark.parametrize(("which", "noun"), [(image, "image"), (label, "label map")])
+def test_a_file_that_cannot_be_opened_is_a_finding(streets, monkeypatch, which, noun):
+    monkeypatch.setattr(doctor, "SAMPLED_IMAGES", 1)
+    monkeypatch.setattr(doctor, "SAMPLED_LABELS", 1)
+    shutil.copy(image(streets, "val", 2), image(streets, "train", 3))  # copies are compared, where they can be read
+    path, opened = which(streets, "train", 3), Path.open
+
+    def deny(self, *arguments, **options):
+        if self == path:
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        return opened(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", deny)
+    finding = found(examine(streets), f"1 {noun} of train cannot be used", "FILE cannot be read: Permission denied")
+    assert finding.files == (str(path.relative_to(streets)),)
+
+
+@pytest.mark.parametrize("kind", ["labelIds", "instanceIds"])
+def test_two_annotations_of_one_frame_are_named(streets, kind):
+    path = next((streets / "gtFine" / "val").glob(f"*/*_{kind}.png"))
+    copy = streets / "gtFine" / "val" / "ulm" / path.name
+    copy.parent.mkdir()
+    shutil.copy(path, copy)
+    finding = found(examine(streets), f"several {kind} for one frame in val", "keep one of them")
+    assert set(finding.files) == {str(file.relative_to(streets)) for file in (path, copy)}
+
+
 def test_damage_inside_is_found_in_full(streets, monkeypatch):
-    monkeypatch.setattr(doctor, "SAMPLED_IMAGES", 0)
+    monkeypatch.setattr(doctor, "SAMPLED_IMAGES", 1)
     garble(image(streets, "train", 4))
     assert examine(streets).healthy, "header and end are fine"
     finding = found(examine(streets, full=True), "1 image of train cannot be used")
@@ -193,7 +256,7 @@ def test_damage_inside_is_found_in_full(streets, monkeypatch):
 
 
 def test_headers_of_all_are_read_though_pixels_of_few(streets, monkeypatch):
-    monkeypatch.setattr(doctor, "SAMPLED_IMAGES", 0)
+    monkeypatch.setattr(doctor, "SAMPLED_IMAGES", 1)
     monkeypatch.setattr(doctor, "SAMPLED_LABELS", 1)
     rewrite(label(streets, "train", 3), lambda ids: ids[:32])
     cut(label(streets, "train", 4))
@@ -267,6 +330,18 @@ def test_cityscapes_is_counted_city_by_city(streets):
     }
 
 
+def test_a_stray_city_does_not_hide_the_count(streets):
+    for top in ("leftImg8bit", "gtFine"):
+        (streets / top / "val" / "synth02").rename(streets / top / "val" / "lindau")
+        (streets / top / "val" / "backup").mkdir()
+        for path in (streets / top / "val" / "lindau").glob("*_000002_*"):
+            path.rename(streets / top / "val" / "backup" / path.name)
+    report = examine(streets)
+    found(report, "val has 2 of Cityscapes' 500 images: frankfurt 0 of 267, lindau 2 of 59")
+    stray = found(report, "images of val of no city of Cityscapes: backup", severity="warning")
+    assert stray.files == ("leftImg8bit/val/backup",)
+
+
 def test_folders_out_of_shape(streets, tmp_path):
     (streets / "leftImg8bit" / "val").rename(streets / "leftImg8bit" / "vall")
     (streets / "leftImg8bit" / "empty").mkdir()
@@ -304,6 +379,16 @@ def test_whatever_else_opening_refuses_is_found(whole, tmp_path):
     marker = root / "zoo-dataset.json"
     marker.write_text(marker.read_text().replace('"complete": true', '"complete": false'))
     found(examine(root), "zoo cannot open it", "is not whole")
+
+
+def test_a_name_that_is_not_utf_8_is_found(streets):
+    for top, path in (("leftImg8bit", image(streets)), ("gtFine", label(streets))):
+        try:
+            path.rename(streets / top / "val" / "synth02" / path.name.replace("synth02", os.fsdecode(b"caf\xe9")))
+        except OSError:
+            pytest.skip("this file system takes UTF-8 names alone")
+    finding = found(examine(streets), "zoo cannot open it", "is not named in UTF-8")
+    assert finding.advice.isprintable()
 
 
 def test_the_report_is_text_and_json(streets):

@@ -3,6 +3,7 @@
 import json
 import os
 import tracemalloc
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -447,7 +448,18 @@ def overwrite(name, pixels):
     return lambda folder: Image.fromarray(pixels).save(folder / f"town_000000_{name}_pred.png")
 
 
+def grey_of_4_bits(folder):
+    """Pillow writes 4 bits for a palette alone: its header is made to say grey."""
+    path = folder / "town_000000_000003_pred.png"
+    Image.fromarray(np.zeros(SIZE, np.uint8)).convert("P").save(path, bits=4)
+    png = bytearray(path.read_bytes())
+    png[25] = 0
+    png[29:33] = zlib.crc32(png[12:29]).to_bytes(4, "big")
+    path.write_bytes(png)
+
+
 SPOILED = {
+    "4 bit": (grey_of_4_bits, r"000003_pred.png is a L;4 image; a label map is single-channel 8-bit"),
     "missing": (lambda folder: (folder / "town_000000_000003_pred.png").unlink(), "first town_000000_000003; expected"),
     "longer number": (
         lambda folder: (folder / "town_000000_000003_pred.png").rename(folder / "town_000000_0000030_pred.png"),
@@ -459,7 +471,7 @@ SPOILED = {
     ),
     "size": (overwrite("000003", np.zeros((5, 6), np.uint8)), r"000003_pred.png is 5x6, its ground truth 40x64"),
     "colour": (overwrite("000003", np.zeros((*SIZE, 3), np.uint8)), r"000003_pred.png is a RGB image"),
-    "16 bit": (overwrite("000003", np.zeros(SIZE, np.uint16)), r"000003_pred.png is a I;16 image"),
+    "16 bit": (overwrite("000003", np.zeros(SIZE, np.uint16)), r"000003_pred.png is a I;16B image"),
     "values": (overwrite("000003", np.full(SIZE, 77, np.uint8)), r"000003_pred.png holds 77, no value of"),
     "truncated": (
         lambda folder: (folder / "town_000000_000003_pred.png").write_bytes(
@@ -476,6 +488,19 @@ def test_bad_predictions_name_the_file(tmp_path, dataset, case):
     with pytest.raises(UserError, match=message) as caught:
         evaluate_predictions(spoil(tmp_path, change), dataset, "val", "trainIds")
     assert "\n" not in str(caught.value)
+
+
+def test_palette_entries_of_4_bits_are_class_ids(tmp_path, dataset):
+    maps = random_maps(np.random.default_rng(5), range(8), count=5)
+    folder = write_predictions(tmp_path / "out", maps)
+    eight = evaluate_predictions(folder, dataset, "val", "trainIds")
+    for path in folder.iterdir():
+        with Image.open(path) as image:
+            indices = image.copy()
+        indices.putpalette([value for _ in range(16) for value in (9, 8, 7)])
+        indices.save(path, bits=4)
+    four = evaluate_predictions(folder, dataset, "val", "trainIds")
+    np.testing.assert_array_equal(four.confusion, eight.confusion)
 
 
 def test_bad_folder_and_encoding(tmp_path, dataset):

@@ -268,12 +268,17 @@ def test_a_bad_target_or_kind_is_one_line(tmp_path, predictor, dataset):
         predict_images(predictor, tmp_path / "photos", tmp_path / "out", kinds=["colour"])
     with pytest.raises(UserError, match="no kind 'truth' here"):
         predict_split(predictor, dataset, "val", tmp_path / "out", kinds=["truth"])
-    with pytest.raises(UserError, match="--images is 1 or more"):
+    with pytest.raises(UserError, match="a number of images is 1 or more"):
         predict_split(predictor, dataset, "val", tmp_path / "out", image_count=0)
     (tmp_path / "file").write_text("mine")
     with pytest.raises(UserError, match=r"cannot write .*file: Not a directory"):
         predict_images(predictor, tmp_path / "photos", tmp_path / "file")
     assert not (tmp_path / "out").exists()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "labelIds").write_text("mine")
+    with pytest.raises(UserError, match="cannot write"):
+        predict_images(predictor, tmp_path / "photos", tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["labelIds"], "no empty folders stay"
 
 
 def test_a_network_that_fails_is_one_line(tmp_path, dataset):
@@ -375,6 +380,14 @@ def test_what_the_official_rules_refuse(tmp_path):
         check_submission(file, {**sizes, "town_000000": (4, 6)})
 
 
+def test_an_answer_too_large_to_decode_is_one_line(tmp_path, monkeypatch):
+    file = tmp_path / "sent.zip"
+    file.write_bytes(members(**{"town_000000_000000.png": encoded(array=np.zeros((4, 6), np.uint8))}))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 4)
+    with pytest.raises(UserError, match=r"sent.zip is damaged: .*decompression bomb"):
+        check_submission(file, {"town_000000_000000": (4, 6)})
+
+
 def test_a_submission_is_whole_or_absent(tmp_path, predictor, dataset):
     file = tmp_path / "sent.zip"
     file.write_bytes(b"the one of yesterday")
@@ -409,6 +422,21 @@ def test_what_cannot_be_a_submission(tmp_path, predictor, dataset):
     with pytest.raises(UserError, match=r"has no split 'tset'\. Did you mean 'test'"):
         predict_submission(predictor, dataset, "tset", tmp_path / "sent.zip")
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        (["town_000000", "town_000000_000001"], "is not named <city>_<seq>_<frame>"),
+        (["town_0_10", "town_0_2", "town_0_1"], "town_0_10 begins with the name of frame town_0_1: .* as many digits"),
+    ],
+)
+def test_names_the_official_script_mistakes_are_refused_before_the_work(tmp_path, predictor, named, message):
+    for name in named:
+        save(tmp_path / "data" / "leftImg8bit" / "test" / "town" / f"{name}_leftImg8bit.png", photo())
+    idle = replace(predictor, deployed=lambda size: pytest.fail("it predicts"))
+    with pytest.raises(UserError, match=message):
+        predict_submission(idle, open_dataset(tmp_path / "data"), "test", tmp_path / "sent.zip")
 
 
 @pytest.mark.parametrize("kinds", [("image", "truth", "color"), ("color",), ("overlay", "confidence")])

@@ -242,7 +242,10 @@ def load_weights(module: nn.Module, path: Path, model: str, num_classes: int) ->
     if facts is not None and facts.model != model:
         raise UserError(f"{path} is a checkpoint of {facts.model}, not of {model}; name {facts.model} with it")
     if facts is not None and facts.num_classes != num_classes:
-        raise UserError(f"{path} was trained for {facts.num_classes} classes, the dataset has {num_classes}")
+        raise UserError(
+            f"{path} was trained for {facts.num_classes} classes, the dataset has {num_classes}; "
+            f"give the dataset it was trained on, {facts.dataset}, with --data"
+        )
     aside = tuple(f"{name}." for name in getattr(module, "training_only", ()))
     given = {name: tensor for name, tensor in read_weights(path).items() if not name.startswith(aside)}
     expected = {name: tensor for name, tensor in module.state_dict().items() if not name.startswith(aside)}

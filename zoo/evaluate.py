@@ -26,9 +26,9 @@ from torch import Tensor
 
 from zoo import record
 from zoo.confusion import Counts, count_pairs, count_runs, counts, find_runs
-from zoo.data.layout import Dataset, Frame
+from zoo.data.layout import DAMAGE, Dataset, Frame
 from zoo.data.loading import evaluation_frames
-from zoo.data.reading import read_label, unreadable
+from zoo.data.reading import read_label, stored_mode, unreadable
 from zoo.errors import UserError
 from zoo.instances import CATEGORY_NAMES, CLASS_NAMES, TARGETS, Seen, instance_counts, see_instances
 from zoo.labels import CITYSCAPES, TRAIN_ID_TO_LABEL_ID
@@ -66,6 +66,8 @@ class EvaluationResult:
     `zoo.instances.TARGETS`; `None` where a frame has no instance map in Cityscapes' encoding."""
     mode: record.Mode | None = field(default_factory=record.Mode)
     """How frames were read; `None` for label maps another program wrote."""
+    network: record.Network | None = None
+    """What predicted, where it is a model of the zoo."""
 
     @property
     def per_image(self) -> npt.NDArray[np.int32]:
@@ -387,12 +389,13 @@ def _frame_name(stem: str, names: set[str]) -> str | None:
 
 
 def _read_prediction(path: Path, size: tuple[int, ...]) -> LabelMap:
-    return _read_map(path, size, ("L", "P"), "a label map is single-channel 8-bit, one class per pixel")
+    modes = ("L", "P", "P;4", "P;2", "P;1")  # palette entries are never scaled, grey of fewer bits is
+    return _read_map(path, size, modes, "a label map is single-channel 8-bit, one class per pixel")
 
 
 def _read_instances(frame: Frame, size: tuple[int, ...]) -> npt.NDArray[np.uint16]:
     assert frame.instances is not None
-    modes = ("I;16", "I", "L")  # older Pillow reads 16 bits as I; without an object 8 are enough
+    modes = ("I;16B", "L")  # without an object 8 bits are enough
     values = _read_map(frame.instances, size, modes, "an instance map is single-channel 16-bit, label id * 1000 + n")
     return values.astype(np.uint16, copy=False)
 
@@ -401,8 +404,8 @@ def _read_map(path: Path, size: tuple[int, ...], modes: Sequence[str], expected:
     """Read one channel `(H, W)` of the ground truth's size."""
     try:
         with Image.open(path) as image:
-            values, mode = np.asarray(image), image.mode
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # a broken PNG chunk: SyntaxError
+            mode, values = stored_mode(image), np.asarray(image)
+    except DAMAGE as error:
         raise unreadable("label map", path, error) from error
     if mode not in modes:
         raise UserError(f"{path} is a {mode} image; {expected}")

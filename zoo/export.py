@@ -18,7 +18,7 @@ from torch import Tensor
 
 from zoo.catalog import code_sha256, find
 from zoo.checkpoint import find_any_checkpoint, load_weights, read_facts, runs_folder
-from zoo.data.layout import Dataset, cache_folder, open_dataset
+from zoo.data.layout import Dataset, cache_folder, open_dataset, spread
 from zoo.data.reading import frame_size, read_image
 from zoo.errors import ModelError, UserError
 from zoo.files import sha256_of, whole_folder, write_all
@@ -470,12 +470,10 @@ def _calibration(wanted: Wanted) -> list[Tensor]:
         raise base.UnsupportedError(
             "int8 is calibrated on images of a train split, none is open: name a --data (and measure accuracy)"
         )
-    frames = wanted.dataset.frames("train")
-    count = min(CALIBRATION_IMAGES, len(frames))
     height, width = wanted.image_size
     images = []
-    for index in range(count):
-        pixels = read_image(frames[index * len(frames) // count].image)
+    for frame in spread(wanted.dataset.frames("train"), CALIBRATION_IMAGES):
+        pixels = read_image(frame.image)
         if pixels.shape[:2] != (height, width):
             pixels = np.array(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR))
         images.append(torch.from_numpy(pixels)[None].expand(wanted.batch_size, -1, -1, -1).contiguous())

@@ -6,8 +6,9 @@ import functools
 import io
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePath
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
-from zoo.data.layout import IMAGE_SUFFIXES, Dataset, Frame
+from zoo.data.layout import DAMAGE, IMAGE_SUFFIXES, Dataset, Frame, spread
 from zoo.data.reading import read_image, read_label, unreadable
 from zoo.errors import UserError, blamed_on, did_you_mean
 from zoo.evaluate import OnImage
@@ -180,7 +181,7 @@ def predict_split(
     Raises:
         UserError: no such split, a damaged file, an unknown kind, or a folder that cannot be written.
     """
-    frames = _spread(dataset.frames(split), image_count)
+    frames = spread(dataset.frames(split), image_count)
     images = {PurePath(frame.city, frame.name): frame.image for frame in frames}
     return _write_pictures(predictor, images, read_image, Path(output).expanduser(), kinds, on_image)
 
@@ -215,7 +216,7 @@ def predict_sheet(
         raise UserError(f"a sheet is one picture, {', '.join(SHEET_SUFFIXES)}; got {file}")
     _check_kinds(kinds, get_args(SheetKind))
     spec, said = dataset.spec, {"color": predictor.name, "overlay": predictor.name}
-    frames = _spread(dataset.frames(split), image_count)
+    frames = spread(dataset.frames(split), image_count)
     seen: set[int] = set()  # classes
 
     def column(frame: Frame, prediction: Prediction) -> list[Image.Image]:
@@ -265,6 +266,7 @@ def predict_submission(
             "write pictures with -o DIR instead"
         )
     images = [(frame.name, frame.image) for frame in dataset.frames(split)]
+    _check_frame_names(name for name, _ in images)
     sizes: dict[str, tuple[int, ...]] = {}
 
     def encode(name: str, prediction: Prediction) -> tuple[str, bytes]:
@@ -295,22 +297,17 @@ def check_submission(file: Path, sizes: Mapping[str, tuple[int, ...]]) -> None:
     Raises:
         UserError: a rule is broken, or the archive is damaged; the first such thing is named.
     """
+    _check_frame_names(sizes)
     try:
         with ZipFile(file) as archive:
             members = [(PurePath(member).name, member) for member in archive.namelist()]
             for name, size in sizes.items():
-                if name.count("_") != 2:
-                    raise UserError(
-                        f"frame {name} is not named <city>_<seq>_<frame>: the official script cannot read it"
-                    )
-                found = [member for base, member in members if base.startswith(name) and base.endswith(".png")]
-                if len(found) != 1:
-                    raise UserError(
-                        f"frame {name} has {len(found)} predictions in {file.name}; the rule is exactly one"
-                    )
-                with archive.open(found[0]) as stream, Image.open(stream) as image:
-                    _check_answer(found[0], image, size)
-    except (OSError, SyntaxError, BadZipFile) as error:
+                answer = _only_answer(name, members)
+                with archive.open(answer) as stream, Image.open(stream) as image:
+                    _check_answer(answer, image, size)
+    except UserError:
+        raise
+    except (*DAMAGE, BadZipFile) as error:
         raise UserError(f"{file.name} is damaged: {error}") from error
 
 
@@ -376,7 +373,7 @@ def _read_photo(path: Path) -> Pixels:
             if not image.mode.startswith(("I", "F")):  # integers and floats, whose range nobody knows
                 return np.array(ImageOps.exif_transpose(image).convert("RGB"))
             mode = image.mode
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except DAMAGE as error:
         raise unreadable("image", path, error) from error
     raise UserError(f"image {path} has Pillow mode {mode}, more than 8 bits per channel: store it as 8-bit RGB or grey")
 
@@ -410,15 +407,6 @@ def _unreadable(error: OSError) -> None:
     raise UserError(f"{error.filename} cannot be read: {error.strerror}") from error
 
 
-def _spread(frames: Sequence[Frame], count: int | None) -> Sequence[Frame]:
-    """`count` frames, evenly over the split."""
-    if count is None or count >= len(frames):
-        return frames
-    if count < 1:
-        raise UserError(f"--images is 1 or more; got {count}")
-    return [frames[index * len(frames) // count] for index in range(count)]
-
-
 def _check_kinds(given: Sequence[str], known: Sequence[str]) -> None:
     for kind in given:
         if kind not in known:
@@ -445,8 +433,15 @@ def _write_pictures(
         _write({file: _encoded(Image.fromarray(pixels), ".png") for file, pixels in files.items()}, output)
         return list(files)
 
-    written = _stream(predictor, list(images.items()), read, save, "confidence" in kinds, on_image)
-    return [file for files in written for file in files]
+    leaves = {output / kind / name.parent for kind in kinds for name in images}
+    missing = {folder for leaf in leaves for folder in (leaf, *leaf.parents) if not os.path.exists(folder)}  # noqa: PTH110
+    try:
+        written = _stream(predictor, list(images.items()), read, save, "confidence" in kinds, on_image)
+        return [file for files in written for file in files]
+    finally:
+        for folder in sorted(missing, reverse=True):
+            with suppress(OSError):  # it holds pictures, or was never made
+                folder.rmdir()
 
 
 def _stream(
@@ -489,6 +484,27 @@ def _encoded(picture: Image.Image, suffix: str) -> bytes:
     options = {".jpg": {"quality": 88}, ".jpeg": {"quality": 88}, ".webp": {"quality": 88}}.get(suffix, {})
     picture.save(file, Image.registered_extensions()[suffix], **options)
     return file.getvalue()
+
+
+def _check_frame_names(names: Iterable[str]) -> None:
+    """The official script reads a name's three parts, and finds a frame's prediction by how its name begins."""
+    before = None
+    for name in sorted(names):
+        if name.count("_") != 2:
+            raise UserError(f"frame {name} is not named <city>_<seq>_<frame>: the official script cannot read it")
+        if before is not None and name.startswith(before):
+            raise UserError(
+                f"frame {name} begins with the name of frame {before}: the official script cannot tell them apart; "
+                "give all frame numbers as many digits"
+            )
+        before = name
+
+
+def _only_answer(frame_name: str, members: Sequence[tuple[str, str]]) -> str:
+    found = [member for base, member in members if base.startswith(frame_name) and base.endswith(".png")]
+    if len(found) != 1:
+        raise UserError(f"frame {frame_name} has {len(found)} predictions in the archive; the rule is exactly one")
+    return found[0]
 
 
 def _check_answer(name: str, image: Image.Image, size: tuple[int, ...]) -> None:

@@ -305,6 +305,16 @@ class Mode(Facts):
     """Each frame is also read mirrored, left to right; class probabilities are averaged."""
 
 
+class Network(Facts):
+    """What predicted the label maps that are scored."""
+
+    model: str
+    weights: Weights
+    precision: Precision
+    input_size: Size | None
+    """What it saw of a frame; null: the frame's own size."""
+
+
 class InstanceCounts(Facts):
     """Pixels of a class or category with instances, as the official evaluation weighs them (iIoU)."""
 

@@ -458,6 +458,8 @@ class Row:
     quick: bool
     baseline: bool
     family: str
+    code_sha256: str
+    torch: str
     device_name: str
     machine_id: str
     memory_format: str
@@ -611,6 +613,8 @@ def row(record: Record) -> Row:
         "quick": record.quick,
         "baseline": record.is_baseline,
         "family": artifact.family,
+        "code_sha256": artifact.code_sha256,
+        "torch": record.software.torch,
         "device_name": record.device.name,
         "machine_id": record.device.machine_id,
         "memory_format": artifact.memory_format,
@@ -828,9 +832,11 @@ def _by_condition(rows: Iterable[Row]) -> dict[tuple[object, ...], Row]:
 
 
 def _over_seeds(rows: list[Row]) -> Row:
-    """One row of those that differ in the seed alone."""
+    """One row of those that differ in the seed alone; a newer torch or model code leaves the older ones behind."""
+    last = max(rows, key=lambda one: one.started_at)
+    rows = [one for one in rows if (one.code_sha256, one.torch) == (last.code_sha256, last.torch)]
     if len(rows) == 1:
-        return rows[0]
+        return last
     middle = sorted(rows, key=_pipeline_p50)[len(rows) // 2]
     columns = {key: [getattr(one, key) for one in rows] for key in AVERAGED}
     means: dict[str, Any] = {key: None if None in values else fmean(values) for key, values in columns.items()}

@@ -1,4 +1,6 @@
 import shutil
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -42,6 +44,16 @@ def refused(source, target, *words):
         assert str(word) in message
     assert not target.exists(), "nothing half-imported stays"
     assert not list(target.parent.glob(".zoo-draft*"))
+
+
+def write_header(path, width, height):
+    """A PNG that says it is this large, and holds nothing."""
+
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
 
 
 def test_frames_are_named_and_copied_and_labels_mapped(source, tmp_path):
@@ -99,6 +111,28 @@ def test_bad_files_are_named_and_nothing_stays(source, tmp_path):
     refused(source, tmp_path / "camvid", annotation, "RGB image", "one 8-bit channel of 12x16")
     annotation.write_bytes(annotation.read_bytes()[:40])
     refused(source, tmp_path / "camvid", annotation, "cannot be read")
+    write_header(annotation, 30_000, 30_000)
+    refused(source, tmp_path / "camvid", annotation, "cannot be read", "decompression bomb")
     for folder in ("val", "valannot"):
         (source / folder / "0016E5_08159.png").rename(source / folder / "photo.png")
     refused(source, tmp_path / "camvid", "photo.png is not named <sequence>_<frame>.png")
+
+
+@pytest.mark.parametrize("mode", ["L", "I;16"])
+def test_an_image_the_loader_would_refuse_is_not_imported(source, tmp_path, mode):
+    image = source / "train" / "0016E5_01470.png"
+    Image.fromarray(np.zeros(SIZE, np.uint16 if mode == "I;16" else np.uint8)).save(image)
+    refused(source, tmp_path / "camvid", image, f"has Pillow mode {mode}")
+
+
+def test_a_truncated_image_is_not_imported(source, tmp_path):
+    image = source / "train" / "0016E5_01470.png"
+    image.write_bytes(image.read_bytes()[:-100])
+    refused(source, tmp_path / "camvid", image, "cannot be read")
+
+
+@pytest.mark.parametrize("twin", ["0016E5_f01470", "0016E5_1470", "0016e5_01470"])
+def test_two_files_that_would_become_one_frame_are_named(source, tmp_path, twin):
+    for folder in ("train", "trainannot"):
+        shutil.copy(source / folder / "0016E5_01470.png", source / folder / f"{twin}.png")
+    refused(source, tmp_path / "camvid", "0016E5_01470.png", twin, "both become frame cam0016e5_000000_001470")

@@ -115,6 +115,11 @@ def test_a_file_becomes_the_spec(tmp_path):
         ('name = "Harbour"', "name = Harbour", ["cannot be read as TOML", "line 2"]),
         (HARBOUR, 'name = "x"', ["key 'classes' is missing, one table [[classes]] for each class"]),
         (HARBOUR, 'name = "x"\nclasses = []', ["classes", "at least 1 item"]),
+        (
+            HARBOUR,
+            f'name = "x"\n[[classes]]\nname = "all"\ncolor = [0, 0, 0]\nvalues = {list(range(256))}',
+            ["the classes take all 256 values", "list one in ignored"],
+        ),
     ],
 )
 def test_every_mistake_is_one_line_that_names_file_and_key(tmp_path, old, new, words):

@@ -4,7 +4,7 @@ import shutil
 import pytest
 
 from zoo.data import layout
-from zoo.data.layout import cache_folder, open_dataset
+from zoo.data.layout import cache_folder, open_dataset, spread
 from zoo.data.reading import read_label
 from zoo.errors import UserError
 
@@ -107,6 +107,25 @@ def test_two_files_of_one_frame_are_named(folder):
     folder.add(suffix=".png")
     folder.add(suffix=".jpg")
     fails(folder.root, "two images for frame bonn_000000_000000", ".png", ".jpg")
+
+
+@pytest.mark.parametrize("kind", ["labelIds", "labelTrainIds", "instanceIds"])
+def test_two_annotations_of_one_frame_are_named(folder, kind):
+    _, paths = folder.add(kinds=("labelIds", "labelTrainIds", "instanceIds"))
+    path = next(path for path in paths if path.stem.endswith(kind))
+    copy = folder.root / "gtFine" / "val" / "ulm" / path.name
+    copy.parent.mkdir()
+    shutil.copy(path, copy)
+    fails(folder.root, f"two {kind} files for frame bonn_000000_000000: {path} and {copy}; keep one of them")
+
+
+def test_a_label_of_another_city_than_its_image_is_named(folder):
+    folder.add(number=0)
+    _, (path,) = folder.add(number=1)
+    stray = folder.root / "gtFine" / "val" / "ulm" / path.name
+    stray.parent.mkdir()
+    path.rename(stray)
+    fails(folder.root, f"{stray} is in another city's folder than", "bonn_000000_000001_leftImg8bit.png; move one")
 
 
 def test_a_link_that_leads_in_a_circle_is_named(folder, tmp_path):
@@ -231,6 +250,16 @@ def test_fingerprint_follows_the_content_not_the_place(folder, tmp_path):
     assert open_dataset(copy.root).fingerprint("train") != dataset.fingerprint("train")
 
 
+def test_a_name_that_is_not_utf_8_is_refused_in_letters_that_can_be_printed(folder):
+    try:
+        folder.add(city=os.fsdecode(b"caf\xe9"))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names alone")
+    with pytest.raises(UserError, match=r"caf\\udce9_000000_000000_leftImg8bit.png is not named in UTF-8") as caught:
+        open_dataset(folder.root)
+    assert str(caught.value).isprintable()
+
+
 def test_environment_names_the_folders(folder, monkeypatch, tmp_path):
     folder.add()
     monkeypatch.setenv("CITYSCAPES_DATASET", str(folder.root))
@@ -239,6 +268,16 @@ def test_environment_names_the_folders(folder, monkeypatch, tmp_path):
     assert cache_folder() == tmp_path / "cache"
     monkeypatch.delenv("ZOO_CACHE")
     assert cache_folder().name == "zoo"
+
+
+def test_frames_are_spread(folder):
+    for number in range(7):
+        folder.add(number=number)
+    frames = open_dataset(folder.root).frames("val")
+    assert [frames.index(frame) for frame in spread(frames, 3)] == [0, 2, 4]
+    assert spread(frames, 7) == spread(frames, 99) == spread(frames, None) == frames
+    with pytest.raises(UserError, match="a number of images is 1 or more; got 0"):
+        spread(frames, 0)
 
 
 @pytest.mark.data

@@ -290,12 +290,18 @@ def test_cache_that_cannot_be_made_is_one_line(dataset, tmp_path):
         prepare(dataset, "train", cache=tmp_path / "file")
 
 
-def test_damaged_block_is_named(dataset, cache):
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda block: os.truncate(block / "images.npy", 200),
+        lambda block: os.truncate(block / "sizes.npy", 0),
+        lambda block: (block / "labels.npy").unlink(),
+    ],
+)
+def test_damaged_block_is_made_again(dataset, cache, spoil):
     prepare(dataset, "train", cache=cache)
-    block = min(cache.glob("prepared/*/*"))
-    os.truncate(block / "images.npy", 200)
-    with pytest.raises(PreparationError, match=rf"{block.name} is damaged; delete that folder"):
-        prepare(dataset, "train", cache=cache)
+    spoil(min(cache.glob("prepared/*/*")))
+    assert_holds(prepare(dataset, "train", cache=cache), dataset)
 
 
 def test_vanished_file_is_named(dataset, cache):

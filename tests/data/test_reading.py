@@ -126,6 +126,21 @@ def test_image_to_be_shown_turned_is_refused(folder, suffix, orientation):
             read_image(path)
 
 
+@pytest.mark.parametrize("orientation", [0, 1, 3, 6, 8])
+def test_label_to_be_shown_turned_is_refused(folder, orientation):
+    _, (path,) = folder.add()
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    Image.new("L", (12, 8), 7).save(path, exif=exif)
+    if orientation < 2:
+        assert (read_label(only_frame(folder), CITYSCAPES) == 0).all()
+    else:
+        with pytest.raises(
+            UserError, match=f"label .*{path.name} has EXIF orientation {orientation}.* its image is not"
+        ):
+            read_label(only_frame(folder), CITYSCAPES)
+
+
 def test_names_with_spaces_and_beyond_ascii_are_read(folder):
     for number, city in enumerate(("zürich west", "京都")):
         folder.add(city=city, number=number, size=(8, 12))

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from zoo.record import Accuracy, Dataset, InstanceCounts, Mode
+from zoo.record import Accuracy, Dataset, InstanceCounts, Mode, Network, Weights
 from zoo.report.accuracy import show_accuracy
 
 CONFUSION = np.array([[6, 2, 0, 0], [0, 3, 0, 1], [0, 0, 0, 0]])
@@ -58,6 +58,28 @@ def test_label_maps_of_another_program_say_so():
     foreign = ACCURACY.model_copy(update={"mode": None})
     assert json.loads(show_accuracy(foreign, "json"))["mode"] is None
     assert "full size, label maps of another program (synthetic" in show_accuracy(foreign)
+
+
+NETWORK = Network(
+    model="unet",
+    weights=Weights(source="checkpoint", sha256="abcdef012345", recipe="camvid", recipe_hash="0123abcd"),
+    precision="bf16",
+    input_size=(8, 9),
+)
+
+
+def test_what_was_scored_is_named():
+    text = show_accuracy(ACCURACY, network=NETWORK)
+    assert "unet in bf16 at 8x9, weights abcdef01, recipe camvid 0123abcd" in text
+    assert f"dataset fingerprint {'0' * 16}" in text
+    values = json.loads(show_accuracy(ACCURACY, "json", network=NETWORK))
+    assert Network.model_validate(values["network"]) == NETWORK
+    assert values["fingerprint"] == "0" * 16
+    assert json.loads(show_accuracy(ACCURACY, "json"))["network"] is None
+    foreign = NETWORK.model_copy(
+        update={"input_size": None, "weights": NETWORK.weights.model_copy(update={"recipe_hash": None})}
+    )
+    assert "at each frame's own size, weights abcdef01, recipe camvid\n" in show_accuracy(ACCURACY, network=foreign)
 
 
 def test_the_table_of_everything_that_can_be_known():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from zoo.errors import UserError
-from zoo.report.compare import compare, show_comparison
+from zoo.report.compare import PairedTest, compare, show_comparison
 from zoo.store import save
 
 
@@ -76,6 +76,37 @@ def test_images_are_matched_by_name_and_sequences_resampled_whole(put_counts, tm
     comparison = compare("a", "b", tmp_path)
     assert comparison.paired.resampled == "sequences"
     assert "paired bootstrap over sequences (12 images)" in show_comparison(comparison, plain=True)
+
+
+def test_frames_of_few_sequences_are_said_to_be_alike(put_counts, tmp_path):
+    for model, better in (("a", 0), ("b", 2)):
+        put_counts(model, better, per_sequence=12, shared_sequences=("town_000000",))
+    text = " ".join(show_comparison(compare("a", "b", tmp_path), plain=True).split())
+    assert "frames of few sequences (12 images), which resemble each other: the interval is too narrow; one" in text
+    assert "shares the sequence town_000000 with training: its mIoU is optimistic" in text
+
+
+@pytest.mark.parametrize(
+    ("low", "verdict", "words"),
+    [
+        (0.0012, "better", "+0.20 points (95 % interval +0.12 to +0.30)"),
+        (0.0000021, "better", "+0.2000 points (95 % interval +0.0002 to +0.3000)"),
+        (-0.0000021, "tie", "+0.20 points (95 % interval -0.00 to +0.30)"),
+    ],
+)
+def test_as_many_digits_as_tell_the_interval_from_0(put_counts, tmp_path, monkeypatch, low, verdict, words):
+    for model in ("a", "b"):
+        put_counts(model)
+    test = PairedTest(verdict, 0.002, (low, 0.003), "images", 12)
+    monkeypatch.setattr("zoo.report.compare._test", lambda *_: test)
+    assert any(words in note for note in compare("a", "b", tmp_path).notes)
+
+
+def test_of_several_pairs_the_one_with_miou_is_meant(put, tmp_path):
+    for model in ("a", "b"):
+        put(model, right=0.5)
+        put(model, right=None, dataset=None, input_size=(96, 128))
+    assert compare("a", "b", tmp_path).first.miou is not None
 
 
 @pytest.mark.parametrize(

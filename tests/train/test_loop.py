@@ -13,6 +13,7 @@ from zoo.checkpoint import load_weights, read_facts, read_weights, weights_sha25
 from zoo.errors import UserError
 from zoo.models.build import build_model
 from zoo.train.loop import train
+from zoo.train.run import read_run
 
 CPU = torch.device("cpu")
 
@@ -41,7 +42,7 @@ def test_training_learns_and_leaves_its_facts(tiny, config, dataset, tmp_path):
     assert load_weights(module, trained.best, spec.name, 19).step_count in {20, 30}
 
 
-ALL = {"accumulate": 2, "batch_size": 4, "ema_decay": 0.8, "ohem_threshold": 0.7, "ohem_min_kept": 50}
+ALL = {"accumulate": 2, "batch_size": 4, "ema_decay": 0.8, "ohem_threshold": 0.7, "ohem_min_share": 0.01}
 
 
 @pytest.mark.parametrize(
@@ -102,6 +103,16 @@ def test_a_time_limit_stops_between_steps_and_the_same_call_goes_on(tiny, config
         counts.append((part.step_count, part.complete, read_facts(part.last).complete))
     assert counts == [(step, step == 6, step == 6) for step in range(1, 7)]
     assert (part.losses, sha(part.last), part.miou) == (whole.losses, sha(whole.last), whole.miou)
+    assert read_run(tmp_path / "parts").resumed == tuple(f"step {step}: as before" for step in range(1, 6))
+
+
+def test_a_run_that_went_on_under_other_circumstances_says_so(tiny, config, dataset, tmp_path):
+    train(tiny(), config, dataset, run_dir=tmp_path, device=CPU, time_limit_s=1e-9)
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 1)
+    train(tiny(), config, dataset, run_dir=tmp_path, device=CPU)
+    torch.set_num_threads(before)
+    assert read_run(tmp_path).resumed == (f"step 1: thread_count {before} -> {before + 1}",)
 
 
 def test_accumulation_changes_nothing_but_rounding(tiny, config, dataset, tmp_path):

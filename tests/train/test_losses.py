@@ -50,11 +50,12 @@ def test_nothing_that_counts_costs_nothing(batch):
 def test_hard_pixels():
     chance = torch.tensor([[[0.9, 0.2, 0.71, 0.5, 0.95, 0.99]], [[0.99, 0.98, 0.97, 0.96, 0.95, 0.94]]])
     loss = -chance.log()
-    assert hard_pixels(loss, 0.7, 1).tolist() == [[[False, True, False, True, False, False]], [[False] * 5 + [True]]]
-    kept = hard_pixels(loss, 0.7, 3)
+    one = hard_pixels(loss, 0.7, 1 / 6)
+    assert one.tolist() == [[[False, True, False, True, False, False]], [[False] * 5 + [True]]]
+    kept = hard_pixels(loss, 0.7, 1 / 2)
     assert kept.tolist() == [[[False, True, True, True, False, False]], [[False] * 3 + [True] * 3]]
-    assert hard_pixels(loss, 1.0, 1).all()
-    assert hard_pixels(loss, 0.1, 100).all()
+    assert hard_pixels(loss, 1.0, 1 / 6).all()
+    assert hard_pixels(loss, 0.1, 1.0).all()
 
 
 def test_easy_pixels_add_nothing_and_stay_in_the_divisor(batch):
@@ -65,7 +66,7 @@ def test_easy_pixels_add_nothing_and_stay_in_the_divisor(batch):
     counted = label != IGNORE_INDEX
     weight = weights[label.clamp(max=4)] * counted
     expected = (-chance.log() * weight)[(chance <= 0.3) & counted].sum()
-    loss = make(weights, ohem_threshold=0.3, ohem_min_kept=1)
+    loss = make(weights, ohem_threshold=0.3, ohem_min_share=1e-9)
     assert loss(logits, label) == pytest.approx(float(expected), rel=1e-5)
     assert loss.divisor(label) == pytest.approx(float(weight.sum()))
     parts = sum(loss(logits[i : i + 1], label[i : i + 1]) for i in range(4))

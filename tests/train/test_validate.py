@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from zoo.checkpoint import read_facts
+from zoo.checkpoint import read_facts, read_weights, weights_sha256
 from zoo.errors import UserError
 from zoo.modes import evaluation_mode
 from zoo.record import Mode
@@ -21,6 +21,10 @@ def test_a_trained_model_scores_what_its_training_said(tiny, config, dataset, tm
     result = evaluate_model(name, dataset, runs=tmp_path, device="cpu")
     assert miou(result.confusion) == pytest.approx(trained.miou) == pytest.approx(read_facts(trained.best).miou)
     named = evaluate_model(name, dataset, checkpoint=trained.best, device="cpu", input_size=(16, 16))
+    assert (named.network.input_size, result.network.input_size) == ((16, 16), config.image_size)
+    assert result.network.weights.sha256 == weights_sha256(read_weights(trained.best))
+    assert result.network.weights.recipe_hash == config.recipe_hash
+    assert result.network.model == "tiny_net:Net"
     assert named.confusion.sum() == result.confusion.sum()
     assert not np.array_equal(named.confusion, result.confusion)
 

@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from zoo.data.layout import DAMAGE
+from zoo.data.reading import read_image, stored_mode, unreadable
 from zoo.errors import UserError
 from zoo.files import whole_folder
 from zoo.labels import LABELS
@@ -67,8 +69,8 @@ def import_camvid(source: Path | str, target: Path | str, *, on_frame: OnFrame |
         on_frame: Told of every frame.
 
     Raises:
-        UserError: another layout, a damaged file, values that are no class, or a target that is there or cannot be
-            written.
+        UserError: another layout, two files for one frame, a damaged file, values that are no class, or a target that
+            is there or cannot be written.
     """
     source, target = Path(source).expanduser(), Path(target).expanduser()
     pairs = {split: found for split in SPLITS if (found := _pairs(_top(source), split))}
@@ -108,19 +110,27 @@ def _pairs(top: Path, split: str) -> list[tuple[Path, Path]]:
     for name in sorted(images.keys() ^ annotations.keys()):
         present, missing = (images, "annotation") if name in images else (annotations, "image")
         raise UserError(f"{present[name]} has no {missing} of the same name; a split holds {LAYOUT}")
+    firsts: dict[str, Path] = {}
     for path in images.values():
-        if not _NAME.fullmatch(path.stem):
+        name = _frame_name(path)
+        if not name:
             raise UserError(f"{path} is not named <sequence>_<frame>.png; expected {LAYOUT}")
+        if firsts.setdefault(name, path) != path:
+            raise UserError(f"{firsts[name]} and {path} would both become frame {name}; keep one of them")
     if not images and split != "test":
         raise UserError(f"{top / split} holds no PNG; expected {LAYOUT}")
     return [(path, annotations[name]) for name, path in images.items()]
 
 
-def _write_frame(folder: Path, split: str, image: Path, annotation: Path) -> None:
+def _frame_name(image: Path) -> str:
+    """`0016E5_08159.png` → `cam0016e5_000000_008159`; empty where the image is not named so."""
     match = _NAME.fullmatch(image.stem)
-    assert match is not None, "_pairs let it through"
-    city = f"cam{match['sequence'].lower()}"
-    name = f"{city}_000000_{int(match['frame']):06d}"
+    return f"cam{match['sequence'].lower()}_000000_{int(match['frame']):06d}" if match else ""
+
+
+def _write_frame(folder: Path, split: str, image: Path, annotation: Path) -> None:
+    name = _frame_name(image)
+    city = name.partition("_")[0]
     images, labels = folder / "leftImg8bit" / split / city, folder / "gtFine" / split / city
     images.mkdir(parents=True, exist_ok=True)
     labels.mkdir(parents=True, exist_ok=True)
@@ -133,11 +143,10 @@ def _label_ids(annotation: Path, image: Path) -> np.ndarray:
     """An annotation as Cityscapes labelIds `(H, W)` `uint8`."""
     try:
         with Image.open(annotation) as opened:
-            values, mode = np.array(opened), opened.mode
-        with Image.open(image) as opened:
-            width, height = opened.size
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{annotation} or its image cannot be read: {error}; fetch the pair again") from error
+            mode, values = stored_mode(opened), np.array(opened)
+    except DAMAGE as error:
+        raise unreadable("annotation", annotation, error) from error
+    height, width = read_image(image).shape[:2]
     if mode != "L" or values.shape != (height, width):
         raise UserError(
             f"{annotation} is a {values.shape[0]}x{values.shape[1]} {mode} image; expected one 8-bit channel of "

@@ -104,6 +104,8 @@ def _contradiction(file: _File) -> str:
             return f"classes {number}.category: classes 1 and {number} differ in having one; all have it, or none"
     if (file.mean is None) != (file.std is None):
         return "mean and std belong together, and one of them is missing; give both, or none"
+    if len(owners) == 256 and not file.ignored:
+        return "the classes take all 256 values, and none is left for pixels of no class; list one in ignored"
     return ""
 
 

@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,6 +33,8 @@ LAYOUT = (
 )
 OFFICIAL_SIZES = {"train": 2975, "val": 500, "test": 1525}
 """Number of frames of each Cityscapes split."""
+DAMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+"""What Pillow raises on a file that cannot be decoded; SyntaxError is for broken chunks of a PNG."""
 _LABELLED = ("train", "val")
 """Splits that are of no use without labels."""
 _RESERVED_NAMES = ("cityscapes", synthetic.NAME)
@@ -146,6 +148,19 @@ def cache_folder() -> Path:
     return Path(given).expanduser() if given else platformdirs.user_cache_path("zoo")
 
 
+def spread(frames: Sequence[Frame], count: int | None) -> Sequence[Frame]:
+    """At most `count` frames, spread evenly; `None`: all.
+
+    Raises:
+        UserError: a count below 1.
+    """
+    if count is None or count >= len(frames):
+        return frames
+    if count < 1:
+        raise UserError(f"a number of images is 1 or more; got {count}")
+    return [frames[index * len(frames) // count] for index in range(count)]
+
+
 def open_dataset(root: Path | str | None = None, *, cache: Path | None = None) -> Dataset:
     """Open a dataset in the Cityscapes layout and check that its files belong together; no image is decoded.
 
@@ -155,8 +170,9 @@ def open_dataset(root: Path | str | None = None, *, cache: Path | None = None) -
         cache: where the embedded set is kept; `None`: `cache_folder()`.
 
     Raises:
-        UserError: folder missing or in another layout, empty split, image without label, two files for one frame, an
-            empty file, a link that leads nowhere, or a `classes.toml` that cannot be.
+        UserError: folder missing or in another layout, empty split, image without label, two files of a kind for one
+            frame, a name that is not UTF-8, a label of another city than its image, an empty file, a link that leads
+            nowhere, or a `classes.toml` that cannot be.
     """
     try:
         return _open(root, cache)
@@ -237,8 +253,9 @@ class Listing:
     split: str
     images: Mapping[str, tuple[Path, ...]]
     """Frame → its image files, of which there should be one."""
-    annotations: Mapping[str, Mapping[str, Path]]
-    """Kind (`LABEL_KINDS` and `INSTANCES`) → frame → file, frames without image included."""
+    annotations: Mapping[str, Mapping[str, tuple[Path, ...]]]
+    """Kind (`LABEL_KINDS` and `INSTANCES`) → frame → its files, of which there should be one; frames without image
+    included."""
     misnamed: tuple[Path, ...]
     """Images that are not named as the layout wants."""
     broken: Mapping[Path, str]
@@ -263,7 +280,7 @@ class Listing:
 def list_split(root: Path, split: str) -> Listing:
     """List a split's images and annotations: one directory listing per city, no file is opened."""
     images: dict[str, tuple[Path, ...]] = {}
-    annotations: dict[str, dict[str, Path]] = {kind: {} for kind in (*LABEL_KINDS, INSTANCES)}
+    annotations: dict[str, dict[str, tuple[Path, ...]]] = {kind: {} for kind in (*LABEL_KINDS, INSTANCES)}
     misnamed: list[Path] = []
     broken: dict[Path, str] = {}
     for path in _files(root / "leftImg8bit" / split, broken):
@@ -278,7 +295,7 @@ def list_split(root: Path, split: str) -> Listing:
     for path in _files(root / "gtFine" / split, broken):
         name, _, kind = path.stem.rpartition("_gtFine_")
         if kind in annotations and path.suffix == ".png":
-            annotations[kind][name] = path
+            annotations[kind][name] = (*annotations[kind].get(name, ()), path)
             broken |= _flaw(path)
     return Listing(split, images, annotations, tuple(misnamed), broken)
 
@@ -323,12 +340,17 @@ def _checked(root: Path, listing: Listing) -> tuple[Frame, ...]:
     for path in listing.misnamed:
         raise UserError(f"{path} is not named <city>_<seq>_<frame>{_IMAGE_END}{path.suffix}; rename or remove it")
     _refuse(listing.broken)
-    for name, (first, *others) in listing.images.items():
-        if others:
-            raise UserError(f"two images for frame {name}: {first} and {others[0]}; keep one of them")
+    images = _one_each("images", listing.images)
+    for path in images.values():
+        if (name := str(path).encode(errors="backslashreplace").decode()) != str(path):
+            raise UserError(f"{name} is not named in UTF-8, as records and reports are; rename it")
+    annotations = {kind: _one_each(f"{kind} files", files) for kind, files in listing.annotations.items()}
     if not listing.images:
         raise UserError(f"split folder {folder} holds no image; expected {LAYOUT}")
-    images = {name: paths[0] for name, paths in listing.images.items()}
+    for files in annotations.values():
+        for name in sorted(images.keys() & files.keys()):
+            if files[name].parent.name != images[name].parent.name:
+                raise UserError(f"{files[name]} is in another city's folder than {images[name]}; move one of them")
     kind, missing = listing.label_kind, listing.unlabelled
     if missing and listing.needs_labels:
         path = images[missing[0]]
@@ -337,11 +359,19 @@ def _checked(root: Path, listing: Listing) -> tuple[Frame, ...]:
             f"{len(missing)} of {len(images)} images in {folder} have no label, first {path.name}: expected "
             f"{expected}; every frame of a split needs the same kind of label file ({' or '.join(LABEL_KINDS)})"
         )
-    labels = {} if missing else listing.annotations[kind]
+    labels = {} if missing else annotations[kind]
     return tuple(
-        Frame(name, path.parent.name, path, labels.get(name), listing.annotations[INSTANCES].get(name))
+        Frame(name, path.parent.name, path, labels.get(name), annotations[INSTANCES].get(name))
         for name, path in sorted(images.items(), key=lambda item: (item[1].parent.name, item[0]))
     )
+
+
+def _one_each(what: str, files: Mapping[str, tuple[Path, ...]]) -> dict[str, Path]:
+    """Frame → its only file."""
+    for name, (first, *others) in files.items():
+        if others:
+            raise UserError(f"two {what} for frame {name}: {first} and {others[0]}; keep one of them")
+    return {name: paths[0] for name, paths in files.items()}
 
 
 def _slug(text: str) -> str:
@@ -353,5 +383,5 @@ def _pixels(path: Path) -> bytes:
     try:
         with Image.open(path) as image:
             return np.asarray(image).tobytes()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except DAMAGE as error:
         raise UserError(f"label {path} cannot be read: {error}; draw the set anew with `zoo data synth`") from error

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from zoo.config import TrainConfig
-from zoo.data.layout import Dataset, Frame
+from zoo.data.layout import Dataset, Frame, spread
 from zoo.data.prepared import OnFrame, PreparationError, prepare
 from zoo.data.reading import Pixels, read_frame
 from zoo.data.transforms import Sample, augment
@@ -52,11 +52,9 @@ def evaluation_frames(
         limit: at most this many frames, spread evenly over the split; `None`: all.
 
     Raises:
-        UserError: no such split, or a file that cannot be read.
+        UserError: no such split, a limit below 1, or a file that cannot be read.
     """
-    frames = dataset.frames(split)
-    if limit is not None and limit < len(frames):
-        frames = tuple(frames[index * len(frames) // limit] for index in range(limit))
+    frames = spread(dataset.frames(split), limit)
     reader_count = min(8, os.cpu_count() or 1)
     with ThreadPoolExecutor(reader_count) as readers:
         unread = iter(frames)

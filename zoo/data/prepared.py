@@ -90,7 +90,7 @@ def prepare(
     blocks = {folder / _block_name(dataset, group): group for group in groups}
     try:
         _remove_others(folder, blocks)
-        missing = [block for block in blocks if not block.is_dir()]
+        missing = [block for block in blocks if not _can_be_opened(block)]
         first = len(missing) * turn[0] // turn[1]
         if missing:
             work = {block: blocks[block] for block in missing[first:] + missing[:first]}
@@ -147,6 +147,19 @@ def _block_name(dataset: Dataset, frames: Sequence[Frame]) -> str:
                 raise unreadable(what, path, error) from error
             facts.append([path.relative_to(dataset.root).as_posix(), status.st_size, status.st_mtime_ns])
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+def _can_be_opened(block: Path) -> bool:
+    """Whether a block is there; a damaged one is removed, so that it is made again."""
+    if not block.is_dir():
+        return False
+    try:
+        _Block(block)
+    except (OSError, PreparationError):
+        with suppress(OSError):  # another process was faster, or this one may only read
+            remove_folder(block)
+        return False
+    return True
 
 
 def _remove_others(folder: Path, blocks: Container[Path]) -> None:

@@ -8,13 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from zoo.data.layout import Dataset, Frame
+from zoo.data.layout import DAMAGE, Dataset, Frame
 from zoo.errors import UserError
 from zoo.spec import IGNORE_INDEX, DatasetSpec, Size
 
 Pixels = NDArray[np.uint8]
 
-_DAMAGE = (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError)
 _UNKNOWN = 254  # no train id: there are at most 254 classes
 _TURNED = range(2, 9)  # EXIF orientations other than upright
 
@@ -27,21 +26,17 @@ def read_image(path: Path) -> Pixels:
     """
     try:
         with Image.open(path) as image:
-            mode = _stored_mode(image)
+            mode = stored_mode(image)
             pixels = np.array(image) if mode == "RGB" else np.empty(0, np.uint8)
-            orientation = image.getexif().get(ExifTags.Base.Orientation) if mode == "RGB" else None
-    except _DAMAGE as error:
+            orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except DAMAGE as error:
         raise unreadable("image", path, error) from error
     if mode != "RGB":
         raise UserError(
             f"image {path} has Pillow mode {mode}; a frame is 8-bit RGB: convert it, such as with "
             "`magick FILE -alpha off -depth 8 PNG24:FILE`"
         )
-    if orientation in _TURNED:
-        raise UserError(
-            f"image {path} has EXIF orientation {orientation}: viewers turn it, its label map is not turned; remove "
-            "the tag (`exiftool -Orientation= FILE`), or turn the pixels too (`magick mogrify -auto-orient FILE`)"
-        )
+    _require_upright("image", path, orientation)
     return pixels
 
 
@@ -49,8 +44,8 @@ def read_label(frame: Frame, spec: DatasetSpec) -> Pixels:
     """Read a frame's label map as train ids `(H, W)`, `IGNORE_INDEX` where no class counts.
 
     Raises:
-        UserError: no label, a damaged file, not a single-channel 8-bit PNG, a size unlike the image's, values the
-            dataset lacks.
+        UserError: no label, a damaged file, not a single-channel 8-bit PNG, one to be shown turned (EXIF), a size
+            unlike the image's, values the dataset lacks.
     """
     path = frame.label
     if path is None:
@@ -61,18 +56,20 @@ def read_label(frame: Frame, spec: DatasetSpec) -> Pixels:
     train_ids: Pixels = np.empty(0, np.uint8)
     try:
         with Image.open(path) as label:
-            kind = f"{label.format} file of Pillow mode {_stored_mode(label)}"
+            kind = f"{label.format} file of Pillow mode {stored_mode(label)}"
             is_map = kind == "PNG file of Pillow mode L"
             if is_map:
                 train_ids = np.array(label.point(table))  # by Pillow in a sixth of the time of numpy's look-up
                 histogram = label.histogram() if (train_ids == _UNKNOWN).any() else []
-    except _DAMAGE as error:
+                orientation = label.getexif().get(ExifTags.Base.Orientation)
+    except DAMAGE as error:
         raise unreadable("label", path, error) from error
     if not is_map:
         raise UserError(
             f"label {path} is a {kind}; a label map is a single-channel 8-bit PNG (mode L) of ids, not of "
             "colours, palette entries or 16-bit instance ids"
         )
+    _require_upright("label", path, orientation)
     strange = [value for value, pixels in enumerate(histogram) if pixels and value not in known]
     if strange:
         ids = f"train ids (0 to {spec.num_classes - 1}, 255)" if frame.has_train_ids else f"{spec.name} label ids"
@@ -104,7 +101,7 @@ def image_size(path: Path) -> Size:
     try:
         with Image.open(path) as image:
             return image.height, image.width
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise unreadable("image", path, error) from error
 
 
@@ -131,7 +128,19 @@ def unreadable(what: str, path: Path, error: BaseException) -> UserError:
     return UserError(f"{what} {path} cannot be read: {why}; replace the file")
 
 
-def _stored_mode(image: Image.Image) -> str:
-    """Pillow's mode as the file has it: of a PNG of other depths, Pillow silently makes 8 bits (`RGB;16B` → `RGB`)."""
+def stored_mode(image: Image.Image) -> str:
+    """Pillow's mode as the file has it: of a PNG of other depths, Pillow silently makes 8 bits (`RGB;16B` → `RGB`).
+
+    To be asked before the pixels are read.
+    """
     tiles = getattr(image, "tile", [])
     return str(tiles[0][3]) if image.format == "PNG" and tiles else image.mode
+
+
+def _require_upright(what: str, path: Path, orientation: int | None) -> None:
+    if orientation in _TURNED:
+        other = "label map" if what == "image" else "image"
+        raise UserError(
+            f"{what} {path} has EXIF orientation {orientation}: viewers turn it, its {other} is not turned; remove "
+            "the tag (`exiftool -Orientation= FILE`), or turn the pixels too (`magick mogrify -auto-orient FILE`)"
+        )

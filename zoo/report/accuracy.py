@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from zoo.record import Accuracy, Mode
+from zoo.record import Accuracy, Mode, Network
 from zoo.report.terminal import print_to_text, simple_table
 from zoo.score import (
     METRICS,
@@ -24,14 +24,16 @@ from zoo.score import (
 )
 
 
-def show_accuracy(accuracy: Accuracy, form: Literal["table", "json"] = "table") -> str:
-    """Return what was counted over a split.
+def show_accuracy(
+    accuracy: Accuracy, form: Literal["table", "json"] = "table", *, network: Network | None = None
+) -> str:
+    """Return what was counted over a split, and of which network where it is known.
 
     JSON: fractions; `class_iou` and its like by name (null: neither true nor predicted), `category_*` null where the
     dataset has no categories and `*_iiou` null where it has no instance maps; the `confusion` as counted (last column:
-    predictions of no class), `num_images`, which images they were, and how each was read.
+    predictions of no class), `num_images`, which images they were, how each was read, and by which `network`.
     """
-    values = _values(accuracy)
+    values = _values(accuracy) | {"network": network and network.model_dump(mode="json")}
     if form == "json":
         return json.dumps(values, indent=1) + "\n"
     pixels = np.array(accuracy.confusion).sum(axis=1)
@@ -52,7 +54,7 @@ def show_accuracy(accuracy: Accuracy, form: Literal["table", "json"] = "table") 
             "iIoU %": (values["category_iiou"], values["mean_category_iiou"]),
         },
     )
-    return "\n".join((*classes, *categories, *_sentences(accuracy, values))) + "\n"
+    return "\n".join((*classes, *categories, *_sentences(accuracy, values, network))) + "\n"
 
 
 def _table(title: str, columns: dict[str, tuple[dict[str, float | None] | None, float | None]]) -> list[str]:
@@ -94,6 +96,7 @@ def _values(accuracy: Accuracy) -> dict[str, Any]:
         "confusion": confusion.tolist(),
         "num_images": accuracy.image_count,
         "dataset": dataset.name,
+        "fingerprint": dataset.fingerprint,
         "split": dataset.split,
         "shared_sequences": dataset.shared_sequences,
         "synthetic": dataset.synthetic,
@@ -101,7 +104,7 @@ def _values(accuracy: Accuracy) -> dict[str, Any]:
     }
 
 
-def _sentences(accuracy: Accuracy, values: dict[str, Any]) -> list[str]:
+def _sentences(accuracy: Accuracy, values: dict[str, Any], network: Network | None) -> list[str]:
     percent, dataset = METRICS["miou"].show, accuracy.dataset
     interval = ""
     if accuracy.miou_interval:
@@ -111,10 +114,21 @@ def _sentences(accuracy: Accuracy, values: dict[str, Any]) -> list[str]:
     found = [
         f"mIoU {percent(values['miou'])} %{interval}, pixel accuracy {percent(values['pixel_accuracy'])} %",
         f"{accuracy.image_count} images of {dataset.name} {dataset.split}, full size, {_said(accuracy.mode)}{kind}",
+        f"dataset fingerprint {dataset.fingerprint}",
     ]
+    if network is not None:
+        found.append(_named(network))
     if (shared := sharing(dataset)) is not None:
         found.append(shared)
     return found
+
+
+def _named(network: Network) -> str:
+    """Model, weights and what it computed with, in words."""
+    weights, seen = network.weights, network.input_size
+    size = "each frame's own size" if seen is None else text_of(seen)
+    recipe = " ".join(filter(None, (weights.recipe, weights.recipe_hash)))
+    return f"{network.model} in {network.precision} at {size}, weights {(weights.sha256 or 'n/a')[:8]}, recipe {recipe}"
 
 
 def _said(mode: Mode | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import product
@@ -32,6 +33,7 @@ from zoo.score import (
     newest,
     row,
     rows_of,
+    sharing,
     tell_apart,
     text_of,
     tie,
@@ -239,7 +241,7 @@ def _pair(firsts: list[Row], seconds: list[Row], *, names: tuple[str, str]) -> t
 
 
 def _likeliest(pairs: list[tuple[Row, Row]]) -> list[tuple[Row, Row]]:
-    """Keep full runs, then two models in the same runtime, precision and size, then eager fp32 on a side left open."""
+    """Keep full runs, then those with mIoU, then two of the same runtime, precision and size, then eager fp32."""
     alike = [lambda pair, field=field: len({getattr(one, field) for one in pair}) == 1 for field in ARTIFACT]
     usual = [
         lambda pair, side=side, field=field, value=value: getattr(pair[side], field) == value
@@ -247,7 +249,8 @@ def _likeliest(pairs: list[tuple[Row, Row]]) -> list[tuple[Row, Row]]:
         for field, value in USUAL.items()
     ]
     one_model = pairs[0][0].model == pairs[0][1].model  # then something else has to differ
-    for wish in (lambda pair: not pair[0].quick, *(usual + alike if one_model else alike + usual)):
+    full = [lambda pair: not pair[0].quick, lambda pair: all(one.miou is not None for one in pair)]
+    for wish in (*full, *(usual + alike if one_model else alike + usual)):
         pairs = [pair for pair in pairs if wish(pair)] or pairs
     return pairs
 
@@ -290,6 +293,8 @@ def _side_by_side(one: Row, other: Row, sources: Sources, warnings: tuple[str, .
                 f"mIoU differs by {gap:+.1f} points: one seed, these weights; "
                 f"whether that is more than chance is not known: {error}"
             )
+    if one.miou is not None and other.miou is not None and (shared := sharing(one)):
+        notes.append(shared)
     measures = []
     for metric in METRICS.values():
         a, b = one.value(metric.key), other.value(metric.key)
@@ -334,10 +339,15 @@ def _image_counts(file: Path) -> tuple[list[str], npt.NDArray[np.int32]]:
 
 
 def _verdict(test: PairedTest, label: str, other_label: str) -> str:
-    gain, low, high = (f"{100 * value:+.2f}" for value in (test.gain, *test.interval))
+    digits = 2
+    if test.verdict != "tie":  # as many as tell the interval from 0
+        digits = max(digits, -math.floor(math.log10(100 * min(map(abs, test.interval)))))
+    gain, low, high = (f"{100 * value:+.{digits}f}" for value in (test.gain, *test.interval))
+    alike = test.resampled == "frames of few sequences"
     how = (
         f"{gain} points (95 % interval {low} to {high}), paired bootstrap over {test.resampled} "
-        f"({test.image_count} images); one seed, these weights"
+        f"({test.image_count} images){', which resemble each other: the interval is too narrow' if alike else ''}; "
+        "one seed, these weights"
     )
     return f"mIoU: {other_label} is {'a tie with' if test.verdict == 'tie' else f'{test.verdict} than'} {label}, {how}"
 

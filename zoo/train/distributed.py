@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from zoo.errors import ModelError, UserError
-from zoo.measure.device import resolve_device
+from zoo.measure.device import core_count, resolve_device
 
 PATIENCE = timedelta(hours=12)
 """How long processes wait for the first one, which validates and writes alone; a dead one ends them all much sooner."""
@@ -104,8 +104,11 @@ def process_group(device: str) -> Iterator[tuple[Group, torch.device]]:
     if target.type == "cuda":
         target = resolve_device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
         torch.cuda.set_device(target)
+    else:  # torchrun leaves each process one thread
+        torch.set_num_threads(max(1, core_count() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
     dist.init_process_group("nccl" if target.type == "cuda" else "gloo", timeout=PATIENCE)
     yield Group(dist.get_rank(), count), target
+    dist.barrier()  # nobody leaves while another still sends
     dist.destroy_process_group()  # not after an error: the others may be waiting, and torchrun ends them
 
 

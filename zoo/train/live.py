@@ -8,7 +8,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-LINE_EVERY_S = 10.0
+from zoo.report.progress import LINE_EVERY_S
 
 
 class LiveTraining:

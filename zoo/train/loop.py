@@ -29,10 +29,11 @@ from zoo.spec import ModelSpec, Size
 from zoo.train.distributed import ALONE, Group, process_group, synchronised
 from zoo.train.journal import CURVES, VALIDATION, Journal, read_losses
 from zoo.train.losses import channel_weights
-from zoo.train.run import describe_run, write_run
+from zoo.train.run import describe_run, resume_run, write_run
 from zoo.train.step import TrainingStep, seed
 from zoo.train.stop import Stop, asked_to_stop
 
+FIRST_SAVE_S = 30.0
 SAVE_EVERY_S = 300.0
 """A run that is killed outright loses at most this much."""
 
@@ -204,11 +205,14 @@ def train(
         )
 
     def begin() -> None:
+        now = describe_run(spec, config, dataset, device, group.count)
         journal.write()  # fails now rather than at the first save
         if journal.step_count == 0:  # what an earlier run left here is not of this one
             for file in (best, last, state_file, run_dir / VALIDATION, *run_dir.glob(CURVES)):
                 file.unlink(missing_ok=True)
-            write_run(run_dir, describe_run(spec, config, dataset, device, group.count))
+            write_run(run_dir, now)
+        else:
+            resume_run(run_dir, now, journal.step_count)
 
     def save() -> None:
         if keep_state and journal.step_count < config.steps:
@@ -232,7 +236,8 @@ def train(
         shard=(group.rank, group.count),
         on_frame=on_frame if group.is_first else None,
     )
-    begun = saved_at = time.perf_counter()
+    begun = time.perf_counter()
+    saved_at = begun - SAVE_EVERY_S + FIRST_SAVE_S
     deadline = None if time_limit_s is None else started + time_limit_s
     with closing(journal), asked_to_stop(deadline) as stop_now:
         for step in range(first_step, config.steps):

@@ -1,9 +1,10 @@
 """What training minimises: cross-entropy over counted pixels, weighted by class, of all pixels or of hard ones.
 
 Sources: class weights 1 / ln(1.02 + p), ENet (https://arxiv.org/abs/1606.02147, section 5.2); online hard example
-mining, Shrivastava et al. (https://arxiv.org/abs/1604.03540), by a probability threshold and a least number of pixels
-as in MMSegmentation's OHEMPixelSampler (https://github.com/open-mmlab/mmsegmentation). There the least number is one
-of the whole batch; here each image keeps its own, so that the loss does not depend on how a batch is cut into pieces.
+mining, Shrivastava et al. (https://arxiv.org/abs/1604.03540), by a probability threshold as in MMSegmentation's
+OHEMPixelSampler (https://github.com/open-mmlab/mmsegmentation), with at least a sixteenth of the pixels as in BiSeNet's
+code (https://github.com/CoinCheung/BiSeNet). There the least number is one of the whole batch; here each image keeps
+its own, so that the loss does not depend on how a batch is cut into pieces.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class SegmentationLoss:
     def __init__(
         self, config: TrainConfig, *, align_corners: bool, weights: Tensor | None, device: torch.device
     ) -> None:
-        self.threshold, self.min_kept = config.ohem_threshold, config.ohem_min_kept
+        self.threshold, self.min_share = config.ohem_threshold, config.ohem_min_share
         self.align_corners = align_corners
         self.weights = None if weights is None else weights.to(device)
         self.weight_of = torch.ones(256, device=device)  # by label
@@ -62,23 +63,23 @@ class SegmentationLoss:
         if self.threshold is None:
             return F.cross_entropy(grid, label, self.weights, ignore_index=IGNORE_INDEX, reduction="sum")
         loss = F.cross_entropy(grid, label, ignore_index=IGNORE_INDEX, reduction="none")  # NHW, 0 where ignored
-        hard = hard_pixels(loss.detach(), self.threshold, self.min_kept)
+        hard = hard_pixels(loss.detach(), self.threshold, self.min_share)
         return (loss * self.weight_of[label] * hard).sum()
 
 
-def hard_pixels(loss: Tensor, threshold: float, min_kept: int) -> Tensor:
-    """Tell which pixels give their own class at most the probability `threshold`; at least `min_kept` of each image.
+def hard_pixels(loss: Tensor, threshold: float, min_share: float) -> Tensor:
+    """Tell which pixels give their own class at most the probability `threshold`; at least `min_share` of an image.
 
     Args:
         loss: Cross-entropy without class weights, `(N, H, W)`.
         threshold: In (0, 1].
-        min_kept: Pixels.
+        min_share: Of the image's pixels, in (0, 1].
 
     Returns:
         `bool (N, H, W)`.
     """
     flat = loss.flatten(1)
-    least = flat.topk(min(min_kept, flat.shape[1]), sorted=False).values.amin(1)  # N
+    least = flat.topk(math.ceil(min_share * flat.shape[1]), sorted=False).values.amin(1)  # N
     return loss >= least.clamp(max=-math.log(threshold)).view(-1, 1, 1)
 
 

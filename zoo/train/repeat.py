@@ -85,5 +85,8 @@ def repeat_run(
         trained=trained,
         miou_before=best.miou if best else None,
         same_weights=len(hashes) == 1,
-        differences=before.differences(read_run(trained.last.parent)),
+        differences=(
+            *before.differences(read_run(trained.last.parent)),
+            *(f"the run before went on after {resumed}" for resumed in before.resumed),
+        ),
     )

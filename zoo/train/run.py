@@ -53,6 +53,8 @@ class Run(Facts):
     git_changed: bool | None
     """Whether its tracked files differed from that commit."""
     command: str
+    resumed: tuple[str, ...] = ()
+    """Each time it went on: after which step, and what was not as before: `"step 40: thread_count 1 -> 2"`."""
     began_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
 
     def differences(self, other: Run) -> tuple[str, ...]:
@@ -86,6 +88,17 @@ def describe_run(spec: ModelSpec, config: TrainConfig, dataset: Dataset, device:
         git_changed=changed,
         command=shlex.join(sys.argv),
     )
+
+
+def resume_run(folder: Path, now: Run, step: int) -> None:
+    """Note in a run's folder that it goes on after `step`, and what is not as it was.
+
+    Raises:
+        UserError: as `read_run` and `write_run`.
+    """
+    before = read_run(folder)
+    changed = ", ".join(before.differences(now)) or "as before"
+    write_run(folder, before.model_copy(update={"resumed": (*before.resumed, f"step {step}: {changed}")}))
 
 
 def write_run(folder: Path, run: Run) -> None:

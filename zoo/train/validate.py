@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+
+import torch
+from torch import nn
 
 from zoo.catalog import find
 from zoo.checkpoint import find_any_checkpoint, load_weights, read_facts, runs_folder
@@ -15,18 +17,35 @@ from zoo.measure.device import resolve_device
 from zoo.models.build import build_empty
 from zoo.modes import predictor
 from zoo.pipeline import Pipeline
-from zoo.record import Mode, Precision
+from zoo.record import Mode, Network, Precision
 from zoo.runtimes.base import Runnable, UnsupportedError, load_pipeline
-from zoo.spec import Size
+from zoo.spec import ModelSpec, Size
 
 WHOLE = Mode()
 
 
-class Deploy(Protocol):
-    """Deploys one network for frames of any size."""
+@dataclass(frozen=True)
+class Deploy:
+    """Deploys one trained network for frames of any size."""
+
+    module: nn.Module
+    spec: ModelSpec
+    facts: Network
+    device: torch.device
 
     def __call__(self, size: Size, scale: float = 1.0) -> tuple[Pipeline, Runnable]:
-        """Deploy it for frames of `size`, of which it sees `scale` times its input size."""
+        """Deploy it for frames of `size`, of which it sees `scale` times its input size.
+
+        Raises:
+            UserError: the device does not compute in the precision.
+        """
+        height, width = self.facts.input_size or size
+        seen = max(1, round(scale * height)), max(1, round(scale * width))
+        pipeline = Pipeline(self.module, self.spec, image_size=size, input_size=seen, output_size=size, resize="fit")
+        try:
+            return pipeline, load_pipeline("eager", pipeline, device=self.device, precision=self.facts.precision)
+        except UnsupportedError as error:
+            raise UserError(f"{error}; choose another --precision") from error
 
 
 def evaluate_model(
@@ -73,7 +92,8 @@ def evaluate_model(
         return predictor(mode, [deployed(size, scale) for scale in mode.scales])
 
     with blamed_on(name):
-        return replace(evaluate(by_size(make), dataset, split, on_image=on_image), mode=mode)
+        counted = evaluate(by_size(make), dataset, split, on_image=on_image)
+    return replace(counted, mode=mode, network=deployed.facts)
 
 
 def trained_pipeline(
@@ -93,24 +113,13 @@ def trained_pipeline(
         sizes share one network.
 
     Raises:
-        UserError: unknown model or device, no weights, weights of another model; from the function: a precision that
-            the device does not compute in.
+        UserError: unknown model or device, no weights, or weights of another model.
     """
     spec, target = find(name), resolve_device(device)
     file = Path(checkpoint) if checkpoint else find_any_checkpoint(runs_folder(runs), spec, dataset)
     module, spec = build_empty(spec, dataset.spec.num_classes)
-    load_weights(module, file, spec.name, dataset.spec.num_classes)
-    spec = dataset.spec.adapt(spec)
-    facts = read_facts(file)
-    trained_size = facts.config.image_size if facts else None
-
-    def deploy(size: Size, scale: float = 1.0) -> tuple[Pipeline, Runnable]:
-        height, width = input_size or trained_size or size
-        seen = max(1, round(scale * height)), max(1, round(scale * width))
-        pipeline = Pipeline(module, spec, image_size=size, input_size=seen, output_size=size, resize="fit")
-        try:
-            return pipeline, load_pipeline("eager", pipeline, device=target, precision=precision)
-        except UnsupportedError as error:
-            raise UserError(f"{error}; choose another --precision") from error
-
-    return deploy
+    weights = load_weights(module, file, spec.name, dataset.spec.num_classes)
+    if input_size is None and (trained := read_facts(file)):
+        input_size = trained.config.image_size
+    network = Network(model=spec.name, weights=weights, precision=precision, input_size=input_size)
+    return Deploy(module, dataset.spec.adapt(spec), network, target)
