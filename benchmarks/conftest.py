@@ -1,6 +1,7 @@
 """Ends `pytest benchmarks` with one line per target: a ratio to a peer measured in the same run, or seconds."""
 
 import importlib.util
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,9 +27,21 @@ def results(tmp_path_factory):
 
 
 @pytest.fixture
+def one_thread():
+    with _threads(1):
+        yield
+
+
+@pytest.fixture
 def two_threads():
+    with _threads(2):
+        yield
+
+
+@contextmanager
+def _threads(count):
     before = torch.get_num_threads()
-    torch.set_num_threads(2)
+    torch.set_num_threads(count)
     yield
     torch.set_num_threads(before)
 

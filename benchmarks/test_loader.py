@@ -79,14 +79,6 @@ def dataset(tmp_path_factory):
     return open_dataset(write_dataset(root, image_size=FRAME, train_count=12, val_count=0))
 
 
-@pytest.fixture
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def seconds(stream):
     """CPU seconds of one epoch, 12 crops: the scale, and with it the work, differs from crop to crop."""
     start = process_time()

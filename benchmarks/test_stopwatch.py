@@ -15,14 +15,6 @@ TOLERANCE = 0.03
 ROUNDS, WARMUP_ROUNDS = 300, 20
 
 
-@pytest.fixture
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def compare(benchmark, peer, ours_s, peer_s):
     ours, theirs = np.median(ours_s), np.median(peer_s)
     benchmark.extra_info.update(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -30,6 +30,7 @@ from zoo.data.layout import (
     OFFICIAL_SIZES,
     Frame,
     Listing,
+    OnFrame,
     find_root,
     folders,
     list_split,
@@ -70,8 +71,6 @@ OFFICIAL_CITIES: dict[str, dict[str, int]] = {
 # fmt: on
 """Frames of each city of Cityscapes."""
 
-OnImage = Callable[[int, int], None]
-"""Called with the number of frames looked at and the number of all."""
 _GRAVITY: tuple[Severity, ...] = ("error", "warning", "note")
 _ORDER = {split: place for place, split in enumerate(OFFICIAL_SIZES)}
 _PNG_END = b"IEND"
@@ -93,7 +92,7 @@ class _Seen:
 
 
 def examine(
-    data: Path | str | None = None, *, full: bool = False, cache: Path | None = None, on_image: OnImage | None = None
+    data: Path | str | None = None, *, full: bool = False, cache: Path | None = None, on_image: OnFrame | None = None
 ) -> Report:
     """Look a dataset folder over; what `zoo doctor` does.
 
@@ -112,7 +111,7 @@ def examine(
         raise UserError(f"{error.filename or data} cannot be read: {error.strerror or error}") from error
 
 
-def _examine(root: Path, *, full: bool, on_image: OnImage | None) -> Report:
+def _examine(root: Path, *, full: bool, on_image: OnFrame | None) -> Report:
     spec, findings = _classes(root)
     broken: dict[Path, str] = {}
     listings = [list_split(root, folder.name) for folder in folders(root / "leftImg8bit", broken)]
@@ -246,7 +245,7 @@ def _official(root: Path, listing: Listing, seen: Sequence[_Seen]) -> Iterator[F
 
 
 def _look_at_all(
-    listings: Sequence[Listing], spec: DatasetSpec, *, full: bool, on_image: OnImage | None
+    listings: Sequence[Listing], spec: DatasetSpec, *, full: bool, on_image: OnFrame | None
 ) -> dict[str, list[_Seen]]:
     """Look at every frame of every split; the frames of a split stay in order."""
     frames = {listing.split: _frames(listing) for listing in listings}

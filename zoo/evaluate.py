@@ -26,7 +26,7 @@ from torch import Tensor
 
 from zoo import record
 from zoo.confusion import Counts, count_pairs, count_runs, counts, find_runs
-from zoo.data.layout import DAMAGE, Dataset, Frame
+from zoo.data.layout import DAMAGE, Dataset, Frame, OnFrame
 from zoo.data.loading import evaluation_frames
 from zoo.data.reading import read_label, stored_mode, unreadable
 from zoo.errors import UserError
@@ -39,8 +39,6 @@ from zoo.spec import IGNORE_INDEX, DatasetSpec, Size
 Predict = Callable[[Tensor], Tensor]
 """`(N, H, W, 3)` `uint8` RGB on the host → `(N, H, W)` `uint8` train ids on the host."""
 LabelMap = npt.NDArray[np.uint8]
-OnImage = Callable[[int, int], None]
-"""Called with the number of images done and the number of all."""
 Encoding = Literal["auto", "labelIds", "trainIds"]
 Item = tuple[Frame, LabelMap, LabelMap]
 """A frame, its image `(H, W, 3)` and its truth `(H, W)`."""
@@ -82,7 +80,7 @@ def evaluate(
     *,
     batch_size: int = 1,
     image_limit: int | None = None,
-    on_image: OnImage | None = None,
+    on_image: OnFrame | None = None,
 ) -> EvaluationResult:
     """Count what `predict` gets right on a split.
 
@@ -131,7 +129,7 @@ def evaluate_predictions(
     encoding: Encoding = "auto",
     *,
     workers: int | None = None,
-    on_image: OnImage | None = None,
+    on_image: OnFrame | None = None,
 ) -> EvaluationResult:
     """Score label maps any other program wrote: one single-channel 8-bit PNG per frame, found by the frame's name.
 

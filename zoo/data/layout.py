@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,6 +35,8 @@ OFFICIAL_SIZES = {"train": 2975, "val": 500, "test": 1525}
 """Number of frames of each Cityscapes split."""
 DAMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 """What Pillow raises on a file that cannot be decoded; SyntaxError is for broken chunks of a PNG."""
+OnFrame = Callable[[int, int], None]
+"""Called with the number of frames done and the number of all."""
 _LABELLED = ("train", "val")
 """Splits that are of no use without labels."""
 _RESERVED_NAMES = ("cityscapes", synthetic.NAME)

@@ -20,8 +20,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from zoo.config import TrainConfig
-from zoo.data.layout import Dataset, Frame, spread
-from zoo.data.prepared import OnFrame, PreparationError, prepare
+from zoo.data.layout import Dataset, Frame, OnFrame, spread
+from zoo.data.prepared import PreparationError, prepare
 from zoo.data.reading import Pixels, read_frame
 from zoo.data.transforms import Sample, augment
 from zoo.errors import UserError

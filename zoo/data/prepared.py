@@ -17,7 +17,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -27,7 +27,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from zoo.data.layout import Dataset, Frame, cache_folder
+from zoo.data.layout import Dataset, Frame, OnFrame, cache_folder
 from zoo.data.reading import Pixels, image_size, read_frame, unreadable
 from zoo.errors import UserError
 from zoo.files import remove_folder, whole_folder
@@ -38,9 +38,6 @@ RESERVE_BYTES = 1 << 30
 """Disk that a preparation leaves free."""
 _VERSION = 1
 """Of what a block holds; raised whenever that changes."""
-
-OnFrame = Callable[[int, int], None]
-"""Told how many frames are ready, and of how many."""
 
 
 class PreparationError(UserError):

@@ -11,22 +11,27 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 LINE_EVERY_S = 10.0
 
 
+def progress_bar(console: Console, facts: str) -> Progress:
+    """A bar with count, `facts` (rich's format of a task), time passed and time left; nothing without a terminal."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(facts),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+
+
 class LiveImages:
     """Called with (images done, images in all): a progress bar; lines where there is no terminal; silent for one."""
 
     def __init__(self, console: Console, name: str) -> None:
         self.console, self.name = console, name
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("images"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
+        self.progress = progress_bar(console, "images")
         self.task = self.progress.add_task(name, total=None, visible=False)
         self.last_line = time.monotonic()
 

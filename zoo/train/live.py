@@ -6,9 +6,8 @@ import time
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from zoo.report.progress import LINE_EVERY_S
+from zoo.report.progress import LINE_EVERY_S, progress_bar
 
 
 class LiveTraining:
@@ -16,17 +15,7 @@ class LiveTraining:
 
     def __init__(self, console: Console, model: str, total: int) -> None:
         self.console, self.model, self.total = console, model, total
-        self.progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[facts]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
+        self.progress = progress_bar(console, "{task.fields[facts]}")
         self.frames = self.progress.add_task("prepare frames", total=None, visible=False, facts="")
         self.steps = self.progress.add_task(model, total=total, visible=False, facts="")
         self.last_line = time.monotonic()

@@ -16,9 +16,8 @@ from torch import Tensor
 from zoo.catalog import find
 from zoo.checkpoint import CheckpointFacts, read_facts, run_folder, run_lock, runs_folder, save_weights, write_atomic
 from zoo.config import TrainConfig
-from zoo.data.layout import Dataset, open_dataset
+from zoo.data.layout import Dataset, OnFrame, open_dataset
 from zoo.data.loading import train_batches
-from zoo.data.prepared import OnFrame
 from zoo.errors import ModelError, UserError, blamed_on
 from zoo.evaluate import by_size, evaluate
 from zoo.measure.device import core_count, software

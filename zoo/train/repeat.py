@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo.checkpoint import read_facts, read_weights, weights_sha256
-from zoo.data.layout import open_dataset
-from zoo.data.prepared import OnFrame
+from zoo.data.layout import OnFrame, open_dataset
 from zoo.errors import UserError
 from zoo.train.loop import OnStep, OnValidation, Trained, train_model
 from zoo.train.run import read_run

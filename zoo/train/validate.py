@@ -10,9 +10,9 @@ from torch import nn
 
 from zoo.catalog import find
 from zoo.checkpoint import find_any_checkpoint, load_weights, read_facts, runs_folder
-from zoo.data.layout import Dataset
+from zoo.data.layout import Dataset, OnFrame
 from zoo.errors import UserError, blamed_on
-from zoo.evaluate import EvaluationResult, OnImage, Predict, by_size, evaluate
+from zoo.evaluate import EvaluationResult, Predict, by_size, evaluate
 from zoo.measure.device import resolve_device
 from zoo.models.build import build_empty
 from zoo.modes import predictor
@@ -59,7 +59,7 @@ def evaluate_model(
     precision: Precision = "fp32",
     mode: Mode = WHOLE,
     runs: Path | str | None = None,
-    on_image: OnImage | None = None,
+    on_image: OnFrame | None = None,
 ) -> EvaluationResult:
     """Score a model on a split at the ground truth's full size; what `zoo eval MODEL` does.
 
