@@ -10,6 +10,8 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -251,6 +253,19 @@ def parse_duration(text: str) -> float:
     if seconds == 0:
         raise UserError(f"a duration is days, hours, minutes or seconds, such as 2h30m or 90s; got {text!r}")
     return float(seconds)
+
+
+def parse_rate(text: str) -> Fraction:
+    """Read frames per second: `25`, `29.97` or `30000/1001`.
+
+    Raises:
+        UserError: anything else, or a rate that is not over 0 and up to 1000.
+    """
+    with suppress(ValueError, ZeroDivisionError):
+        rate = Fraction(text).limit_denominator(1001)
+        if 0 < rate <= 1000:
+            return rate
+    raise UserError(f"a rate is frames per second, such as 25, 29.97 or 30000/1001; got {text!r}")
 
 
 def _find_preset(preset: str, kind: str) -> Path:
