@@ -33,12 +33,14 @@ from zoo.data.layout import (
     OnFrame,
     find_root,
     folders,
+    how_to_mend,
     list_split,
     open_dataset,
     spread,
 )
 from zoo.data.reading import label_histogram, read_image, read_label, unreadable
 from zoo.errors import UserError, did_you_mean
+from zoo.faults import how_to_read, reason
 from zoo.files import sha256_of
 from zoo.labels import CITYSCAPES
 from zoo.report.doctor import Finding, Report, Severity, Split
@@ -110,7 +112,8 @@ def examine(
     try:
         return _examine(find_root(data, cache=cache), full=full, on_image=on_image)
     except OSError as error:
-        raise UserError(f"{error.filename or data} cannot be read: {error.strerror or error}") from error
+        advice = how_to_read(error)
+        raise UserError(f"{error.filename or data} cannot be read: {reason(error)}; {advice}") from error
 
 
 def _examine(root: Path, *, full: bool, on_image: OnFrame | None) -> Report:
@@ -157,7 +160,7 @@ def _broken(broken: Mapping[Path, str]) -> Iterator[Finding]:
     for why in dict.fromkeys(broken.values()):
         files = [path for path, said in broken.items() if said == why]
         what = f"{_count(files, 'path')} unusable: {why.removeprefix('is ')}"
-        yield _finding("error", what, "replace or remove what is there", files)
+        yield _finding("error", what, how_to_mend(why), files)
 
 
 def _missing_splits(listings: Sequence[Listing]) -> Iterator[Finding]:
@@ -380,18 +383,13 @@ def _pixels(split: str, seen: Sequence[_Seen], spec: DatasetSpec) -> Iterator[Fi
 
 def _forms(split: str, seen: Sequence[_Seen]) -> Iterator[Finding]:
     """Files in other forms than the plain one, which are read all the same."""
-    for place, what, plain in ((0, "image", "color"), (1, "label", "grey")):
+    for place, what in enumerate(("image", "label")):
         sound = [look for look in seen if not (look.label_fault if place else look.image_fault)]
-        headers = [(header, look) for look in sound if (header := look.headers[place])]
-        for line in notes(what, [header for header, _ in headers], f" of {split}"):
-            odd = [
-                look.frame.image if what == "image" else look.frame.label
-                for header, look in headers
-                if header.form != plain
-            ]
-            yield _finding(
-                "note", line, "nothing needs to be done; `zoo data convert` makes them plain", filter(None, odd)
-            )
+        headers = [(header, look.frame) for look in sound if (header := look.headers[place])]
+        for form, line in notes(what, [header for header, _ in headers], f" of {split}").items():
+            files = [frame.label if place else frame.image for header, frame in headers if header.form == form]
+            advice = "nothing needs to be done; `zoo data convert` makes them plain"
+            yield _finding("note", line, advice, filter(None, files))
 
 
 def _faults(split: str, noun: str, faults: Sequence[tuple[str, Path]]) -> Iterator[Finding]:

@@ -113,7 +113,8 @@ def run_bench(
     started = time.monotonic()
     if artifact is not None and config.seeds > 1:
         raise UserError(
-            f"--seeds measures {config.seeds} trainings of each model and an --artifact holds one; drop one of them"
+            f"seeds = {config.seeds} measures as many trainings of each model and an --artifact holds one; "
+            "set seeds = 1, or leave --artifact away"
         )
     foreign = None if artifact is None else (Path(artifact), read_artifact(Path(artifact), trust=trust))
     if foreign is not None:
@@ -486,7 +487,10 @@ def _config_of(card: Card, config: BenchConfig) -> BenchConfig:
 def _require_fit(card: Card, config: BenchConfig, dataset: Dataset | None) -> None:
     """A file has one batch size, and its channels mean what its card says."""
     if config.throughput:
-        raise UserError("--throughput needs a file for each batch size and an --artifact has one; drop one of them")
+        raise UserError(
+            "throughput = true needs a file for each batch size and an --artifact has one; set throughput = false, "
+            "or leave --artifact away"
+        )
     if dataset is not None and card.class_names and card.class_names != dataset.spec.class_names:
         raise UserError(
             f"{card.file} answers with {len(card.class_names)} classes ({', '.join(card.class_names[:3])}, …), "

@@ -18,6 +18,7 @@ from zoo.data.layout import DAMAGE, OnFrame
 from zoo.data.reading import read_image, unreadable
 from zoo.data.spelling import stored_mode
 from zoo.errors import UserError
+from zoo.faults import how_to_write, reason
 from zoo.files import whole_folder
 from zoo.labels import LABELS
 
@@ -89,8 +90,8 @@ def import_camvid(source: Path | str, target: Path | str, *, on_frame: OnFrame |
     try:
         whole_folder(target, fill)
     except OSError as error:
-        place = error.filename or target
-        raise UserError(f"cannot import to {target}: {error.strerror or error} ({place})") from error
+        place, advice = error.filename or target, how_to_write(error, "another folder")
+        raise UserError(f"cannot import to {target}: {reason(error)} ({place}); {advice}") from error
     return Imported(target, {split: len(frames) for split, frames in pairs.items()})
 
 

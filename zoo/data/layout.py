@@ -18,6 +18,7 @@ from PIL import Image
 from zoo.data import synthetic
 from zoo.data.classes import CLASSES_FILE, read_classes
 from zoo.errors import UserError, did_you_mean
+from zoo.faults import how_to_read, reason
 from zoo.labels import CITYSCAPES
 from zoo.spec import DatasetSpec
 
@@ -142,7 +143,7 @@ class Dataset:
                         if path == frame.label:
                             digest.update(_pixels(path) if self.synthetic else path.read_bytes())
                     except OSError as error:
-                        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
+                        raise UserError(f"{path} cannot be read: {reason(error)}; {how_to_read(error)}") from error
         return digest.hexdigest()[:16]
 
 
@@ -181,7 +182,8 @@ def open_dataset(root: Path | str | None = None, *, cache: Path | None = None) -
     try:
         return _open(root, cache)
     except OSError as error:
-        raise UserError(f"{error.filename or root} cannot be read: {error.strerror or error}") from error
+        advice = how_to_read(error)
+        raise UserError(f"{error.filename or root} cannot be read: {reason(error)}; {advice}") from error
 
 
 def find_root(given: Path | str | None = None, *, cache: Path | None = None) -> Path:
@@ -335,7 +337,16 @@ def _flaw(path: Path) -> dict[Path, str]:
 
 def _refuse(broken: Mapping[Path, str]) -> None:
     for path, why in broken.items():
-        raise UserError(f"{path} {why}; replace or remove it")
+        raise UserError(f"{path} {why}; {how_to_mend(why)}")
+
+
+def how_to_mend(flaw: str) -> str:
+    """What to do about a path that is no file: each flaw of `Listing.broken` has its own remedy."""
+    if "link" in flaw:
+        return "correct the link, or remove it"
+    if "empty" in flaw:
+        return "copy or download it again, or remove it"
+    return "permit reading it, or remove it" if "cannot be read" in flaw else "remove it: a file belongs there"
 
 
 def _checked(root: Path, listing: Listing) -> tuple[Frame, ...]:

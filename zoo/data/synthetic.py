@@ -14,6 +14,7 @@ from PIL import Image
 
 from zoo.data.street.scene import draw
 from zoo.errors import UserError
+from zoo.faults import how_to_write, reason
 from zoo.files import whole_folder
 
 NAME = "synthetic"
@@ -164,6 +165,5 @@ def _write_marker(root: Path, marker: Marker) -> None:
 
 
 def _cannot_write(path: Path, error: OSError) -> UserError:
-    return UserError(
-        f"cannot write the synthetic set to {path}: {error.strerror or error}; free space or give another folder"
-    )
+    advice = how_to_write(error, "another folder")
+    return UserError(f"cannot write the synthetic set to {path}: {reason(error)}; {advice}")

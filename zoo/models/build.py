@@ -58,11 +58,11 @@ def build_model(spec: ModelSpec, num_classes: int = 19, pretrained: bool = False
     """
     if spec.own:
         if pretrained:
-            raise UserError(f"{spec.name}: a model of your own loads its weights itself; drop --pretrained")
+            raise UserError(f"{spec.name}: a model of your own loads its weights itself; set pretrained = false")
         module, spec = _build_own(spec, num_classes)
     else:
         if pretrained and not spec.pretrained:
-            raise UserError(f"{spec.name} has no published weights; drop --pretrained (pretrained = false)")
+            raise UserError(f"{spec.name} has no published weights; set pretrained = false")
         module = _build_row(spec, num_classes, pretrained)
     if spec.name not in MODELS:
         spec = _completed(spec, module)
@@ -152,7 +152,7 @@ def _build_row(spec: ModelSpec, num_classes: int, pretrained: bool) -> nn.Module
         if pretrained and _is_fetching(error):
             raise UserError(
                 f"{spec.name}: the weights {spec.pretrained!r} could not be fetched ({_said(error)}); go on without "
-                "them (drop --pretrained, or pretrained = false), or run once with a network to fill the cache of "
+                "them (pretrained = false), or run once with a network to fill the cache of "
                 "torch (TORCH_HOME) or Hugging Face (HF_HOME)"
             ) from error
         raise
