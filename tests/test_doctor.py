@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from zoo import doctor
+from zoo.checks.cityscapes import OFFICIAL_CITIES
 from zoo.data.layout import open_dataset
 from zoo.data.synthetic import write_dataset
 from zoo.doctor import examine
@@ -323,7 +324,7 @@ def test_cityscapes_is_counted_city_by_city(streets):
     finding = found(examine(streets), "val has 3 of Cityscapes' 500 images: frankfurt 0 of 267, lindau 3 of 59")
     assert "fetch the missing" in finding.advice
     found(examine(streets), "3 images of val not of Cityscapes' size, 1024x2048", severity="warning")
-    assert {split: sum(cities.values()) for split, cities in doctor.OFFICIAL_CITIES.items()} == {
+    assert {split: sum(cities.values()) for split, cities in OFFICIAL_CITIES.items()} == {
         "train": 2975,
         "val": 500,
         "test": 1525,
