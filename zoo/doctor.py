@@ -21,26 +21,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from zoo.checks.cityscapes import against_cityscapes
-from zoo.checks.files import broken_paths, file_names, missing_splits
+from zoo.checks.files import file_names, missing_splits
 from zoo.checks.labels import pixels_of
 from zoo.checks.seen import Seen, class_pixels, counted, finding_of
-from zoo.data.classes import CLASSES_FILE, read_classes
-from zoo.data.layout import (
-    DAMAGE,
-    OFFICIAL_SIZES,
-    Frame,
-    Listing,
-    OnFrame,
-    find_root,
-    folders,
-    list_split,
-    open_dataset,
-    spread,
-)
+from zoo.data.classes import CLASSES_FILE
+from zoo.data.layout import DAMAGE, Frame, OnFrame, open_dataset, spread, survey_dataset
+from zoo.data.listing import NEEDS_LABELS, Listing
+from zoo.data.naming import LABEL_KINDS
 from zoo.data.reading import image_size, read_image, read_label, stored_mode, unreadable
+from zoo.data.survey import Survey
 from zoo.errors import UserError
 from zoo.files import sha256_of
-from zoo.labels import CITYSCAPES
+from zoo.labels import CITYSCAPES, OFFICIAL_SIZES
 from zoo.report.doctor import Finding, Report, Severity, Split
 from zoo.score import text_of
 from zoo.spec import DatasetSpec, Size
@@ -74,23 +66,27 @@ def examine(
         UserError: no dataset folder, or one that cannot be listed.
     """
     try:
-        return _examine(find_root(data, cache=cache), full=full, on_image=on_image)
+        return _examine(survey_dataset(data, cache=cache), full=full, on_image=on_image)
     except OSError as error:
         raise UserError(f"{error.filename or data} cannot be read: {error.strerror or error}") from error
 
 
-def _examine(root: Path, *, full: bool, on_image: OnFrame | None) -> Report:
-    spec, findings = _classes(root)
-    broken: dict[Path, str] = {}
-    listings = [list_split(root, folder.name) for folder in folders(root / "leftImg8bit", broken)]
-    listings.sort(key=lambda listing: _ORDER.get(listing.split, len(_ORDER)))
+def _examine(found: Survey, *, full: bool, on_image: OnFrame | None) -> Report:
+    root, spec = found.root, found.own.spec if found.own else CITYSCAPES
+    findings = [Finding("note", note, "nothing to do, if it is what you mean") for note in found.notes]
+    if found.mistake:
+        advice = f"correct {CLASSES_FILE}; until then labels are judged here by Cityscapes' classes"
+        findings.append(Finding("error", found.mistake, advice, (str(root / CLASSES_FILE),)))
+    listings = sorted(found.listings, key=lambda listing: _ORDER.get(listing.split, len(_ORDER)))
     seen = _look_at_all(listings, spec, full=full, on_image=on_image)
-    findings += broken_paths(broken)
     findings += missing_splits(listings)
     for listing in listings:
-        findings += file_names(listing)
-        findings += against_cityscapes(root, listing, seen[listing.split])
-        findings += pixels_of(listing.split, seen[listing.split], spec)
+        of_split = [*file_names(listing), *pixels_of(listing.split, seen[listing.split], spec)]
+        if spec == CITYSCAPES:
+            of_split += against_cityscapes(listing, seen[listing.split])
+        if listing.split not in NEEDS_LABELS:  # whatever is wrong with it, training and validation go on
+            of_split = [replace(one, severity="warning") if one.severity == "error" else one for one in of_split]
+        findings += of_split
     splits = tuple(_split(listing, seen[listing.split], spec) for listing in listings)
     findings += _absent_classes(splits, spec, full=full)
     findings += _shared(seen)
@@ -103,17 +99,6 @@ def _examine(root: Path, *, full: bool, on_image: OnFrame | None) -> Report:
         for finding in sorted(findings, key=lambda finding: _GRAVITY.index(finding.severity))
     ]
     return Report(root, full, spec, splits, tuple(below))
-
-
-def _classes(root: Path) -> tuple[DatasetSpec, list[Finding]]:
-    path = root / CLASSES_FILE
-    if not os.path.lexists(path):
-        return CITYSCAPES, []
-    try:
-        return read_classes(path), []
-    except UserError as error:
-        advice = f"correct {CLASSES_FILE}; until then labels are judged here by Cityscapes' classes"
-        return CITYSCAPES, [Finding("error", str(error), advice, (str(path),))]
 
 
 # What the files hold
@@ -151,7 +136,9 @@ def _frames(listing: Listing) -> list[Frame]:
     for name, (image, *_) in sorted(listing.images.items()):
         label = labels.get(name, (None,))[0]
         if image not in listing.broken:
-            frames.append(Frame(name, image.parent.name, image, None if label in listing.broken else label, None))
+            label = None if label in listing.broken else label
+            has_train_ids = listing.label_kind == LABEL_KINDS[1]
+            frames.append(Frame(name, listing.city(image), image, label, None, has_train_ids))
     return frames
 
 
@@ -228,7 +215,7 @@ def _split(listing: Listing, seen: Sequence[Seen], spec: DatasetSpec) -> Split:
         image_count=len(listing.images),
         label_count=len(listing.images) - len(listing.unlabelled),
         label_kind=listing.label_kind,
-        city_count=len({paths[0].parent.name for paths in listing.images.values()}),
+        city_count=len({listing.city(paths[0]) for paths in listing.images.values()} - {""}),
         sizes=dict(Counter(look.size for look in seen if look.size).most_common()),
         labels_read=len(counted),
         class_pixels=tuple(map(sum, zip(*(pixels for pixels, _ in counted), strict=True))) or (0,) * spec.num_classes,
@@ -325,8 +312,12 @@ def _near_duplicates(seen: dict[str, list[Seen]]) -> Iterator[Finding]:
 
 
 def _refusal(root: Path) -> Iterator[Finding]:
-    """Whatever else opening it stumbles over."""
+    """Whatever else opening it, to train and to validate, stumbles over."""
     try:
-        open_dataset(root)
+        faults = open_dataset(root).faults
     except UserError as error:
         yield Finding("error", "zoo cannot open it", str(error))
+    else:
+        for split in NEEDS_LABELS:
+            if split in faults:
+                yield Finding("error", f"zoo cannot open it, at its split {split}", faults[split])

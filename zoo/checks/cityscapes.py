@@ -4,55 +4,50 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from zoo.checks.seen import Seen, counted, finding_of
-from zoo.data.layout import OFFICIAL_SIZES, Listing
-from zoo.report.doctor import Finding
+from zoo.data.listing import Listing
+from zoo.labels import OFFICIAL_CITIES, OFFICIAL_SIZES
+from zoo.report.doctor import Finding, Severity
 from zoo.score import text_of
 from zoo.spec import Size
 
 OFFICIAL_FRAME: Size = (1024, 2048)
-# fmt: off
-OFFICIAL_CITIES: dict[str, dict[str, int]] = {
-    "train": {
-        "aachen": 174, "bochum": 96, "bremen": 316, "cologne": 154, "darmstadt": 85, "dusseldorf": 221, "erfurt": 109,
-        "hamburg": 248, "hanover": 196, "jena": 119, "krefeld": 99, "monchengladbach": 94, "strasbourg": 365,
-        "stuttgart": 196, "tubingen": 144, "ulm": 95, "weimar": 142, "zurich": 122,
-    },
-    "val": {"frankfurt": 267, "lindau": 59, "munster": 174},
-    "test": {"berlin": 544, "bielefeld": 181, "bonn": 46, "leverkusen": 58, "mainz": 298, "munich": 398},
-}
-# fmt: on
-"""Frames of each city of Cityscapes."""
 
 
-def against_cityscapes(root: Path, listing: Listing, seen: Sequence[Seen]) -> Iterator[Finding]:
-    """Compare with Cityscapes, city by city, where most images are of its cities."""
+def against_cityscapes(listing: Listing, seen: Sequence[Seen]) -> Iterator[Finding]:
+    """Compare with Cityscapes, city by city, where most images are of its cities.
+
+    A part of it, and other people's streets in cities of its, are as good as any data: what differs is noted. It is a
+    warning where most of what was published is there, so that the rest is likely to have been lost.
+    """
     split, official = listing.split, OFFICIAL_CITIES.get(listing.split, {})
-    found = Counter(paths[0].parent.name for paths in listing.images.values())
-    other = sorted(found.keys() - official.keys())
+    found = Counter(listing.city(paths[0]) for paths in listing.images.values())
+    other = sorted(found.keys() - official.keys() - {""})
     official_count = sum(found[city] for city in official)
     if 2 * official_count <= found.total():
         return
+    severity: Severity = "warning" if 2 * official_count > OFFICIAL_SIZES[split] else "note"
     if other:
         yield finding_of(
-            "warning", f"images of {split} of no city of Cityscapes: {', '.join(other)}",
-            "remove them: numbers are not Cityscapes' with them",
-            [root / "leftImg8bit" / split / city for city in other],
+            severity, f"images of {split} of no city of Cityscapes: {', '.join(other)}",
+            "numbers are not Cityscapes' with them: remove them if they should be",
+            [listing.folder / city for city in other],
         )  # fmt: skip
     differing = {city: count for city, count in official.items() if found[city] != count}
     if differing:
-        cities = ", ".join(f"{city} {found[city]} of {count}" for city, count in differing.items())
+        there = [f"{city} {found[city]} of {count}" for city, count in differing.items() if found[city]]
+        lacking = sum(not found[city] for city in differing)
+        cities = ", ".join([*there, *([f"{lacking} cities not there"] if lacking else [])])
         yield finding_of(
-            "error", f"{split} has {official_count} of Cityscapes' {OFFICIAL_SIZES[split]} images: {cities}",
-            "fetch the missing ones again, or name the cities otherwise: numbers are not Cityscapes' without them",
-            [root / "leftImg8bit" / split / city for city in differing if found[city]],
+            severity, f"{split} has {official_count} of Cityscapes' {OFFICIAL_SIZES[split]} images: {cities}",
+            "nothing to do where a part is meant, whose scores are those of a part; else fetch the rest",
+            [listing.folder / city for city in differing if found[city]],
         )  # fmt: skip
     resized = [look.frame.image for look in seen if look.size not in (None, OFFICIAL_FRAME)]
     if resized:
         yield finding_of(
-            "warning", f"{counted(resized, 'image')} of {split} not of Cityscapes' size, {text_of(OFFICIAL_FRAME)}",
-            "fetch the originals: mIoU is counted at the size of the label maps, and published figures at that size",
+            severity, f"{counted(resized, 'image')} of {split} not of Cityscapes' size, {text_of(OFFICIAL_FRAME)}",
+            "mIoU is counted at the size of the label maps, and published figures at that size",
             resized,
         )  # fmt: skip

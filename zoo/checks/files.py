@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from zoo.checks.seen import counted, finding_of
-from zoo.data.layout import INSTANCES, LABEL_KINDS, LAYOUT, Listing
+from zoo.data.listing import Listing
+from zoo.data.naming import IMAGES, INSTANCES, LABEL_KINDS, LABELS, LAYOUT, known_split
 from zoo.errors import did_you_mean
 from zoo.report.doctor import Finding
 
 
-def broken_paths(broken: Mapping[Path, str]) -> Iterator[Finding]:
+def _broken_paths(broken: Mapping[Path, str]) -> Iterator[Finding]:
     """Links that lead nowhere, empty files and the like, one finding for each reason."""
     for why in dict.fromkeys(broken.values()):
         files = [path for path, said in broken.items() if said == why]
@@ -23,18 +24,26 @@ def missing_splits(listings: Sequence[Listing]) -> Iterator[Finding]:
     """Whether there is something to train and to validate on."""
     names = [listing.split for listing in listings]
     if not names:
-        yield Finding("error", "leftImg8bit has no split folder", f"bring it into the layout {LAYOUT}")
+        yield Finding("error", f"{IMAGES} has no split folder", f"bring it into the layout {LAYOUT}")
         return
     for split, use in (("train", "trained"), ("val", "validated")):
         if split not in names:
             near = did_you_mean(split, names).replace("Did you mean", "Is it")
-            yield Finding("warning", f"no split {split}: nothing can be {use} on", f"name its folder {split}.{near}")
+            advice = f"name its folder {split}, in {IMAGES} and in {LABELS}.{near}"
+            yield Finding("warning", f"no split {split}: nothing can be {use} on", advice)
 
 
 def file_names(listing: Listing) -> Iterator[Finding]:
     """What is wrong with the names of a split's files."""
     split, kind = listing.split, listing.label_kind
-    yield from broken_paths(listing.broken)
+    yield from _broken_paths(listing.broken)
+    for rival in listing.rivals:
+        yield finding_of(
+            "error", f"two folders are the split {split} by name: {listing.folder.name} and {rival.name}",
+            f"rename the one that is not, as in `mv {rival.name} unused_{rival.name}`", [listing.folder, rival],
+        )  # fmt: skip
+    if listing.folder.name != split and known_split(listing.folder.name) == split:
+        yield Finding("note", f"the folder {listing.folder.name} is read as the split {split}", "nothing to do")
     if listing.misnamed:
         yield finding_of(
             "error", f"{counted(listing.misnamed, 'image')} of {split} not named as the layout wants",
@@ -54,14 +63,14 @@ def file_names(listing: Listing) -> Iterator[Finding]:
         hint = f" (some have {other}: make the kind one, zoo reads a split from one kind)" if mixed else ""
         yield finding_of(
             "error", f"images of {split} without a {kind} label: {len(files)} of {len(listing.images)}",
-            f"add gtFine/{split}/<city>/<frame>_gtFine_{kind}.png, or remove the images{hint}", files,
+            f"add {listing.expected_label('<frame>')}, or remove the images{hint}", files,
         )  # fmt: skip
     for known, files_of in listing.annotations.items():
         orphans = [path for name, paths in sorted(files_of.items()) if name not in listing.images for path in paths]
         if orphans:
             yield finding_of(
                 "warning", f"{counted(orphans, 'file')} of {known} in {split} without an image, never read",
-                f"restore the images in leftImg8bit/{split}/<city>, or remove the files", orphans,
+                f"restore the images in {listing.folder}, or remove the files", orphans,
             )  # fmt: skip
     bare = sorted(listing.images.keys() - listing.annotations[INSTANCES].keys())
     if 0 < len(bare) < len(listing.images):

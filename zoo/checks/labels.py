@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.checks.cityscapes import OFFICIAL_CITIES
 from zoo.checks.seen import Seen, class_pixels, counted, finding_of, meanings
 from zoo.data.classes import CLASSES_FILE
+from zoo.labels import CITYSCAPES, OFFICIAL_CITIES
 from zoo.report.doctor import Finding
 from zoo.score import text_of
 from zoo.spec import IGNORE_INDEX, DatasetSpec
@@ -20,7 +20,10 @@ from zoo.spec import IGNORE_INDEX, DatasetSpec
 MIXED_UP_SHARE = 0.5
 """Train ids read as label ids leave more of the pixels than this uncounted."""
 MIXED_UP_VALUES = 4
-"""One file with fewer values than this says nothing of their kind: a frame that is all void is all 0."""
+"""So many values that are classes as train ids and none as label ids make a file one of train ids; void alone, however
+much of a file it is, says nothing of the others."""
+RARE_AS_LABEL_IDS = 7
+"""Cityscapes' label ids below this stand for void in almost every frame; parking, bridges and the like are rare."""
 
 
 def pixels_of(split: str, seen: Sequence[Seen], spec: DatasetSpec) -> Iterator[Finding]:
@@ -87,11 +90,7 @@ def _mixed_up(split: str, labelled: Sequence[tuple[Seen, Path]], spec: DatasetSp
         kind, other, right, wrong = "labelIds", "labelTrainIds", "label ids", "train ids"
         files = [path for path, _ in read]
         if not _holds_train_ids(np.sum([values for _, values in read], axis=0), spec):
-            files = [
-                path
-                for path, values in read
-                if np.count_nonzero(values) >= MIXED_UP_VALUES and _holds_train_ids(values, spec)
-            ]
+            files = [path for path, values in read if _holds_train_ids(values, spec)]
     if not files:
         return []
     what = f"{kind} files of {split} hold {wrong}: {len(files)} of {len(read)} read"
@@ -106,9 +105,20 @@ def _holds_label_ids(values: NDArray[np.int64], spec: DatasetSpec) -> bool:
 
 
 def _holds_train_ids(values: NDArray[np.int64], spec: DatasetSpec) -> bool:
-    """Whether `(256,)` pixels of each value can be train ids and make little sense as label ids."""
+    """Whether `(256,)` pixels of each value can be train ids and make little sense as label ids.
+
+    Classes of one's own say themselves what each value means: there, only values that mean nothing tell.
+    """
     present = set(np.flatnonzero(values).tolist())
-    uncounted = sum(
-        values[value] for value in present if spec.label_to_train_id.get(value, IGNORE_INDEX) == IGNORE_INDEX
+    known, train_ids = spec.label_to_train_id, range(spec.num_classes)
+    if not present <= {*train_ids, IGNORE_INDEX}:
+        return False
+    if spec != CITYSCAPES:
+        return bool(present - known.keys() - {IGNORE_INDEX})
+    telling = {value for value in present - {0, IGNORE_INDEX} if known[value] == IGNORE_INDEX}
+    uncounted = sum(values[value] for value in {*telling, 0, IGNORE_INDEX})
+    return (
+        len(telling) >= MIXED_UP_VALUES
+        and any(value >= RARE_AS_LABEL_IDS for value in telling)
+        and uncounted > MIXED_UP_SHARE * values.sum()
     )
-    return present <= {*range(spec.num_classes), IGNORE_INDEX} and uncounted > MIXED_UP_SHARE * values.sum()
