@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from zoo.config import BenchConfig
+    from zoo.data.layout import Dataset
     from zoo.spec import Size
 
 EPILOG = """\
@@ -66,6 +67,15 @@ def _console(*, stderr: bool = False) -> Console:
     return Piped(highlight=False, stderr=stderr)
 
 
+def _dataset(data: Path | str | None, cache: Path | None) -> Dataset:
+    """Open a dataset; how its folder was understood is said where that is not plain."""
+    from zoo.data.layout import open_dataset
+
+    dataset = open_dataset(data, cache=cache)
+    _warn(dataset.notes)
+    return dataset
+
+
 def _list(arguments: argparse.Namespace) -> int:
     from zoo.catalog import select
     from zoo.report.models import show_models
@@ -94,6 +104,8 @@ def _train(arguments: argparse.Namespace) -> int:
         before = read_run(arguments.repeat)
         name, config = before.model, before.config
 
+    if is_first_process():
+        _dataset(arguments.data or (before.data if arguments.repeat else None), arguments.cache)
     console = _console()
     console.quiet = not is_first_process()
     with LiveTraining(console, name, config.steps) as live:
@@ -134,12 +146,11 @@ def _eval(arguments: argparse.Namespace) -> int:
     else:
         flags = ("checkpoint", "input_size", "window", "stride", "scales", "flip", "precision", "device", "runs")
         _refuse(arguments, flags, "--predictions are scored as they are")
-    from zoo.data.layout import open_dataset
     from zoo.evaluate import accuracy_record
     from zoo.report.accuracy import show_accuracy
     from zoo.report.progress import LiveImages
 
-    dataset = open_dataset(arguments.data, cache=arguments.cache)
+    dataset = _dataset(arguments.data, arguments.cache)
     if arguments.predictions is not None:
         from zoo.evaluate import evaluate_predictions
 
@@ -188,11 +199,10 @@ def _predict(arguments: argparse.Namespace) -> int:
             "zoo predict writes pictures (-o DIR), or of a --split one picture (--sheet FILE) or what Cityscapes' "
             "server takes (--submission FILE.zip); say which one"
         )
-    from zoo.data.layout import open_dataset
     from zoo.predict import load_predictor, predict_images, predict_sheet, predict_split, predict_submission
     from zoo.report.progress import LiveImages
 
-    dataset = open_dataset(arguments.data, cache=arguments.cache)
+    dataset = _dataset(arguments.data, arguments.cache)
     predictor = load_predictor(
         arguments.model,
         dataset,
@@ -309,6 +319,8 @@ def _pair(arguments: argparse.Namespace, config: BenchConfig) -> int:
     from zoo.bench.pair import PairError, run_pair
     from zoo.report.pair import show_pair
 
+    if config.accuracy:
+        _dataset(arguments.data, arguments.cache)
     try:
         with Live(_console()) as live:
             pair = run_pair(
@@ -330,6 +342,7 @@ def _pair(arguments: argparse.Namespace, config: BenchConfig) -> int:
 def _export(arguments: argparse.Namespace) -> int:
     from zoo.export import export_model
 
+    _dataset(arguments.data, arguments.cache)
     exported = export_model(
         arguments.model,
         arguments.output,
@@ -434,11 +447,10 @@ def _synth(arguments: argparse.Namespace) -> int:
 
 
 def _prepare(arguments: argparse.Namespace) -> int:
-    from zoo.data.layout import open_dataset
     from zoo.data.prepared import prepare
     from zoo.report.progress import LiveImages
 
-    dataset = open_dataset(arguments.data, cache=arguments.cache)
+    dataset = _dataset(arguments.data, arguments.cache)
     with LiveImages(_console(stderr=True), "preparing train") as live:
         prepared = prepare(dataset, "train", cache=arguments.cache, on_frame=live)
     print(f"{len(dataset.frames('train'))} frames of train are prepared in {prepared.folder}")

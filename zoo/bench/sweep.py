@@ -140,6 +140,8 @@ def run_bench(
             on_event(Event(model, len(sweep.records) + len(sweep.finished), total, note, record))
 
         bench.tell = tell
+        for note in dataset.notes if dataset else ():
+            tell("", note)
         try:
             bench.look_at_the_machine(specs, foreign)
             sweep.seconds_before_cells = time.monotonic() - started

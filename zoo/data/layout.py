@@ -78,15 +78,21 @@ class Dataset:
         """Names of the splits that hold images, sorted; of which one may be among `faults`."""
         return tuple(sorted(self.frames_by_split))
 
+    def _named(self, split: str) -> str:
+        """The split as it is called here, where other tools call it so."""
+        return split if split in {*self.frames_by_split, *self.faults} else known_split(split) or split
+
     def frames(self, split: str) -> tuple[Frame, ...]:
-        """Frames of a split, sorted by city and name.
+        """Frames of a split, sorted by city and name; `"validation"` and the like are names of `"val"`.
 
         Raises:
             UserError: no such split, or one that cannot be used.
         """
+        asked, split = split, self._named(split)
         if split in self.faults:
             raise UserError(self.faults[split])
         if split not in self.frames_by_split:
+            split = asked
             raise UserError(
                 f"{self.root} has no split {split!r}.{did_you_mean(split, self.splits())} "
                 f"It has: {', '.join(self.splits())}{self._renamed(split)}"
@@ -109,7 +115,7 @@ class Dataset:
             UserError: no such split.
         """
         frames = self.frames(split)
-        if split == "train":
+        if self._named(split) == "train":
             return ()
         trained = {frame.sequence for frame in self.frames_by_split.get("train", ())}
         return tuple(sorted(trained & {frame.sequence for frame in frames} - {""}))
@@ -133,7 +139,7 @@ class Dataset:
             UserError: as `frames`.
         """
         frames = self.frames(split)
-        published = OFFICIAL_CITIES.get(split, {})
+        published = OFFICIAL_CITIES.get(self._named(split), {})
         if self.synthetic or self.spec != CITYSCAPES or self.naming.images != CITYSCAPES_NAMES.images:
             return len(frames)
         found = Counter(frame.city for frame in frames)
