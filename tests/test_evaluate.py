@@ -27,7 +27,7 @@ from zoo.evaluate import (
 from zoo.labels import CITYSCAPES, LABELS, TRAIN_ID_TO_LABEL_ID
 from zoo.record import Mode
 from zoo.report.accuracy import show_accuracy
-from zoo.score import class_iou, miou, miou_interval
+from zoo.score.accuracy import class_iou, miou, miou_interval
 
 np.in1d = getattr(np, "in1d", np.isin)  # noqa: NPY201  numpy 2.4 removed the name that cityscapesScripts uses
 official = pytest.importorskip("cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling")

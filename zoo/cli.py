@@ -285,7 +285,7 @@ def _bench(arguments: argparse.Namespace) -> int:
     from zoo.report.board import make_board
     from zoo.report.leaderboard import leaderboard, render
     from zoo.report.output import write
-    from zoo.score import rows_of
+    from zoo.score.reading import rows_of
 
     print(render(make_board(rows_of((*sweep.finished, *sweep.records)))))
     print(

@@ -42,7 +42,7 @@ from zoo.errors import UserError, did_you_mean
 from zoo.files import sha256_of
 from zoo.labels import CITYSCAPES
 from zoo.report.doctor import Finding, Report, Severity, Split
-from zoo.score import text_of
+from zoo.score.rows import text_of
 from zoo.spec import IGNORE_INDEX, DatasetSpec, Size
 
 SAMPLED_LABELS = 64

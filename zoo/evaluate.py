@@ -33,7 +33,7 @@ from zoo.errors import UserError
 from zoo.instances import CATEGORY_NAMES, CLASS_NAMES, TARGETS, Seen, instance_counts, see_instances
 from zoo.labels import CITYSCAPES, TRAIN_ID_TO_LABEL_ID
 from zoo.measure.device import core_count
-from zoo.score import miou_interval
+from zoo.score.accuracy import miou_interval
 from zoo.spec import IGNORE_INDEX, DatasetSpec, Size
 
 Predict = Callable[[Tensor], Tensor]

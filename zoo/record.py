@@ -1,7 +1,7 @@
 """What was counted, with everything needed to trust it: `Record` and its parts.
 
 A record holds counts and samples' summaries, never a claim: mIoU, throughput, grades and marks are functions of a
-record and live in `score.py`. Raw samples and per-image counts stand in the `.npz` sidecar beside the JSON
+record and live in `score/`. Raw samples and per-image counts stand in the `.npz` sidecar beside the JSON
 (`store.py`), from which every summary here can be recomputed.
 
 Schema history
@@ -347,7 +347,7 @@ class Accuracy(Facts):
     mode: Mode | None = Mode()
     """Null for label maps another program wrote."""
     miou_interval: tuple[float, float] | None = None
-    """95 %, by bootstrap over what `resampled` names; null for one image. Recomputed from the sidecar by `score.py`."""
+    """95 %, by bootstrap over what `resampled` names; null for one image. `score/` recomputes it."""
     resampled: Resampled | None = None
 
     @field_validator("mode", mode="before")

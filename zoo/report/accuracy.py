@@ -9,8 +9,7 @@ import numpy as np
 
 from zoo.record import Accuracy, Mode, Network
 from zoo.report.terminal import print_to_text, simple_table
-from zoo.score import (
-    METRICS,
+from zoo.score.accuracy import (
     category_iou,
     class_accuracy,
     class_iou,
@@ -19,9 +18,10 @@ from zoo.score import (
     mean_of,
     miou,
     pixel_accuracy,
-    sharing,
-    text_of,
 )
+from zoo.score.comparing import sharing
+from zoo.score.metrics import METRICS
+from zoo.score.rows import text_of
 
 
 def show_accuracy(

@@ -23,7 +23,7 @@ from zoo.evaluate import by_size, evaluate
 from zoo.measure.device import core_count, software
 from zoo.models.build import build_model
 from zoo.pipeline import Pipeline
-from zoo.score import class_iou, miou
+from zoo.score.accuracy import class_iou, miou
 from zoo.spec import ModelSpec, Size
 from zoo.train.distributed import ALONE, Group, process_group, synchronised
 from zoo.train.journal import CURVES, VALIDATION, Journal, read_losses
