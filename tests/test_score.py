@@ -196,7 +196,7 @@ def test_a_row_has_every_metric_and_the_promised_columns(records):
     assert score.METRICS.keys() <= set(score.COLUMNS)
     row = score.row(records.make("unet", right=0.5, p50_s=0.02))
     assert (row.model, row.device, row.input_size, row.status, row.protocol) == (
-        "unet", "intel-xeon-2c", (256, 512), "ok", "zoo-lat/1",
+        "unet", "intel-xeon-2c", (256, 512), "ok", "zoo-lat/2",
     )  # fmt: skip
     # each class: 5000 hit, 5000 - 13 or so missed and as many false
     assert row.miou == pytest.approx(0.5 / (0.5 + 2 * 0.5), abs=1e-3)
@@ -223,6 +223,12 @@ def test_a_failed_row_keeps_its_reason(records):
         ({"witness": Witness(foreign_load=0.4)}, "B", ["other load 0.4 cores"]),
         ({"witness": Witness()}, "A", []),
         ({"spread": 0.2, "settled": False}, "C", ["network spread 20.0%", "warm-up unsettled"]),
+        ({"p50_s": 0.0207, "pipeline_s": 0.0203}, "A", []),
+        ({"p50_s": 0.0208, "pipeline_s": 0.0203}, "B", ["network above pipeline"]),
+        ({"p50_s": 0.0208, "pipeline_s": 0.0203, "width": 0.02}, "A", []),
+        ({"kind": "cuda", "p50_s": 0.03, "pipeline_s": 0.02}, "B", ["network above pipeline"]),
+        ({"p50_s": 0.03, "pipeline_s": 0.02, "settled": False}, "C", ["warm-up unsettled", "network above pipeline"]),
+        ({"p50_s": 0.03, "pipeline_s": 0.02, "one_graph": True}, "A", []),
         ({"kind": "cuda", "spread": 0.025}, "A", []),
         ({"kind": "cuda", "spread": 0.03}, "B", ["network spread 3.0%"]),
         ({"kind": "cuda", "witness": Witness(throttle_reasons=())}, "A", []),
@@ -304,7 +310,7 @@ def test_failed_rows_stay_with_their_group(records):
 
 def test_another_protocol_is_another_group(records):
     record = records.make()
-    other = score.row(record.model_copy(update={"protocol": "zoo-lat/2"}))
+    other = score.row(record.model_copy(update={"protocol": "zoo-lat/1"}))
     assert list(score.differences(score.group_of(score.row(record)), score.group_of(other))) == ["protocol"]
 
 
