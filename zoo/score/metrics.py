@@ -67,7 +67,7 @@ def _pipeline(read: Callable[[Latency], float | None]) -> Callable[[Record], flo
 
 
 def _most_images_per_s(record: Record) -> float | None:
-    """Throughput is a scenario of its own (zoo-lat/1, rule 8), never 1 / latency."""
+    """Throughput is a scenario of its own (zoo-lat/2, rule 8), never 1 / latency."""
     return (
         None
         if record.throughput is None
