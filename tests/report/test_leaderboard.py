@@ -303,6 +303,14 @@ def test_without_miou_the_fastest_is_named_unchecked(records):
     assert "no mIoU for unet: no trained weights were found." in table.notes[0]
 
 
+def test_rows_of_older_rules_have_a_table_of_their_own_that_says_so(records):
+    old = [records.make(model).model_copy(update={"protocol": "zoo-lat/1"}) for model in ("a", "b")]
+    older, newer = make_board([row(one) for one in (*old, records.make("a", runtime="compile"))]).tables
+    assert older.title.endswith(" · protocol zoo-lat/1")
+    assert [line.row.model for line in older.lines] == ["a", "b"]
+    assert newer.title.endswith(" · compile · fp32 · protocol zoo-lat/2"), "though the titles differ without it"
+
+
 def test_part_of_the_images_is_said_in_the_title(records):
     (table,) = make_board([row(records.make(image_count=8, accuracy_images=8))]).tables
     assert " · 8 images of streets val · " in table.title

@@ -154,7 +154,11 @@ def make_board(rows: Iterable[Row]) -> Board:
     titles = {group: _title(group, members) for group, members in groups.items()}
     tables = []
     for group in sorted(groups, key=lambda group: _group_order(group, groups[group])):
-        alike = [other for other in groups if titles[other] == titles[group]]
+        alike = [
+            other
+            for other in groups
+            if titles[other] == titles[group] or other._replace(protocol=group.protocol) == group
+        ]
         said = [f"{NAMES.get(field, field)} {text_of(getattr(group, field))}" for field in differences(*alike)]
         title = " · ".join((titles[group], *said))
         tables.append(_table(group, title, groups[group], baseline_for(group, rows)))
