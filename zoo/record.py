@@ -316,6 +316,21 @@ class Network(Facts):
     """What it saw of a frame; null: the frame's own size."""
 
 
+class Reading(Facts):
+    """What the values of label maps that another program wrote were taken for."""
+
+    encoding: str
+    """`labelIds`, `trainIds`, `trainIds+1` (0 is none of the classes) or `colors`."""
+    asked: bool
+    """Whether a person said so; else it was decided from the values and by what is right."""
+    void: tuple[int, ...] = ()
+    """Values beside the encoding's own that were taken for none of the classes."""
+    right_as: dict[str, float] = Field(default_factory=dict)
+    """Share of the counted pixels that would be right in each other encoding the values fit."""
+    doubts: tuple[str, ...] = ()
+    """What else the values may be, where far more pixels would be right then."""
+
+
 class InstanceCounts(Facts):
     """Pixels of a class or category with instances, as the official evaluation weighs them (iIoU)."""
 
