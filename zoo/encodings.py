@@ -17,7 +17,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from zoo.data.layout import DAMAGE
-from zoo.data.reading import stored_mode, unreadable
+from zoo.data.reading import unreadable
+from zoo.data.spelling import stored_mode
 from zoo.errors import UserError
 from zoo.labels import CITYSCAPES, LABELS, TRAIN_ID_TO_LABEL_ID
 from zoo.spec import IGNORE_INDEX, DatasetSpec

@@ -28,7 +28,8 @@ from zoo import record
 from zoo.confusion import Counts, count_pairs, count_runs, counts, find_runs
 from zoo.data.layout import DAMAGE, Dataset, Frame, OnFrame
 from zoo.data.loading import evaluation_frames
-from zoo.data.reading import read_label, stored_mode, unreadable
+from zoo.data.reading import read_label, unreadable
+from zoo.data.spelling import stored_mode
 from zoo.encodings import (
     Encoding,
     Fit,
