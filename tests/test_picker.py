@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from zoo.errors import UserError
 from zoo.picker import parse_bytes, parse_count, parse_latency, parse_share, pick
 from zoo.report.choice import show_choice
-from zoo.score import row, rows_of
+from zoo.score.reading import rows_of
+from zoo.score.rows import row
 from zoo.store import save
 
 
@@ -53,6 +55,17 @@ def winner(rows, **limits):
 )
 def test_the_best_within_the_limits(rows, limits, model):
     assert winner(rows, **limits) == model
+
+
+def test_rows_of_older_rules_take_part_where_there_are_no_others(rows):
+    older = [dataclasses.replace(one, protocol="zoo-lat/1", key=f"{one.key}-old") for one in rows]
+    assert winner(older) == "large"
+    measured_again = [one for one in rows if one.model in {"middle", "small"}]
+    choice = pick([*older, *measured_again])
+    assert choice.winner in measured_again
+    assert {loser.row.protocol for loser in choice.losers} == {"zoo-lat/2"}
+    assert choice.warnings == ("rows of zoo-lat/1 are left out: zoo-lat/2 measures by other rules",)
+    assert not pick(rows).warnings
 
 
 def test_every_loser_says_why(rows):

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from zoo.config import BenchConfig
-    from zoo.data.layout import Dataset
     from zoo.spec import Size
 
 EPILOG = """\
@@ -67,15 +66,6 @@ def _console(*, stderr: bool = False) -> Console:
     return Piped(highlight=False, stderr=stderr)
 
 
-def _dataset(data: Path | str | None, cache: Path | None) -> Dataset:
-    """Open a dataset; how its folder was understood is said where that is not plain."""
-    from zoo.data.layout import open_dataset
-
-    dataset = open_dataset(data, cache=cache)
-    _warn(dataset.notes)
-    return dataset
-
-
 def _list(arguments: argparse.Namespace) -> int:
     from zoo.catalog import select
     from zoo.report.models import show_models
@@ -104,8 +94,6 @@ def _train(arguments: argparse.Namespace) -> int:
         before = read_run(arguments.repeat)
         name, config = before.model, before.config
 
-    if is_first_process():
-        _dataset(arguments.data or (before.data if arguments.repeat else None), arguments.cache)
     console = _console()
     console.quiet = not is_first_process()
     with LiveTraining(console, name, config.steps) as live:
@@ -142,15 +130,16 @@ def _eval(arguments: argparse.Namespace) -> int:
     if (arguments.model is None) == (arguments.predictions is None):
         raise UserError("zoo eval takes a MODEL (and --checkpoint FILE), or --predictions DIR; give one of the two")
     if arguments.predictions is None:
-        _refuse(arguments, ("encoding", "workers"), "only --predictions are files to be decoded")
+        _refuse(arguments, ("encoding", "void", "workers"), "only --predictions are files to be decoded")
     else:
         flags = ("checkpoint", "input_size", "window", "stride", "scales", "flip", "precision", "device", "runs")
         _refuse(arguments, flags, "--predictions are scored as they are")
+    from zoo.data.layout import open_dataset
     from zoo.evaluate import accuracy_record
     from zoo.report.accuracy import show_accuracy
     from zoo.report.progress import LiveImages
 
-    dataset = _dataset(arguments.data, arguments.cache)
+    dataset = open_dataset(arguments.data, cache=arguments.cache)
     if arguments.predictions is not None:
         from zoo.evaluate import evaluate_predictions
 
@@ -159,7 +148,7 @@ def _eval(arguments: argparse.Namespace) -> int:
                 arguments.predictions,
                 dataset,
                 arguments.split,
-                **_given(encoding=arguments.encoding),
+                **_given(encoding=arguments.encoding, void=_label_values(arguments.void)),
                 workers=arguments.workers,
                 on_image=live,
             )
@@ -185,7 +174,7 @@ def _eval(arguments: argparse.Namespace) -> int:
                 **_given(device=arguments.device, precision=arguments.precision),
             )
     accuracy = accuracy_record(result, dataset, arguments.split)
-    print(show_accuracy(accuracy, arguments.format, network=result.network), end="")
+    print(show_accuracy(accuracy, arguments.format, network=result.network, reading=result.reading), end="")
     return 0
 
 
@@ -199,10 +188,11 @@ def _predict(arguments: argparse.Namespace) -> int:
             "zoo predict writes pictures (-o DIR), or of a --split one picture (--sheet FILE) or what Cityscapes' "
             "server takes (--submission FILE.zip); say which one"
         )
+    from zoo.data.layout import open_dataset
     from zoo.predict import load_predictor, predict_images, predict_sheet, predict_split, predict_submission
     from zoo.report.progress import LiveImages
 
-    dataset = _dataset(arguments.data, arguments.cache)
+    dataset = open_dataset(arguments.data, cache=arguments.cache)
     predictor = load_predictor(
         arguments.model,
         dataset,
@@ -295,7 +285,7 @@ def _bench(arguments: argparse.Namespace) -> int:
     from zoo.report.board import make_board
     from zoo.report.leaderboard import leaderboard, render
     from zoo.report.output import write
-    from zoo.score import rows_of
+    from zoo.score.reading import rows_of
 
     print(render(make_board(rows_of((*sweep.finished, *sweep.records)))))
     print(
@@ -319,8 +309,6 @@ def _pair(arguments: argparse.Namespace, config: BenchConfig) -> int:
     from zoo.bench.pair import PairError, run_pair
     from zoo.report.pair import show_pair
 
-    if config.accuracy:
-        _dataset(arguments.data, arguments.cache)
     try:
         with Live(_console()) as live:
             pair = run_pair(
@@ -342,7 +330,6 @@ def _pair(arguments: argparse.Namespace, config: BenchConfig) -> int:
 def _export(arguments: argparse.Namespace) -> int:
     from zoo.export import export_model
 
-    _dataset(arguments.data, arguments.cache)
     exported = export_model(
         arguments.model,
         arguments.output,
@@ -447,10 +434,11 @@ def _synth(arguments: argparse.Namespace) -> int:
 
 
 def _prepare(arguments: argparse.Namespace) -> int:
+    from zoo.data.layout import open_dataset
     from zoo.data.prepared import prepare
     from zoo.report.progress import LiveImages
 
-    dataset = _dataset(arguments.data, arguments.cache)
+    dataset = open_dataset(arguments.data, cache=arguments.cache)
     with LiveImages(_console(stderr=True), "preparing train") as live:
         prepared = prepare(dataset, "train", cache=arguments.cache, on_frame=live)
     print(f"{len(dataset.frames('train'))} frames of train are prepared in {prepared.folder}")
@@ -500,6 +488,14 @@ def _numbers(text: str | None) -> list[float] | None:
         return None if text is None else [float(number) for number in text.split(",")]
     except ValueError:
         raise UserError(f"numbers are separated by commas, such as 0.75,1,1.25; got {text!r}") from None
+
+
+def _label_values(values: Sequence[str] | None) -> list[int] | None:
+    """Read `19,255` where it was given."""
+    words = [word.strip() for word in _words(values) or []]
+    if not all(word.isdecimal() for word in words):
+        raise UserError(f"--void takes values of label maps, such as 19 or 19,255; got {','.join(words)!r}")
+    return [int(word) for word in words] or None
 
 
 def _count(text: str) -> int:
@@ -580,8 +576,11 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--checkpoint", metavar="FILE", help="weights (default: those of its finished run)")
     evaluate.add_argument("--predictions", metavar="DIR", help="folder of label PNGs to score instead of a model")
     evaluate.add_argument(
-        "--encoding", choices=("auto", "labelIds", "trainIds"), help="of --predictions (default: auto)"
+        "--encoding",
+        choices=("auto", "labelIds", "trainIds", "trainIds+1", "colors"),
+        help="of --predictions (default: auto); trainIds+1: 0 is none of the classes",
     )
+    evaluate.add_argument("--void", action="append", metavar="N,…", help="values of --predictions that mean no class")
     evaluate.add_argument("--data", **data)
     evaluate.add_argument("--cache", **cache)
     evaluate.add_argument("--split", default="val")
@@ -594,7 +593,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--precision", choices=("fp32", "tf32", "bf16", "fp16"), help="default: fp32")
     evaluate.add_argument("--device", **device)
     evaluate.add_argument("--runs", **runs)
-    evaluate.add_argument("--format", choices=("table", "json"), default="table")
+    evaluate.add_argument("--format", choices=("table", "json", "md"), default="table")
 
     predict = verb("predict", _predict, "pictures of what a trained model sees, or a submission to Cityscapes")
     predict.add_argument("model", metavar="MODEL")

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import imagehash
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from zoo.checks.cityscapes import against_cityscapes
@@ -25,16 +24,17 @@ from zoo.checks.files import file_names, missing_splits
 from zoo.checks.labels import pixels_of
 from zoo.checks.seen import Seen, class_pixels, counted, finding_of
 from zoo.data.classes import CLASSES_FILE
-from zoo.data.layout import DAMAGE, Frame, OnFrame, open_dataset, spread, survey_dataset
+from zoo.data.headers import read_header
+from zoo.data.layout import Frame, OnFrame, dataset_of, spread, survey_dataset
 from zoo.data.listing import NEEDS_LABELS, Listing
 from zoo.data.naming import LABEL_KINDS
-from zoo.data.reading import image_size, read_image, read_label, stored_mode, unreadable
+from zoo.data.reading import label_histogram, read_image, read_label, unreadable
 from zoo.data.survey import Survey
 from zoo.errors import UserError
 from zoo.files import sha256_of
 from zoo.labels import CITYSCAPES, OFFICIAL_SIZES
 from zoo.report.doctor import Finding, Report, Severity, Split
-from zoo.score import text_of
+from zoo.score.rows import text_of
 from zoo.spec import DatasetSpec, Size
 
 SAMPLED_LABELS = 64
@@ -93,7 +93,7 @@ def _examine(found: Survey, *, full: bool, on_image: OnFrame | None) -> Report:
     findings += _copies(seen)
     findings += _near_duplicates(seen)
     if all(finding.severity != "error" for finding in findings):
-        findings += _refusal(root)
+        findings += _refusal(found)
     below = [
         replace(finding, files=tuple(file.replace(f"{root}{os.sep}", "") for file in finding.files))
         for finding in sorted(findings, key=lambda finding: _GRAVITY.index(finding.severity))
@@ -143,11 +143,14 @@ def _frames(listing: Listing) -> list[Frame]:
 
 
 def _look(frame: Frame, decode: tuple[bool, bool], *, spec: DatasetSpec, hashed: bool) -> Seen:
-    """Decode the image, the label map, both or neither; of the others the header and the end are read."""
-    size, image_fault, label_fault, values, bits = None, "", "", None, None
+    """Decode the image, the label map, both or neither; of the others the header and the end are read.
+
+    A file of another form than the plain one is always decoded: what it holds decides whether it can be read.
+    """
+    image, label, image_fault, label_fault, values, bits = None, None, "", "", None, None
     try:
-        size = image_size(frame.image)
-        if decode[0]:
+        image = read_header("image", frame.image)
+        if decode[0] or image.form != "color":
             pixels = read_image(frame.image)
             bits = imagehash.phash(Image.fromarray(pixels), hash_size=HASH_SIDE).hash.ravel() if hashed else None
         else:
@@ -156,25 +159,17 @@ def _look(frame: Frame, decode: tuple[bool, bool], *, spec: DatasetSpec, hashed:
         image_fault = _nameless(error, frame)
     if frame.label is not None:
         try:
-            if decode[1]:
-                values = _values(frame.label)
+            label = read_header("label", frame.label)
+            if decode[1] or label.form != "grey":
+                values = label_histogram(frame, spec)
                 read_label(frame, spec)
             else:
                 _require_end("label", frame.label)
-                _require_size(frame, frame.label, size)
+                _require_size(frame, frame.label, label.size, image.size if image else None)
         except UserError as error:
             label_fault = _nameless(error, frame)
-    return Seen(frame, size, image_fault, "" if label_fault == image_fault else label_fault, values, bits)
-
-
-def _values(label: Path) -> NDArray[np.int64] | None:
-    """`(256,)` pixels of each value; `None` where it is no PNG of single bytes."""
-    try:
-        with Image.open(label) as image:
-            is_map = (image.format, stored_mode(image)) == ("PNG", "L")
-            return np.array(image.histogram(), np.int64) if is_map else None
-    except DAMAGE:
-        return None  # read_label says why
+    label_fault = "" if label_fault == image_fault else label_fault
+    return Seen(frame, image.size if image else None, image_fault, label_fault, values, (image, label), bits)
 
 
 def _require_end(what: str, path: Path) -> None:
@@ -191,9 +186,8 @@ def _require_end(what: str, path: Path) -> None:
         raise unreadable(what, path, ValueError("its end is missing"))
 
 
-def _require_size(frame: Frame, label: Path, size: Size | None) -> None:
+def _require_size(frame: Frame, label: Path, found: Size, size: Size | None) -> None:
     """Refuse a label map of another size than its image, by its header, as the loader would."""
-    found = image_size(label)
     if size and found != size:
         raise UserError(
             f"label {label} is {text_of(found)} but image {frame.image} is {text_of(size)}; both need the same size"
@@ -209,7 +203,7 @@ def _nameless(error: UserError, frame: Frame) -> str:
 
 
 def _split(listing: Listing, seen: Sequence[Seen], spec: DatasetSpec) -> Split:
-    counted = [class_pixels(look, spec) for look in seen if look.values is not None]
+    read = [class_pixels(look, spec) for look in seen if look.values is not None]
     return Split(
         name=listing.split,
         image_count=len(listing.images),
@@ -217,9 +211,9 @@ def _split(listing: Listing, seen: Sequence[Seen], spec: DatasetSpec) -> Split:
         label_kind=listing.label_kind,
         city_count=len({listing.city(paths[0]) for paths in listing.images.values()} - {""}),
         sizes=dict(Counter(look.size for look in seen if look.size).most_common()),
-        labels_read=len(counted),
-        class_pixels=tuple(map(sum, zip(*(pixels for pixels, _ in counted), strict=True))) or (0,) * spec.num_classes,
-        ignored_pixels=sum(ignored for _, ignored in counted),
+        labels_read=len(read),
+        class_pixels=tuple(map(sum, zip(*(pixels for pixels, _ in read), strict=True))) or (0,) * spec.num_classes,
+        ignored_pixels=sum(ignored for _, ignored in read),
     )
 
 
@@ -311,10 +305,10 @@ def _near_duplicates(seen: dict[str, list[Seen]]) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def _refusal(root: Path) -> Iterator[Finding]:
+def _refusal(found: Survey) -> Iterator[Finding]:
     """Whatever else opening it, to train and to validate, stumbles over."""
     try:
-        faults = open_dataset(root).faults
+        faults = dataset_of(found).faults
     except UserError as error:
         yield Finding("error", "zoo cannot open it", str(error))
     else:

@@ -8,23 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zoo.errors import UserError, did_you_mean
-from zoo.score import (
-    MAX_MIOU_LOSS,
-    METRICS,
-    NO_MODEL_YET,
-    Group,
-    Metric,
-    Row,
-    baseline_for,
-    differences,
-    group_of,
-    latest,
-    read_rows,
-    select,
-    sharing,
-    tell_apart,
-    tie,
-)
+from zoo.record import SPEED_PROTOCOL
+from zoo.score.comparing import Group, baseline_for, differences, group_of, latest, sharing, tell_apart, tie
+from zoo.score.metrics import METRICS, Metric
+from zoo.score.reading import NO_MODEL_YET, read_rows, select
+from zoo.score.rows import MAX_MIOU_LOSS, Row
 from zoo.spec import Size
 
 LATENCY = "pipeline_p50_s"
@@ -184,6 +172,8 @@ def pick(
     group = _one_group(every, [goal, *(limit.metric for limit in limits)])
     rows = [row for row in latest(every) if not row.baseline and group_of(row) == group]
     choice = _choose(rows, limits, goal, baseline_for(group, every))
+    if older := {row.protocol for row in every if not row.baseline and not row.quick} - {group.protocol}:
+        warnings += (f"rows of {', '.join(sorted(older))} are left out: {group.protocol} measures by other rules",)
     return replace(choice, warnings=warnings)
 
 
@@ -250,7 +240,7 @@ def _positive(digits: str, text: str) -> float:
 
 
 def _one_group(rows: list[Row], needed: list[Metric]) -> Group:
-    """The group to choose from; quick rows take part only where there is no full one."""
+    """The group to choose from; quick rows and those of an older protocol take part only where there are no others."""
     measured = [row for row in rows if not row.baseline]
     if not measured:
         raise UserError(NO_MODEL_YET)
@@ -270,7 +260,8 @@ def _one_group(rows: list[Row], needed: list[Metric]) -> Group:
             )
             raise UserError(f"no {kind} has a {what}; {how}")
         raise UserError(f"no {kind} here is ok; see `zoo leaderboard` for the reasons, then `zoo bench` again")
-    groups = list(dict.fromkeys(group_of(row) for row in usable))
+    by_these_rules = [row for row in usable if row.protocol == SPEED_PROTOCOL]
+    groups = list(dict.fromkeys(group_of(row) for row in by_these_rules or usable))
     if len(groups) > 1:
         found = differences(*groups)
         said = "; ".join(f"{field.replace('_', ' ')} is {' or '.join(values)}" for field, values in found.items())

@@ -542,7 +542,7 @@ def test_a_fork_server_killed_while_a_worker_runs(net, folders):
     waiting = [True]
 
     def kill(event) -> None:
-        if event.note.endswith("network scope") and waiting:
+        if event.note.endswith("network and pipeline scope") and waiting:
             waiting.clear()
             os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
 

@@ -11,7 +11,8 @@ import pytest
 from zoo.errors import UserError
 from zoo.report.board import FASTEST, FRONT, LOST, UNDER, make_board
 from zoo.report.leaderboard import leaderboard, render
-from zoo.score import COLUMNS, row, rows_of
+from zoo.score.reading import rows_of
+from zoo.score.rows import COLUMNS, row
 from zoo.store import save
 
 
@@ -300,6 +301,14 @@ def test_without_miou_the_fastest_is_named_unchecked(records):
     assert "".join(line.marks for line in table.lines) == FASTEST
     assert "● accuracy was not checked: no mIoU to hold against eager fp32" in table.notes
     assert "no mIoU for unet: no trained weights were found." in table.notes[0]
+
+
+def test_rows_of_older_rules_have_a_table_of_their_own_that_says_so(records):
+    old = [records.make(model).model_copy(update={"protocol": "zoo-lat/1"}) for model in ("a", "b")]
+    older, newer = make_board([row(one) for one in (*old, records.make("a", runtime="compile"))]).tables
+    assert older.title.endswith(" · protocol zoo-lat/1")
+    assert [line.row.model for line in older.lines] == ["a", "b"]
+    assert newer.title.endswith(" · compile · fp32 · protocol zoo-lat/2"), "though the titles differ without it"
 
 
 def test_part_of_the_images_is_said_in_the_title(records):

@@ -9,7 +9,7 @@ from zoo.checks.seen import Seen, counted, finding_of
 from zoo.data.listing import Listing
 from zoo.labels import OFFICIAL_CITIES, OFFICIAL_SIZES
 from zoo.report.doctor import Finding, Severity
-from zoo.score import text_of
+from zoo.score.rows import text_of
 from zoo.spec import Size
 
 OFFICIAL_FRAME: Size = (1024, 2048)

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from zoo.checks.seen import Seen, class_pixels, counted, finding_of, meanings
 from zoo.data.classes import CLASSES_FILE
+from zoo.data.headers import notes
 from zoo.labels import CITYSCAPES, OFFICIAL_CITIES
 from zoo.report.doctor import Finding
-from zoo.score import text_of
+from zoo.score.rows import text_of
 from zoo.spec import IGNORE_INDEX, DatasetSpec
 
 MIXED_UP_SHARE = 0.5
@@ -29,6 +30,7 @@ RARE_AS_LABEL_IDS = 7
 def pixels_of(split: str, seen: Sequence[Seen], spec: DatasetSpec) -> Iterator[Finding]:
     """What is wrong with the pixels of a split."""
     yield from _faults(split, "image", [(look.image_fault, look.frame.image) for look in seen])
+    yield from _forms(split, seen)
     labelled = [(look, look.frame.label) for look in seen if look.frame.label is not None]
     mixed_up = _mixed_up(split, labelled, spec)
     yield from mixed_up
@@ -59,6 +61,22 @@ def pixels_of(split: str, seen: Sequence[Seen], spec: DatasetSpec) -> Iterator[F
             "note", f"images of {split} have {len(sizes)} sizes, most {text_of(most)}",
             "fine for mIoU; latency is measured at the first frame's size", odd,
         )  # fmt: skip
+
+
+def _forms(split: str, seen: Sequence[Seen]) -> Iterator[Finding]:
+    """Files in other forms than the plain one, which are read all the same."""
+    for place, what, plain in ((0, "image", "color"), (1, "label", "grey")):
+        sound = [look for look in seen if not (look.label_fault if place else look.image_fault)]
+        headers = [(header, look) for look in sound if (header := look.headers[place])]
+        for line in notes(what, [header for header, _ in headers], f" of {split}"):
+            odd = [
+                look.frame.image if what == "image" else look.frame.label
+                for header, look in headers
+                if header.form != plain
+            ]
+            yield finding_of(
+                "note", line, "nothing needs to be done; `zoo data convert` makes them plain", filter(None, odd)
+            )
 
 
 def _faults(split: str, noun: str, faults: Sequence[tuple[str, Path]]) -> Iterator[Finding]:

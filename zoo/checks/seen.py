@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.data.headers import Header
 from zoo.data.layout import Frame
 from zoo.report.doctor import Finding, Severity
 from zoo.spec import IGNORE_INDEX, DatasetSpec, Size
@@ -25,6 +26,8 @@ class Seen:
     label_fault: str
     values: NDArray[np.int64] | None
     """`(256,)` pixels of each value in a label map that was decoded."""
+    headers: tuple[Header | None, Header | None]
+    """Of the image and of the label map."""
     hash: NDArray[np.bool_] | None
     """`(HASH_SIDE²,)` bits of an image that was decoded with `full`."""
 

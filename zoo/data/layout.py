@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import logging
 import os
 import re
 import shlex
@@ -31,6 +32,9 @@ DAMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 """What Pillow raises on a file that cannot be decoded; SyntaxError is for broken chunks of a PNG."""
 OnFrame = Callable[[int, int], None]
 """Called with the number of frames done and the number of all."""
+_log = logging.getLogger(__name__)
+_told: set[str] = set()
+"""Notes that this process has given: a dataset may be opened more than once."""
 _RESERVED_NAMES = ("cityscapes", synthetic.NAME)
 
 
@@ -72,6 +76,8 @@ class Dataset:
     """Split that cannot be used, or holds no image → why, in one line; `frames` says it to those who ask for it."""
     notes: tuple[str, ...] = ()
     """How the folder was understood, where that is not plain: sentences for a person."""
+    said: set[str] = field(default_factory=set, repr=False, compare=False)
+    """Splits whose files' forms were looked at and told of (`zoo.data.headers`)."""
     _fingerprints: dict[tuple[str, ...], str] = field(default_factory=dict, repr=False, compare=False)
 
     def splits(self) -> tuple[str, ...]:
@@ -215,9 +221,14 @@ def open_dataset(root: Path | str | None = None, *, cache: Path | None = None) -
             nowhere, or a `classes.toml` that cannot be.
     """
     try:
-        return _open(survey_dataset(root, cache=cache))
+        dataset = dataset_of(survey_dataset(root, cache=cache))
     except OSError as error:
         raise UserError(f"{error.filename or root} cannot be read: {error.strerror or error}") from error
+    if os.environ.get("RANK", "0") == "0":  # of the processes that torchrun started, one speaks
+        for note in (note for note in dataset.notes if note not in _told):
+            _log.warning("%s", note)
+            _told.add(note)
+    return dataset
 
 
 def survey_dataset(given: Path | str | None = None, *, cache: Path | None = None) -> Survey:
@@ -236,7 +247,12 @@ def survey_dataset(given: Path | str | None = None, *, cache: Path | None = None
     return survey(root)
 
 
-def _open(found: Survey) -> Dataset:
+def dataset_of(found: Survey) -> Dataset:
+    """What was found as a dataset, its files checked by name.
+
+    Raises:
+        UserError: as `open_dataset`.
+    """
     if found.mistake:
         raise UserError(found.mistake)
     if not found.listings:

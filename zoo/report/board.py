@@ -7,13 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from operator import attrgetter
 
-from zoo.score import (
-    MAX_GROWTH_BYTES,
-    METRICS,
-    NO_MODEL_YET,
+from zoo.score.comparing import (
     Fastest,
     Group,
-    Row,
     baseline_for,
     differences,
     family_of,
@@ -23,9 +19,12 @@ from zoo.score import (
     pareto_front,
     sharing,
     tell_apart,
-    text_of,
     tie,
 )
+from zoo.score.metrics import METRICS
+from zoo.score.reading import NO_MODEL_YET
+from zoo.score.rows import Row, text_of
+from zoo.score.trust import MAX_GROWTH_BYTES
 
 X, Y = "pipeline_p50_s", "miou"
 """What the Pareto marks and the plot are drawn over: the latency a user waits for."""
@@ -155,7 +154,11 @@ def make_board(rows: Iterable[Row]) -> Board:
     titles = {group: _title(group, members) for group, members in groups.items()}
     tables = []
     for group in sorted(groups, key=lambda group: _group_order(group, groups[group])):
-        alike = [other for other in groups if titles[other] == titles[group]]
+        alike = [
+            other
+            for other in groups
+            if titles[other] == titles[group] or other._replace(protocol=group.protocol) == group
+        ]
         said = [f"{NAMES.get(field, field)} {text_of(getattr(group, field))}" for field in differences(*alike)]
         title = " · ".join((titles[group], *said))
         tables.append(_table(group, title, groups[group], baseline_for(group, rows)))
