@@ -250,6 +250,7 @@ def dataset_record(dataset: Dataset, split: str, image_limit: int | None = None)
         fingerprint=dataset.fingerprint(split),
         split=split,
         image_count=min(len(dataset.frames(split)), image_limit or sys.maxsize),
+        split_count=dataset.split_count(split),
         synthetic=dataset.synthetic,
         shared_sequences=dataset.shared_sequences(split),
     )

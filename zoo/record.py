@@ -145,6 +145,8 @@ class Dataset(Facts):
     fingerprint: str
     split: str
     image_count: int
+    split_count: int | None = None
+    """Images of the whole split, which of a part of Cityscapes is what was published; older records lack it."""
     synthetic: bool = False
     shared_sequences: tuple[str, ...] = ()
     """Sequences of the split that training sees too: scores on their frames are optimistic."""

@@ -339,7 +339,7 @@ class _Bench:
     def _baseline(self) -> tuple[Record, Samples]:
         assert self.dataset is not None
         assert self.facts is not None
-        facts = self.facts.model_dump(mode="json")
+        facts = self.facts.model_dump(mode="json", exclude={"split_count"})
         key = short_hash(
             [MEAN_LABEL_MAP, facts, self.dataset.fingerprint(), self.survey.device.machine_id, self.folder_id], 32
         )

@@ -15,6 +15,7 @@ from zoo.score.comparing import (
     family_of,
     fastest_of_each,
     group_of,
+    images_said,
     latest,
     pareto_front,
     sharing,
@@ -291,6 +292,7 @@ def _title(group: Group, rows: list[Row]) -> str:
     if group.split:
         dataset += f" {group.split}"
     limited = any(row.image_limit is not None and row.image_limit == group.image_count for row in rows)
+    said = max(map(images_said, rows), key=len)  # older records do not know how many the split has
     sizes = {row.input_size for row in rows}
     shared = [
         next(iter(values))
@@ -301,7 +303,7 @@ def _title(group: Group, rows: list[Row]) -> str:
         (
             "QUICK" if group.quick else "",
             group.device,
-            f"{group.image_count} images of {dataset}" if limited else dataset,
+            f"{said} images of {dataset}" if limited or " of " in said else dataset,
             recipe + (f" ({step_count} steps)" if step_count is not None else ""),
             ("input " + text_of(next(iter(sizes))) + " → " if len(sizes) == 1 else "output ")
             + text_of(group.output_size),

@@ -9,6 +9,7 @@ from dataclasses import replace
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
+from zoo.labels import CITYSCAPES, OFFICIAL_SIZES
 from zoo.record import ACCURACY_PROTOCOL, Dataset
 from zoo.score.metrics import METRICS
 from zoo.score.rows import Row, text_of
@@ -117,6 +118,15 @@ def sharing(counted: Row | Dataset) -> str | None:
     which = f"the sequence {names[0]}" if len(names) == 1 else f"{len(names)} sequences ({', '.join(names[:3])}"
     more = "" if len(names) == 1 else ", …)" if len(names) > 3 else ")"
     return f"{counted.split} shares {which}{more} with training: its mIoU is optimistic"
+
+
+def images_said(counted: Row | Dataset) -> str:
+    """Such as `2 of 500`: how many images were counted, of how many the whole split has where that is more."""
+    name, whole = (counted.dataset if isinstance(counted, Row) else counted.name), counted.split_count
+    if whole is None and name == CITYSCAPES.name:  # an older record
+        whole = OFFICIAL_SIZES.get(counted.split or "")
+    more = whole is not None and counted.image_count is not None and whole > counted.image_count
+    return f"{counted.image_count} of {whole}" if more else str(counted.image_count)
 
 
 class Fastest(NamedTuple):

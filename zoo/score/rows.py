@@ -65,6 +65,8 @@ class Row:
     synthetic: bool
     dataset_fingerprint: str | None
     image_count: int | None
+    split_count: int | None
+    """Images of the whole split; of a part of Cityscapes, those that were published."""
     image_limit: int | None
     """Images accuracy was asked to be counted on at most; `None`: all of the split."""
     recipe_hash: str | None
@@ -219,6 +221,7 @@ def row(record: Record) -> Row:
         "synthetic": bool(dataset and dataset.synthetic),
         "dataset_fingerprint": dataset.fingerprint if dataset else None,
         "image_count": dataset.image_count if dataset else None,
+        "split_count": dataset.split_count if dataset else None,
         "image_limit": record.config.get("accuracy_images"),
         "recipe_hash": weights.recipe_hash,
         "step_count": weights.step_count,
