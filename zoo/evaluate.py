@@ -66,6 +66,8 @@ class EvaluationResult:
     """How frames were read; `None` for label maps another program wrote."""
     network: record.Network | None = None
     """What predicted, where it is a model of the zoo."""
+    warnings: tuple[str, ...] = ()
+    """What is doubtful about it, one line each."""
 
     @property
     def per_image(self) -> npt.NDArray[np.int32]:
