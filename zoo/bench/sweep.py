@@ -274,7 +274,7 @@ class _Bench:
                 for cell in pending:
                     yield self._record(cell, weights, self._key(cell, untrained), started, trained), {}
                 return
-            file = trained.answers.get("train", weights.file)
+            file = trained.answers["train"].best if "train" in trained.answers else weights.file
             identity = identity or WeightsPlan(file).identity(self.config)
             assert identity is not None
             for cell in pending:
@@ -291,7 +291,11 @@ class _Bench:
         kept = run_folder(self.runs, spec, self.dataset, recipe)
         run_dir = kept if self.config.keep_checkpoints else self.scratch
         job = self._job(Cell(spec, "eager", "fp32", self.image_size), None, run_dir=run_dir)
-        return self._run(["train"], replace(job, config=self.config.model_copy(update={"train": recipe})))
+        outcome = self._run(["train"], replace(job, config=self.config.model_copy(update={"train": recipe})))
+        for trained in outcome.answers.values():
+            for warning in trained.warnings:
+                self.tell("", warning)
+        return outcome
 
     def _measure(self, cell: Cell, weights: Path | None) -> list[Outcome]:
         """Each group of stages in a process of its own; after a failure only what does not build on it goes on."""

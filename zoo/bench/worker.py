@@ -55,7 +55,7 @@ from zoo.record import (
 )
 from zoo.runtimes import base
 from zoo.spec import DatasetSpec, ModelSpec, Size
-from zoo.train.loop import train
+from zoo.train.loop import Trained, train
 
 ROTATION = 4
 """Seeded random inputs a clock rotates through."""
@@ -199,8 +199,8 @@ def build_stage(job: Job, report: Report) -> Build:
     )
 
 
-def train_stage(job: Job, report: Report) -> Path:
-    """Train the recipe and return the checkpoint to measure."""
+def train_stage(job: Job, report: Report) -> Trained:
+    """Train the recipe; `best` is the checkpoint to measure."""
     assert job.config.train is not None
     assert job.dataset is not None
     assert job.run_dir is not None
@@ -210,7 +210,7 @@ def train_stage(job: Job, report: Report) -> Path:
         report(f"step {step}/{total}, loss {loss:.3f}, {rate:.1f} images/s")
 
     with run_lock(job.run_dir):
-        trained = train(
+        return train(
             job.spec,
             job.config.train,
             job.dataset,
@@ -222,7 +222,6 @@ def train_stage(job: Job, report: Report) -> Path:
             keep_state=job.config.keep_checkpoints,
             validate=job.config.train.val_every is not None,
         )
-    return trained.best
 
 
 def measure_stage(job: Job, report: Report) -> Measured:
