@@ -197,6 +197,7 @@ class _Bench:
                 artifact=artifact,
             )
             outcome = self.workshop.run(["survey"], job, timeout_s=SURVEY_TIMEOUT_S)
+            self._warn(outcome)
             if outcome.status != "ok":
                 raise UserError(f"{spec.name} cannot be measured: {outcome.reason}")
             self.survey = outcome.answers["survey"]
@@ -362,7 +363,13 @@ class _Bench:
             self.tell(job.spec.name, f"{stage}: {text}")
 
         self.tell(job.spec.name, stages[0])
-        return self.workshop.run(stages, job, timeout_s=self.config.timeout_s, on_note=note)
+        outcome = self.workshop.run(stages, job, timeout_s=self.config.timeout_s, on_note=note)
+        self._warn(outcome)
+        return outcome
+
+    def _warn(self, outcome: Outcome) -> None:
+        for text in outcome.warnings:
+            self.tell("", text)
 
     def _job(self, cell: Cell, weights: Path | None, run_dir: Path | None = None) -> Job:
         return Job(
