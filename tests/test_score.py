@@ -143,6 +143,13 @@ def test_a_paired_bootstrap_sees_what_two_intervals_do_not(counted):
     assert score.miou_gain_interval(counted, counted, names(12, 1))[:2] == (0, 0)
 
 
+@pytest.mark.parametrize("drawn_at_once", [1, 100, 12 * 700])
+def test_draws_are_the_same_in_blocks(counted, monkeypatch, drawn_at_once):
+    whole = score.miou_interval(counted, names(12, 1))
+    monkeypatch.setattr(score, "DRAWN_AT_ONCE", drawn_at_once)
+    assert score.miou_interval(counted, names(12, 1)) == whole
+
+
 def test_many_images_leave_little_doubt():
     counts = np.random.default_rng(0).integers(0, 2**20, (3, 2975, 19))
     interval = score.miou_interval(counts, names(2975, 1))
