@@ -42,7 +42,7 @@ LabelMap = npt.NDArray[np.uint8]
 Encoding = Literal["auto", "labelIds", "trainIds"]
 Item = tuple[Frame, LabelMap, LabelMap]
 """A frame, its image `(H, W, 3)` and its truth `(H, W)`."""
-BLOCK_BYTES = 256 * 2**20
+BLOCK_BYTES = 512 * 2**20
 """What the mean label map is counted in at a time; all of 12 megapixels and 150 classes would be 7 GiB."""
 Given = TypeVar("Given")
 Answer = TypeVar("Answer")
