@@ -3,6 +3,7 @@
 import json
 import os
 import tracemalloc
+import weakref
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from PIL import Image
 
 from zoo.data.layout import open_dataset
-from zoo.data.reading import read_label
+from zoo.data.reading import read_image, read_label
 from zoo.data.synthetic import write_dataset
 from zoo.errors import UserError
 from zoo.evaluate import (
@@ -351,6 +352,33 @@ def test_frames_of_different_sizes(tmp_path):
     assert result.confusion.sum() == sum(truth.size for truth in truths)
 
 
+def test_one_size_is_held_at_a_time_and_images_keep_their_order(tmp_path):
+    """Forty frames of twenty sizes, each predictor a network of its own."""
+    rng = np.random.default_rng(3)
+    shapes = [(20 + index % 20, 30) for index in range(40)]
+    dataset = write_set(tmp_path, [rng.choice(CLASS_IDS, shape).astype(np.uint8) for shape in shapes])
+    made, alive = [], weakref.WeakSet()
+
+    class Network:
+        def __init__(self, size):
+            made.append(size)
+            alive.add(self)
+            assert len(alive) == 1, "the one before is gone"
+
+        def __call__(self, images):
+            return images[..., 0] % 19
+
+    mixed = evaluate(by_size(Network), dataset, "val", batch_size=2)
+    assert made == list(dict.fromkeys(shapes)), "each once"
+    assert mixed.image_names == tuple(frame.name for frame in dataset.frames("val"))
+    for index, frame in enumerate(dataset.frames("val")):
+        assert mixed.true_positives[index].sum() + mixed.false_negatives[index].sum() == np.prod(shapes[index]), frame
+    one_by_one = [
+        read_label(frame, dataset.spec) == read_image(frame.image)[..., 0] % 19 for frame in dataset.frames("val")
+    ]
+    np.testing.assert_array_equal(mixed.true_positives.sum(axis=1), [hits.sum() for hits in one_by_one])
+
+
 @pytest.mark.parametrize(
     "predict",
     [
@@ -406,6 +434,32 @@ def test_mean_label_map(tmp_path):
     np.testing.assert_array_equal(label_map, np.full((4, 6), 2))
     larger = predict_constant(label_map)(torch.zeros(2, 8, 12, 3, dtype=torch.uint8))
     assert larger.shape == (2, 8, 12)
+
+
+def test_the_mean_label_map_is_as_large_as_most_frames(tmp_path):
+    shapes = [(12, 8), (8, 12), (8, 12), (12, 8), (8, 12)]  # a portrait first
+    dataset = write_set(tmp_path, [np.full(shape, 7, np.uint8) for shape in shapes], split="train")
+    assert mean_label_map(dataset).shape == (8, 12)
+
+
+@pytest.mark.parametrize("block_bytes", [1, 50_000, 2**28])
+def test_the_mean_label_map_is_counted_in_blocks(tmp_path, monkeypatch, block_bytes):
+    truths = random_maps(np.random.default_rng(2), [*CLASS_IDS, 0, 0], count=7, shape=(60, 90))
+    for truth in truths:
+        truth[13:15, 20:70] = 0  # never labelled
+    dataset = write_set(tmp_path, truths, split="train")
+    read = np.stack([read_label(frame, dataset.spec) for frame in dataset.frames("train")])
+    counts = np.stack([(read == train_id).sum(axis=0) for train_id in range(19)])  # K, H, W
+    expected = np.where(counts.any(axis=0), counts.argmax(axis=0), counts.sum(axis=(1, 2)).argmax())
+    monkeypatch.setattr("zoo.evaluate.BLOCK_BYTES", block_bytes)
+    tracemalloc.start()
+    np.testing.assert_array_equal(mean_label_map(dataset), expected)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    if block_bytes < 2**28:
+        assert peak < block_bytes + 60 * read[0].nbytes, (
+            "whole it would be 20 counts a pixel and as many for each index"
+        )
 
 
 @pytest.mark.parametrize("encoding", ["auto", "trainIds"])

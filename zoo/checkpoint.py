@@ -7,14 +7,13 @@ and `run.json`. Nothing is ever unpickled without `weights_only`.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import pickle
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -30,6 +29,7 @@ from zoo.catalog import code_sha256
 from zoo.config import TrainConfig
 from zoo.data.layout import Dataset
 from zoo.errors import UserError
+from zoo.locks import HeldError, hold
 from zoo.record import Weights
 from zoo.spec import Facts, ModelSpec
 
@@ -96,18 +96,18 @@ def run_lock(folder: Path) -> Iterator[None]:
     Raises:
         UserError: another process trains there, or the folder cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / "lock").open("w", encoding="ascii")
-    except OSError as error:
-        raise UserError(
-            f"cannot write {folder}: {error.strerror or error}; choose another folder with --runs"
-        ) from error
-    with lock:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(f"another process is training in {folder}; wait for it, or change the recipe") from error
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(hold(folder / "lock"))
+        except HeldError as held:
+            raise UserError(
+                f"another process is training in {folder}{held}; wait for it, or change the recipe"
+            ) from held
+        except OSError as error:
+            raise UserError(
+                f"cannot write {folder}: {error.strerror or error}; choose another folder with --runs"
+            ) from error
         yield
 
 

@@ -45,6 +45,8 @@ HASH_SIDE = 16
 ALIKE_BITS = 32
 """Two images whose hashes differ in no more of their 256 bits are near-duplicates. Seen on CamVid: up to 4 bits after
 JPEG at quality 50, 24 after brightening by 30 %, 34 for 95 % of frames 1/15 s apart; 58 and more for other streets."""
+HASHES_AT_ONCE = 1024
+"""Held against all of another split: 20,000 against 20,000 at once would be 3 GiB."""
 
 _GRAVITY: tuple[Severity, ...] = ("error", "warning", "note")
 _ORDER = {split: place for place, split in enumerate(OFFICIAL_SIZES)}
@@ -290,14 +292,17 @@ def _near_duplicates(seen: dict[str, list[Seen]]) -> Iterator[Finding]:
         )
         if not ours or not theirs:
             continue
-        one, two = (np.stack([bits for _, bits in side]).astype(np.float32) * 2 - 1 for side in (ours, theirs))
-        differing = (HASH_SIDE**2 - one @ two.T) / 2  # (ours, theirs) bits
-        nearest = differing.argmin(axis=1)
-        alike = [
-            f"{path} ~ {theirs[match][0]}"
-            for (path, _), match, bits in zip(ours, nearest, differing.min(axis=1), strict=True)
-            if bits <= ALIKE_BITS
-        ]
+        two = np.stack([bits for _, bits in theirs]).astype(np.float32) * 2 - 1
+        alike = []
+        for start in range(0, len(ours), HASHES_AT_ONCE):
+            some = ours[start : start + HASHES_AT_ONCE]
+            one = np.stack([bits for _, bits in some]).astype(np.float32) * 2 - 1
+            differing = (HASH_SIDE**2 - one @ two.T) / 2  # (some of ours, theirs) bits
+            alike += [
+                f"{path} ~ {theirs[match][0]}"
+                for (path, _), match, bits in zip(some, differing.argmin(axis=1), differing.min(axis=1), strict=True)
+                if bits <= ALIKE_BITS
+            ]
         if alike:
             yield Finding(
                 "warning", f"{len(alike)} of {len(ours)} images of {other} look like one of {split}",

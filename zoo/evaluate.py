@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, get_args
 
@@ -28,7 +28,7 @@ from zoo import record
 from zoo.confusion import Counts, count_pairs, count_runs, counts, find_runs
 from zoo.data.layout import DAMAGE, Dataset, Frame, OnFrame
 from zoo.data.loading import evaluation_frames
-from zoo.data.reading import read_label, unreadable
+from zoo.data.reading import frame_size, read_label, unreadable
 from zoo.data.spelling import stored_mode
 from zoo.encodings import (
     Encoding,
@@ -48,13 +48,15 @@ from zoo.instances import CATEGORY_NAMES, CLASS_NAMES, TARGETS, Seen, instance_c
 from zoo.labels import CITYSCAPES
 from zoo.measure.device import core_count
 from zoo.score.accuracy import miou_interval
-from zoo.spec import DatasetSpec, Size
+from zoo.spec import IGNORE_INDEX, DatasetSpec, Size
 
 Predict = Callable[[Tensor], Tensor]
 """`(N, H, W, 3)` `uint8` RGB on the host → `(N, H, W)` `uint8` train ids on the host."""
 LabelMap = npt.NDArray[np.uint8]
 Item = tuple[Frame, LabelMap, LabelMap]
 """A frame, its image `(H, W, 3)` and its truth `(H, W)`."""
+BLOCK_BYTES = 512 * 2**20
+"""What the mean label map is counted in at a time; all of 12 megapixels and 150 classes would be 7 GiB."""
 Given = TypeVar("Given")
 Answer = TypeVar("Answer")
 
@@ -130,13 +132,24 @@ def evaluate(
             tally.add(_count(frame, truth, label_map, dataset.spec.num_classes, weighs_instances=weighs_instances))
             if on_image:
                 on_image(len(tally.names), image_count)
-    return tally.result()
+    return _in_order_of(dataset.frames(split), tally.result())
 
 
 def by_size(make: Callable[[Size], Predict]) -> Predict:
-    """One `predict` for frames of any size out of predictors that are made for one size, each made once."""
-    made = cache(make)
-    return lambda images: made((images.shape[1], images.shape[2]))(images)
+    """One `predict` for frames of any size out of predictors that are made for one size.
+
+    One of them is kept at a time: each may hold a whole network, and `evaluate` asks for one size after the other.
+    """
+    made: dict[Size, Predict] = {}
+
+    def predict(images: Tensor) -> Tensor:
+        size = images.shape[1], images.shape[2]
+        if size not in made:
+            made.clear()  # before the next one is there
+            made[size] = make(size)
+        return made[size](images)
+
+    return predict
 
 
 def evaluate_predictions(
@@ -218,20 +231,28 @@ def mean_label_map(dataset: Dataset, split: str = "train") -> LabelMap:
 
     Pixels that are never labelled get the most frequent class of all.
 
+    Rows are counted a block at a time, of `BLOCK_BYTES`, and the labels are read once for each block.
+
     Returns:
-        `(H, W)` at the size of the split's first frame; labels of other sizes are resized (nearest) to it.
+        `(H, W)` at the size of most of the split's frames; labels of other sizes are resized (nearest) to it.
     """
-    spec = dataset.spec
-    frames = dataset.frames(split)
-    size = read_label(frames[0], spec).shape
-    seen = np.zeros((size[0] * size[1], spec.num_classes + 1), np.int32)  # pixels, K + 1: the last one is ignored
-    pixels = np.arange(len(seen))
-    for frame in frames:
-        truth = _nearest(read_label(frame, spec), size)
-        seen[pixels, np.minimum(truth.ravel(), spec.num_classes)] += 1
-    seen = seen[:, : spec.num_classes]
-    seen[~seen.any(axis=1), seen.sum(axis=0).argmax()] = 1
-    label_map: LabelMap = seen.argmax(axis=1).astype(np.uint8).reshape(size)
+    spec, frames = dataset.spec, dataset.frames(split)
+    height, width = size = frame_size(dataset, split)
+    label_map: LabelMap = np.empty(size, np.uint8)
+    pixel_counts = np.zeros(spec.num_classes, np.int64)
+    count_type = np.min_scalar_type(len(frames))
+    row_bytes = width * ((spec.num_classes + 1) * count_type.itemsize + 4 * np.intp().itemsize)
+    row_count = max(1, BLOCK_BYTES // row_bytes)
+    for top in range(0, height, row_count):
+        rows = slice(top, min(top + row_count, height))
+        seen = np.zeros((rows.stop - top) * width * (spec.num_classes + 1), count_type)
+        firsts = np.arange(0, seen.size, spec.num_classes + 1)  # of each pixel, K + 1: the last one is ignored
+        for truth in _in_order(partial(read_label, spec=spec), frames, core_count()):
+            seen[firsts + np.minimum(_nearest(truth, size)[rows].ravel(), spec.num_classes)] += 1
+        counted = seen.reshape(-1, spec.num_classes + 1)[:, : spec.num_classes]
+        pixel_counts += counted.sum(axis=0, dtype=np.int64)
+        label_map[rows] = np.where(counted.any(axis=1), counted.argmax(axis=1), IGNORE_INDEX).reshape(-1, width)
+    label_map[label_map == IGNORE_INDEX] = pixel_counts.argmax()
     return label_map
 
 
@@ -421,6 +442,19 @@ def _in_order(call: Callable[[Given], Answer], items: Iterable[Given], workers: 
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+def _in_order_of(frames: Sequence[Frame], result: EvaluationResult) -> EvaluationResult:
+    """Per-image counts as the split has its frames, whatever their sizes were."""
+    place = {frame.name: index for index, frame in enumerate(frames)}
+    order = sorted(range(len(result.image_names)), key=lambda index: place[result.image_names[index]])
+    return replace(
+        result,
+        true_positives=result.true_positives[order],
+        false_positives=result.false_positives[order],
+        false_negatives=result.false_negatives[order],
+        image_names=tuple(result.image_names[index] for index in order),
+    )
 
 
 def _has_instances(dataset: Dataset, split: str) -> bool:

@@ -91,7 +91,7 @@ def test_a_sweep_trains_scores_measures_and_is_finished(streets, tmp_path):
     assert [stage.name for stage in record.speed.waterfall] == [
         *("copy_in", "preprocess", "network", "upsample_argmax", "copy_out")
     ]
-    assert not list((tmp_path / "runs").glob("scratch-*")), "quick keeps no weights"
+    assert not list((tmp_path / "runs").glob(".zoo-draft-*")), "quick keeps no weights"
     assert str(tmp_path) not in store.to_json(record), "no path stands in a record"
 
     again = run_bench(config, data=streets, results=tmp_path / "results", runs=tmp_path / "runs")
@@ -138,7 +138,7 @@ def test_seeds_are_trained_and_measured_each_and_gone_on_with(streets, tmp_path)
 
     with pytest.raises(KeyboardInterrupt):
         run_bench(config, **where, on_event=lambda event: event.model and interrupt(event))
-    assert not list((tmp_path / "runs").glob("scratch-*"))
+    assert not list((tmp_path / "runs").glob(".zoo-draft-*"))
     sweep = run_bench(config, **where)
     first = sweep.finished[-1]
     (second,) = sweep.records

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from zoo.record import InstanceCounts
+from zoo.score import accuracy
 from zoo.score.accuracy import (
     BOOTSTRAP_SEED,
     RESAMPLES,
@@ -150,6 +151,13 @@ def test_a_paired_bootstrap_sees_what_two_intervals_do_not(counted):
     assert resampled == "images"
     assert miou_gain_interval(better, counted, names(12, 1))[:2] == pytest.approx((-high, -low))
     assert miou_gain_interval(counted, counted, names(12, 1))[:2] == (0, 0)
+
+
+@pytest.mark.parametrize("drawn_at_once", [1, 100, 12 * 700])
+def test_draws_are_the_same_in_blocks(counted, monkeypatch, drawn_at_once):
+    whole = miou_interval(counted, names(12, 1))
+    monkeypatch.setattr(accuracy, "DRAWN_AT_ONCE", drawn_at_once)
+    assert miou_interval(counted, names(12, 1)) == whole
 
 
 def test_many_images_leave_little_doubt():

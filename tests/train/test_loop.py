@@ -184,10 +184,10 @@ def test_validation_on_the_way_is_told_kept_and_drawn(tiny, config, dataset, tmp
     with (tmp_path / "validation.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [int(row["step"]) for row in rows] == [3, 6]
-    for row, (_, _, class_iou) in zip(rows, told, strict=True):
+    for row, (_, score, class_iou) in zip(rows, told, strict=True):
         known = {name: float(row[name]) for name in dataset.spec.class_names if row[name]}
         assert known == {name: iou for name, iou in class_iou.items() if iou is not None}
-        assert float(row["miou"]) == miou == pytest.approx(np.mean(list(known.values())))
+        assert float(row["miou"]) == score == pytest.approx(np.mean(list(known.values())))
         assert "road" in known
     curves = EventAccumulator(str(tmp_path)).Reload()
     drawn = [(event.step, event.value) for event in curves.Scalars("train/loss")]

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 
 import numpy as np
-import psutil
 
 from zoo import store
 from zoo.bench.plan import Cell, WeightsPlan, cell_key, parse_checkpoints, plan_weights
@@ -27,6 +27,7 @@ from zoo.data.reading import frame_size
 from zoo.errors import UserError
 from zoo.evaluate import EvaluationResult, accuracy_record, dataset_record
 from zoo.export import Card, read_artifact
+from zoo.files import draft_in, remove_leftovers
 from zoo.measure.clock import grows
 from zoo.record import (
     MEAN_LABEL_MAP,
@@ -129,8 +130,8 @@ def run_bench(
         for spec in specs:
             plan_weights(spec, config, dataset, runs, named)
     sweep = Sweep()
-    with store.locked(results) as folder_id, Workshop() as workshop:
-        bench = _Bench(config, dataset, runs, cache, workshop, folder_id)
+    with store.locked(results) as folder_id, Workshop() as workshop, ExitStack() as rooms:
+        bench = _Bench(config, dataset, runs, cache, workshop, folder_id, rooms)
         if not rerun:
             known = store.scan(results).records
             bench.finished = {record.key: record for record in known if record.status in {"ok", "unsupported"}}
@@ -140,19 +141,16 @@ def run_bench(
             on_event(Event(model, len(sweep.records) + len(sweep.finished), total, note, record))
 
         bench.tell = tell
-        try:
-            bench.look_at_the_machine(specs, foreign)
-            sweep.seconds_before_cells = time.monotonic() - started
-            for record, samples in bench.cells(specs, named, foreign):
-                if record.key in bench.finished:
-                    sweep.finished.append(record)
-                    tell(record.artifact.model, "finished before")
-                else:
-                    store.save(record, samples, results)
-                    sweep.records.append(record)
-                    tell(record.artifact.model, record=record)
-        finally:
-            shutil.rmtree(bench.scratch, ignore_errors=True)
+        bench.look_at_the_machine(specs, foreign)
+        sweep.seconds_before_cells = time.monotonic() - started
+        for record, samples in bench.cells(specs, named, foreign):
+            if record.key in bench.finished:
+                sweep.finished.append(record)
+                tell(record.artifact.model, "finished before")
+            else:
+                store.save(record, samples, results)
+                sweep.records.append(record)
+                tell(record.artifact.model, record=record)
     sweep.seconds = time.monotonic() - started
     return sweep
 
@@ -168,15 +166,16 @@ class _Bench:
         cache: Path | None,
         workshop: Workshop,
         folder_id: str,
+        rooms: ExitStack,
     ) -> None:
         self.config, self.dataset, self.runs, self.cache = config, dataset, runs, cache
-        self.workshop, self.folder_id = workshop, folder_id
+        self.workshop, self.folder_id, self.rooms = workshop, folder_id, rooms
         self.finished: dict[str, Record] = {}
         self.tell: Callable[..., None]
         self.survey: Survey
         self.runtimes: tuple[str, ...] = config.runtimes
         self.unsupported: dict[tuple[str, Precision], str] = {}
-        self.scratch = _fresh_scratch(runs)
+        remove_leftovers(runs)
         self.image_size: Size = config.image_size
         self.facts: DatasetFacts | None = None
         if dataset is not None:
@@ -285,7 +284,18 @@ class _Bench:
                 yield record, _arrays(answers.get("measure"), answers.get("evaluate"))
                 started, trained = datetime.now(UTC), Outcome()  # the next cell begins here, and is not trained again
         finally:
-            shutil.rmtree(self.scratch, ignore_errors=True)
+            if "scratch" in vars(self):
+                shutil.rmtree(self.scratch, ignore_errors=True)
+
+    @cached_property
+    def scratch(self) -> Path:
+        """Folder of trainings that are not kept, gone with the sweep; what a killed one left, the next removes."""
+        try:
+            return self.rooms.enter_context(draft_in(self.runs)) / "run"
+        except OSError as error:
+            raise UserError(
+                f"cannot write {self.runs}: {error.strerror or error}; choose another folder with --runs"
+            ) from error
 
     def _train(self, spec: ModelSpec, recipe: TrainConfig) -> Outcome:
         assert self.dataset is not None
@@ -511,16 +521,6 @@ def _require_fit(card: Card, config: BenchConfig, dataset: Dataset | None) -> No
             f"{dataset.name} has {dataset.spec.num_classes} ({', '.join(dataset.spec.class_names[:3])}, …): "
             "name the dataset it was trained for with --data, or measure speed alone with --preset latency"
         )
-
-
-def _fresh_scratch(runs: Path) -> Path:
-    """Name this sweep's scratch folder, and remove those that sweeps killed outright left behind."""
-    mine = runs / f"scratch-{os.getpid()}"
-    for folder in runs.glob("scratch-*"):
-        pid = folder.name.removeprefix("scratch-")
-        if folder == mine or (pid.isdecimal() and not psutil.pid_exists(int(pid))):
-            shutil.rmtree(folder, ignore_errors=True)
-    return mine
 
 
 def _require_disk(config: BenchConfig, results: Path, runs: Path) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import multiprocessing
 import os
-import resource
 import signal
 import sys
 import tempfile
@@ -23,6 +21,12 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 import psutil
+
+try:
+    import fcntl
+    import resource
+except ImportError:  # Windows, which `Workshop` refuses
+    fcntl = resource = None  # type: ignore[assignment]
 
 from zoo.bench import worker
 from zoo.errors import UserError
@@ -63,9 +67,18 @@ class Outcome:
 
 
 class Workshop:
-    """Runs stages in fresh processes: a fork server on Linux (0.02 s a process), spawn elsewhere."""
+    """Runs stages in fresh processes: a fork server on Linux (0.02 s a process), spawn elsewhere.
+
+    Raises:
+        UserError: this system lacks what ends a worker whatever it does.
+    """
 
     def __init__(self) -> None:
+        if fcntl is None:
+            raise UserError(
+                "measuring needs Linux or macOS, whose services start, limit and end its worker processes; records are "
+                "read here as well (zoo leaderboard, pick, compare): measure on such a machine, or under WSL"
+            )
         self._context: ForkServerContext | SpawnContext
         self._warned: set[str] = set()
         if sys.platform == "linux":

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
-from itertools import count, islice
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,11 +23,11 @@ from zoo.config import TrainConfig
 from zoo.data.headers import say_forms
 from zoo.data.layout import Dataset, Frame, OnFrame, spread
 from zoo.data.prepared import PreparationError, prepare
-from zoo.data.reading import read_frame
+from zoo.data.reading import image_size, read_frame
 from zoo.data.spelling import Pixels
 from zoo.data.transforms import Sample, augment
 from zoo.errors import UserError
-from zoo.spec import DatasetSpec
+from zoo.spec import DatasetSpec, Size
 
 _log = logging.getLogger(__name__)
 
@@ -48,6 +48,8 @@ def evaluation_frames(
 ) -> Iterator[tuple[Frame, Pixels, Pixels]]:
     """Walk over a split as `(frame, image (H, W, 3), label (H, W))`; the next frames are read while one is used.
 
+    Frames of one size follow each other, so that what is made for a size is made once and need not be kept.
+
     Args:
         dataset: an opened dataset.
         split: such as `"val"`.
@@ -57,10 +59,15 @@ def evaluation_frames(
         UserError: no such split, a limit below 1, or a file that cannot be read: where its header tells so, before the
             first frame.
     """
-    frames = spread(dataset.frames(split), limit)
-    say_forms(dataset, split, frames)
+    asked = spread(dataset.frames(split), limit)
+    say_forms(dataset, split, asked)
+    of_size: dict[Size, list[Frame]] = defaultdict(list)
     reader_count = min(8, os.cpu_count() or 1)
     with ThreadPoolExecutor(reader_count) as readers:
+        sizes = readers.map(lambda frame: image_size(frame.image), asked)
+        for frame, size in zip(asked, sizes, strict=True):
+            of_size[size].append(frame)
+        frames = list(chain.from_iterable(of_size.values()))
         unread = iter(frames)
         waiting = deque(readers.submit(read_frame, frame, dataset.spec) for frame in islice(unread, reader_count + 1))
         for frame in frames:

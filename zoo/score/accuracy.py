@@ -19,6 +19,8 @@ Confusion = npt.NDArray[np.int64]
 RESAMPLES = 2000
 """Draws of a bootstrap."""
 BOOTSTRAP_SEED = 0
+DRAWN_AT_ONCE = 1 << 22
+"""Units: 20,000 images drawn 2,000 times at once would be 1 GiB."""
 MIN_SEQUENCES = 10
 """Fewer than these are too few to be drawn from: two of them give three different draws."""
 
@@ -136,10 +138,15 @@ def _resampled_miou(counts: npt.NDArray[np.integer], units: npt.NDArray[np.intp]
     unit_count = int(units.max()) + 1
     sums = np.zeros((unit_count, 3, counts.shape[2]))  # float64 is exact up to 2^53 pixels
     np.add.at(sums, units, counts.swapaxes(0, 1))
-    drawn = np.random.default_rng(BOOTSTRAP_SEED).integers(unit_count, size=(RESAMPLES, unit_count))
-    drawn += unit_count * np.arange(RESAMPLES)[:, None]
-    times = np.bincount(drawn.ravel(), minlength=RESAMPLES * unit_count).reshape(RESAMPLES, unit_count)
-    tp, fp, fn = times.astype(np.float64) @ sums.swapaxes(0, 1)  # RESAMPLES, K each
+    dice = np.random.default_rng(BOOTSTRAP_SEED)
+    totals = np.empty((3, RESAMPLES, counts.shape[2]))
+    block = max(1, DRAWN_AT_ONCE // unit_count)
+    for start in range(0, RESAMPLES, block):
+        draws = min(block, RESAMPLES - start)
+        drawn = dice.integers(unit_count, size=(draws, unit_count)) + unit_count * np.arange(draws)[:, None]
+        times = np.bincount(drawn.ravel(), minlength=draws * unit_count).reshape(draws, unit_count)
+        totals[:, start : start + draws] = times.astype(np.float64) @ sums.swapaxes(0, 1)
+    tp, fp, fn = totals
     iou = _ratio(tp, tp + fp + fn)
     known = ~np.isnan(iou)
     return _ratio(np.where(known, iou, 0).sum(axis=1), known.sum(axis=1))
