@@ -205,7 +205,7 @@ def evaluate_predictions(
         asked=encoding != "auto",
         void=(*void, *fits[taken].inferred),
         right_as={name: fit.right for name, fit in others.items()},
-        doubts=(*better(right, others), *(renamed(pairs, right, spec.class_names) if are_ids else ())),
+        doubts=tuple(better(right, others) or (renamed(pairs, right, spec.class_names) if are_ids else ())),
     )
     return replace(tallies[taken].result(), mode=None, reading=reading)
 
