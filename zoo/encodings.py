@@ -51,6 +51,11 @@ class Table(NamedTuple):
         columns = np.where(self.train_ids < 0, num_classes, np.minimum(self.train_ids, num_classes))
         return np.eye(num_classes + 1, dtype=np.int64)[columns]
 
+    def meant(self, present: npt.NDArray[np.bool_]) -> npt.NDArray[np.int16]:
+        """Train ids of the values that occur, ascending; what is not of this encoding is none of the classes."""
+        train_ids = self.train_ids[present]
+        return np.where(train_ids < 0, np.int16(IGNORE_INDEX), train_ids)
+
     def names_a_class(self, present: npt.NDArray[np.bool_]) -> bool:
         """Whether any of these values is a class."""
         return bool((present & (self.train_ids >= 0) & (self.train_ids != IGNORE_INDEX)).any())
@@ -78,6 +83,15 @@ class Fit(NamedTuple):
     """Values that are taken for none of the classes though nobody said so."""
     is_sound: bool
     """Whether it may be taken without being right far more often than others."""
+    meant: npt.NDArray[np.int16] | None = None
+    """Train ids of the values that occur, ascending; `None` for `colors`."""
+
+    def covers(self, other: Fit) -> bool:
+        """Whether it differs only where the other sees none of the classes and it sees one, and is no less right."""
+        if self.meant is None or other.meant is None:
+            return False
+        differs = self.meant != other.meant
+        return bool(differs.any() and (other.meant[differs] == IGNORE_INDEX).all() and self.right >= other.right)
 
     @property
     def right(self) -> float:
@@ -143,11 +157,15 @@ def require_void(spec: DatasetSpec, encoding: Encoding, void: Sequence[int]) -> 
         raise UserError(f"void {said} cannot mean none of the classes: {', '.join(classes)}; give other values")
 
 
-def choose(fits: Mapping[str, Fit]) -> str:
+def choose(fits: Mapping[str, Fit], doubts: Sequence[str] = ()) -> str:
     """The encoding that is meant, out of those that all files fit.
 
     Encodings that need nothing inferred come first; what takes a value for none of the classes, or counts from 1, must
     be right far more often than any of them.
+
+    Args:
+        fits: By name; one at least is sound.
+        doubts: What else is told where no reading can be taken.
 
     Raises:
         UserError: no reading is right far more often than the others.
@@ -157,15 +175,15 @@ def choose(fits: Mapping[str, Fit]) -> str:
     rivals = list(fits)
     best = max(rivals, key=lambda name: fits[name].right)
     if not _is_clear(fits, best, rivals):
-        rivals = plain
-        best = "colors" if "colors" in plain else max(rivals, key=lambda name: fits[name].right)
+        rivals = [name for name in plain if not any(fits[other].covers(fits[name]) for other in plain)]
+        best = "colors" if "colors" in rivals else max(rivals, key=lambda name: fits[name].right)
         if best == "colors":  # a palette of the classes' colours is no accident
             rivals = [best]
     if not _is_clear(fits, best, rivals):
         shares = ", ".join(f"{100 * fits[name].right:.1f} % as {name}" for name in rivals)
         raise UserError(
             f"the values fit both {' and '.join(rivals)}; give --encoding {' or '.join(rivals)}, since the share of "
-            f"counted pixels that is right does not tell: {shares}"
+            f"counted pixels that is right does not tell: {'; '.join((shares, *doubts))}"
         )
     return next(name for name in rivals if np.array_equal(fits[name].confusion, fits[best].confusion))
 
