@@ -59,5 +59,9 @@ def test_what_is_wrong_is_named(ade, refused):
     label.unlink()
     refused("ade20k", ade.root, "ADE_val_00000002.jpg has no annotation of the same name (2 images, 1 annotations")
     (ade.root / TOP / "annotations").rename(ade.root / TOP / "labels")
-    refused("ade20k", ade.root / TOP, "it holds images/ (2 folders), labels/ (2 folders); expected")
+    refused(
+        "ade20k",
+        ade.root / TOP,
+        "has images/training, images/validation, and lacks annotations/training, annotations/validation; expected",
+    )
     refused("ade20k", ade.root, "has nothing for --variant", variant="v2.0")

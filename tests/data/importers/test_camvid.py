@@ -89,8 +89,15 @@ def test_the_folder_above_will_do_and_a_test_split_may_be_absent(source, tmp_pat
 
 def test_another_layout_is_refused(source, tmp_path):
     shutil.rmtree(source / "valannot")
-    refused(source, tmp_path / "camvid", source, "is no copy of CamVid that is known here", "trainannot/ (3 .png)")
-    refused(tmp_path / "nowhere", tmp_path / "camvid", "no folder", "LabeledApproved_full/")
+    refused(
+        source,
+        tmp_path / "camvid",
+        source,
+        "is no copy of CamVid",
+        "has train, trainannot, val, and lacks valannot",
+        "train_labels/",
+    )
+    refused(tmp_path / "nowhere", tmp_path / "camvid", "no folder", "that CamVid was unpacked into")
     (source / "valannot").mkdir()
     refused(source, tmp_path / "camvid", "0016E5_07959.png has no annotation of the same name")
 
@@ -296,6 +303,10 @@ def test_kinds_and_variants_that_are_not(source, tmp_path):
         import_dataset("camvid", source, tmp_path / "camvid", variant="v2.0")
 
 
+def test_a_folder_inside_the_copy_names_its_top(source, tmp_path):
+    refused(source / "train", tmp_path / "camvid", "train lies inside a copy of CamVid; give its top folder", source)
+
+
 def test_what_is_in_the_layout_already_needs_no_import(source, tmp_path):
     root = import_dataset("camvid", source, tmp_path / "camvid").root
     refused(root, tmp_path / "again", root, "is in the Cityscapes layout already; give it to --data as it is")
@@ -307,9 +318,7 @@ def test_copies_that_are_none_say_what_was_seen(tmp_path):
         write_image(folder / "pictures" / f"{name}.png")
     (folder / "notes.txt").write_text("")
     (folder / "empty").mkdir()
-    refused(
-        folder, tmp_path / "camvid", "it holds empty/ (empty), pictures/ (2 .png), notes.txt; expected", "train_labels/"
-    )
+    refused(folder, tmp_path / "camvid", "holds empty/ (empty), pictures/ (2 .png), 1 .txt; expected", "train_labels/")
     write_image(tmp_path / "kaggle" / "train" / "0001TP_1.png")
     for name in ("train_labels", "val", "val_labels"):
         (tmp_path / "kaggle" / name).mkdir()

@@ -103,4 +103,9 @@ def test_what_is_wrong_is_named(old, refused):
     old.text("config.json", "{")
     refused("vistas", old.root, "config.json cannot be read as JSON")
     (old.root / "config.json").unlink()
-    refused("vistas", old.root, "is no copy of Mapillary Vistas", "training/ (2 folders)", "config.json (or")
+    refused(
+        "vistas",
+        old.root,
+        "is no copy of Mapillary Vistas",
+        "has training/images, training/labels, and lacks config.json; expected",
+    )

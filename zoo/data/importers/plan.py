@@ -66,27 +66,51 @@ class Kind:
     variants: tuple[str, ...] = ()
 
 
-def find_top(source: Path, marks: Iterable[str]) -> Path | None:
-    """The folder, `source` or one at most three levels below it, that has all of these files and folders."""
-    marks, level = tuple(marks), [source]
-    for _ in range(_DEPTH + 1):
-        for folder in level:
+def locate(what: str, source: Path, forms: Mapping[str, Sequence[str]], expected: str) -> tuple[str, Path]:
+    """Which form of a dataset a folder holds, and where: there, or at most three levels below.
+
+    Args:
+        what: The dataset's name.
+        source: The folder.
+        forms: Form → files and folders that it has.
+        expected: The forms in words.
+
+    Raises:
+        UserError: no form is there; says what is, and what is missing of the form that comes nearest.
+    """
+    levels = [[source]]
+    for _ in range(_DEPTH):
+        levels.append([inner for folder in levels[-1] for inner in _folders(folder)])
+    places = [folder for level in levels for folder in level]
+    for form, marks in forms.items():
+        for folder in places:
             if all((folder / mark).exists() for mark in marks):
-                return folder
-        level = [inner for folder in level for inner in _folders(folder)]
-    return None
+                return form, folder
+    raise _not_found(what, source, places, forms, expected)
 
 
-def not_found(what: str, source: Path, expected: str) -> UserError:
-    """Say that a folder is no copy of the dataset: what was looked for, and what is there instead."""
+def _not_found(
+    what: str, source: Path, places: Iterable[Path], forms: Mapping[str, Sequence[str]], expected: str
+) -> UserError:
     if not source.is_dir():
-        return UserError(f"no folder {source}; give the folder that holds {expected}")
+        return UserError(f"no folder {source}; give the folder that {what} was unpacked into")
     if (source / "leftImg8bit").is_dir():
         return UserError(f"{source} is in the Cityscapes layout already; give it to --data as it is")
-    seen = [f"{folder.relative_to(source)}/ ({_contents(folder)})" for folder in _folders(source)]
-    seen += sorted(path.name for path in source.iterdir() if path.is_file() and not path.name.startswith("."))
-    there = ", ".join(seen[:_LISTED]) + (f" and {len(seen) - _LISTED} more" if len(seen) > _LISTED else "") or "nothing"
-    return UserError(f"{source} is no copy of {what} that is known here: it holds {there}; expected {expected}")
+    for parent in source.resolve().parents[:_DEPTH]:
+        if any(all((parent / mark).exists() for mark in marks) for marks in forms.values()):
+            return UserError(f"{source} lies inside a copy of {what}; give its top folder {parent}")
+    near = [
+        (folder, [m for m in marks if not (folder / m).exists()], marks)
+        for folder in places
+        for marks in forms.values()
+    ]
+    folder, missing, marks = min(near, key=lambda item: len(item[1]) / len(item[2]))
+    if len(missing) < len(marks):
+        have = ", ".join(mark for mark in marks if mark not in missing)
+        differs = f"{folder} has {have}, and lacks {', '.join(missing)}"
+    else:
+        differs = f"{source} holds {_listing(source)}"
+    return UserError(f"{source} is no copy of {what} that is known here: {differs}; expected {expected}")
 
 
 def images_in(folder: Path, endings: Sequence[str] = IMAGE_SUFFIXES) -> dict[str, Path]:
@@ -257,6 +281,14 @@ def _folders(folder: Path) -> list[Path]:
             return sorted(Path(entry.path) for entry in entries if entry.is_dir() and not entry.name.startswith("."))
     except OSError:
         return []
+
+
+def _listing(folder: Path) -> str:
+    """Its folders with what they hold, and how many files of each kind."""
+    seen = [f"{inner.name}/ ({_contents(inner)})" for inner in _folders(folder)]
+    seen = [*seen[:_LISTED], *([f"{len(seen) - _LISTED} folders more"] if len(seen) > _LISTED else [])]
+    files = Counter(path.suffix or "file" for path in folder.iterdir() if path.is_file() and path.name[0] != ".")
+    return ", ".join((*seen, *(f"{count} {kind}" for kind, count in files.most_common(3)))) or "nothing"
 
 
 def _contents(folder: Path) -> str:

@@ -8,7 +8,7 @@ of recordings, and keep their names.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -17,9 +17,8 @@ from zoo.data.importers.plan import (
     Kind,
     Pair,
     Plan,
-    find_top,
     images_in,
-    not_found,
+    locate,
     pair_up,
     read_numbers,
 )
@@ -63,6 +62,11 @@ CLASSES: Mapping[str, str] = {
 }
 """Vistas' class → Cityscapes' label. Markings but crosswalks and unclear ones are *road*; all else counts nowhere."""
 VERSIONS = ("v1.2", "v2.0")
+FORMS: Mapping[str, Sequence[str]] = {
+    "v2.0": ("config_v2.0.json", "training/images", "training/v2.0/labels"),
+    "v1.2": ("config_v1.2.json", "training/images", "training/v1.2/labels"),
+    "alone": ("config.json", "training/images", "training/labels"),
+}
 LAYOUT = (
     "config.json (or config_v1.2.json, config_v2.0.json), training/images/ and training/labels/ (or "
     "training/v1.2/labels/, training/v2.0/labels/)"
@@ -81,10 +85,10 @@ def plan(source: Path, variant: str | None) -> Plan:
     Raises:
         UserError: another layout, a config that cannot be, or an image without annotation or the reverse.
     """
-    top = find_top(source, ("training/images",))
-    versions = {} if top is None else _versions(top)
-    if top is None or not versions:
-        raise not_found("Mapillary Vistas", source, LAYOUT)
+    _, top = locate("Mapillary Vistas", source, FORMS, LAYOUT)
+    versions = _versions(top)
+    if not versions:
+        raise UserError(f"{top} has no config with labels of its version beside it; expected {LAYOUT}")
     if variant is not None and variant not in versions:
         raise UserError(f"{top} holds Vistas {' and '.join(versions)}, not {variant}; leave --variant away")
     version = variant or max(versions)

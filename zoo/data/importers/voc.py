@@ -15,11 +15,10 @@ from zoo.data.importers.plan import (
     Pair,
     Plan,
     classes_text,
-    find_top,
     images_in,
     is_in_colors,
     listed_names,
-    not_found,
+    locate,
     read_colors,
     read_numbers,
 )
@@ -59,9 +58,8 @@ def plan(source: Path, variant: str | None) -> Plan:
     Raises:
         UserError: another layout, or a listed image or annotation that is not there.
     """
-    top = find_top(source, ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation/train.txt"))
-    if top is None:
-        raise not_found("Pascal VOC 2012", source, LAYOUT)
+    marks = ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation/train.txt")
+    _, top = locate("Pascal VOC 2012", source, {"VOC2012": marks}, LAYOUT)
     images, lists = images_in(top / "JPEGImages"), top / "ImageSets" / "Segmentation"
     annotations = images_in(top / "SegmentationClass", (".png",))
     names = {
