@@ -229,7 +229,7 @@ COLOURFUL = {
     ),
     "a photograph": (
         np.random.default_rng(0).integers(0, 256, (64, 128, 3), np.uint8),
-        "colours; a label map has one for each class: it is a photograph",
+        "colours of no class: a label map has one colour for each class; this is a photograph",
     ),
 }
 

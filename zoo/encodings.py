@@ -277,7 +277,7 @@ def read_prediction(path: Path, spec: DatasetSpec) -> Decoded:
     if mode == "L":
         return Decoded(pixels, are_ids=True)
     if mode in ("P", "P;4", "P;2", "P;1"):  # palette entries are never scaled, grey of fewer bits is
-        used, shown = np.unique(pixels), np.zeros((256, 3), np.uint8)
+        used, shown = _used(pixels), np.zeros((256, 3), np.uint8)
         entries = np.array(palette, np.uint8).reshape(-1, 3)
         shown[: len(entries)] = entries
         return Decoded(pixels, True, *_by_color(spec, used, shown[used]))
@@ -290,18 +290,32 @@ def _decode_colors(path: Path, pixels: npt.NDArray[np.uint8], spec: DatasetSpec)
     """`(H, W, 3)` as values; three equal channels are numbers as well."""
     if (pixels[..., :1] == pixels[..., 1:]).all():
         values = np.ascontiguousarray(pixels[..., 0])
-        used = np.unique(values)
+        used = _used(values)
         return Decoded(values, True, *_by_color(spec, used, np.repeat(used[:, None], 3, axis=1)))
-    packed = pixels.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
-    codes, places = np.unique(packed, return_inverse=True)
-    if len(codes) > 256:
+    known = np.array(sorted(_colors(spec)), np.uint8)  # ascending, so their codes are
+    packed, codes = _packed(pixels), _packed(known)
+    places = np.minimum(np.searchsorted(codes, packed), len(codes) - 1)
+    strange = packed[codes[places] != packed]
+    if (count := len(np.unique(strange))) > len(codes):
         raise UserError(
-            f"{path} holds {len(codes)} colours; a label map has one for each class: it is a photograph, was blended, "
-            "or was saved as JPEG once"
+            f"{path} holds {count} colours of no class: a label map has one colour for each class; this is a "
+            "photograph, was blended, or was saved as JPEG once"
         )
-    shown = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1).astype(np.uint8)
-    found = _by_color(spec, np.arange(len(codes)), shown)
-    return Decoded(places.reshape(packed.shape).astype(np.uint8), False, *found)
+    if count:
+        first = int(strange[0])
+        return Decoded(places.astype(np.uint8), False, None, (first >> 16, first >> 8 & 255, first & 255))
+    return Decoded(places.astype(np.uint8), False, *_by_color(spec, np.arange(len(known)), known))
+
+
+def _packed(colors: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
+    """One number for each colour."""
+    red, green, blue = (colors[..., channel].astype(np.int32) for channel in range(3))
+    return red << 16 | green << 8 | blue
+
+
+def _used(values: npt.NDArray[np.uint8]) -> npt.NDArray[np.intp]:
+    """Which values occur, ascending."""
+    return np.flatnonzero(np.bincount(values.ravel(), minlength=256))
 
 
 def _by_color(

@@ -210,7 +210,7 @@ def read_colors(path: Path, meaning: Mapping[Color, int], none: int, what: str) 
     elif mode != "RGB":
         raise UserError(f"{path} is a {mode} image; expected colours: {what}")
     packed = _packed(pixels)
-    known = sorted((int(_packed(np.array(color))), value) for color, value in meaning.items())
+    known = sorted((int(_packed(np.array(color, np.uint8))), value) for color, value in meaning.items())
     codes, values = np.array([code for code, _ in known]), np.array([value for _, value in known], np.uint8)
     places = np.minimum(np.searchsorted(codes, packed), len(codes) - 1)
     strange = codes[places] != packed
@@ -270,8 +270,10 @@ def _open(path: Path) -> tuple[str, Pixels, Pixels | None]:
     return mode, pixels, palette
 
 
-def _packed(colors: np.ndarray) -> np.ndarray:
-    packed: np.ndarray = colors.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
+def _packed(colors: Pixels) -> np.ndarray:
+    """One number for each colour."""
+    red, green, blue = (colors[..., channel].astype(np.int32) for channel in range(3))
+    packed: np.ndarray = red << 16 | green << 8 | blue
     return packed
 
 
