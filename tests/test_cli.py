@@ -8,9 +8,13 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from zoo.cli import main
+from zoo.data.importers.writing import KINDS
+from zoo.labels import CITYSCAPES
 from zoo.store import save
 
 
@@ -172,6 +176,48 @@ def test_synthetic_streets_and_their_own_labels_as_predictions(zoo, place):
     code, out, error = zoo("eval --predictions predictions --data streets --split test")
     assert (code, out) == (2, "")
     assert "has no split 'test'" in error
+
+
+def test_import_says_how_classes_are_mapped(zoo, place):
+    for name in ("train", "trainannot", "val", "valannot"):
+        (place / "CamVid" / name).mkdir(parents=True)
+        pixels = np.zeros((8, 8) if name.endswith("annot") else (8, 8, 3), np.uint8)
+        Image.fromarray(pixels).save(place / "CamVid" / name / "0016E5_08159.png")
+    code, out, _ = zoo("data import camvid CamVid out --link")
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0].startswith(
+        "classes: sky → sky; building → building; pole → pole; road → road; pavement → sidewalk;"
+    )
+    assert lines[1].startswith("source: http")
+    assert lines[-1] == "wrote 1 train, 1 val frames in the Cityscapes layout: out"
+    code, out, error = zoo("data import voc CamVid other")
+    assert (code, out) == (2, "")
+    assert error.startswith(
+        "zoo: CamVid is no copy of Pascal VOC 2012 that is known here: CamVid holds train/ (1 .png),"
+    )
+    code, _, error = zoo("data import nothing CamVid other")
+    assert code == 2
+    for kind in KINDS:
+        assert kind in error
+
+
+def test_predictions_are_read_as_what_they_are(zoo, place):
+    zoo("data synth streets --size 64x128 --train 1 --val 1")
+    (label,) = place.glob("streets/gtFine/val/*/*_labelIds.png")
+    table = np.full(256, 19, np.uint8)
+    for value, train_id in CITYSCAPES.label_to_train_id.items():
+        table[value] = 19 if train_id == 255 else train_id
+    (place / "out").mkdir()
+    Image.fromarray(table[np.array(Image.open(label))]).save(place / "out" / label.name)
+    for flags in ("", " --void 19", " --void 19,20 --encoding trainIds"):
+        code, out, _ = zoo(f"eval --predictions out --data streets --format md{flags}")
+        assert code == 0
+        assert "- mIoU 100.0 %" in out
+        assert "- values read as trainIds, 19" in out
+    code, out, error = zoo("eval --predictions out --data streets --encoding trainIds")
+    assert (code, out) == (2, "")
+    assert "holds 19, no value of trainIds; if it means none of the classes, give --void 19" in error
 
 
 def test_the_readmes_choices_hold_for_the_committed_results(zoo):

