@@ -5,6 +5,7 @@ Row = truth, column = prediction, last column = a prediction of no class, which 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -136,13 +137,19 @@ def _resampled_miou(counts: npt.NDArray[np.integer], units: npt.NDArray[np.intp]
     unit_count = int(units.max()) + 1
     sums = np.zeros((unit_count, 3, counts.shape[2]))  # float64 is exact up to 2^53 pixels
     np.add.at(sums, units, counts.swapaxes(0, 1))
-    drawn = np.random.default_rng(BOOTSTRAP_SEED).integers(unit_count, size=(RESAMPLES, unit_count))
-    drawn += unit_count * np.arange(RESAMPLES)[:, None]
-    times = np.bincount(drawn.ravel(), minlength=RESAMPLES * unit_count).reshape(RESAMPLES, unit_count)
-    tp, fp, fn = times.astype(np.float64) @ sums.swapaxes(0, 1)  # RESAMPLES, K each
+    tp, fp, fn = _draws(unit_count).astype(np.float64) @ sums.swapaxes(0, 1)  # RESAMPLES, K each
     iou = _ratio(tp, tp + fp + fn)
     known = ~np.isnan(iou)
     return _ratio(np.where(known, iou, 0).sum(axis=1), known.sum(axis=1))
+
+
+@functools.lru_cache(maxsize=1)  # one model against many draws the same
+def _draws(unit_count: int) -> npt.NDArray[np.uint16]:
+    """How often each draw has each unit, `(RESAMPLES, unit_count)`."""
+    drawn = np.random.default_rng(BOOTSTRAP_SEED).integers(unit_count, size=(RESAMPLES, unit_count))
+    drawn += unit_count * np.arange(RESAMPLES)[:, None]
+    times = np.bincount(drawn.ravel(), minlength=RESAMPLES * unit_count)
+    return times.reshape(RESAMPLES, unit_count).astype(np.uint16)
 
 
 def _interval(values: npt.NDArray[np.float64], resampled: Resampled) -> Interval | None:

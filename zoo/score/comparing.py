@@ -104,7 +104,15 @@ def family_of(candidate: Row) -> tuple[object, ...]:
 
 
 def tie(one: Row, other: Row, key: str) -> bool | None:
-    """Return whether what two rows' metric might have been overlaps (`Row.span`); `None` where it is not known."""
+    """Return whether two rows are alike in a metric; `None` where it is not known.
+
+    They are where they differ by less than matters, or where what they might as well have been overlaps (`Row.span`).
+    """
+    value, others_value = one.value(key), other.value(key)
+    if value is None or others_value is None:
+        return None
+    if METRICS[key].alike(value, others_value):
+        return True
     span, others = one.span(key), other.span(key)
     return None if span is None or others is None else span[0] <= others[1] and others[0] <= span[1]
 

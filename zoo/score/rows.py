@@ -10,6 +10,7 @@ from zoo.record import Build, Record, StageName
 from zoo.score.metrics import METRICS
 from zoo.score.trust import Grade, grade
 from zoo.spec import Size
+from zoo.units import show_size
 
 MAX_MIOU_LOSS = 0.01
 """Share of fp32's mIoU an artifact may lose before it is marked."""
@@ -259,7 +260,7 @@ def text_of(value: object) -> str:
     """Return a column's value as a person would type it: `512x1024`, `yes`, the first digits of a hash."""
     match value:
         case (int(height), int(width)):
-            return f"{height}x{width}"
+            return show_size((height, width))
         case None:
             return "none"
         case bool():
