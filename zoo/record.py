@@ -145,8 +145,9 @@ class Dataset(Facts):
     split: str
     image_count: int
     synthetic: bool = False
-    shared_sequences: tuple[str, ...] = ()
-    """Sequences of the split that training sees too: scores on their frames are optimistic."""
+    shared_sequences: tuple[str, ...] | None = ()
+    """Sequences of the split that training sees too: scores on their frames are optimistic. Null: the frames' names do
+    not tell (records of before claimed where they did not know)."""
 
 
 class Latency(Facts):

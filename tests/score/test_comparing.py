@@ -272,6 +272,8 @@ def test_sequences_shared_with_training_are_named(records):
         return sharing(row(records.make(shared_sequences=names)))
 
     assert said() is None
+    unknown = sharing(row(records.make(shared_sequences=None)))
+    assert unknown == "the frames' names tell no sequences: whether val shares any with training is not known"
     assert said("cam0016e5") == "val shares the sequence cam0016e5 with training: its mIoU is optimistic"
     assert said("a", "b") == "val shares 2 sequences (a, b) with training: its mIoU is optimistic"
     assert said(*"abcd") == "val shares 4 sequences (a, b, c, …) with training: its mIoU is optimistic"

@@ -101,10 +101,11 @@ def parse_checkpoints(pairs: list[str], specs: list[ModelSpec]) -> dict[str, Pat
         path = Path(file).expanduser()
         if checkpoints.get(name, path) != path:
             raise UserError(f"--checkpoint {model} is given as {checkpoints[name]} and as {path}; give it once")
+        checkpoints[name] = path
+    for name, path in checkpoints.items():
         facts = read_facts(path)
         if facts is not None and facts.model != name:
-            raise UserError(f"--checkpoint {model}: {path} is a checkpoint of {facts.model}")
-        checkpoints[name] = path
+            raise UserError(f"--checkpoint {name}: {path} is a checkpoint of {facts.model}")
     return checkpoints
 
 

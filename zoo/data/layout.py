@@ -18,6 +18,7 @@ from PIL import Image
 from zoo.data import synthetic
 from zoo.data.classes import CLASSES_FILE, read_classes
 from zoo.errors import UserError, did_you_mean
+from zoo.frames import sequence_of, shared_sequences
 from zoo.labels import CITYSCAPES
 from zoo.spec import DatasetSpec
 
@@ -48,7 +49,7 @@ class Frame:
     """One street image with its files."""
 
     name: str
-    """`<city>_<seq>_<frame>`, unique in its split."""
+    """Unique in its split; `<city>_<seq>_<frame>` in Cityscapes."""
     city: str
     image: Path
     label: Path | None
@@ -56,9 +57,12 @@ class Frame:
     instances: Path | None
 
     @property
-    def sequence(self) -> str:
-        """`<city>_<seq>`: the recording that the frame was taken from; frames of one recording resemble each other."""
-        return self.name.rpartition("_")[0]
+    def sequence(self) -> str | None:
+        """`<city>_<seq>`: the recording that the frame was taken from; frames of one recording resemble each other.
+
+        `None` where the name does not tell.
+        """
+        return sequence_of(self.name)
 
     @property
     def has_train_ids(self) -> bool:
@@ -96,8 +100,10 @@ class Dataset:
             )
         return self.frames_by_split[split]
 
-    def shared_sequences(self, split: str) -> tuple[str, ...]:
+    def shared_sequences(self, split: str) -> tuple[str, ...] | None:
         """Names of the sequences (`<city>_<seq>`) that a split shares with `train`, sorted; none for `train` itself.
+
+        `None` where the frames' names do not tell.
 
         Scores on a split that shares sequences with training are optimistic: its frames resemble trained ones.
 
@@ -107,8 +113,8 @@ class Dataset:
         frames = self.frames(split)
         if split == "train":
             return ()
-        trained = {frame.sequence for frame in self.frames_by_split.get("train", ())}
-        return tuple(sorted(trained & {frame.sequence for frame in frames} - {""}))
+        trained = self.frames_by_split.get("train", ())
+        return shared_sequences((frame.name for frame in frames), (frame.name for frame in trained))
 
     def fingerprint(self, *splits: str) -> str:
         """Hash of what these splits held when first asked (all when none is named): equal on every machine, 16 digits.

@@ -161,8 +161,8 @@ def make_board(rows: Iterable[Row], sort: str = "miou") -> Board:
     """
     metric = METRICS.get(OBJECTIVES.get(sort, sort))
     if metric is None or metric.better is None:
-        known = (*OBJECTIVES, *(key for key, one in METRICS.items() if one.better))
-        raise UserError(f"nothing to sort by is {sort!r}.{did_you_mean(sort, known)} Allowed: {', '.join(known)}")
+        known = dict.fromkeys((*OBJECTIVES, *(key for key, one in METRICS.items() if one.better)))
+        raise UserError(f"no table is sorted by {sort!r}.{did_you_mean(sort, known)} Allowed: {', '.join(known)}")
     rows = sorted(latest(rows), key=lambda row: _order(row, metric))
     groups: dict[Group, list[Row]] = defaultdict(list)
     for row in [row for row in rows if not row.baseline] or rows:  # the baseline alone is a table too

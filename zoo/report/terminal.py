@@ -20,6 +20,8 @@ WORDS = frozenset({"grade", "why"})
 WIDE = 160
 """Columns of text that goes into a file, or into a pipe where `COLUMNS` does not say."""
 
+_UNBROKEN = "\N{NO-BREAK SPACE}"
+
 
 def print_to_text(renderable: RenderableType, *, width: int | None = None, plain: bool = False) -> str:
     """Return what rich would print to this terminal; plain and `WIDE` where the output is none.
@@ -73,7 +75,8 @@ def board_text(board: Board, *, width: int | None = None, plain: bool = False) -
         parts += [*_render(table, available), Text()]
     if any(table.lines for table in board.tables):
         marks = {BEST: "best of its column"} | board.marks
-        parts.append(Text("   ".join(f"{mark} {text}" for mark, text in marks.items()), style="dim"))
+        legend = "   ".join(f"{mark} {text}".replace(" ", _UNBROKEN) for mark, text in marks.items())
+        parts += [Text(line.replace(_UNBROKEN, " "), style="dim") for line in wrapped(legend, available)]
     return print_to_text(Group(*parts), width=width, plain=plain)
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from zoo.frames import sequence_of
 from zoo.record import InstanceCounts, Record, Resampled
 
 Confusion = npt.NDArray[np.int64]
@@ -99,7 +100,7 @@ def miou_interval(counts: npt.NDArray[np.integer], image_names: Sequence[str]) -
 
     Args:
         counts: `(3, images, K)` true positives, false positives, false negatives (the sidecar has them).
-        image_names: Of the images, in order; a sequence is a name without its last `_` part.
+        image_names: Of the images, in order; a name that does not tell its sequence (`sequence_of`) counts alone.
     """
     if len(image_names) < 2:
         return None
@@ -125,11 +126,10 @@ def miou_gain_interval(
 
 def _units(image_names: Sequence[str]) -> tuple[npt.NDArray[np.intp], Resampled]:
     """What is drawn: the unit `(images,)` each image belongs to."""
-    sequences, units = np.unique([name.rpartition("_")[0] for name in image_names], return_inverse=True)
+    sequences, units = np.unique([sequence_of(name) or name for name in image_names], return_inverse=True)
     if MIN_SEQUENCES <= len(sequences) < len(image_names):
         return units, "sequences"
-    are_alike = len(sequences) < len(image_names) and sequences[0] != ""
-    return np.arange(len(image_names)), "frames of few sequences" if are_alike else "images"
+    return np.arange(len(image_names)), "frames of few sequences" if len(sequences) < len(image_names) else "images"
 
 
 def _resampled_miou(counts: npt.NDArray[np.integer], units: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:

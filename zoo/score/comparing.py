@@ -118,8 +118,13 @@ def tie(one: Row, other: Row, key: str) -> bool | None:
 
 
 def sharing(counted: Row | Dataset) -> str | None:
-    """Say by name which sequences the counted images share with training; `None` where they share none."""
+    """Say by name which sequences the counted images share with training; `None` where they share none.
+
+    Whether they do is not known where the frames' names do not tell: that is said too.
+    """
     names = counted.shared_sequences
+    if names is None:
+        return f"the frames' names tell no sequences: whether {counted.split} shares any with training is not known"
     if not names:
         return None
     which = f"the sequence {names[0]}" if len(names) == 1 else f"{len(names)} sequences ({', '.join(names[:3])}"

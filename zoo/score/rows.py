@@ -76,8 +76,8 @@ class Row:
     """Of the training; null for weights that were not trained here."""
     seed_count: int
     """Trainings behind the row: 1 for one set of weights, 0 for random ones."""
-    shared_sequences: tuple[str, ...]
-    """Of the split, that training sees too."""
+    shared_sequences: tuple[str, ...] | None
+    """Of the split, that training sees too; null where names do not tell."""
     mean_class_accuracy: float | None
     category_miou: float | None
     iiou: float | None
