@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -16,6 +17,9 @@ from zoo.cli import main
 from zoo.data.importers.writing import KINDS
 from zoo.labels import CITYSCAPES
 from zoo.store import save
+
+RESULTS = Path(__file__).parents[1] / "results"
+"""The committed records."""
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +83,14 @@ def results(records, place):
         ("leaderboard --check", "name it with --output FILE"),
         ("pick --max-latency 25", "a latency is a time with its unit"),
         ("pick --max-memory 2", "memory is a number with its unit"),
+        ("pick --where speed=9 --results {results}", "no column 'speed'"),
+        ("pick --where split --results {results}", "--where takes key=value"),
+        ("pick --batch x --results {results}", "no record with batch size 'x'. There is: 1"),
+        ("leaderboard --sort beauty --results {results}", "no table is sorted by 'beauty'. Allowed: miou, latency"),
+        ("train unet --set steps=3 --set steps=5", "--set steps is given as 3 and as 5; give it once"),
+        ("train unet --steps 3 --set steps=5", "steps is given by its own flag and by --set steps; give it once"),
+        ("bench --models unet --checkpoint unet=a --checkpoint unet=b", "--checkpoint unet is given as a and as b"),
+        ("bench --pair unet,runtime=eager,runtime=aoti unet", "runtime is given as eager and as aoti; give it once"),
         ("pick --results nowhere", "nowhere does not exist"),
         ("compare a b", "results does not exist"),
         ("compare one.json two.json", "one.json: No such file"),
@@ -87,7 +99,7 @@ def results(records, place):
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(zoo, place, line, words):
-    code, out, error = zoo(line)
+    code, out, error = zoo(line.format(results=RESULTS))
     assert (code, out) == (2, "")
     assert error.startswith("zoo: ")
     assert error.count("\n") == 1
@@ -102,6 +114,50 @@ def test_a_wrong_flag_is_one_line_too(zoo, line):
     assert error.startswith("zoo: ")
     assert error.count("\n") == 1
     assert "--help" in error
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "eval unet --data a --data b",
+        "pick --min-miou 1% --min-miou 2%",
+        "leaderboard --sort miou --sort latency",
+        "train unet --steps 1 --steps 2",
+        "export unet -o a.onnx --output b.onnx",
+        "bench --pair a b --pair c d",
+        "data synth new --size 64x64 --size 32x32",
+    ],
+)
+def test_a_flag_with_two_values_is_refused(zoo, place, line):
+    code, out, error = zoo(line)
+    assert (code, out) == (2, "")
+    assert re.fullmatch(r"zoo: argument -\S+: given as .+ and as .+; give it once; see `zoo [a-z ]+ --help`\n", error)
+    assert list(place.iterdir()) == []
+
+
+def test_the_same_value_twice_is_no_mistake(zoo, results):
+    assert zoo("pick --format json --format json")[0] == 0
+
+
+def test_a_table_can_be_asked_for(zoo, results, records, place):
+    save(records.make("unet", right=0.8, runtime="openvino", precision="int8", p50_s=0.001), {}, place / "results")
+    save(records.make("unet", right=0.9, quick=True), {}, place / "results")
+
+    def asked(line):
+        code, out, error = zoo(f"leaderboard --format json {line}")
+        assert (code, error) == (0, "")
+        return [(row["model"], row["runtime"], row["quick"]) for row in json.loads(out) if not row["baseline"]]
+
+    whole = asked("")
+    assert ("unet", "eager", True) in whole
+    assert asked("--no-quick") == [row for row in whole if not row[2]]
+    assert asked("--runtime openvino") == asked("--precision int8") == [("unet", "openvino", False)]
+    both = asked("--models unet,fcn --runtime eager --runtime openvino --no-quick")
+    assert both == asked("--models unet --models fcn --no-quick") == asked("--dataset streets --no-quick")
+    assert asked("--sort latency --no-quick")[0] == ("unet", "openvino", False)
+    assert asked("--where split=val --input-size 256x512 --device intel-xeon-2c --recipe camvid_cpu") == whole
+    code, out, _ = zoo("pick --runtime openvino --models u* --min-miou 42")
+    assert (code, out.partition(" ")[0]) == (0, "unet")
 
 
 def test_list(zoo):

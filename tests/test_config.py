@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from zoo.config import BenchConfig, TrainConfig, load_config, parse_duration, parse_set, parse_size, preset_names
+from zoo.config import BenchConfig, TrainConfig, load_config, parse_set, preset_names
 from zoo.errors import UserError
 
 
@@ -131,19 +131,3 @@ def test_set_pairs_are_toml_or_plain_text():
     assert load_config(BenchConfig, "quick", {"train.steps": 2}).train.steps == 2
     with pytest.raises(UserError, match="takes key=value"):
         parse_set(["steps"])
-
-
-def test_sizes():
-    assert parse_size("512x1024") == (512, 1024)
-    for wrong in ("512", "0x4", "-1x4", "axb", "512*1024"):
-        with pytest.raises(UserError, match="HEIGHTxWIDTH"):
-            parse_size(wrong)
-
-
-def test_durations():
-    assert parse_duration("2h30m") == 9000
-    assert parse_duration("90s") == 90
-    assert parse_duration("1d") == 86400
-    for wrong in ("", "0s", "5", "30m2h", "1.5h", "-1h"):
-        with pytest.raises(UserError, match="such as 2h30m"):
-            parse_duration(wrong)

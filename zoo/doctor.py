@@ -250,11 +250,18 @@ def _names(names: set[str], spec: DatasetSpec) -> str:
 
 
 def _shared(seen: dict[str, list[Seen]]) -> Iterator[Finding]:
-    trained = {look.frame.sequence for look in seen.get("train", ())} - {""}
+    trained = {look.frame.sequence for look in seen.get("train", ())} - {None}
+    silent = [look.frame for looks in seen.values() for look in looks if look.frame.sequence is None]
+    if silent and len(seen) > 1:
+        yield finding_of(
+            "note", f"{counted(silent, 'frame')} whose name tells no recording: what splits share is not known",
+            "names <city>_<6 digits>_<6 digits>, as Cityscapes has them, tell; --full finds images that look alike",
+            [frame.image for frame in silent],
+        )  # fmt: skip
     for split, looks in seen.items():
         shared = [look.frame for look in looks if look.frame.sequence in trained]
         if split != "train" and shared:
-            names = ", ".join(sorted({frame.sequence for frame in shared})[:4])
+            names = ", ".join(sorted({frame.sequence for frame in shared if frame.sequence})[:4])
             yield finding_of(
                 "warning", f"{len(shared)} of {len(looks)} frames of {split} are of sequences that train has: {names}",
                 "scores are optimistic, and records say so; to mend it, keep each sequence in one split",

@@ -222,6 +222,21 @@ def test_sequences_shared_with_training_are_named(folder):
         dataset.shared_sequences("tset")
 
 
+def test_names_without_three_parts_do_not_tell_what_is_shared(folder):
+    for split, numbers in (("train", (0, 1)), ("val", (2, 3))):
+        for number in numbers:
+            folder.add(split, city="harbour", number=number)
+    for path in list(folder.root.rglob("harbour_*.*")):
+        path.rename(path.with_name(path.name.replace("harbour_000000_00", "harbour_")))
+    dataset = open_dataset(folder.root)
+    assert {frame.name for frame in dataset.frames("train")} == {"harbour_0000", "harbour_0001"}
+    assert dataset.shared_sequences("val") is None
+    assert dataset.shared_sequences("train") == ()
+    folder.add("train", city="ulm", number=0)
+    folder.add("val", city="ulm", number=1)
+    assert open_dataset(folder.root).shared_sequences("val") == ("ulm_000000",), "those that tell are believed"
+
+
 def test_a_set_without_training_frames_shares_nothing(folder):
     folder.add("val")
     assert open_dataset(folder.root).shared_sequences("val") == ()

@@ -114,6 +114,59 @@ def test_model_names_are_whole_in_any_width(records, width):
     assert ("hidden in this width" in text) == (width < 160)
 
 
+def test_the_table_that_matters_most_stands_last(records):
+    quick = [row(records.make(name, quick=True)) for name in ("a", "b")]
+    full = [row(records.make(name, right=right)) for name, right in (("a", 0.4), ("best", 0.6))]
+    speed = [row(records.make("a", right=None, dataset=None))]
+    board = make_board([*quick, *full, *speed, row(records.failed("c", reason="x" * 70))])
+    lines = render(board, width=80, plain=True).splitlines()
+    starts = ("intel-xeon-2c · streets val", "intel-xeon-2c · no dataset", "QUICK · intel-xeon-2c")
+    titles = [next(index for index, line in enumerate(lines) if line.startswith(start)) for start in starts]
+    assert titles == sorted(titles, reverse=True), "full runs with mIoU last, as they come first in a page"
+    (failed,) = (index for index, line in enumerate(lines) if "xxx" in line)
+    (noted,) = (index for index, line in enumerate(lines) if line.startswith("one seed each"))
+    (best,) = (index for index, line in enumerate(lines) if line.split()[:2] == ["◆", "best"])
+    assert titles[0] < failed < noted < best
+    assert len(lines) - best < 6, "what stays on the screen"
+    assert max(map(len, lines)) <= 80
+    pages = render(board, "md")
+    assert pages.index("`best`") < pages.index("one seed each"), "a page is read from its top"
+
+
+def test_a_pipe_is_as_wide_as_columns_says(records, monkeypatch):
+    rows = [row(records.make(name * 45, right=right)) for name, right in (("a", 0.4), ("b", 0.5))]
+    files = render(make_board(rows), width=160, plain=True)
+    for asked, width in (("80", 80), ("200", 200), ("", 160), ("wide", 160)):
+        monkeypatch.setenv("COLUMNS", asked)
+        text = render(make_board(rows))
+        assert max(map(len, text.splitlines())) <= width
+        assert ("hidden in this width" in text) == (width == 80)
+        assert render(make_board(rows), plain=True) == files, "what goes into a file never varies"
+
+
+def test_tables_are_sorted_by_what_was_asked(records):
+    rows = [
+        row(records.make("a", right=0.6, p50_s=0.03, memory_bytes=5 * 2**20)),
+        row(records.make("b", right=0.5, p50_s=0.01, memory_bytes=9 * 2**20)),
+        row(records.make("c", right=0.4, p50_s=0.02, memory_bytes=7 * 2**20)),
+        row(records.baseline()),
+    ]
+
+    def order(sort):
+        (table,) = make_board(rows, sort).tables
+        return "".join(line.row.model[0] for line in table.lines)
+
+    assert {sort: order(sort) for sort in ("miou", "latency", "memory", "pipeline_p50_s", "peak_memory_bytes")} == {
+        "miou": "abcm",
+        "latency": "bcam",
+        "memory": "acbm",
+        "pipeline_p50_s": "bcam",
+        "peak_memory_bytes": "acbm",
+    }
+    with pytest.raises(UserError, match=r"sorted by 'latancy'. Did you mean 'latency' .*Allowed: miou, latency"):
+        make_board(rows, "latancy")
+
+
 def test_no_colour_codes_without_a_terminal(rows, monkeypatch):
     monkeypatch.delenv("FORCE_COLOR", raising=False)
     assert "\x1b" not in render(make_board(rows), plain=True)

@@ -237,11 +237,34 @@ def test_a_seed_without_miou_leaves_no_mean(records):
     [((0.3, 0.4), (0.39, 0.5), True), ((0.39, 0.5), (0.3, 0.4), True), ((0.3, 0.4), (0.41, 0.5), False)],
 )
 def test_a_tie_is_an_overlap(records, interval, other, expected):
-    one, second = (row(records.make(miou_interval=known)) for known in (interval, other))
+    one, second = (
+        row(records.make(right=right, miou_interval=known)) for right, known in ((0.5, interval), (0.52, other))
+    )
     assert tie(one, second, "miou") is expected
-    assert tie(one, row(records.make()), "miou") is None
+    assert tie(one, row(records.make(right=0.52)), "miou") is None
     assert tie(one, second, "pipeline_p50_s") is True
-    assert tie(one, second, "param_count") is None
+    assert tie(one, second, "param_count") is True, "the same number"
+    assert tie(one, row(records.make(param_count=31_000_000)), "param_count") is None
+    assert tie(one, row(records.make(right=None)), "miou") is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "expected"),
+    [
+        ({"right": 0.5008}, "miou", True),
+        ({"right": 0.503}, "miou", False),
+        ({"p50_s": 0.01019, "width": 0.0001}, "pipeline_p50_s", False),
+        ({"p50_s": 0.01009, "width": 0.0001}, "pipeline_p50_s", True),
+        ({"memory_bytes": 302 * 2**20}, "peak_memory_bytes", True),
+        ({"memory_bytes": 310 * 2**20}, "peak_memory_bytes", None),
+        ({"param_count": 30_200_000}, "param_count", True),
+    ],
+)
+def test_a_difference_that_does_not_matter_is_none(records, changes, key, expected):
+    known = {"right": 0.5, "p50_s": 0.01, "width": 0.0001, "miou_interval": (0.33333, 0.33334)}
+    one, other = (row(records.make(**known | change)) for change in ({}, {"miou_interval": (0.3345, 0.3346)} | changes))
+    assert tie(one, other, key) is expected
+    assert tie(other, one, key) is expected
 
 
 def test_sequences_shared_with_training_are_named(records):
@@ -249,6 +272,8 @@ def test_sequences_shared_with_training_are_named(records):
         return sharing(row(records.make(shared_sequences=names)))
 
     assert said() is None
+    unknown = sharing(row(records.make(shared_sequences=None)))
+    assert unknown == "the frames' names tell no sequences: whether val shares any with training is not known"
     assert said("cam0016e5") == "val shares the sequence cam0016e5 with training: its mIoU is optimistic"
     assert said("a", "b") == "val shares 2 sequences (a, b) with training: its mIoU is optimistic"
     assert said(*"abcd") == "val shares 4 sequences (a, b, c, …) with training: its mIoU is optimistic"

@@ -4,48 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from zoo.errors import UserError
-from zoo.record import MEAN_LABEL_MAP
 from zoo.score.accuracy import miou
-from zoo.score.reading import read_rows, rows_of, select
-from zoo.score.rows import row
+from zoo.score.reading import read_rows, rows_of
 from zoo.store import save
-
-
-def test_select(records):
-    rows = [
-        row(record)
-        for record in (
-            records.make("a"),
-            records.make("b", dataset="camvid", fingerprint="abcdef0123"),
-            records.make("c", device="nvidia-h200", input_size=(512, 1024)),
-            records.baseline(),
-        )
-    ]
-
-    def names(**filters):
-        return [row.model for row in select(rows, **filters)]
-
-    assert names() == ["a", "b", "c", MEAN_LABEL_MAP]
-    assert names(dataset="camvid") == ["b"]
-    assert names(dataset="abcdef01") == ["b"]
-    assert names(device="nvidia-h200") == ["c", MEAN_LABEL_MAP]
-    assert names(input_size=(256, 512), dataset="streets") == ["a", MEAN_LABEL_MAP]
-    with pytest.raises(
-        UserError, match=r"no record with dataset 'camvit'. Did you mean 'camvid'\? There is: camvid, s"
-    ):
-        names(dataset="camvit")
-    with pytest.raises(UserError, match=r"no record with input size '9x9'\. There is: 256x512, 512x1024"):
-        names(input_size=(9, 9))
-    rows.append(row(records.make("a", runtime="openvino", precision="int8")))
-    assert names(runtime="openvino") == [MEAN_LABEL_MAP, "a"]
-    assert names(precision="fp32", models=["a", "b"]) == ["a", "b", MEAN_LABEL_MAP]
-    with pytest.raises(
-        UserError, match=r"no record with runtime 'openvin'. Did you mean 'openvino'\? There is: eager, o"
-    ):
-        names(runtime="openvin")
-    with pytest.raises(UserError, match=r"no record with model 'd'. .*There is: a, b, c"):
-        names(models=["a", "d"])
 
 
 def test_read_rows_passes_the_warnings_on(records, tmp_path):

@@ -23,6 +23,7 @@ from zoo.data.listing import NEEDS_LABELS, Listing
 from zoo.data.naming import CITYSCAPES_NAMES, IMAGES, INSTANCES, LABEL_KINDS, LABELS, LAYOUT, Naming, known_split
 from zoo.data.survey import Survey, survey
 from zoo.errors import UserError, did_you_mean
+from zoo.frames import sequence_of, shared_sequences
 from zoo.labels import CITYSCAPES, OFFICIAL_CITIES, OFFICIAL_SIZES
 from zoo.spec import DatasetSpec
 
@@ -43,7 +44,7 @@ class Frame:
     """One street image with its files."""
 
     name: str
-    """`<city>_<seq>_<frame>`, or whatever it is called elsewhere; unique in its split."""
+    """`<city>_<seq>_<frame>` in Cityscapes, or whatever it is called elsewhere; unique in its split."""
     city: str
     """The folder it is in; empty where it lies right below its split."""
     image: Path
@@ -54,9 +55,12 @@ class Frame:
     """True when the label file already holds train ids."""
 
     @property
-    def sequence(self) -> str:
-        """`<city>_<seq>`: the recording that the frame was taken from; frames of one recording resemble each other."""
-        return self.name.rpartition("_")[0]
+    def sequence(self) -> str | None:
+        """`<city>_<seq>`: the recording that the frame was taken from; frames of one recording resemble each other.
+
+        `None` where the name does not tell.
+        """
+        return sequence_of(self.name)
 
 
 @dataclass(frozen=True)
@@ -112,8 +116,10 @@ class Dataset:
         moves = [shlex.join(["mv", str(top / near[0]), str(top / split)]) for top in tops]
         return f"; if that is it: `{' && '.join(moves)}`" if moves else ""
 
-    def shared_sequences(self, split: str) -> tuple[str, ...]:
+    def shared_sequences(self, split: str) -> tuple[str, ...] | None:
         """Names of the sequences (`<city>_<seq>`) that a split shares with `train`, sorted; none for `train` itself.
+
+        `None` where the frames' names do not tell.
 
         Scores on a split that shares sequences with training are optimistic: its frames resemble trained ones.
 
@@ -123,8 +129,8 @@ class Dataset:
         frames = self.frames(split)
         if self._named(split) == "train":
             return ()
-        trained = {frame.sequence for frame in self.frames_by_split.get("train", ())}
-        return tuple(sorted(trained & {frame.sequence for frame in frames} - {""}))
+        trained = self.frames_by_split.get("train", ())
+        return shared_sequences((frame.name for frame in frames), (frame.name for frame in trained))
 
     def fingerprint(self, *splits: str) -> str:
         """Hash of what these splits held when first asked (all when none is named): equal on every machine, 16 digits.

@@ -105,14 +105,27 @@ def family_of(candidate: Row) -> tuple[object, ...]:
 
 
 def tie(one: Row, other: Row, key: str) -> bool | None:
-    """Return whether what two rows' metric might have been overlaps (`Row.span`); `None` where it is not known."""
+    """Return whether two rows are alike in a metric; `None` where it is not known.
+
+    They are where they differ by less than matters, or where what they might as well have been overlaps (`Row.span`).
+    """
+    value, others_value = one.value(key), other.value(key)
+    if value is None or others_value is None:
+        return None
+    if METRICS[key].alike(value, others_value):
+        return True
     span, others = one.span(key), other.span(key)
     return None if span is None or others is None else span[0] <= others[1] and others[0] <= span[1]
 
 
 def sharing(counted: Row | Dataset) -> str | None:
-    """Say by name which sequences the counted images share with training; `None` where they share none."""
+    """Say by name which sequences the counted images share with training; `None` where they share none.
+
+    Whether they do is not known where the frames' names do not tell: that is said too.
+    """
     names = counted.shared_sequences
+    if names is None:
+        return f"the frames' names tell no sequences: whether {counted.split} shares any with training is not known"
     if not names:
         return None
     which = f"the sequence {names[0]}" if len(names) == 1 else f"{len(names)} sequences ({', '.join(names[:3])}"
