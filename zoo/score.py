@@ -495,7 +495,8 @@ class Row:
     miou_spread: float | None
     """Sample standard deviation over the seeds; null for one."""
     miou_lost: float | None
-    """mIoU of the same model, weights, sizes and images in eager fp32, minus this one; a gain is below 0."""
+    """mIoU of the same model, weights, sizes and images in fp32, in eager where it was measured, minus this one; a gain
+    is below 0."""
     miou_protocol: str | None
     latency_p50_low_s: float | None
     latency_p50_high_s: float | None
@@ -662,18 +663,21 @@ def row(record: Record) -> Row:
 
 
 def rows_of(records: Iterable[Record]) -> tuple[Row, ...]:
-    """Return records as rows, each with the mIoU it lost against the newest eager fp32 row of the same weights."""
+    """Return records as rows, each with the mIoU it lost against fp32 of the same weights.
+
+    That is an eager row where there is one, of the own device if possible, else the newest.
+    """
     rows = [row(record) for record in records]
     references: dict[tuple[object, ...], list[Row]] = defaultdict(list)
     for candidate in rows:
-        if candidate.is_reference and candidate.miou is not None:
+        if candidate.precision == "fp32" and candidate.miou is not None and not candidate.baseline:
             references[_weights_and_images(candidate)].append(candidate)
 
     def with_loss(one: Row) -> Row:
         found = references[_weights_and_images(one)]
         if one.miou is None or one.baseline or not found:
             return one
-        nearest = max(found, key=lambda other: (other.device == one.device, other.started_at))
+        nearest = max(found, key=lambda other: (other.is_reference, other.device == one.device, other.started_at))
         return replace(one, miou_lost=(nearest.miou or 0) - one.miou)
 
     return tuple(with_loss(candidate) for candidate in rows)
@@ -895,6 +899,36 @@ def fastest_of_each(rows: Iterable[Row]) -> list[Fastest]:
         speedup = _pipeline_p50(reference) / _pipeline_p50(best) if reference and best.pipeline_p50_s else None
         found.append(Fastest(best, speedup, bool(checked)))
     return sorted(found, key=lambda one: _pipeline_p50(one.row))
+
+
+class Slower(NamedTuple):
+    """An int8 artifact that takes longer than the fp32 one it would replace: nothing is gained by it on this device."""
+
+    int8: Row
+    fp32: Row
+
+    @property
+    def text(self) -> str:
+        """As a note."""
+        which = f"{self.int8.model} in {self.int8.runtime}"
+        times = [METRICS["pipeline_p50_s"].say(one.pipeline_p50_s) for one in self]
+        return f"int8 is slower than fp32 here: {which} takes {' against '.join(times)}"
+
+
+def slower_int8(rows: Iterable[Row]) -> list[Slower]:
+    """Return each int8 row that is slower than its fp32 in the same runtime, beyond what their intervals leave open."""
+    timed: dict[tuple[object, ...], list[Row]] = defaultdict(list)
+    for one in rows:
+        if one.pipeline_p50_s is not None:
+            timed[group_of(one), family_of(one), one.runtime, one.precision].append(one)
+    pairs = [
+        Slower(one, min(others, key=lambda other: other.seed != one.seed))
+        for (*condition, precision), found in timed.items()
+        if precision == "int8" and (others := timed.get((*condition, "fp32")))
+        for one in found
+    ]
+    key = "pipeline_p50_s"
+    return [pair for pair in pairs if _pipeline_p50(pair.int8) > _pipeline_p50(pair.fp32) and not tie(*pair, key)]
 
 
 def _pipeline_p50(one: Row) -> float:
