@@ -420,15 +420,15 @@ def test_all_artifacts_are_considered_and_named(artifacts):
 
 def test_a_winner_that_loses_accuracy_says_so(artifacts):
     (note,) = [note for note in pick(artifacts, objective="latency").notes if "loses" in note]
-    assert note == "it loses 9.5 points of the mIoU it has in eager fp32, more than 1% of it"
-    assert not any("it has in eager fp32" in note for note in pick(artifacts, max_latency_s=0.020).notes)
+    assert note == "it loses 9.5 points of the mIoU it has in fp32, more than 1% of it"
+    assert not any("it has in fp32" in note for note in pick(artifacts, max_latency_s=0.020).notes)
     alone = [row for row in artifacts if row.precision == "int8"]
     assert not any("not held" in note for note in pick(alone).notes), "its loss is known from where it was read"
 
 
 def test_a_winner_nobody_checked_says_so(records):
     choice = pick([row(records.make("a", right=None, precision="bf16"))], objective="latency")
-    assert "its mIoU was not held against eager fp32" in choice.notes
+    assert "its mIoU was not held against fp32" in choice.notes
 
 
 def test_a_folder_is_read_and_its_bad_files_named(records, tmp_path):

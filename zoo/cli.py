@@ -347,14 +347,16 @@ def _export(arguments: argparse.Namespace) -> int:
         input_size=_size(arguments.input_size),
         resize=arguments.resize,
         batch_size=arguments.batch,
+        opset=arguments.opset,
+        any_size=arguments.dynamic,
         device=arguments.device,
         runs=arguments.runs,
         cache=arguments.cache,
         results=arguments.results,
     )
     print(f"wrote {exported.file} ({exported.card.bytes / 2**20:.1f} MiB) and {exported.card_file}")
-    if exported.card.record is None:
-        print("this very file has no record yet: `zoo bench --artifact FILE` measures it")
+    for note in exported.notes:
+        print(note)
     print(f"\nto run it without zoo:\n\n{exported.snippet}", end="")
     return 0
 
@@ -761,6 +763,8 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--input-size", **size)
     export.add_argument("--resize", choices=("fit", "stretch", "none"), default="fit")
     export.add_argument("--batch", type=_count, default=1, metavar="N")
+    export.add_argument("--dynamic", action="store_true", help="take frames of any size (onnxruntime, openvino)")
+    export.add_argument("--opset", type=_count, metavar="N", help="of an ONNX file (default: 20)")
     export.add_argument("--device", default="cpu", **device)
     export.add_argument("--runs", **runs)
     export.add_argument("--results", **results)

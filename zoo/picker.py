@@ -384,9 +384,9 @@ def _notes(
         notes.append(shared)
     if winner.loses_miou:
         lost = METRICS["miou_lost"].say(winner.miou_lost)
-        notes.append(f"it loses {lost} of the mIoU it has in eager fp32, more than {MAX_MIOU_LOSS:.0%} of it")
+        notes.append(f"it loses {lost} of the mIoU it has in fp32, more than {MAX_MIOU_LOSS:.0%} of it")
     elif winner.miou_lost is None and not winner.is_reference:
-        notes.append("its mIoU was not held against eager fp32")
+        notes.append("its mIoU was not held against fp32")
     if winner.grade in {"B", "C"}:
         notes.append(f"measured with grade {winner.grade}: {', '.join(winner.grade_reasons)}")
     return tuple(notes)

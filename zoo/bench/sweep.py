@@ -501,7 +501,7 @@ def _config_of(card: Card, config: BenchConfig) -> BenchConfig:
         update={
             "models": (card.model,),
             "batch_size": batch_size,
-            "image_size": tuple(image_size),
+            "image_size": tuple(image_size) if all(image_size) else config.image_size,
             "input_sizes": (card.input_size,),
             "resize": card.resize,
             "train_missing": False,

@@ -523,7 +523,7 @@ def _load(job: Job, image_size: Size | None = None) -> tuple[base.Runnable, Weig
     target = torch.device(job.device)
     if job.artifact is not None:
         file, card = job.artifact
-        if size != card.input.shape[1:3]:
+        if any(side not in (0, given) for side, given in zip(card.input.shape[1:3], size, strict=True)):
             takes, given = (f"{height}x{width}" for height, width in (card.input.shape[1:3], size))
             raise UserError(f"{file} takes frames of {takes} and the dataset has {given}: export it for that size")
         runnable = base.load_file(job.runtime, file, device=target, precision=job.precision)

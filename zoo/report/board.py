@@ -21,6 +21,7 @@ from zoo.score.comparing import (
     latest,
     pareto_front,
     sharing,
+    slower_int8,
     tell_apart,
     tie,
 )
@@ -36,7 +37,7 @@ BEST, FRONT, FASTEST, LOST, UNDER = "★", "◆", "●", "▽", "▼"
 MARKS = {
     FRONT: "on the Pareto front of mIoU and pipeline latency",
     FASTEST: "fastest artifact of its model",
-    LOST: "loses more than 1 % of its eager fp32 mIoU",
+    LOST: "loses more than 1 % of its fp32 mIoU",
     UNDER: "under baseline",
 }
 """What stands before a row, in this order, and what it says."""
@@ -362,7 +363,8 @@ def _notes(group: Group, good: list[Row], under: list[Row], fastest: list[Fastes
     unchecked = _models(one.row for one in fastest if not one.checked)
     if unchecked:
         which = "" if len(unchecked) == len(_models(good)) else f" of {', '.join(unchecked)}"
-        notes.append(f"{FASTEST} accuracy{which} was not checked: no mIoU to hold against eager fp32")
+        notes.append(f"{FASTEST} accuracy{which} was not checked: no mIoU to hold against fp32")
+    notes += [pair.text for pair in slower_int8(good)]
     if len({row.input_size for row in good}) > 1:
         notes.append("several input sizes: mIoU is counted at the ground truth's full size for all")
     notes += _uncertainty(group, [row for row in good if row.miou is not None])

@@ -173,6 +173,36 @@ def fastest_of_each(rows: Iterable[Row]) -> list[Fastest]:
     return sorted(found, key=lambda one: _pipeline_p50(one.row))
 
 
+class Slower(NamedTuple):
+    """An int8 artifact that takes longer than the fp32 one it would replace: nothing is gained by it on this device."""
+
+    int8: Row
+    fp32: Row
+
+    @property
+    def text(self) -> str:
+        """As a note."""
+        which = f"{self.int8.model} in {self.int8.runtime}"
+        times = [METRICS["pipeline_p50_s"].say(one.pipeline_p50_s) for one in self]
+        return f"int8 is slower than fp32 here: {which} takes {' against '.join(times)}"
+
+
+def slower_int8(rows: Iterable[Row]) -> list[Slower]:
+    """Return each int8 row that is slower than its fp32 in the same runtime, beyond what their intervals leave open."""
+    timed: dict[tuple[object, ...], list[Row]] = defaultdict(list)
+    for one in rows:
+        if one.pipeline_p50_s is not None:
+            timed[group_of(one), family_of(one), one.runtime, one.precision].append(one)
+    pairs = [
+        Slower(one, min(others, key=lambda other: other.seed != one.seed))
+        for (*condition, precision), found in timed.items()
+        if precision == "int8" and (others := timed.get((*condition, "fp32")))
+        for one in found
+    ]
+    key = "pipeline_p50_s"
+    return [pair for pair in pairs if _pipeline_p50(pair.int8) > _pipeline_p50(pair.fp32) and not tie(*pair, key)]
+
+
 def _pipeline_p50(one: Row) -> float:
     return math.inf if one.pipeline_p50_s is None else one.pipeline_p50_s
 

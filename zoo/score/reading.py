@@ -18,18 +18,21 @@ NO_MODEL_YET = "no model is measured yet, only the baseline; measure some with `
 
 
 def rows_of(records: Iterable[Record]) -> tuple[Row, ...]:
-    """Return records as rows, each with the mIoU it lost against the newest eager fp32 row of the same weights."""
+    """Return records as rows, each with the mIoU it lost against fp32 of the same weights.
+
+    That is an eager row where there is one, of the own device if possible, else the newest.
+    """
     rows = [row(record) for record in records]
     references: dict[tuple[object, ...], list[Row]] = defaultdict(list)
     for candidate in rows:
-        if candidate.is_reference and candidate.miou is not None:
+        if candidate.precision == "fp32" and candidate.miou is not None and not candidate.baseline:
             references[_weights_and_images(candidate)].append(candidate)
 
     def with_loss(one: Row) -> Row:
         found = references[_weights_and_images(one)]
         if one.miou is None or one.baseline or not found:
             return one
-        nearest = max(found, key=lambda other: (other.device == one.device, other.started_at))
+        nearest = max(found, key=lambda other: (other.is_reference, other.device == one.device, other.started_at))
         return replace(one, miou_lost=(nearest.miou or 0) - one.miou)
 
     return tuple(with_loss(candidate) for candidate in rows)
