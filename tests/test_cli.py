@@ -55,6 +55,8 @@ def results(records, place):
         ("eval unet --data nowhere", "nowhere"),
         ("eval unet --encoding auto", "only --predictions are files to be decoded; leave --encoding away"),
         ("eval unet --workers 0", "leave --workers away"),
+        ("eval unet --void 19", "leave --void away"),
+        ("eval --predictions . --void none", "--void takes values of label maps, such as 19 or 19,255; got 'none'"),
         ("eval --predictions . --precision fp32", "--predictions are scored as they are; leave --precision away"),
         ("eval --predictions . --device cpu", "leave --device away"),
         ("eval --predictions . --runs runs", "leave --runs away"),

@@ -197,8 +197,8 @@ def save_as_jpeg(path):
         (label, save_as_jpeg, ["1 label map of val cannot be used", "is a JPEG file of"]),
         (image, lambda path: path.write_bytes(b""), ["1 path unusable: empty (0 bytes)"]),
         (image, lambda path: path.write_bytes(b"no image at all"), ["FILE cannot be read: it is not an image"]),
-        (image, lambda path: rewrite(path, lambda rgb: rgb[..., 0]), ["image FILE has Pillow mode L"]),
-        (label, lambda path: rewrite(path, lambda ids: np.stack([ids] * 3, -1)), ["label FILE", "mode RGB"]),
+        (image, lambda path: rewrite(path, lambda rgb: rgb[..., 0].astype(np.uint16) * 16), ["image FILE has 16 bits"]),
+        (label, lambda path: rewrite(path, lambda ids: np.stack([ids, ids, 0 * ids], -1)), ["label FILE", "colours"]),
         (label, lambda path: rewrite(path, lambda ids: ids[:32]), ["FILE is 32x128 but its image is 64x128"]),
         (
             image,
@@ -235,6 +235,25 @@ def test_a_file_that_cannot_be_opened_is_a_finding(streets, monkeypatch, which, 
     monkeypatch.setattr(Path, "open", deny)
     finding = found(examine(streets), f"1 {noun} of train cannot be used", "FILE cannot be read: Permission denied")
     assert finding.files == (str(path.relative_to(streets)),)
+
+
+def test_one_file_in_a_form_of_its_own_is_found_among_many(streets, monkeypatch):
+    monkeypatch.setattr(doctor, "SAMPLED_IMAGES", 1)
+    monkeypatch.setattr(doctor, "SAMPLED_LABELS", 1)
+    files = [which(streets, "train", 4) for which in (image, label)]
+    rewrite(files[0], lambda pixels: np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)]))
+    rewrite(files[1], lambda values: values.astype(np.uint16))
+    report = examine(streets)
+    assert report.healthy
+    finding = found(report, "1 of 6 images of train is stored with alpha", severity="note")
+    assert finding.files == (str(files[0].relative_to(streets)),)
+    finding = found(report, "1 of 6 label maps of train is stored in 16 bits", severity="note")
+    assert finding.files == (str(files[1].relative_to(streets)),)
+    rewrite(files[0], lambda pixels: np.dstack([pixels[..., :3], 0 * pixels[..., 0]]))
+    rewrite(files[1], lambda values: values + np.uint16(26000))
+    report = examine(streets)
+    found(report, "1 image of train cannot be used", "transparent pixels")
+    found(report, "1 label map of train cannot be used", "instances")
 
 
 @pytest.mark.parametrize("kind", ["labelIds", "instanceIds"])

@@ -28,7 +28,7 @@ from zoo.evaluate import (
 from zoo.labels import CITYSCAPES, LABELS, TRAIN_ID_TO_LABEL_ID
 from zoo.record import Mode
 from zoo.report.accuracy import show_accuracy
-from zoo.score import class_iou, miou, miou_interval
+from zoo.score.accuracy import class_iou, miou, miou_interval
 
 np.in1d = getattr(np, "in1d", np.isin)  # noqa: NPY201  numpy 2.4 removed the name that cityscapesScripts uses
 official = pytest.importorskip("cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling")
@@ -486,8 +486,8 @@ def test_auto_reads_all_files(tmp_path, dataset):
     maps = random_maps(np.random.default_rng(5), range(19), count=5)
     maps[4][0, 0] = 255
     as_train_ids = evaluate_predictions(write_predictions(tmp_path / "out", maps), dataset, "val")
-    maps[0][0, 0] = 33
-    with pytest.raises(UserError, match=r"000004_pred.png holds 255, no value of labelIds; the files before"):
+    maps[0][0, 0], maps[4][0, 0] = 33, 200
+    with pytest.raises(UserError, match=r"000004_pred.png holds 200, no value of labelIds.*; the files before"):
         evaluate_predictions(write_predictions(tmp_path / "out", maps), dataset, "val")
     assert as_train_ids.confusion.sum() > 0
 
@@ -524,9 +524,16 @@ SPOILED = {
         "two predictions for frame town_000000_000003",
     ),
     "size": (overwrite("000003", np.zeros((5, 6), np.uint8)), r"000003_pred.png is 5x6, its ground truth 40x64"),
-    "colour": (overwrite("000003", np.zeros((*SIZE, 3), np.uint8)), r"000003_pred.png is a RGB image"),
+    "colour": (
+        overwrite("000003", np.full((*SIZE, 3), (128, 64, 128), np.uint8)),
+        r"000003_pred.png is an image in colours, and trainIds are numbers; see --encoding colors",
+    ),
+    "see-through": (overwrite("000003", np.zeros((*SIZE, 4), np.uint8)), r"000003_pred.png is a RGBA image"),
     "16 bit": (overwrite("000003", np.zeros(SIZE, np.uint16)), r"000003_pred.png is a I;16B image"),
-    "values": (overwrite("000003", np.full(SIZE, 77, np.uint8)), r"000003_pred.png holds 77, no value of"),
+    "values": (
+        overwrite("000003", np.full(SIZE, 77, np.uint8)),
+        r"000003_pred.png holds 77, no value of trainIds; if it means .* give --void 77",
+    ),
     "truncated": (
         lambda folder: (folder / "town_000000_000003_pred.png").write_bytes(
             (folder / "town_000000_000003_pred.png").read_bytes()[:300]
@@ -561,4 +568,4 @@ def test_bad_folder_and_encoding(tmp_path, dataset):
     with pytest.raises(UserError, match="no folder"):
         evaluate_predictions(tmp_path / "none", dataset, "val")
     with pytest.raises(UserError, match="encoding is one of"):
-        evaluate_predictions(tmp_path, dataset, "val", "colors")
+        evaluate_predictions(tmp_path, dataset, "val", "rgb")

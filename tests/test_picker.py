@@ -10,7 +10,8 @@ import pytest
 from zoo.errors import UserError
 from zoo.picker import parse_bytes, parse_count, parse_latency, parse_share, pick
 from zoo.report.choice import show_choice
-from zoo.score import row, rows_of
+from zoo.score.reading import rows_of
+from zoo.score.rows import row
 from zoo.store import save
 
 

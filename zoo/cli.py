@@ -130,7 +130,7 @@ def _eval(arguments: argparse.Namespace) -> int:
     if (arguments.model is None) == (arguments.predictions is None):
         raise UserError("zoo eval takes a MODEL (and --checkpoint FILE), or --predictions DIR; give one of the two")
     if arguments.predictions is None:
-        _refuse(arguments, ("encoding", "workers"), "only --predictions are files to be decoded")
+        _refuse(arguments, ("encoding", "void", "workers"), "only --predictions are files to be decoded")
     else:
         flags = ("checkpoint", "input_size", "window", "stride", "scales", "flip", "precision", "device", "runs")
         _refuse(arguments, flags, "--predictions are scored as they are")
@@ -148,7 +148,7 @@ def _eval(arguments: argparse.Namespace) -> int:
                 arguments.predictions,
                 dataset,
                 arguments.split,
-                **_given(encoding=arguments.encoding),
+                **_given(encoding=arguments.encoding, void=_label_values(arguments.void)),
                 workers=arguments.workers,
                 on_image=live,
             )
@@ -174,7 +174,7 @@ def _eval(arguments: argparse.Namespace) -> int:
                 **_given(device=arguments.device, precision=arguments.precision),
             )
     accuracy = accuracy_record(result, dataset, arguments.split)
-    print(show_accuracy(accuracy, arguments.format, network=result.network), end="")
+    print(show_accuracy(accuracy, arguments.format, network=result.network, reading=result.reading), end="")
     return 0
 
 
@@ -285,7 +285,7 @@ def _bench(arguments: argparse.Namespace) -> int:
     from zoo.report.board import make_board
     from zoo.report.leaderboard import leaderboard, render
     from zoo.report.output import write
-    from zoo.score import rows_of
+    from zoo.score.reading import rows_of
 
     print(render(make_board(rows_of((*sweep.finished, *sweep.records)))))
     print(
@@ -490,6 +490,14 @@ def _numbers(text: str | None) -> list[float] | None:
         raise UserError(f"numbers are separated by commas, such as 0.75,1,1.25; got {text!r}") from None
 
 
+def _label_values(values: Sequence[str] | None) -> list[int] | None:
+    """Read `19,255` where it was given."""
+    words = [word.strip() for word in _words(values) or []]
+    if not all(word.isdecimal() for word in words):
+        raise UserError(f"--void takes values of label maps, such as 19 or 19,255; got {','.join(words)!r}")
+    return [int(word) for word in words] or None
+
+
 def _count(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"a count is a whole number, 0 or more; got {text!r}")
@@ -568,8 +576,11 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--checkpoint", metavar="FILE", help="weights (default: those of its finished run)")
     evaluate.add_argument("--predictions", metavar="DIR", help="folder of label PNGs to score instead of a model")
     evaluate.add_argument(
-        "--encoding", choices=("auto", "labelIds", "trainIds"), help="of --predictions (default: auto)"
+        "--encoding",
+        choices=("auto", "labelIds", "trainIds", "trainIds+1", "colors"),
+        help="of --predictions (default: auto); trainIds+1: 0 is none of the classes",
     )
+    evaluate.add_argument("--void", action="append", metavar="N,…", help="values of --predictions that mean no class")
     evaluate.add_argument("--data", **data)
     evaluate.add_argument("--cache", **cache)
     evaluate.add_argument("--split", default="val")
@@ -582,7 +593,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--precision", choices=("fp32", "tf32", "bf16", "fp16"), help="default: fp32")
     evaluate.add_argument("--device", **device)
     evaluate.add_argument("--runs", **runs)
-    evaluate.add_argument("--format", choices=("table", "json"), default="table")
+    evaluate.add_argument("--format", choices=("table", "json", "md"), default="table")
 
     predict = verb("predict", _predict, "pictures of what a trained model sees, or a submission to Cityscapes")
     predict.add_argument("model", metavar="MODEL")

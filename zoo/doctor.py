@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from zoo.data.classes import CLASSES_FILE, read_classes
+from zoo.data.headers import Header, notes, read_header
 from zoo.data.layout import (
-    DAMAGE,
     INSTANCES,
     LABEL_KINDS,
     LAYOUT,
@@ -37,12 +37,12 @@ from zoo.data.layout import (
     open_dataset,
     spread,
 )
-from zoo.data.reading import image_size, read_image, read_label, stored_mode, unreadable
+from zoo.data.reading import label_histogram, read_image, read_label, unreadable
 from zoo.errors import UserError, did_you_mean
 from zoo.files import sha256_of
 from zoo.labels import CITYSCAPES
 from zoo.report.doctor import Finding, Report, Severity, Split
-from zoo.score import text_of
+from zoo.score.rows import text_of
 from zoo.spec import IGNORE_INDEX, DatasetSpec, Size
 
 SAMPLED_LABELS = 64
@@ -89,6 +89,8 @@ class _Seen:
     label_fault: str
     values: NDArray[np.int64] | None
     """`(256,)` pixels of each value in a label map that was decoded."""
+    headers: tuple[Header | None, Header | None]
+    """Of the image and of the label map."""
     hash: NDArray[np.bool_] | None
     """`(HASH_SIDE²,)` bits of an image that was decoded with `full`."""
 
@@ -283,11 +285,14 @@ def _frames(listing: Listing) -> list[Frame]:
 
 
 def _look(frame: Frame, decode: tuple[bool, bool], *, spec: DatasetSpec, hashed: bool) -> _Seen:
-    """Decode the image, the label map, both or neither; of the others the header and the end are read."""
-    size, image_fault, label_fault, values, bits = None, "", "", None, None
+    """Decode the image, the label map, both or neither; of the others the header and the end are read.
+
+    A file of another form than the plain one is always decoded: what it holds decides whether it can be read.
+    """
+    image, label, image_fault, label_fault, values, bits = None, None, "", "", None, None
     try:
-        size = image_size(frame.image)
-        if decode[0]:
+        image = read_header("image", frame.image)
+        if decode[0] or image.form != "color":
             pixels = read_image(frame.image)
             bits = imagehash.phash(Image.fromarray(pixels), hash_size=HASH_SIDE).hash.ravel() if hashed else None
         else:
@@ -296,25 +301,17 @@ def _look(frame: Frame, decode: tuple[bool, bool], *, spec: DatasetSpec, hashed:
         image_fault = _nameless(error, frame)
     if frame.label is not None:
         try:
-            if decode[1]:
-                values = _values(frame.label)
+            label = read_header("label", frame.label)
+            if decode[1] or label.form != "grey":
+                values = label_histogram(frame, spec)
                 read_label(frame, spec)
             else:
                 _require_end("label", frame.label)
-                _require_size(frame, frame.label, size)
+                _require_size(frame, frame.label, label.size, image.size if image else None)
         except UserError as error:
             label_fault = _nameless(error, frame)
-    return _Seen(frame, size, image_fault, "" if label_fault == image_fault else label_fault, values, bits)
-
-
-def _values(label: Path) -> NDArray[np.int64] | None:
-    """`(256,)` pixels of each value; `None` where it is no PNG of single bytes."""
-    try:
-        with Image.open(label) as image:
-            is_map = (image.format, stored_mode(image)) == ("PNG", "L")
-            return np.array(image.histogram(), np.int64) if is_map else None
-    except DAMAGE:
-        return None  # read_label says why
+    label_fault = "" if label_fault == image_fault else label_fault
+    return _Seen(frame, image.size if image else None, image_fault, label_fault, values, (image, label), bits)
 
 
 def _require_end(what: str, path: Path) -> None:
@@ -331,9 +328,8 @@ def _require_end(what: str, path: Path) -> None:
         raise unreadable(what, path, ValueError("its end is missing"))
 
 
-def _require_size(frame: Frame, label: Path, size: Size | None) -> None:
+def _require_size(frame: Frame, label: Path, found: Size, size: Size | None) -> None:
     """Refuse a label map of another size than its image, by its header, as the loader would."""
-    found = image_size(label)
     if size and found != size:
         raise UserError(
             f"label {label} is {text_of(found)} but image {frame.image} is {text_of(size)}; both need the same size"
@@ -351,6 +347,7 @@ def _nameless(error: UserError, frame: Frame) -> str:
 def _pixels(split: str, seen: Sequence[_Seen], spec: DatasetSpec) -> Iterator[Finding]:
     """What is wrong with the pixels of a split."""
     yield from _faults(split, "image", [(look.image_fault, look.frame.image) for look in seen])
+    yield from _forms(split, seen)
     labelled = [(look, look.frame.label) for look in seen if look.frame.label is not None]
     mixed_up = _mixed_up(split, labelled, spec)
     yield from mixed_up
@@ -381,6 +378,22 @@ def _pixels(split: str, seen: Sequence[_Seen], spec: DatasetSpec) -> Iterator[Fi
             "note", f"images of {split} have {len(sizes)} sizes, most {text_of(most)}",
             "fine for mIoU; latency is measured at the first frame's size", odd,
         )  # fmt: skip
+
+
+def _forms(split: str, seen: Sequence[_Seen]) -> Iterator[Finding]:
+    """Files in other forms than the plain one, which are read all the same."""
+    for place, what, plain in ((0, "image", "color"), (1, "label", "grey")):
+        sound = [look for look in seen if not (look.label_fault if place else look.image_fault)]
+        headers = [(header, look) for look in sound if (header := look.headers[place])]
+        for line in notes(what, [header for header, _ in headers], f" of {split}"):
+            odd = [
+                look.frame.image if what == "image" else look.frame.label
+                for header, look in headers
+                if header.form != plain
+            ]
+            yield _finding(
+                "note", line, "nothing needs to be done; `zoo data convert` makes them plain", filter(None, odd)
+            )
 
 
 def _faults(split: str, noun: str, faults: Sequence[tuple[str, Path]]) -> Iterator[Finding]:

@@ -37,7 +37,10 @@ _PACKAGES = (
     *("onnx", "onnx-ir", "onnxscript", "onnxruntime", "onnxruntime-gpu"),
 )
 _PACKAGE = Path(__file__).parent
-_CODE = ("export.py", "checkpoint.py", "models/build.py", "pipeline.py", "resample.py", "upsample.py", "runtimes/*.py")
+_CODE = (
+    *("export.py", "checkpoint.py", "models/build.py", "models/trial.py"),
+    *("pipeline.py", "resample.py", "upsample.py", "runtimes/*.py"),
+)
 """What decides, beside the model's own code, what is in a file."""
 
 
@@ -142,10 +145,10 @@ def make_pipeline(wanted: Wanted) -> tuple[Pipeline, Weights]:
     """
     if wanted.weights is None:
         torch.manual_seed(RANDOM_SEED)
-        module, spec = build_model(wanted.spec, wanted.classes.num_classes)
+        module, spec = build_model(wanted.spec, wanted.classes.num_classes, sizes=(wanted.input_size,))
         weights = Weights(source="random", sha256=None, recipe="none", seed=RANDOM_SEED)
     else:
-        module, spec = build_empty(wanted.spec, wanted.classes.num_classes)
+        module, spec = build_empty(wanted.spec, wanted.classes.num_classes, (wanted.input_size,))
         weights = load_weights(module, wanted.weights, spec.name, wanted.classes.num_classes)
     spec = wanted.classes.adapt(spec)
     size = wanted.image_size

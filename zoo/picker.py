@@ -9,23 +9,10 @@ from pathlib import Path
 
 from zoo.errors import UserError, did_you_mean
 from zoo.record import SPEED_PROTOCOL
-from zoo.score import (
-    MAX_MIOU_LOSS,
-    METRICS,
-    NO_MODEL_YET,
-    Group,
-    Metric,
-    Row,
-    baseline_for,
-    differences,
-    group_of,
-    latest,
-    read_rows,
-    select,
-    sharing,
-    tell_apart,
-    tie,
-)
+from zoo.score.comparing import Group, baseline_for, differences, group_of, latest, sharing, tell_apart, tie
+from zoo.score.metrics import METRICS, Metric
+from zoo.score.reading import NO_MODEL_YET, read_rows, select
+from zoo.score.rows import MAX_MIOU_LOSS, Row
 from zoo.spec import Size
 
 LATENCY = "pipeline_p50_s"

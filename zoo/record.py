@@ -1,7 +1,7 @@
 """What was counted, with everything needed to trust it: `Record` and its parts.
 
 A record holds counts and samples' summaries, never a claim: mIoU, throughput, grades and marks are functions of a
-record and live in `score.py`. Raw samples and per-image counts stand in the `.npz` sidecar beside the JSON
+record and live in `score/`. Raw samples and per-image counts stand in the `.npz` sidecar beside the JSON
 (`store.py`), from which every summary here can be recomputed.
 
 Schema history
@@ -316,6 +316,21 @@ class Network(Facts):
     """What it saw of a frame; null: the frame's own size."""
 
 
+class Reading(Facts):
+    """What the values of label maps that another program wrote were taken for."""
+
+    encoding: str
+    """`labelIds`, `trainIds`, `trainIds+1` (0 is none of the classes) or `colors`."""
+    asked: bool
+    """Whether a person said so; else it was decided from the values and by what is right."""
+    void: tuple[int, ...] = ()
+    """Values beside the encoding's own that were taken for none of the classes."""
+    right_as: dict[str, float] = Field(default_factory=dict)
+    """Share of the counted pixels that would be right in each other encoding the values fit."""
+    doubts: tuple[str, ...] = ()
+    """What else the values may be, where far more pixels would be right then."""
+
+
 class InstanceCounts(Facts):
     """Pixels of a class or category with instances, as the official evaluation weighs them (iIoU)."""
 
@@ -348,7 +363,7 @@ class Accuracy(Facts):
     mode: Mode | None = Mode()
     """Null for label maps another program wrote."""
     miou_interval: tuple[float, float] | None = None
-    """95 %, by bootstrap over what `resampled` names; null for one image. Recomputed from the sidecar by `score.py`."""
+    """95 %, by bootstrap over what `resampled` names; null for one image. `score/` recomputes it."""
     resampled: Resampled | None = None
 
     @field_validator("mode", mode="before")

@@ -16,7 +16,9 @@ from zoo.config import BenchConfig, TrainConfig
 from zoo.data.synthetic import write_dataset
 from zoo.errors import UserError
 from zoo.report.board import make_board
-from zoo.score import latest, row, rows_of
+from zoo.score.comparing import latest
+from zoo.score.reading import rows_of
+from zoo.score.rows import row
 
 FRAME = (64, 256)  # wider than what an own model is tried on
 TRAIN = TrainConfig(name="tiny", steps=2, batch_size=2, crop_size=(32, 64), scale_range=(1.0, 1.0))

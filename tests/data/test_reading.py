@@ -7,9 +7,10 @@ import pytest
 from PIL import ExifTags, Image
 
 from zoo.data.layout import open_dataset
-from zoo.data.reading import frame_size, read_frame, read_image, read_label
+from zoo.data.reading import frame_size, read_frame, read_image, read_label, read_photo
 from zoo.errors import UserError
-from zoo.labels import CITYSCAPES
+from zoo.labels import CITYSCAPES, LABELS
+from zoo.spec import DatasetSpec
 
 
 def only_frame(folder):
@@ -17,14 +18,22 @@ def only_frame(folder):
     return frame
 
 
-def write_png(path, bits, channels):
-    """An 8x12 PNG of a depth that Pillow reads but does not write: its chunks by hand."""
+def write_png(path, values, bits=16):
+    """A PNG `(H, W)` or `(H, W, C)` of a depth that Pillow reads but does not write: its chunks by hand."""
 
     def chunk(kind, body):
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
-    header = struct.pack(">IIBBBBB", 12, 8, bits, {1: 0, 3: 2}[channels], 0, 0, 0)
-    rows = (b"\0" + b"\x11" * (12 * bits * channels // 8)) * 8
+    values = np.asarray(values)
+    height, width, channels = (*values.shape, 1)[:3]
+    header = struct.pack(">IIBBBBB", width, height, bits, {1: 0, 2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
+    samples = values.reshape(height, -1)
+    if bits == 16:
+        packed = samples.astype(">u2").view(np.uint8)
+    else:
+        ones = (samples[..., None].astype(np.uint8) >> np.arange(bits - 1, -1, -1)) & 1
+        packed = np.packbits(ones.reshape(height, -1), axis=1)
+    rows = b"".join(b"\0" + row.tobytes() for row in packed)
     path.write_bytes(
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     )
@@ -83,32 +92,111 @@ def test_files_that_cannot_be_read_are_named(folder, what, why):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "LA", "1", "I;16"])
-def test_image_that_is_not_8_bit_rgb_is_refused(folder, mode):
+GREY = np.random.default_rng(1).integers(0, 256, (8, 12), np.uint8)
+COLORS = np.random.default_rng(2).integers(0, 256, (8, 12, 3), np.uint8)
+OPAQUE = np.full((8, 12, 1), 255, np.uint8)
+
+
+def as_image(array):
+    return Image.fromarray(array).save
+
+
+def as_png(values, bits=16):
+    return lambda path: write_png(path, values, bits)
+
+
+def as_tiff(values):
+    """A TIFF of three channels of 16 bits, which Pillow reads but does not write."""
+
+    def write(path):
+        samples = np.asarray(values, "<u2")
+        height, width, _ = samples.shape
+        entries = [(256, 4, width), (257, 4, height), (258, 3, (16, 16, 16)), (259, 3, 1), (262, 3, 2), (273, 4, None)]
+        entries += [(277, 3, 3), (278, 4, height), (279, 4, samples.nbytes)]
+        end = 8 + 2 + 12 * len(entries) + 4
+        body = b""
+        for tag, kind, value in entries:
+            if tag == 258:
+                body += struct.pack("<HHII", tag, kind, 3, end)
+            else:
+                body += struct.pack("<HHII", tag, kind, 1, end + 6 if value is None else value)
+        head = b"II*\0" + struct.pack("<IH", 8, len(entries)) + body + struct.pack("<I3H", 0, 16, 16, 16)
+        path.write_bytes(head + samples.tobytes())
+
+    return write
+
+
+THREE = np.repeat(GREY[..., None], 3, axis=2)
+SPELLINGS = {
+    "grey": (as_image(GREY), THREE),
+    "grey of 1 bit": (as_image(GREY > 99), np.where(THREE > 99, 255, 0)),
+    "grey of 2 bits": (as_png(GREY >> 6, 2), (THREE >> 6) * 85),
+    "grey with alpha": (as_image(np.dstack([GREY, OPAQUE])), THREE),
+    "alpha": (as_image(np.dstack([COLORS, OPAQUE])), COLORS),
+    "16 bits, small": (as_image(GREY.astype(np.uint16)), THREE),
+    "16 bits, widened": (as_image(GREY.astype(np.uint16) * 257), THREE),
+    "16 bits, RGB, small": (as_png(COLORS), COLORS),
+    "16 bits, RGB, widened": (as_png(COLORS.astype(int) * 257), COLORS),
+    "16 bits, RGBA": (as_png(np.dstack([COLORS, OPAQUE]).astype(int) * 257), COLORS),
+    "16 bits, grey with alpha": (as_png(np.dstack([GREY, OPAQUE]).astype(int) * 257), THREE),
+    "16 bits, TIFF": (as_tiff(COLORS.astype(int) * 257), COLORS),
+}
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_a_lossless_spelling_of_an_image_is_read(folder, name):
     path, _ = folder.add()
-    image = Image.fromarray(np.zeros((8, 12), np.uint16)) if mode == "I;16" else Image.new(mode, (12, 8))
+    write, expected = SPELLINGS[name]
+    write(path)
+    np.testing.assert_array_equal(read_image(path), expected)
+    assert (read_image(path).dtype, read_image(path).flags.c_contiguous) == (np.uint8, True)
+
+
+def test_a_palette_is_read_by_its_colours(folder):
+    path, _ = folder.add()
+    image = Image.fromarray(COLORS).quantize(40)
     image.save(path)
-    with pytest.raises(UserError, match=rf"{path.name} has Pillow mode {mode}.*8-bit RGB: convert it"):
-        read_image(path)
+    np.testing.assert_array_equal(read_image(path), np.array(image.convert("RGB")))
+    image.save(path, transparency=250)  # an entry that no pixel has
+    np.testing.assert_array_equal(read_image(path), np.array(image.convert("RGB")))
 
 
-def test_16_bit_rgb_is_not_rounded_silently(folder):
-    image, (label,) = folder.add()
-    frame = only_frame(folder)
-    write_png(image, 16, 3)
-    with Image.open(image) as opened:
-        assert opened.mode == "RGB"  # what Pillow makes of it
-    with pytest.raises(UserError, match=rf"{image.name} has Pillow mode RGB;16B; a frame is 8-bit RGB"):
-        read_image(image)
-    write_png(label, 16, 3)
-    with pytest.raises(UserError, match=rf"{label.name} is a PNG file of Pillow mode RGB;16B"):
-        read_label(frame, CITYSCAPES)
+HIDDEN = np.dstack([COLORS, np.where(np.arange(12) < 3, 254, 255)[None].repeat(8, 0)]).astype(np.uint8)
+REFUSED = {
+    "24 transparent pixels": as_image(HIDDEN),
+    "96 transparent pixels": lambda path: (
+        Image.fromarray(COLORS).convert("P").point([3] * 256).save(path, transparency=3)
+    ),
+    "16 bits a channel and values up to 4001": as_image(np.linspace(0, 4001, 96).astype(np.uint16).reshape(8, 12)),
+    "16 bits a channel and values up to 4002": as_png(np.full((8, 12, 3), 4002)),
+    "16 bits a channel and values up to 4003": as_tiff(np.full((8, 12, 3), 4003)),
+    "Pillow mode F": lambda path: Image.new("F", (12, 8)).save(path, format="TIFF"),
+    "holds 2 pictures": lambda path: Image.new("RGB", (12, 8)).save(
+        path, save_all=True, append_images=[Image.new("RGB", (12, 8), "red")]
+    ),
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+def test_a_form_that_could_mean_two_things_is_refused_with_a_way_on(folder, why):
+    path, _ = folder.add()
+    REFUSED[why](path)
+    for read in (read_image, read_photo):
+        with pytest.raises(UserError, match=f"{path.name} .*{why}.*(zoo data convert|split it)") as caught:
+            read(path)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_photograph_of_a_phone_with_extras_is_one_picture(folder):
+    path, _ = folder.add(suffix=".jpg")
+    Image.fromarray(COLORS).save(path, "MPO", save_all=True, append_images=[Image.new("RGB", (4, 4))])
+    assert read_image(path).shape == (8, 12, 3)
 
 
 def test_cmyk_jpeg_is_refused(folder):
     path, _ = folder.add(suffix=".jpg")
     Image.new("CMYK", (12, 8)).save(path)
-    with pytest.raises(UserError, match=f"{path.name} has Pillow mode CMYK"):
+    with pytest.raises(UserError, match=f"{path.name} has Pillow mode CMYK.* `zoo data convert DIR NEW`"):
         read_image(path)
 
 
@@ -119,6 +207,7 @@ def test_image_to_be_shown_turned_is_refused(folder, suffix, orientation):
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
     Image.new("RGB", (12, 8)).save(path, exif=exif)
+    assert read_photo(path).shape == ((8, 12, 3) if orientation < 5 else (12, 8, 3))
     if orientation < 2:
         assert read_image(path).shape == (8, 12, 3)
     else:
@@ -203,30 +292,90 @@ def test_label_of_another_size_is_named(folder):
         read_label(frame, CITYSCAPES)
 
 
-@pytest.mark.parametrize("mode", ["RGB", "P", "I;16", "1", "LA"])
-def test_label_that_is_no_8_bit_map_is_refused(folder, mode):
+IDS = np.random.default_rng(3).choice([0, 7, 8, 11, 26, 33], (8, 12)).astype(np.uint8)
+
+
+def as_palette(values, colors):
+    image = Image.fromarray(values, "P")
+    image.putpalette([channel for color in colors for channel in color])
+    return image.save
+
+
+VOC = [tuple(np.random.default_rng(index).integers(0, 256, 3).tolist()) for index in range(256)]
+OFFICIAL = [label.color for label in LABELS if label.id >= 0]
+RAMP = [(value, value, value) for value in range(256)]
+MAPS = {
+    "palette": (as_palette(IDS, VOC), IDS),
+    "palette of the classes' colours": (as_palette(IDS, OFFICIAL), IDS),
+    "palette of greys": (as_palette(IDS, RAMP), IDS),
+    "palette that is black": (as_palette(IDS, [(0, 0, 0)] * 256), IDS),
+    "palette of 4 bits": (as_palette(IDS % 9, VOC[:9]), IDS % 9),
+    "1 bit": (as_image(IDS > 9), IDS > 9),
+    "2 bits": (as_png(IDS % 4, 2), IDS % 4),
+    "4 bits": (as_png(IDS % 16, 4), IDS % 16),
+    "grey with alpha": (as_image(np.dstack([IDS, OPAQUE])), IDS),
+    "three equal channels": (as_image(np.dstack([IDS] * 3)), IDS),
+    "three equal channels and alpha": (as_image(np.dstack([IDS] * 3 + [OPAQUE])), IDS),
+    "16 bits": (as_image(IDS.astype(np.uint16)), IDS),
+    "16 bits, three equal channels": (as_png(np.dstack([IDS] * 3)), IDS),
+    "TIFF": (lambda path: Image.fromarray(IDS).save(path, "TIFF"), IDS),
+}
+
+
+@pytest.mark.parametrize("kind", ["labelIds", "labelTrainIds"])
+@pytest.mark.parametrize("name", MAPS)
+def test_a_lossless_spelling_of_a_label_map_is_read(folder, name, kind):
+    _, (path,) = folder.add(kinds=(kind,))
+    write, values = MAPS[name]
+    write(path)
+    expected = np.vectorize(CITYSCAPES.label_to_train_id.get)(values.astype(int))
+    if kind == "labelTrainIds":
+        if values.max() > 18:
+            with pytest.raises(UserError, match=f"{path.name} (holds 26, 33: not among|has the classes' colours, not)"):
+                read_label(only_frame(folder), CITYSCAPES)
+            return
+        expected = values
+    np.testing.assert_array_equal(read_label(only_frame(folder), CITYSCAPES), expected)
+
+
+def test_a_mask_of_one_bit_is_0_and_255_where_1_means_nothing(folder):
     _, (path,) = folder.add()
-    image = Image.fromarray(np.zeros((8, 12), np.uint16)) if mode == "I;16" else Image.new(mode, (12, 8))
-    image.save(path)
-    with pytest.raises(UserError, match=f"{path.name} is a PNG file of Pillow mode {mode}.*8-bit PNG"):
-        read_label(only_frame(folder), CITYSCAPES)
+    Image.fromarray(IDS > 9).save(path)
+    mask = DatasetSpec(
+        name="mask",
+        class_names=("ground", "thing"),
+        class_colors=((0, 0, 0), (255, 0, 0)),
+        label_to_train_id={0: 0, 255: 1},
+    )
+    np.testing.assert_array_equal(read_label(only_frame(folder), mask), IDS > 9)
+    np.testing.assert_array_equal(
+        read_label(only_frame(folder), mask.model_copy(update={"label_to_train_id": {0: 1, 1: 0}})), IDS <= 9
+    )
 
 
-@pytest.mark.parametrize("bits", [2, 4])
-def test_label_of_few_bits_is_not_scaled_silently(folder, bits):
+ROAD, CAR = (128, 64, 128), (0, 0, 142)
+NOT_MAPS = {
+    "is a picture in colours": as_image(COLORS),
+    "has the classes' colours, not their values": as_image(np.full((8, 12, 3), 70, np.uint8)),
+    "contradicts itself: its value 7 has the colour": as_palette(IDS % 8, [(0, 0, 0)] * 7 + [CAR]),
+    "the classes' colours, not their values .*holds 40": as_palette(np.full((8, 12), 40, np.uint8), [ROAD] * 41),
+    "16 bits and holds 26003.*_instanceIds.png": as_image(np.full((8, 12), 26003, np.uint16)),
+    "96 transparent pixels": as_image(np.zeros((8, 12, 4), np.uint8)),
+    "is a JPEG file of Pillow mode L; a label map is a PNG": lambda path: Image.fromarray(IDS).save(path, "JPEG"),
+    "is a WEBP file": lambda path: Image.fromarray(np.dstack([IDS] * 3)).save(path, "WEBP"),
+    "holds 2 pictures": lambda path: Image.new("L", (12, 8)).save(
+        path, save_all=True, append_images=[Image.new("L", (12, 8), 7)]
+    ),
+}
+
+
+@pytest.mark.parametrize("why", NOT_MAPS)
+def test_what_is_no_label_map_is_refused(folder, why):
     _, (path,) = folder.add()
-    write_png(path, bits, 1)
-    with Image.open(path) as opened:
-        assert np.asarray(opened).max() > 2**bits  # Pillow spreads them: of 4 bits, 1 becomes 17, a pole
-    with pytest.raises(UserError, match=f"{path.name} is a PNG file of Pillow mode L;{bits}; a label map is"):
+    NOT_MAPS[why](path)
+    with pytest.raises(UserError, match=f"{path.name} .*{why}") as caught:
         read_label(only_frame(folder), CITYSCAPES)
-
-
-def test_label_of_a_lossy_format_is_refused(folder):
-    _, (path,) = folder.add()
-    Image.fromarray(np.full((8, 12), 7, np.uint8)).save(path, format="JPEG")
-    with pytest.raises(UserError, match=f"{path.name} is a JPEG file of Pillow mode L; a label map is"):
-        read_label(only_frame(folder), CITYSCAPES)
+    assert "\n" not in str(caught.value)
 
 
 def test_truncated_label_and_missing_label_are_named(folder):

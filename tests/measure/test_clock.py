@@ -30,7 +30,7 @@ from zoo.measure.clock import (
     summarise_stages,
 )
 from zoo.record import BatchRate
-from zoo.score import grade
+from zoo.score.trust import grade
 
 CPU = torch.device("cpu")
 

@@ -70,7 +70,7 @@ def test_a_paired_bootstrap_tells_better_worse_or_tie(put_counts, tmp_path, bett
 
 
 def test_images_are_matched_by_name_and_sequences_resampled_whole(put_counts, tmp_path, monkeypatch):
-    monkeypatch.setattr("zoo.score.MIN_SEQUENCES", 3)
+    monkeypatch.setattr("zoo.score.accuracy.MIN_SEQUENCES", 3)
     put_counts("a", per_sequence=4)
     put_counts("b", 2, per_sequence=4)
     comparison = compare("a", "b", tmp_path)

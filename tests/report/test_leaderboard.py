@@ -11,7 +11,8 @@ import pytest
 from zoo.errors import UserError
 from zoo.report.board import FASTEST, FRONT, LOST, UNDER, make_board
 from zoo.report.leaderboard import leaderboard, render
-from zoo.score import COLUMNS, row, rows_of
+from zoo.score.reading import rows_of
+from zoo.score.rows import COLUMNS, row
 from zoo.store import save
 
 

@@ -7,7 +7,7 @@ from zoo.checkpoint import read_facts, read_weights, weights_sha256
 from zoo.errors import UserError
 from zoo.modes import evaluation_mode
 from zoo.record import Mode
-from zoo.score import miou
+from zoo.score.accuracy import miou
 from zoo.train.loop import train_model
 from zoo.train.validate import evaluate_model
 

@@ -86,7 +86,7 @@ def run_pair(
     plans = [plan_weights(spec, config, dataset, runs_folder(runs), named)[0] for spec in specs]
     image_size = frame_size(dataset, config.split) if dataset else config.image_size
     with _runner(config, on_event) as run:
-        survey = _survey(run, config, sides, dataset)
+        survey = _survey(run, config, sides, dataset, image_size)
         one, other = (
             Job(
                 config,
@@ -165,7 +165,7 @@ def _only(values: Sequence[Value], text: str, key: str) -> Value:
     return values[0]
 
 
-def _survey(run: Run, config: BenchConfig, sides: Sequence[Asked], dataset: Dataset | None) -> Survey:
+def _survey(run: Run, config: BenchConfig, sides: Sequence[Asked], dataset: Dataset | None, image_size: Size) -> Survey:
     """Look at the machine for both sides, and try each model that is not of the table."""
     asked = config.model_copy(
         update={
@@ -173,8 +173,10 @@ def _survey(run: Run, config: BenchConfig, sides: Sequence[Asked], dataset: Data
             "precisions": tuple(dict.fromkeys(side.precision for side in sides)),
         }
     )
-    for spec in [side.spec for side in sides if side.spec.name not in MODELS] or [sides[0].spec]:
-        survey: Survey = run("survey", Job(asked, spec, config.device, dataset=dataset), spec.name)
+    for side in [side for side in sides if side.spec.name not in MODELS] or sides[:1]:
+        size = side.input_size or image_size
+        job = Job(asked, side.spec, config.device, image_size=image_size, input_size=size, dataset=dataset)
+        survey: Survey = run("survey", job, side.spec.name)
     if survey.missing:
         raise UserError("; ".join(survey.missing.values()))
     for side in sides:

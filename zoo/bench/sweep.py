@@ -187,7 +187,14 @@ class _Bench:
         """Probe the device, and try every model that is not of the table, in a worker: the sweep touches no device."""
         self.tell("", "importing torch, looking at the machine")
         for spec in [spec for spec in specs if spec.name not in MODELS] or specs[:1]:
-            job = Job(self.config, spec, self.config.device, dataset=self.dataset, artifact=artifact)
+            job = Job(
+                self.config,
+                spec,
+                self.config.device,
+                image_size=self.image_size,
+                dataset=self.dataset,
+                artifact=artifact,
+            )
             outcome = self.workshop.run(["survey"], job, timeout_s=SURVEY_TIMEOUT_S)
             if outcome.status != "ok":
                 raise UserError(f"{spec.name} cannot be measured: {outcome.reason}")

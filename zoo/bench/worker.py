@@ -154,7 +154,7 @@ def survey(job: Job, _report: Report) -> Survey:
     """Resolve and describe the device; try a model that is not of the table on a small image."""
     target = device.resolve_device(job.device)
     if job.spec.name not in MODELS and job.artifact is None:
-        build_model(job.spec, job.classes.num_classes)
+        _try(job)
     asked = list(base.RUNTIMES if INSTALLED in job.config.runtimes else job.config.runtimes)
     if job.artifact is not None and INSTALLED in job.config.runtimes:
         asked = [runtime for runtime in asked if base.file_format(runtime) == job.artifact[0].suffix]
@@ -169,6 +169,19 @@ def survey(job: Job, _report: Report) -> Survey:
     software = {runtime: device.software(target, base.version(runtime)) for runtime in present}
     files = frozenset(runtime for runtime in present if base.file_format(runtime))
     return Survey(str(target), device.probe(target), software, files, missing, unsupported)
+
+
+def _try(job: Job) -> None:
+    """See that a model of your own keeps the contract at some size; whether it takes each is for its cells to say."""
+    wanted = (job.input_size,) if job.input_size else job.config.input_sizes or (job.image_size,)
+    trials: list[tuple[Size, ...]] = [(), *((size,) for size in wanted)]
+    for number, sizes in enumerate(trials, 1):
+        try:
+            build_model(job.spec, job.classes.num_classes, sizes=sizes)
+            return
+        except ModelError:  # it may be one for certain sizes alone
+            if number == len(trials):
+                raise
 
 
 def build_stage(job: Job, report: Report) -> Build:
@@ -284,8 +297,8 @@ def _assert_sane(logits: torch.Tensor) -> None:
 
 def _cost(job: Job) -> Cost:
     """Counted on the model itself: a file is that model."""
-    module, spec = build_empty(job.spec, job.classes.num_classes)
     input_size = job.input_size or job.image_size
+    module, spec = build_empty(job.spec, job.classes.num_classes, (input_size,))
     shell = Pipeline(
         module, spec, image_size=input_size, input_size=input_size, output_size=input_size, resize=job.config.resize
     )

@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image
 
 from zoo.data.layout import DAMAGE, OnFrame
-from zoo.data.reading import read_image, stored_mode, unreadable
+from zoo.data.reading import read_image, unreadable
+from zoo.data.spelling import stored_mode
 from zoo.errors import UserError
 from zoo.files import whole_folder
 from zoo.labels import LABELS

@@ -77,6 +77,8 @@ class Dataset:
     spec: DatasetSpec
     synthetic: bool
     frames_by_split: Mapping[str, tuple[Frame, ...]] = field(repr=False)
+    said: set[str] = field(default_factory=set, repr=False, compare=False)
+    """Splits whose files' forms were looked at and told of (`zoo.data.headers`)."""
     _fingerprints: dict[tuple[str, ...], str] = field(default_factory=dict, repr=False, compare=False)
 
     def splits(self) -> tuple[str, ...]:

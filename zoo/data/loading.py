@@ -20,9 +20,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from zoo.config import TrainConfig
+from zoo.data.headers import say_forms
 from zoo.data.layout import Dataset, Frame, OnFrame, spread
 from zoo.data.prepared import PreparationError, prepare
-from zoo.data.reading import Pixels, image_size, read_frame
+from zoo.data.reading import image_size, read_frame
+from zoo.data.spelling import Pixels
 from zoo.data.transforms import Sample, augment
 from zoo.errors import UserError
 from zoo.spec import DatasetSpec, Size
@@ -54,9 +56,11 @@ def evaluation_frames(
         limit: at most this many frames, spread evenly over the split; `None`: all.
 
     Raises:
-        UserError: no such split, a limit below 1, or a file that cannot be read.
+        UserError: no such split, a limit below 1, or a file that cannot be read: where its header tells so, before the
+            first frame.
     """
     asked = spread(dataset.frames(split), limit)
+    say_forms(dataset, split, asked)
     of_size: dict[Size, list[Frame]] = defaultdict(list)
     reader_count = min(8, os.cpu_count() or 1)
     with ThreadPoolExecutor(reader_count) as readers:
@@ -109,6 +113,8 @@ def train_batches(
     """
     batches = _Numbers(start_step, config, shard)
     frames = dataset.frames(split)
+    if shard[0] == 0:
+        say_forms(dataset, split, frames)
     read: Callable[[int], tuple[Pixels, Pixels]] = partial(_read_number, frames, dataset.spec)
     if prepared:
         try:

@@ -27,8 +27,10 @@ from typing import BinaryIO
 
 import numpy as np
 
+from zoo.data.headers import say_forms
 from zoo.data.layout import Dataset, Frame, OnFrame, cache_folder
-from zoo.data.reading import Pixels, image_size, read_frame, unreadable
+from zoo.data.reading import image_size, read_frame, unreadable
+from zoo.data.spelling import Pixels
 from zoo.errors import UserError
 from zoo.files import remove_folder, whole_folder
 from zoo.spec import DatasetSpec, Size
@@ -83,6 +85,8 @@ def prepare(
     """
     folder = _folder(dataset, split, cache)
     frames = dataset.frames(split)
+    if turn[0] == 0:
+        say_forms(dataset, split, frames)
     groups = [frames[first : first + BLOCK_FRAMES] for first in range(0, len(frames), BLOCK_FRAMES)]
     blocks = {folder / _block_name(dataset, group): group for group in groups}
     try:

@@ -3,73 +3,117 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image
 
+from zoo.data.damage import explain
 from zoo.data.layout import DAMAGE, Dataset, Frame
+from zoo.data.spelling import (
+    CONVERT,
+    LOSSLESS,
+    Pixels,
+    colors_of,
+    known_values,
+    page_count,
+    require_one_picture,
+    stored_mode,
+    values_of,
+)
 from zoo.errors import UserError
-from zoo.spec import IGNORE_INDEX, DatasetSpec, Size
-
-Pixels = NDArray[np.uint8]
+from zoo.spec import DatasetSpec, Size
 
 _UNKNOWN = 254  # no train id: there are at most 254 classes
-_TURNED = range(2, 9)  # EXIF orientations other than upright
+_UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: pixels.swapaxes(0, 1)[:, ::-1],
+    7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
+    8: lambda pixels: pixels.swapaxes(0, 1)[::-1],
+}
+"""EXIF orientation → how the pixels are turned to stand upright; 1 is upright."""
+
+
+@contextmanager
+def opened(what: str, path: Path) -> Iterator[Image.Image]:
+    """Open an image file; whatever Pillow says against it inside becomes one line that begins with `what` it is."""
+    try:
+        with Image.open(path) as image:
+            yield image
+    except UserError:
+        raise
+    except (*DAMAGE, EOFError, MemoryError) as error:
+        raise unreadable(what, path, error) from error
 
 
 def read_image(path: Path) -> Pixels:
-    """Read a PNG, JPEG or WebP file of 8-bit RGB as `(H, W, 3)`.
+    """Read a frame as `(H, W, 3)` 8-bit RGB: PNG, JPEG, WebP … in any form that means one thing (`zoo.data.spelling`).
 
     Raises:
-        UserError: the file is missing, damaged or truncated, is not 8-bit RGB, or is to be shown turned (EXIF).
+        UserError: the file is missing, damaged or truncated, holds several pictures, is to be shown turned (EXIF), or
+            has a form that could mean two things, such as 16 bits a channel.
     """
-    try:
-        with Image.open(path) as image:
-            mode = stored_mode(image)
-            pixels = np.array(image) if mode == "RGB" else np.empty(0, np.uint8)
-            orientation = image.getexif().get(ExifTags.Base.Orientation)
-    except DAMAGE as error:
-        raise unreadable("image", path, error) from error
-    if mode != "RGB":
-        raise UserError(
-            f"image {path} has Pillow mode {mode}; a frame is 8-bit RGB: convert it, such as with "
-            "`magick FILE -alpha off -depth 8 PNG24:FILE`"
-        )
+    with opened("image", path) as image:
+        require_one_picture(image, f"image {path}")
+        pixels = colors_of(image, f"image {path}")
+        orientation = orientation_of(image)
     _require_upright("image", path, orientation)
     return pixels
+
+
+def read_photo(path: Path) -> Pixels:
+    """Read a photograph as `read_image` reads a frame, but upright: it has no label map that EXIF would not turn.
+
+    Raises:
+        UserError: as `read_image`.
+    """
+    with opened("image", path) as image:
+        require_one_picture(image, f"image {path}")
+        return upright(colors_of(image, f"image {path}"), orientation_of(image))
+
+
+def read_pages(path: Path) -> Iterator[Pixels]:
+    """Read the pages of a TIFF or the frames of an animation, one after the other, each as `read_photo` would.
+
+    Raises:
+        UserError: as `read_image`; of the first page that is damaged.
+    """
+    with opened("image", path) as image:
+        for page in range(page_count(image)):
+            image.seek(page)
+            yield upright(colors_of(image, f"page {page + 1} of image {path}"), orientation_of(image))
 
 
 def read_label(frame: Frame, spec: DatasetSpec) -> Pixels:
     """Read a frame's label map as train ids `(H, W)`, `IGNORE_INDEX` where no class counts.
 
+    Its values may be spelled in any form that means one thing (`zoo.data.spelling`): a palette's entries, say.
+
     Raises:
-        UserError: no label, a damaged file, not a single-channel 8-bit PNG, one to be shown turned (EXIF), a size
-            unlike the image's, values the dataset lacks.
+        UserError: no label, a damaged file, a lossy format, a picture in colours, one to be shown turned (EXIF), a
+            size unlike the image's, values the dataset lacks.
     """
     path = frame.label
     if path is None:
         raise UserError(f"frame {frame.name} has no label file; its split cannot be trained or evaluated on")
-    identity = {value: value for value in (*range(spec.num_classes), IGNORE_INDEX)}
-    known = identity if frame.has_train_ids else spec.label_to_train_id
+    known = known_values(spec, train_ids=frame.has_train_ids)
     table = [known.get(value, _UNKNOWN) for value in range(256)]
-    train_ids: Pixels = np.empty(0, np.uint8)
-    try:
-        with Image.open(path) as label:
-            kind = f"{label.format} file of Pillow mode {stored_mode(label)}"
-            is_map = kind == "PNG file of Pillow mode L"
-            if is_map:
-                train_ids = np.array(label.point(table))  # by Pillow in a sixth of the time of numpy's look-up
-                histogram = label.histogram() if (train_ids == _UNKNOWN).any() else []
-                orientation = label.getexif().get(ExifTags.Base.Orientation)
-    except DAMAGE as error:
-        raise unreadable("label", path, error) from error
-    if not is_map:
-        raise UserError(
-            f"label {path} is a {kind}; a label map is a single-channel 8-bit PNG (mode L) of ids, not of "
-            "colours, palette entries or 16-bit instance ids"
-        )
+    with opened("label", path) as label:
+        require_map(label, f"label {path}")
+        if stored_mode(label) == "L":
+            train_ids = np.array(label.point(table))  # by Pillow in a sixth of the time of numpy's look-up
+            histogram = label.histogram() if (train_ids == _UNKNOWN).any() else []
+        else:
+            values = values_of(label, f"label {path}", spec, train_ids=frame.has_train_ids)
+            train_ids = np.array(table, np.uint8)[values]
+            histogram = np.bincount(values.ravel()).tolist()
+        orientation = orientation_of(label)
     _require_upright("label", path, orientation)
     strange = [value for value, pixels in enumerate(histogram) if pixels and value not in known]
     if strange:
@@ -82,6 +126,21 @@ def read_label(frame: Frame, spec: DatasetSpec) -> Pixels:
             "both need the same size"
         )
     return train_ids
+
+
+def label_histogram(frame: Frame, spec: DatasetSpec) -> NDArray[np.int64]:
+    """Pixels of each value `(256,)` in a frame's label map, known or not.
+
+    Raises:
+        UserError: as `read_label`, its values and its size apart.
+    """
+    assert frame.label is not None
+    with opened("label", frame.label) as label:
+        require_map(label, f"label {frame.label}")
+        if stored_mode(label) == "L":
+            return np.array(label.histogram(), np.int64)
+        values = values_of(label, f"label {frame.label}", spec, train_ids=frame.has_train_ids)
+        return np.bincount(values.ravel(), minlength=256)
 
 
 def read_frame(frame: Frame, spec: DatasetSpec) -> tuple[Pixels, Pixels]:
@@ -99,11 +158,8 @@ def image_size(path: Path) -> Size:
     Raises:
         UserError: the file is missing, or no image.
     """
-    try:
-        with Image.open(path) as image:
-            return image.height, image.width
-    except DAMAGE as error:
-        raise unreadable("image", path, error) from error
+    with opened("image", path) as image:
+        return image.height, image.width
 
 
 def frame_size(dataset: Dataset, split: str) -> Size:
@@ -117,31 +173,35 @@ def frame_size(dataset: Dataset, split: str) -> Size:
 
 
 def unreadable(what: str, path: Path, error: BaseException) -> UserError:
-    """Say in one line why a file cannot be read; `what` it is comes first."""
-    if isinstance(error, FileNotFoundError):
-        why = "it does not exist"
-    elif isinstance(error, UnidentifiedImageError):
-        why = "it is not an image Pillow knows" if path.stat().st_size else "it is empty"
-    elif isinstance(error, OSError) and error.strerror:
-        why = error.strerror
-    else:
-        why = str(error) or type(error).__name__
-    return UserError(f"{what} {path} cannot be read: {why}; replace the file")
+    """Say in one line why a file cannot be read and what to do about it; `what` it is comes first."""
+    why, remedy = explain(path, error)
+    return UserError(f"{what} {path} cannot be read: {why}; {remedy}")
 
 
-def stored_mode(image: Image.Image) -> str:
-    """Pillow's mode as the file has it: of a PNG of other depths, Pillow silently makes 8 bits (`RGB;16B` → `RGB`).
+def require_map(image: Image.Image, what: str) -> None:
+    """Refuse an opened label map whose format does not keep values, or that holds several pictures."""
+    if image.format not in LOSSLESS or image.info.get("compression") == "jpeg":
+        raise UserError(
+            f"{what} is a {image.format} file of Pillow mode {image.mode}; a label map is a PNG: a lossy file does not "
+            "hold the values that were drawn, so export it again, as PNG"
+        )
+    require_one_picture(image, what)
 
-    To be asked before the pixels are read.
-    """
-    tiles = getattr(image, "tile", [])
-    return str(tiles[0][3]) if image.format == "PNG" and tiles else image.mode
+
+def orientation_of(image: Image.Image) -> int:
+    """EXIF orientation of an image, after its pixels were read; 1 for none."""
+    return int(image.getexif().get(ExifTags.Base.Orientation) or 1)
 
 
-def _require_upright(what: str, path: Path, orientation: int | None) -> None:
-    if orientation in _TURNED:
+def upright(pixels: Pixels, orientation: int) -> Pixels:
+    """`(H, W, …)` turned as a viewer shows it."""
+    return np.ascontiguousarray(_UPRIGHT[orientation](pixels)) if orientation in _UPRIGHT else pixels
+
+
+def _require_upright(what: str, path: Path, orientation: int) -> None:
+    if orientation in _UPRIGHT:
         other = "label map" if what == "image" else "image"
         raise UserError(
-            f"{what} {path} has EXIF orientation {orientation}: viewers turn it, its {other} is not turned; remove "
-            "the tag (`exiftool -Orientation= FILE`), or turn the pixels too (`magick mogrify -auto-orient FILE`)"
+            f"{what} {path} has EXIF orientation {orientation}: viewers turn it, its {other} is not turned; "
+            f"{CONVERT} turns the pixels where the {other} says so, `exiftool -Orientation= FILE` removes the tag"
         )

@@ -7,13 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from operator import attrgetter
 
-from zoo.score import (
-    MAX_GROWTH_BYTES,
-    METRICS,
-    NO_MODEL_YET,
+from zoo.score.comparing import (
     Fastest,
     Group,
-    Row,
     baseline_for,
     differences,
     family_of,
@@ -23,9 +19,12 @@ from zoo.score import (
     pareto_front,
     sharing,
     tell_apart,
-    text_of,
     tie,
 )
+from zoo.score.metrics import METRICS
+from zoo.score.reading import NO_MODEL_YET
+from zoo.score.rows import Row, text_of
+from zoo.score.trust import MAX_GROWTH_BYTES
 
 X, Y = "pipeline_p50_s", "miou"
 """What the Pareto marks and the plot are drawn over: the latency a user waits for."""

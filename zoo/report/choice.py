@@ -6,7 +6,8 @@ import json
 from typing import Literal
 
 from zoo.picker import Choice
-from zoo.score import METRICS, Row, text_of
+from zoo.score.metrics import METRICS
+from zoo.score.rows import Row, text_of
 
 SHOWN = ("miou", "pipeline_p50_s", "latency_p50_s", "peak_memory_bytes", "param_count", "mac_count")
 

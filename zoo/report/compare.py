@@ -19,25 +19,11 @@ from rich.text import Text
 from zoo.errors import UserError, did_you_mean
 from zoo.record import Record, Resampled
 from zoo.report.terminal import print_to_text, simple_table
-from zoo.score import (
-    METRICS,
-    Group,
-    Metric,
-    Row,
-    class_iou,
-    confusion_of,
-    differences,
-    group_of,
-    latest,
-    miou_gain_interval,
-    newest,
-    row,
-    rows_of,
-    sharing,
-    tell_apart,
-    text_of,
-    tie,
-)
+from zoo.score.accuracy import class_iou, confusion_of, miou_gain_interval
+from zoo.score.comparing import Group, differences, group_of, latest, newest, sharing, tell_apart, tie
+from zoo.score.metrics import METRICS, Metric
+from zoo.score.reading import rows_of
+from zoo.score.rows import Row, row, text_of
 from zoo.store import load, result_path, samples, scan
 
 CONDITIONS = (

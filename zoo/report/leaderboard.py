@@ -14,7 +14,8 @@ from typing import Any, Literal
 from zoo.report.board import Board, make_board
 from zoo.report.markdown import board_markdown
 from zoo.report.terminal import board_text
-from zoo.score import COLUMNS, Row, read_rows, select, text_of
+from zoo.score.reading import read_rows, select
+from zoo.score.rows import COLUMNS, Row, text_of
 from zoo.spec import Size
 
 Format = Literal["table", "md", "csv", "json"]

@@ -15,7 +15,7 @@ from zoo.report import plot, waterfall
 from zoo.report.board import Board, make_board
 from zoo.report.leaderboard import Format, render
 from zoo.report.markdown import Block, fill_blocks, has_blocks
-from zoo.score import select
+from zoo.score.reading import select
 
 FORMATS: dict[str, Format] = {".md": "md", ".csv": "csv", ".json": "json", ".txt": "table"}
 HEADING = "# Leaderboard\n\n<!-- Written by `zoo leaderboard --output`; changes by hand are lost. -->\n"

@@ -18,12 +18,13 @@ from zoo.checkpoint import CheckpointFacts, read_facts, run_folder, run_lock, ru
 from zoo.config import TrainConfig
 from zoo.data.layout import Dataset, OnFrame, open_dataset
 from zoo.data.loading import train_batches
+from zoo.data.reading import image_size
 from zoo.errors import ModelError, UserError, blamed_on
 from zoo.evaluate import by_size, evaluate
 from zoo.measure.device import core_count, software
 from zoo.models.build import build_model
 from zoo.pipeline import Pipeline
-from zoo.score import class_iou, miou
+from zoo.score.accuracy import class_iou, miou
 from zoo.spec import ModelSpec, Size
 from zoo.train.distributed import ALONE, Group, process_group, synchronised
 from zoo.train.journal import CURVES, VALIDATION, Journal, read_losses
@@ -166,7 +167,7 @@ def train(
         return _trained(run_dir, config.steps, config, dataset, started)
     seed(config.seed)  # of the initial weights
     pretrained = bool(spec.pretrained) if config.pretrained == "auto" else config.pretrained
-    module, spec = build_model(spec, dataset.spec.num_classes, pretrained)
+    module, spec = build_model(spec, dataset.spec.num_classes, pretrained, _sizes(config, dataset, validate=validate))
     spec = dataset.spec.adapt(spec)
     if group.count > 1 and device.type == "cuda":
         module = synchronised(module, spec.name)
@@ -269,6 +270,14 @@ def train(
                 break
     count = journal.step_count
     return group.share(lambda: _trained(run_dir, count, config, dataset, started))
+
+
+def _sizes(config: TrainConfig, dataset: Dataset, *, validate: bool) -> list[Size]:
+    """What the network will be fed with: crops, and the frames of `val` at the size they are seen at."""
+    if not validate:
+        return [config.crop_size]
+    seen = [config.image_size] if config.image_size else [image_size(frame.image) for frame in dataset.frames("val")]
+    return [config.crop_size, *dict.fromkeys(seen)]
 
 
 def _validate(one: TrainingStep, spec: ModelSpec, dataset: Dataset) -> tuple[float | None, tuple[float | None, ...]]:

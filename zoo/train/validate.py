@@ -15,7 +15,8 @@ from zoo.errors import UserError, blamed_on
 from zoo.evaluate import EvaluationResult, Predict, by_size, evaluate
 from zoo.measure.device import resolve_device
 from zoo.models.build import build_empty
-from zoo.modes import predictor
+from zoo.models.trial import fit_model
+from zoo.modes import predictor, seen_window
 from zoo.pipeline import Pipeline
 from zoo.record import Mode, Network, Precision
 from zoo.runtimes.base import Runnable, UnsupportedError, load_pipeline
@@ -30,18 +31,26 @@ class Deploy:
 
     module: nn.Module
     spec: ModelSpec
+    class_count: int
     facts: Network
     device: torch.device
 
-    def __call__(self, size: Size, scale: float = 1.0) -> tuple[Pipeline, Runnable]:
-        """Deploy it for frames of `size`, of which it sees `scale` times its input size.
+    def __call__(self, size: Size, scale: float = 1.0, window: Size | None = None) -> tuple[Pipeline, Runnable]:
+        """Deploy it for frames of `size`, of which it sees `scale` times its input size, whole or by windows.
 
         Raises:
+            ModelError: the network does not take what it would see.
             UserError: the device does not compute in the precision.
         """
         height, width = self.facts.input_size or size
         seen = max(1, round(scale * height)), max(1, round(scale * width))
-        pipeline = Pipeline(self.module, self.spec, image_size=size, input_size=seen, output_size=size, resize="fit")
+
+        def around(spec: ModelSpec) -> Pipeline:
+            return Pipeline(self.module, spec, image_size=size, input_size=seen, output_size=size, resize="fit")
+
+        pipeline = around(self.spec)
+        fed = pipeline.input_size if window is None else seen_window(window, pipeline.fitted_size)
+        pipeline = around(fit_model(self.module, self.spec, self.class_count, [fed]))
         try:
             return pipeline, load_pipeline("eager", pipeline, device=self.device, precision=self.facts.precision)
         except UnsupportedError as error:
@@ -89,7 +98,7 @@ def evaluate_model(
     )
 
     def make(size: Size) -> Predict:
-        return predictor(mode, [deployed(size, scale) for scale in mode.scales])
+        return predictor(mode, [deployed(size, scale, mode.window) for scale in mode.scales])
 
     with blamed_on(name):
         counted = evaluate(by_size(make), dataset, split, on_image=on_image)
@@ -117,9 +126,9 @@ def trained_pipeline(
     """
     spec, target = find(name), resolve_device(device)
     file = Path(checkpoint) if checkpoint else find_any_checkpoint(runs_folder(runs), spec, dataset)
-    module, spec = build_empty(spec, dataset.spec.num_classes)
+    module, spec = build_empty(spec, dataset.spec.num_classes, None)  # tried at each size as it comes
     weights = load_weights(module, file, spec.name, dataset.spec.num_classes)
     if input_size is None and (trained := read_facts(file)):
         input_size = trained.config.image_size
     network = Network(model=spec.name, weights=weights, precision=precision, input_size=input_size)
-    return Deploy(module, dataset.spec.adapt(spec), network, target)
+    return Deploy(module, dataset.spec.adapt(spec), dataset.spec.num_classes, network, target)
