@@ -486,6 +486,31 @@ def _convert(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _cache(arguments: argparse.Namespace) -> int:
+    from zoo.cache import choose, clear, entries
+    from zoo.data.layout import cache_folder
+    from zoo.report.cache import say_size, show_entries
+    from zoo.units import parse_bytes, parse_duration
+
+    root = arguments.cache or cache_folder()
+    found = entries(root)
+    asked = _given(
+        kinds=arguments.kind,
+        older_than_s=parse_duration(arguments.older_than) if arguments.older_than else None,
+        larger_than_bytes=parse_bytes(arguments.larger_than) if arguments.larger_than else None,
+        to_bytes=parse_bytes(arguments.to) if arguments.to else None,
+    )
+    shown = choose(found, **asked) if asked or arguments.clear else found
+    if arguments.clear:
+        shown = clear(shown)
+    print(show_entries(shown, arguments.format), end="")
+    if arguments.format == "table":
+        said = "removed " if arguments.clear else "--clear would remove " if asked else ""
+        whole = f" of {say_size(found)}" if said else ""
+        print(f"{said}{say_size(shown)}{whole} in {root}")
+    return 0
+
+
 def _given(**values: Any) -> dict[str, Any]:
     """Keep the flags that were given."""
     return {key: value for key, value in values.items() if value is not None}
@@ -799,6 +824,15 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--cache", **cache)
     doctor.add_argument("--full", action="store_true", help="decode every file, and search for near-duplicates")
     doctor.add_argument("--format", choices=("table", "json"), default="table")
+
+    caching = verb("cache", _cache, "what zoo can make again: list it, or clear what is old, large or of a kind")
+    caching.add_argument("--cache", **cache)
+    caching.add_argument("--kind", action="append", choices=("streets", "prepared", "built", "kernels"))
+    caching.add_argument("--older-than", metavar="T", help="not used for so long, such as 30d")
+    caching.add_argument("--larger-than", metavar="SIZE", help="such as 1GiB")
+    caching.add_argument("--to", metavar="SIZE", help="only until it is no larger than this, longest unused first")
+    caching.add_argument("--clear", action="store_true", help="remove what is listed; what is in use stays")
+    caching.add_argument("--format", choices=("table", "json"), default="table")
 
     datasets = verb("data", None, "datasets").add_subparsers(title="actions", metavar="ACTION", required=True)
     synth = datasets.add_parser("synth", help="write synthetic streets in the Cityscapes layout")

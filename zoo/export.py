@@ -16,12 +16,13 @@ from PIL import Image
 from pydantic import ValidationError
 from torch import Tensor
 
+from zoo.cache import used_folder
 from zoo.catalog import code_sha256, find
 from zoo.checkpoint import find_any_checkpoint, load_weights, read_facts, runs_folder
 from zoo.data.layout import Dataset, cache_folder, open_dataset, spread
 from zoo.data.reading import frame_size, read_image
 from zoo.errors import ModelError, UserError
-from zoo.files import sha256_of, whole_folder, write_all
+from zoo.files import sha256_of, write_all
 from zoo.measure.device import core_count, package_version, resolve_device
 from zoo.models.build import build_empty, build_model
 from zoo.pipeline import Pipeline
@@ -184,7 +185,7 @@ def build(wanted: Wanted) -> tuple[Path, Built]:
     folder = (wanted.cache or cache_folder()) / "artifacts" / _content(wanted)
     there = folder.is_dir()
     try:
-        whole_folder(folder, lambda draft: _fill(draft, wanted, suffix))
+        used_folder(folder, lambda draft: _fill(draft, wanted, suffix))
     except OSError as error:
         if error.errno is None:  # no word of the system's
             raise

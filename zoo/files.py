@@ -22,6 +22,7 @@ Content = bytes | Callable[[Path], object]
 
 _DRAFT = ".zoo-draft-"
 _LOCK = "lock"
+_NO_FLUSH = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
 def sha256_of(path: Path) -> str:
@@ -152,7 +153,7 @@ def _to_disk(path: Path) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # folders on some file systems
+        if error.errno not in _NO_FLUSH:  # folders on some file systems
             raise
     finally:
         os.close(descriptor)

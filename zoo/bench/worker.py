@@ -26,6 +26,7 @@ import torch
 from tqdm import tqdm
 
 from zoo import export
+from zoo.cache import use
 from zoo.catalog import MODELS
 from zoo.checkpoint import run_lock
 from zoo.config import INSTALLED, BenchConfig
@@ -478,7 +479,12 @@ def main(stages: list[str], job: Job, answers: Connection, lifeline: Connection)
     with contextlib.suppress(OSError):  # under memory pressure the worker goes first
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     torch.set_num_threads(job.config.threads or device.core_count())
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str((job.cache or cache_folder()).absolute() / "inductor"))
+    kernels = (job.cache or cache_folder()).absolute() / "inductor"
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(kernels))
+    if job.runtime in {"compile", "aoti"}:
+        with contextlib.suppress(OSError):  # it is the compiler's to say what is wrong
+            kernels.mkdir(parents=True, exist_ok=True)
+        use(kernels)
     tqdm.set_lock(threading.RLock())  # torch's compiler uses tqdm, whose own lock is a semaphore that outlives a kill
     logging.getLogger("zoo").addHandler(_Warnings(answers))
     try:

@@ -27,6 +27,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from zoo.cache import use
 from zoo.data.headers import say_forms
 from zoo.data.layout import Dataset, Frame, OnFrame, cache_folder, named_train_ids
 from zoo.data.reading import image_size, read_frame, unreadable
@@ -84,6 +85,7 @@ def prepare(
         UserError: no such split, or a file that cannot be read.
     """
     folder = _folder(dataset, split, cache)
+    use(folder)
     frames = dataset.frames(split)
     if turn[0] == 0:
         say_forms(dataset, split, frames)
@@ -96,6 +98,7 @@ def prepare(
         if missing:
             work = {block: blocks[block] for block in missing[first:] + missing[:first]}
             _decode(work, dataset.spec, len(frames), on_frame or (lambda _done, _total: None))
+            use(folder)
         prepared = Prepared(list(blocks))
     except OSError as error:
         raise PreparationError(
