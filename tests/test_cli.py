@@ -84,6 +84,11 @@ def results(records, place):
         ("pick --max-latency 25", "a latency is a time with its unit"),
         ("pick --max-memory 2", "memory is a number with its unit"),
         ("pick --where speed=9 --results {results}", "no column 'speed'"),
+        (
+            "pick --dataset none --where dataset=camvid --results {results}",
+            "dataset is asked for by its own flag",
+        ),
+        ("pick --no-quick --where quick=yes --results {results}", "quick is asked for by its own flag and by --where"),
         ("pick --where split --results {results}", "--where takes key=value"),
         ("pick --batch x --results {results}", "no record with batch size 'x'. There is: 1"),
         ("leaderboard --sort beauty --results {results}", "no table is sorted by 'beauty'. Allowed: miou, latency"),

@@ -75,7 +75,7 @@ def test_every_loser_says_why(rows):
     choice = pick(rows, max_latency_s=0.030)
     why = {loser.row.model: loser.why for loser in choice.losers}
     assert why == {
-        "small": ("mIoU 25.0 %, below 42.9 %: whether by more than chance is not known",),
+        "small": ("mIoU 25.0 % against 42.9 %: whether that is more than chance is not known",),
         "large": ("pipeline p50 100 ms > 30.0 ms (233% off)",),
         "broken": ("oom: measure: too big",),
     }
@@ -236,6 +236,24 @@ def test_a_floor_is_held_against_the_spread_over_seeds(records):
     notes = pick(rows, min_miou=0.35).notes
     assert "the spread over seeds of mIoU reaches down to 31.4 %, under the limit" in notes
     assert not any("reaches" in note for note in pick(rows, min_miou=0.30).notes)
+
+
+@pytest.mark.parametrize(
+    ("objective", "changes", "kind"),
+    [
+        ("miou", {"right": 0.4}, "unknown"),
+        ("latency", {"p50_s": 0.03}, "behind"),
+        ("memory", {"memory_bytes": 400 * 2**20}, "behind"),
+        ("params", {"param_count": 40_000_000}, "behind"),
+    ],
+)
+def test_what_has_no_interval_is_not_behind_unless_it_is_a_count(records, objective, changes, kind):
+    (loser,) = pick([row(records.make("a")), row(records.make("b", **changes))], objective=objective).losers
+    assert (loser.row.model, loser.kind) == ("b", kind)
+    (tail,) = pick(
+        [row(records.make("a")), row(records.make("b", p50_s=0.03))], objective="latency", latency="pipeline_p99_s"
+    ).losers
+    assert tail.kind == "unknown", "no interval of a p99 is kept"
 
 
 def test_many_losers_are_a_line(records):

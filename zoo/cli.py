@@ -9,10 +9,11 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from zoo import __version__
 from zoo.errors import UserError
+from zoo.flags import Parser, add_conditions, count
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -552,8 +553,12 @@ def _conditions(arguments: argparse.Namespace) -> dict[str, Any]:
         found[field] = _words(getattr(arguments, flag.removeprefix("--").replace("-", "_")))
     if found["input_size"]:
         found["input_size"] = [parse_size(size) for size in found["input_size"]]
-    found |= {field: _words([value]) for field, value in parse_pairs("--where", arguments.where).items()}
-    return found | ({"quick": "no"} if arguments.no_quick else {})
+    found["quick"] = ["no"] if arguments.no_quick else None
+    for field, value in parse_pairs("--where", arguments.where).items():
+        if found.get(field) is not None:
+            raise UserError(f"{field} is asked for by its own flag and by --where; give it once")
+        found[field] = _words([value])
+    return found
 
 
 def _words(values: Sequence[str] | None) -> list[str] | None:
@@ -577,66 +582,8 @@ def _label_values(values: Sequence[str] | None) -> list[int] | None:
     return [int(word) for word in words] or None
 
 
-def _count(text: str) -> int:
-    from zoo.units import parse_whole
-
-    try:
-        return parse_whole(text)
-    except UserError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-class _Once(argparse.Action):
-    """Stores a flag's value, and refuses another for the same flag: which of two is meant is not known."""
-
-    taken: Any = None
-
-    def __call__(
-        self, _parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
-    ) -> None:
-        """Keep the value."""
-        if option is not None and self.taken not in (None, values):
-            raise argparse.ArgumentError(self, f"given as {self.taken} and as {values}; give it once")
-        self.taken = values
-        setattr(namespace, self.dest, values)
-
-
-class _Parser(argparse.ArgumentParser):
-    """One line for a mistake, as everywhere."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.register("action", None, _Once)
-
-    def error(self, message: str) -> NoReturn:
-        """Print the mistake and where to read on; exit with 2."""
-        self.exit(2, f"zoo: {message}; see `{self.prog} --help`\n")
-
-
-def _add_conditions(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that `_conditions` reads."""
-    group = parser.add_argument_group("which rows", "a repeated flag, or commas, means any of its values")
-    for flag, metavar, text in (
-        ("--models", "M,…", "names, globs or tags"),
-        ("--device", "NAME,…", "such as nvidia-h200"),
-        ("--dataset", "NAME,…", "a name, a version of it (camvid@3f2a8c11), or none"),
-        ("--recipe", "NAME,…", "likewise"),
-        ("--input-size", "HxW,…", None),
-        ("--runtime", "R,…", None),
-        ("--precision", "P,…", None),
-        ("--batch", "N,…", None),
-        ("--threads", "N,…", None),
-        ("--resize", "R,…", "fit, stretch or none"),
-    ):
-        group.add_argument(flag, action="append", metavar=metavar, help=text)
-    group.add_argument(
-        "--where", action="append", default=[], metavar="COLUMN=VALUE", help="any other condition, such as split=val"
-    )
-    group.add_argument("--no-quick", action="store_true", help="leave smoke tests out")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="zoo",
         description="Which semantic-segmentation model should I deploy on my hardware, and can I trust the answer?",
         epilog=EPILOG,
@@ -684,12 +631,12 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--data", **data)
     train.add_argument("--cache", **cache)
     train.add_argument("--config", metavar="FILE", help="a train preset or a TOML file")
-    train.add_argument("--steps", type=_count, metavar="N")
+    train.add_argument("--steps", type=count, metavar="N")
     train.add_argument("--pretrained", action="store_true", help="begin from the encoder's published weights")
     train.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one key of the recipe")
     train.add_argument("--device", default="auto", **device)
     train.add_argument("--runs", **runs)
-    train.add_argument("--seed", type=_count, metavar="N")
+    train.add_argument("--seed", type=count, metavar="N")
     train.add_argument("--time-limit", metavar="T", help="such as 2h30m: stop cleanly then; the same command goes on")
     train.add_argument("--repeat", type=Path, metavar="RUN", help="train a finished run's folder again, and compare")
     train.add_argument("--fresh", action="store_true", help="begin anew instead of resuming an interrupted run")
@@ -712,7 +659,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--stride", metavar="HxW", help="its step (default: two thirds of it)")
     evaluate.add_argument("--scales", metavar="S,…", help="times the input size, averaged, such as 0.75,1,1.25")
     evaluate.add_argument("--flip", action="store_true", help="average with the mirrored frame")
-    evaluate.add_argument("--workers", type=_count, metavar="N", help="with --predictions (default: one per core)")
+    evaluate.add_argument("--workers", type=count, metavar="N", help="with --predictions (default: one per core)")
     evaluate.add_argument("--precision", choices=("fp32", "tf32", "bf16", "fp16"), help="default: fp32")
     evaluate.add_argument("--device", **device)
     evaluate.add_argument("--runs", **runs)
@@ -729,7 +676,7 @@ def _parser() -> argparse.ArgumentParser:
         help="overlay, color, labelIds, confidence (default: all); of a sheet: image, truth, color (default), …",
     )
     predict.add_argument("--split", metavar="NAME", help="frames of the dataset, such as val, in place of images")
-    predict.add_argument("--images", type=_count, metavar="N", help="this many of the split, spread over it")
+    predict.add_argument("--images", type=count, metavar="N", help="this many of the split, spread over it")
     predict.add_argument("--sheet", metavar="FILE", help="frames of a split side by side as one picture")
     predict.add_argument("--submission", metavar="FILE.zip", help="label ids of the whole split for Cityscapes' server")
     predict.add_argument("--checkpoint", metavar="FILE", help="weights (default: those of its finished run)")
@@ -747,18 +694,18 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--preset", default="quick", metavar="NAME|FILE", help="quick, camvid, cityscapes, latency")
     bench.add_argument("--checkpoint", action="append", default=[], metavar="MODEL=FILE", help="weights to measure")
     bench.add_argument("--input-size", action="append", metavar="HxW,…", help="what the network sees, a row each")
-    bench.add_argument("--batch", type=_count, metavar="N")
+    bench.add_argument("--batch", type=count, metavar="N")
     runtimes = "eager (default), compile, aoti, onnxruntime, openvino, tensorrt; or installed"
     bench.add_argument("--runtimes", action="append", metavar="R,…", help=runtimes)
     bench.add_argument("--precision", action="append", metavar="P,…", help="fp32 (default), tf32, bf16, fp16, int8")
     bench.add_argument(
-        "--accuracy-images", type=_count, metavar="N", help="count mIoU on N images, spread over the split"
+        "--accuracy-images", type=count, metavar="N", help="count mIoU on N images, spread over the split"
     )
     bench.add_argument(
         "--throughput", action="store_true", help="the offline scenario too: images/s as the batch grows"
     )
     bench.add_argument(
-        "--seeds", type=_count, metavar="N", help="train each model with N seeds: one row, mean and spread"
+        "--seeds", type=count, metavar="N", help="train each model with N seeds: one row, mean and spread"
     )
     bench.add_argument("--artifact", metavar="FILE", help="measure an exported .onnx or .pt2 file in place of models")
     bench.add_argument(
@@ -769,7 +716,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     bench.add_argument("--trust", action="store_true", help="run a .pt2, which is native code")
     bench.add_argument("--device", **device)
-    bench.add_argument("--threads", type=_count, metavar="N", help="CPU threads (default: one per core)")
+    bench.add_argument("--threads", type=count, metavar="N", help="CPU threads (default: one per core)")
     bench.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one key of the preset")
     bench.add_argument("--results", **results)
     bench.add_argument("--runs", **runs)
@@ -787,9 +734,9 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--image-size", metavar="HxW", help="size of the frames (default: the dataset's)")
     export.add_argument("--input-size", **size)
     export.add_argument("--resize", choices=("fit", "stretch", "none"), default="fit")
-    export.add_argument("--batch", type=_count, default=1, metavar="N")
+    export.add_argument("--batch", type=count, default=1, metavar="N")
     export.add_argument("--dynamic", action="store_true", help="take frames of any size (onnxruntime, openvino)")
-    export.add_argument("--opset", type=_count, metavar="N", help="of an ONNX file (default: 20)")
+    export.add_argument("--opset", type=count, metavar="N", help="of an ONNX file (default: 20)")
     export.add_argument("--device", default="cpu", **device)
     export.add_argument("--runs", **runs)
     export.add_argument("--results", **results)
@@ -800,7 +747,7 @@ def _parser() -> argparse.ArgumentParser:
     board.add_argument("--format", choices=tables, help="default: table, or FILE's ending")
     board.add_argument("--output", type=Path, metavar="FILE", help="write it, with an mIoU-over-latency plot beside it")
     board.add_argument("--check", action="store_true", help="exit 1 when FILE is not what the records say")
-    _add_conditions(board)
+    add_conditions(board)
 
     pick = verb("pick", _pick, "one model, with its reason")
     pick.add_argument("--max-latency", metavar="T", help="such as 50ms or p99:50ms, from uint8 image to label map")
@@ -811,7 +758,7 @@ def _parser() -> argparse.ArgumentParser:
     pick.add_argument("--results", **results)
     pick.add_argument("--format", choices=("table", "json"), default="table")
     pick.add_argument("--explain", action="store_true", help="why each of the others lost")
-    _add_conditions(pick)
+    add_conditions(pick)
 
     compare = verb("compare", _compare, "two measured models side by side")
     compare.add_argument("a", metavar="A", help="a model's name or a record's file")
@@ -839,9 +786,9 @@ def _parser() -> argparse.ArgumentParser:
     synth.set_defaults(verb=_synth)
     synth.add_argument("folder", metavar="DIR", type=Path)
     synth.add_argument("--size", default="256x512", metavar="HxW")
-    synth.add_argument("--train", type=_count, default=48, metavar="N")
-    synth.add_argument("--val", type=_count, default=16, metavar="N")
-    synth.add_argument("--seed", type=_count, default=0, metavar="N")
+    synth.add_argument("--train", type=count, default=48, metavar="N")
+    synth.add_argument("--val", type=count, default=16, metavar="N")
+    synth.add_argument("--seed", type=count, default=0, metavar="N")
     prepare = datasets.add_parser("prepare", help="decode a dataset's train split once, for fast training")
     prepare.set_defaults(verb=_prepare)
     prepare.add_argument("--data", **data)
@@ -862,7 +809,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     convert.add_argument("--ignore-other-colors", action="store_true", help="a colour of no class counts nowhere")
     convert.add_argument(
-        "--bits", type=_count, metavar="N", help="of 16 that the camera fills (default: by the images)"
+        "--bits", type=count, metavar="N", help="of 16 that the camera fills (default: by the images)"
     )
     convert.add_argument(
         "--exif",

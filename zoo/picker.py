@@ -29,6 +29,8 @@ OBJECTIVES: dict[str, str] = {
     "params": "param_count",
     "macs": "mac_count",
 }
+SPANNED = ("miou", *LATENCIES)
+"""Metrics that a second measurement would find elsewhere: without an interval nothing is known to be behind in them."""
 NEXT = ("miou", LATENCY, "peak_memory_bytes")
 """What decides among rows that tie in the objective, in order."""
 
@@ -294,10 +296,9 @@ def _loser(row: Row, label: str, winner: Row | None, limits: list[Limit], goal: 
     first = f"{goal.title} {goal.say(row.value(goal.key))}"
     best = goal.say(steps[0].best.value(goal.key))
     if last is steps[0]:
-        if last.ties[row.key].tie is None:
-            return Loser(
-                row, label, "unknown", (f"{first}, below {best}: whether by more than chance is not known",), 0.0
-            )
+        if last.ties[row.key].tie is None and goal.key in SPANNED:
+            why = f"{first} against {best}: whether that is more than chance is not known"
+            return Loser(row, label, "unknown", (why,), 0.0)
         return Loser(row, label, "behind", (f"{first}, behind {best}",), 0.0)
     tied = f"{first}, a tie with {best}"
     if last is None:

@@ -9,9 +9,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Container
+from typing import TYPE_CHECKING
 
 from zoo.errors import UserError
-from zoo.spec import Size
+
+if TYPE_CHECKING:  # `zoo --help` reads this room, and pydantic would be most of its time
+    from zoo.spec import Size
 
 _TIMES = "\N{MULTIPLICATION SIGN}"
 _NUMBER = r"\d[\d_]*(?:\.\d*)?(?:e[+-]?\d+)?|\.\d+(?:e[+-]?\d+)?"

@@ -278,6 +278,15 @@ def test_what_is_ambiguous_names_exactly_what_varies(put, tmp_path, changes, wor
         compare("a", "b", tmp_path)
 
 
+def test_a_version_of_a_dataset_is_named_as_everywhere(put, tmp_path):
+    for model in ("a", "b"):
+        put(model, fingerprint="0123456789abcdef")
+        put(model, fingerprint="fedcba9876543210")
+    comparison = compare("a,dataset=streets@0123", "b", tmp_path)
+    assert comparison.first.dataset_fingerprint == comparison.second.dataset_fingerprint == "0123456789abcdef"
+    assert compare("a,dataset_fingerprint=fedcba98", "b", tmp_path).second.dataset_fingerprint.startswith("fedc")
+
+
 def test_two_machines_of_one_name_are_told_apart(put, tmp_path):
     put("a")
     put("a", machine_id="o" * 64)

@@ -16,7 +16,7 @@ SHOWN = ("miou", "pipeline_p50_s", "latency_p50_s", "peak_memory_bytes", "param_
 KINDS = {
     "tie": "others tie and are behind in what decided among ties",
     "behind": "others are behind",
-    "unknown": "others are below, whether by more than chance is not known",
+    "unknown": "others come after, whether by more than chance is not known",
     "limit": "others break a limit",
     "failed": "others are not ok",
 }

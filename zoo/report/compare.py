@@ -18,6 +18,7 @@ from zoo.record import Record
 from zoo.report.terminal import print_to_text, simple_table
 from zoo.score.accuracy import class_iou, confusion_of
 from zoo.score.comparing import Group, differences, group_of, latest, newest, sharing, tell_apart
+from zoo.score.filtering import matches
 from zoo.score.metrics import METRICS, Metric
 from zoo.score.paired import PairedTest, Pairs
 from zoo.score.reading import Rows, Source, Sources, read_rows
@@ -166,7 +167,7 @@ def _matching(name: str, rows: list[Row]) -> list[Row]:
         if not equals or field not in (*CONDITIONS, *RARE):
             raise UserError(f"{condition!r} is none of {', '.join(f'{known}=…' for known in (*CONDITIONS, *RARE))}")
         known = sorted({text_of(getattr(candidate, field)) for candidate in found})
-        found = [candidate for candidate in found if text_of(getattr(candidate, field)) == value]
+        found = [candidate for candidate in found if matches(candidate, field, value)]
         if not found:
             raise UserError(f"no record of {model} with {condition}; there is: {', '.join(known)}")
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import textwrap
 from collections.abc import Sequence
 
@@ -21,6 +22,7 @@ WIDE = 160
 """Columns of text that goes into a file, or into a pipe where `COLUMNS` does not say."""
 
 _UNBROKEN = "\N{NO-BREAK SPACE}"
+_BEFORE_UNIT = re.compile(r"(?<=[\d\]]) (?=(?:%|ms|s|MiB|M|G|J|points)(?:\W|$))")
 
 
 def print_to_text(renderable: RenderableType, *, width: int | None = None, plain: bool = False) -> str:
@@ -54,14 +56,15 @@ def wrapped(text: str, width: int | None = None, *, prefix: str = "") -> list[st
         prefix: Before every line.
     """
     indent = text[: len(text) - len(text.lstrip())]
-    return textwrap.wrap(
-        text,
+    lines = textwrap.wrap(
+        _BEFORE_UNIT.sub(_UNBROKEN, text),
         max(width or text_width(), 20),
         initial_indent=prefix,
         subsequent_indent=f"{prefix}{indent}  ",
         break_long_words=False,
         break_on_hyphens=False,
     )
+    return [line.replace(_UNBROKEN, " ") for line in lines]
 
 
 def board_text(board: Board, *, width: int | None = None, plain: bool = False) -> str:
@@ -76,7 +79,7 @@ def board_text(board: Board, *, width: int | None = None, plain: bool = False) -
     if any(table.lines for table in board.tables):
         marks = {BEST: "best of its column"} | board.marks
         legend = "   ".join(f"{mark} {text}".replace(" ", _UNBROKEN) for mark, text in marks.items())
-        parts += [Text(line.replace(_UNBROKEN, " "), style="dim") for line in wrapped(legend, available)]
+        parts += [Text(line, style="dim") for line in wrapped(legend, available)]
     return print_to_text(Group(*parts), width=width, plain=plain)
 
 
