@@ -21,7 +21,7 @@ from zoo.data import synthetic
 from zoo.data.classes import CLASSES_FILE
 from zoo.data.listing import NEEDS_LABELS, Listing
 from zoo.data.naming import CITYSCAPES_NAMES, IMAGES, INSTANCES, LABEL_KINDS, LABELS, LAYOUT, Naming, known_split
-from zoo.data.survey import Survey, survey
+from zoo.data.survey import Survey, labels_beside, survey
 from zoo.errors import UserError, did_you_mean
 from zoo.labels import CITYSCAPES, OFFICIAL_CITIES, OFFICIAL_SIZES
 from zoo.spec import DatasetSpec
@@ -345,10 +345,11 @@ def _checked(listing: Listing) -> tuple[Frame, ...]:
     kind, missing = listing.label_kind, listing.unlabelled
     if missing and listing.needs_labels:
         kinds = " or ".join(LABEL_KINDS)
+        near = labels_beside(listing.label_folder.parents[1]) if listing.naming == CITYSCAPES_NAMES else ""
         raise UserError(
             f"{len(missing)} of {len(images)} images in {folder} have no label, first {images[missing[0]].name}: "
             f"expected {listing.expected_label(missing[0])}; every frame of a split needs the same kind of label file "
-            f"({kinds})"
+            f"({kinds}){near}"
         )
     labels = {} if missing else annotations[kind]
     frames = [

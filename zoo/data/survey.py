@@ -165,6 +165,16 @@ def _beside(folder: Path, name: str) -> list[Path]:
     return [other / name for other in _readable_folders(folder.parent) if other != folder and (other / name).is_dir()]
 
 
+def labels_beside(root: Path) -> str:
+    """Where the labels of a folder that has none are, and what brings them together; empty where none are near."""
+    found = [] if os.path.lexists(root / LABELS) else _beside(root, LABELS)
+    if len(found) != 1:
+        return ""
+    if (found[0].parent / IMAGES).is_dir():
+        return f"; if {found[0]} has them: `{shlex.join(['ln', '-s', str(found[0]), str(root / LABELS)])}`"
+    return f"; if {found[0]} has them: --data {shlex.quote(str(root.parent))}"
+
+
 # Files that are named as in datasets that are known
 
 
