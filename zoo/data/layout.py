@@ -84,7 +84,7 @@ class Dataset:
         """Names of the splits that hold images, sorted; of which one may be among `faults`."""
         return tuple(sorted(self.frames_by_split))
 
-    def _named(self, split: str) -> str:
+    def own_name(self, split: str) -> str:
         """The split as it is called here, where other tools call it so."""
         return split if split in {*self.frames_by_split, *self.faults} else known_split(split) or split
 
@@ -94,7 +94,7 @@ class Dataset:
         Raises:
             UserError: no such split, or one that cannot be used.
         """
-        asked, split = split, self._named(split)
+        asked, split = split, self.own_name(split)
         if split in self.faults:
             raise UserError(self.faults[split])
         if split not in self.frames_by_split:
@@ -121,7 +121,7 @@ class Dataset:
             UserError: no such split.
         """
         frames = self.frames(split)
-        if self._named(split) == "train":
+        if self.own_name(split) == "train":
             return ()
         trained = {frame.sequence for frame in self.frames_by_split.get("train", ())}
         return tuple(sorted(trained & {frame.sequence for frame in frames} - {""}))
@@ -145,7 +145,7 @@ class Dataset:
             UserError: as `frames`.
         """
         frames = self.frames(split)
-        published = OFFICIAL_CITIES.get(self._named(split), {})
+        published = OFFICIAL_CITIES.get(self.own_name(split), {})
         if self.synthetic or self.spec != CITYSCAPES or self.naming.images != CITYSCAPES_NAMES.images:
             return len(frames)
         found = Counter(frame.city for frame in frames)
