@@ -27,6 +27,13 @@ def test_the_bench_presets_do_what_their_names_say():
     assert load_config(BenchConfig, "camvid").train.steps >= 300
 
 
+def test_every_shipped_recipe_estimates_the_statistics_of_batch_norms_anew():
+    recipes = [load_config(TrainConfig, name) for name in preset_names("train")]
+    recipes += [recipe for name in preset_names("bench") if (recipe := load_config(BenchConfig, name).train)]
+    assert len(recipes) >= 6
+    assert all(recipe.batch_norm_batches > 0 for recipe in recipes)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -99,7 +106,7 @@ def test_the_recipe_hash_is_of_the_recipe_and_neither_of_its_seed_nor_of_how_fas
     assert recipe.recipe_hash == TrainConfig(seed=1).recipe_hash
     changes = (
         {"steps": 5}, {"accumulate": 2}, {"ema_decay": 0.9}, {"ohem_threshold": 0.7}, {"ohem_min_share": 0.5},
-        {"class_weights": "inverse_log"}, {"class_weights": (1.0, 2.0)},
+        {"class_weights": "inverse_log"}, {"class_weights": (1.0, 2.0)}, {"batch_norm_batches": 4},
     )  # fmt: skip
     hashes = {TrainConfig(**change).recipe_hash for change in changes}
     assert len(hashes) == len(changes)
@@ -108,8 +115,9 @@ def test_the_recipe_hash_is_of_the_recipe_and_neither_of_its_seed_nor_of_how_fas
 
 def test_recipes_that_records_name_keep_their_hashes():
     """Those of the first records, when a recipe had fewer keys."""
-    assert load_config(BenchConfig, "camvid").train.recipe_hash == "cd5955001c24"
-    assert load_config(BenchConfig, "quick").train.recipe_hash == "8875bcb3d8a4"
+    older = {"train.batch_norm_batches": 0}
+    assert load_config(BenchConfig, "camvid", older).train.recipe_hash == "cd5955001c24"
+    assert load_config(BenchConfig, "quick", older).train.recipe_hash == "8875bcb3d8a4"
 
 
 def test_set_pairs_are_toml_or_plain_text():

@@ -15,7 +15,7 @@ from zoo.errors import UserError
 from zoo.evaluate import accuracy_record, evaluate_predictions
 from zoo.labels import CITYSCAPES
 from zoo.report.accuracy import show_accuracy
-from zoo.score import miou, pixel_accuracy
+from zoo.score.accuracy import miou, pixel_accuracy
 
 K = CITYSCAPES.num_classes
 VOID = 255

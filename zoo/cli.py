@@ -122,6 +122,7 @@ def _train(arguments: argparse.Namespace) -> int:
         same = "the same, bit for bit" if repeated.same_weights else "not the same"
         print(f"the run before: mIoU {before_said}; its last weights are {same}")
         _warn([f"not as before: {difference}" for difference in repeated.differences])
+    _warn(trained.warnings)
     print(trained.best)
     return 1 if repeated and trained.complete and not repeated.same_weights else 0
 
@@ -173,6 +174,7 @@ def _eval(arguments: argparse.Namespace) -> int:
                 on_image=live,
                 **_given(device=arguments.device, precision=arguments.precision),
             )
+    _warn(result.warnings)
     accuracy = accuracy_record(result, dataset, arguments.split)
     print(show_accuracy(accuracy, arguments.format, network=result.network, reading=result.reading), end="")
     return 0

@@ -63,6 +63,10 @@ class TrainConfig(Facts):
     """With a threshold: learn from at least this share of an image's pixels, the hardest (BiSeNet's 1/16)."""
     ema_decay: float | None = Field(default=None, gt=0, lt=1)
     """Validate and keep the exponential moving average of the weights, by this decay a step; `None`: the last ones."""
+    batch_norm_batches: int = Field(default=0, ge=0)
+    """Before each validation, and at the end, estimate the running statistics of all batch norms anew, as the plain
+    average over so many training batches; 0: keep those that followed training, by a small part of each step. They lag
+    behind after a short run, and where a network's momentum is small (MobileNetV3's 0.01)."""
     pretrained: bool | Literal["auto"] = False
     """Begin from the encoder's published weights; `auto`: where there are any."""
     seed: int = Field(default=0, ge=0)
@@ -102,7 +106,7 @@ class TrainConfig(Facts):
         return short_hash(decides | {"seed": 0}, 12)
 
 
-_LATER_KEYS = ("accumulate", "class_weights", "ohem_threshold", "ohem_min_share", "ema_decay")
+_LATER_KEYS = ("accumulate", "class_weights", "ohem_threshold", "ohem_min_share", "ema_decay", "batch_norm_batches")
 
 
 class BenchConfig(Facts):

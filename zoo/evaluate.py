@@ -81,6 +81,8 @@ class EvaluationResult:
     """What predicted, where it is a model of the zoo."""
     reading: record.Reading | None = None
     """What the values were taken for, where another program wrote them."""
+    warnings: tuple[str, ...] = ()
+    """What is doubtful about it, one line each."""
 
     @property
     def per_image(self) -> npt.NDArray[np.int32]:

@@ -210,6 +210,8 @@ def _runner(config: BenchConfig, on_event: Callable[[Event], None]) -> Iterator[
                 outcome = workshop.run([stage], job, timeout_s=config.timeout_s, on_note=note)
             except UserError as error:
                 raise UserError(f"{at}: {error}") from error
+            for text in outcome.warnings:
+                on_event(Event("", 0, 1, text))
             if outcome.status == "unsupported":
                 raise UserError(f"{at}: {outcome.reason}")
             if outcome.status != "ok":
