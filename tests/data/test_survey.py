@@ -1,5 +1,6 @@
 """Layouts one step away from Cityscapes': opened with a note where they can be meant in one way, else named."""
 
+import errno
 import logging
 import shlex
 import shutil
@@ -293,6 +294,47 @@ def test_coarse_labels(streets, whole):
     assert open_dataset(streets).frames("val")[0].label.name.endswith("_gtCoarse_labelIds.png")
 
 
+def test_coarse_labels_where_there_are_no_fine_ones_of_train(streets, whole):
+    shutil.copytree(streets / "gtFine", streets / "gtCoarse")
+    rename_all(streets, "_gtFine_", "_gtCoarse_", top="gtCoarse")
+    shutil.rmtree(streets / "gtFine" / "train")
+    with pytest.raises(UserError, match="4 of 4 images") as caught:
+        open_dataset(streets).frames("train")
+    command_in(str(caught.value))
+    same_frames(streets, whole, "train")
+
+
+def test_archives_of_several_splits(streets, whole):
+    """`leftImg8bit_trainextra.zip` beside `leftImg8bit_trainvaltest.zip`, fine and coarse labels."""
+    archives(streets)
+    for top, archive in (("leftImg8bit", "leftImg8bit_trainextra"), ("gtFine", "gtCoarse")):
+        target = streets / archive / archive.partition("_")[0]
+        target.mkdir(parents=True)
+        shutil.copytree(whole / top / "train", target / "train_extra")
+    rename_all(streets, "_gtFine_", "_gtCoarse_", top="gtCoarse")
+    dataset = same_frames(streets, whole, "train")
+    assert dataset.splits() == ("train", "train_extra", "val")
+    assert "and not gtCoarse" in dataset.notes[0]
+    assert dataset.fingerprint("train", "val") == open_dataset(whole).fingerprint()
+
+
+def test_acdc_as_its_archives_unpack_and_one_level_too_high(streets):
+    acdc(streets)
+    expected = [frame.name for frame in open_dataset(streets).frames("val")]
+    before = open_dataset(streets).fingerprint()
+    dataset = open_dataset(streets / "gt")
+    assert ([frame.name for frame in dataset.frames("val")], dataset.root) == (expected, streets)
+    for top, archive in (("rgb_anon", "rgb_anon_trainvaltest"), ("gt", "gt_trainval")):
+        (streets / archive).mkdir()
+        (streets / top).rename(streets / archive / top)
+    (streets.parent / "above").mkdir()
+    streets.rename(streets.parent / "above" / "acdc")
+    dataset = open_dataset(streets.parent / "above")
+    assert dataset.root == streets.parent / "above" / "acdc"
+    assert [frame.name for frame in dataset.frames("val")] == expected
+    assert dataset.fingerprint() == before
+
+
 def test_train_extra_is_a_split_of_its_own(streets):
     for top, end in (("leftImg8bit", "leftImg8bit"), ("gtFine", "gtCoarse_labelIds")):
         target = streets / ("leftImg8bit" if top == "leftImg8bit" else "gtCoarse") / "train_extra" / "ulm"
@@ -541,6 +583,21 @@ def test_a_damaged_train_does_not_stop_who_asks_for_val(streets):
     with pytest.raises(UserError, match="1 of 4 images"):
         dataset.frames("train")
     assert not examine(streets).healthy
+
+
+def test_a_split_that_may_not_be_read_stops_nobody_else(streets, monkeypatch):
+    denied, iterdir = streets / "leftImg8bit" / "train", Path.iterdir
+
+    def deny(self):
+        if self == denied:
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        return iterdir(self)
+
+    monkeypatch.setattr(Path, "iterdir", deny)
+    dataset = open_dataset(streets)
+    assert len(dataset.frames("val")) == 2
+    with pytest.raises(UserError, match="train cannot be read: Permission denied"):
+        dataset.frames("train")
 
 
 def test_an_empty_train_is_no_split(streets):

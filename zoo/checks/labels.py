@@ -39,10 +39,10 @@ def pixels_of(split: str, seen: Sequence[Seen], spec: DatasetSpec) -> Iterator[F
     strange = {path: values for look, path in labelled if (values := _strange(look, spec))}
     if strange:
         said = ", ".join(map(str, sorted(set().union(*strange.values()))[:8]))
-        void = f'classes = "cityscapes" and ignored = [{said}]' if spec == CITYSCAPES else f"[{said}] under ignored"
+        none = f'classes = "cityscapes" and ignored = [{said}]' if spec == CITYSCAPES else f"[{said}] under ignored"
         yield finding_of(
             "error", f"{counted(strange, 'label map')} of {split} with values that mean nothing: {said}",
-            f"correct the files; or say what they mean in {CLASSES_FILE}, such as {void} where that is nothing",
+            f"correct the files; or say what they mean in {CLASSES_FILE}, such as {none} where that is nothing",
             list(strange),
         )  # fmt: skip
     others = [(look.label_fault, path) for look, path in labelled if path not in strange]

@@ -18,10 +18,9 @@ import platformdirs
 from PIL import Image
 
 from zoo.data import synthetic
-from zoo.data.classes import CLASSES_FILE
 from zoo.data.listing import NEEDS_LABELS, Listing
 from zoo.data.naming import CITYSCAPES_NAMES, IMAGES, INSTANCES, LABEL_KINDS, LABELS, LAYOUT, Naming, known_split
-from zoo.data.survey import Survey, labels_beside, survey
+from zoo.data.survey import Survey, labels_beside, survey, written
 from zoo.errors import UserError, did_you_mean
 from zoo.labels import CITYSCAPES, OFFICIAL_CITIES, OFFICIAL_SIZES
 from zoo.spec import DatasetSpec
@@ -368,8 +367,7 @@ def _pair_for(listing: Listing) -> str:
     if listing.images or len(extensions) > 1 or {path.stem for path in listing.misnamed} != labelled:
         return ""
     lines = (f'image = "*{extensions.pop()}"', f'image_folder = "{IMAGES}"')
-    file = shlex.quote(str(listing.folder.parents[1] / CLASSES_FILE))
-    return f"; or name all images so: `printf '%s\\n' {' '.join(map(shlex.quote, lines))} > {file}`"
+    return f"; or name all images so: `{written(listing.folder.parents[1], *lines)}`"
 
 
 def _one_each(what: str, files: Mapping[str, tuple[Path, ...]]) -> dict[str, Path]:

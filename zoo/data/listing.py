@@ -263,8 +263,12 @@ def _files(folder: Path, broken: dict[Path, str], wanted: Callable[[str], bool])
         broken |= flaw(folder)
     if not folder.is_dir():
         return []
-    inner = [path for city in folders(folder, broken) for path in _wanted(city, wanted)]
-    return inner or _wanted(folder, wanted)
+    try:
+        inner = [path for city in folders(folder, broken) for path in _wanted(city, wanted)]
+        return inner or _wanted(folder, wanted)
+    except OSError as error:
+        broken[Path(error.filename or folder)] = f"cannot be read: {error.strerror or error}"
+        return []
 
 
 def _wanted(folder: Path, wanted: Callable[[str], bool]) -> list[Path]:
