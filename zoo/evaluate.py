@@ -281,7 +281,7 @@ def dataset_record(dataset: Dataset, split: str, image_limit: int | None = None)
     return record.Dataset(
         name=dataset.name,
         fingerprint=dataset.fingerprint(split),
-        split=split,
+        split=dataset.own_name(split),
         image_count=min(len(dataset.frames(split)), image_limit or sys.maxsize),
         split_count=dataset.split_count(split),
         synthetic=dataset.synthetic,

@@ -381,6 +381,21 @@ def test_part_of_the_images_is_said_in_the_title(records):
     assert " · streets val · " in table.title, "all there are"
 
 
+@pytest.mark.parametrize(("known", "count", "said"), [(500, 2, "2 of 500 images of "), (500, 500, ""), (None, 8, "")])
+def test_part_of_cityscapes_is_said_in_the_title(records, known, count, said):
+    one = records.make(image_count=count)
+    dataset = one.dataset.model_copy(update={"split_count": known})
+    (table,) = make_board([row(one.model_copy(update={"dataset": dataset}))]).tables
+    assert f" · {said}streets val · " in table.title
+
+
+def test_of_an_older_record_cityscapes_published_counts_are_known(records):
+    one = records.make(image_count=2)
+    dataset = one.dataset.model_copy(update={"name": "cityscapes"})
+    (table,) = make_board([row(one.model_copy(update={"dataset": dataset}))]).tables
+    assert " · 2 of 500 images of cityscapes val · " in table.title
+
+
 def test_memory_that_grows_is_named(records):
     (table,) = make_board(
         [row(records.make("a", growth_bytes=9 * 2**20)), row(records.make("b", growth_bytes=9))]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from zoo.checks.seen import counted, finding_of
 from zoo.data.listing import Listing
-from zoo.data.naming import IMAGES, INSTANCES, LABEL_KINDS, LABELS, LAYOUT, known_split
+from zoo.data.naming import CITYSCAPES_NAMES, IMAGES, INSTANCES, LABEL_KINDS, LABELS, LAYOUT, known_split
+from zoo.data.survey import labels_beside
 from zoo.errors import did_you_mean
 from zoo.report.doctor import Finding
 
@@ -61,9 +62,10 @@ def file_names(listing: Listing) -> Iterator[Finding]:
         other = next(known for known in LABEL_KINDS if known != kind)
         mixed = any(name in listing.annotations[other] for name in listing.unlabelled)
         hint = f" (some have {other}: make the kind one, zoo reads a split from one kind)" if mixed else ""
+        near = labels_beside(listing.label_folder.parents[1]) if listing.naming == CITYSCAPES_NAMES else ""
         yield finding_of(
             "error", f"images of {split} without a {kind} label: {len(files)} of {len(listing.images)}",
-            f"add {listing.expected_label('<frame>')}, or remove the images{hint}", files,
+            f"add {listing.expected_label('<frame>')}, or remove the images{hint}{near}", files,
         )  # fmt: skip
     for known, files_of in listing.annotations.items():
         orphans = [path for name, paths in sorted(files_of.items()) if name not in listing.images for path in paths]

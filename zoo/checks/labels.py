@@ -39,9 +39,11 @@ def pixels_of(split: str, seen: Sequence[Seen], spec: DatasetSpec) -> Iterator[F
     strange = {path: values for look, path in labelled if (values := _strange(look, spec))}
     if strange:
         said = ", ".join(map(str, sorted(set().union(*strange.values()))[:8]))
+        none = f'classes = "cityscapes" and ignored = [{said}]' if spec == CITYSCAPES else f"[{said}] under ignored"
         yield finding_of(
             "error", f"{counted(strange, 'label map')} of {split} with values that mean nothing: {said}",
-            f"correct the files, or list the values in {CLASSES_FILE} if the classes are your own", list(strange),
+            f"correct the files; or say what they mean in {CLASSES_FILE}, such as {none} where that is nothing",
+            list(strange),
         )  # fmt: skip
     others = [(look.label_fault, path) for look, path in labelled if path not in strange]
     yield from _faults(split, "label map", others)
@@ -137,6 +139,6 @@ def _holds_train_ids(values: NDArray[np.int64], spec: DatasetSpec) -> bool:
     uncounted = sum(values[value] for value in {*telling, 0, IGNORE_INDEX})
     return (
         len(telling) >= MIXED_UP_VALUES
-        and any(value >= RARE_AS_LABEL_IDS for value in telling)
+        and sum(value >= RARE_AS_LABEL_IDS for value in telling) > 1
         and uncounted > MIXED_UP_SHARE * values.sum()
     )

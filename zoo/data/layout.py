@@ -18,10 +18,9 @@ import platformdirs
 from PIL import Image
 
 from zoo.data import synthetic
-from zoo.data.classes import CLASSES_FILE
 from zoo.data.listing import NEEDS_LABELS, Listing
 from zoo.data.naming import CITYSCAPES_NAMES, IMAGES, INSTANCES, LABEL_KINDS, LABELS, LAYOUT, Naming, known_split
-from zoo.data.survey import Survey, survey
+from zoo.data.survey import Survey, labels_beside, survey, written
 from zoo.errors import UserError, did_you_mean
 from zoo.frames import sequence_of, shared_sequences
 from zoo.labels import CITYSCAPES, OFFICIAL_CITIES, OFFICIAL_SIZES
@@ -88,7 +87,7 @@ class Dataset:
         """Names of the splits that hold images, sorted; of which one may be among `faults`."""
         return tuple(sorted(self.frames_by_split))
 
-    def _named(self, split: str) -> str:
+    def own_name(self, split: str) -> str:
         """The split as it is called here, where other tools call it so."""
         return split if split in {*self.frames_by_split, *self.faults} else known_split(split) or split
 
@@ -98,7 +97,7 @@ class Dataset:
         Raises:
             UserError: no such split, or one that cannot be used.
         """
-        asked, split = split, self._named(split)
+        asked, split = split, self.own_name(split)
         if split in self.faults:
             raise UserError(self.faults[split])
         if split not in self.frames_by_split:
@@ -127,7 +126,7 @@ class Dataset:
             UserError: no such split.
         """
         frames = self.frames(split)
-        if self._named(split) == "train":
+        if self.own_name(split) == "train":
             return ()
         trained = self.frames_by_split.get("train", ())
         return shared_sequences((frame.name for frame in frames), (frame.name for frame in trained))
@@ -151,7 +150,7 @@ class Dataset:
             UserError: as `frames`.
         """
         frames = self.frames(split)
-        published = OFFICIAL_CITIES.get(self._named(split), {})
+        published = OFFICIAL_CITIES.get(self.own_name(split), {})
         if self.synthetic or self.spec != CITYSCAPES or self.naming.images != CITYSCAPES_NAMES.images:
             return len(frames)
         found = Counter(frame.city for frame in frames)
@@ -351,10 +350,11 @@ def _checked(listing: Listing) -> tuple[Frame, ...]:
     kind, missing = listing.label_kind, listing.unlabelled
     if missing and listing.needs_labels:
         kinds = " or ".join(LABEL_KINDS)
+        near = labels_beside(listing.label_folder.parents[1]) if listing.naming == CITYSCAPES_NAMES else ""
         raise UserError(
             f"{len(missing)} of {len(images)} images in {folder} have no label, first {images[missing[0]].name}: "
             f"expected {listing.expected_label(missing[0])}; every frame of a split needs the same kind of label file "
-            f"({kinds})"
+            f"({kinds}){near}"
         )
     labels = {} if missing else annotations[kind]
     frames = [
@@ -373,8 +373,7 @@ def _pair_for(listing: Listing) -> str:
     if listing.images or len(extensions) > 1 or {path.stem for path in listing.misnamed} != labelled:
         return ""
     lines = (f'image = "*{extensions.pop()}"', f'image_folder = "{IMAGES}"')
-    file = shlex.quote(str(listing.folder.parents[1] / CLASSES_FILE))
-    return f"; or name all images so: `printf '%s\\n' {' '.join(map(shlex.quote, lines))} > {file}`"
+    return f"; or name all images so: `{written(listing.folder.parents[1], *lines)}`"
 
 
 def _one_each(what: str, files: Mapping[str, tuple[Path, ...]]) -> dict[str, Path]:

@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,7 +38,10 @@ class Listing:
 
     split: str
     folder: Path
-    """Where its images are, as a person would say it."""
+    """Where its images are."""
+    label_folder: Path
+    """Where its label maps are, or would be."""
+    naming: Naming
     images: Files
     annotations: Mapping[str, Files]
     """Kind (`LABEL_KINDS` and `INSTANCES`) → frame → its files; frames without image included."""
@@ -46,10 +49,7 @@ class Listing:
     """Images that are not named as the layout wants."""
     broken: Mapping[Path, str]
     """What cannot be a file or folder of a dataset → why."""
-    naming: Naming = CITYSCAPES_NAMES
-    label_folder: Path | None = None
-    """Where its label maps are, or would be."""
-    cities: Mapping[Path, str] = field(default_factory=dict)
+    cities: Mapping[Path, str]
     """Folder → the city its files are of; that of any other folder is its name."""
     rivals: tuple[Path, ...] = ()
     """Other folders that are this split by name and hold images too."""
@@ -82,7 +82,7 @@ class Listing:
         """Where a frame's label map would be."""
         pattern = self.naming.labels.get(self.label_kind) or next(iter(self.naming.labels.values()))
         city = self.city(self.images[frame][0]) if frame in self.images else "<city>"
-        return (self.label_folder or self.folder) / city / pattern.file(frame)
+        return self.label_folder / city / pattern.file(frame)
 
 
 def list_layout(root: Path) -> list[Listing]:
@@ -121,11 +121,12 @@ def _list_split(root: Path, split: str, folder: Path, broken: dict[Path, str]) -
     return Listing(
         split,
         folder,
+        labels,
+        CITYSCAPES_NAMES,
         images,
         annotations,
         tuple(misnamed),
         broken,
-        label_folder=labels,
         cities={folder: "", labels: ""},
     )
 
@@ -199,13 +200,13 @@ def _named_split(
     return Listing(
         split,
         Path(os.path.commonpath([one.path.parent for one in images])),
+        Path(os.path.commonpath(labels)) if labels else root / (naming.label_folder or LABELS),
+        naming,
         by_frame(images),
         files,
-        (),
-        broken,
-        naming,
-        Path(os.path.commonpath(labels)) if labels else root / (naming.label_folder or LABELS),
-        {one.path.parent: one.inner[-1] if one.inner else "" for one in placed},
+        misnamed=(),
+        broken=broken,
+        cities={one.path.parent: one.inner[-1] if one.inner else "" for one in placed},
     )
 
 
@@ -262,8 +263,12 @@ def _files(folder: Path, broken: dict[Path, str], wanted: Callable[[str], bool])
         broken |= flaw(folder)
     if not folder.is_dir():
         return []
-    inner = [path for city in folders(folder, broken) for path in _wanted(city, wanted)]
-    return inner or _wanted(folder, wanted)
+    try:
+        inner = [path for city in folders(folder, broken) for path in _wanted(city, wanted)]
+        return inner or _wanted(folder, wanted)
+    except OSError as error:
+        broken[Path(error.filename or folder)] = f"cannot be read: {error.strerror or error}"
+        return []
 
 
 def _wanted(folder: Path, wanted: Callable[[str], bool]) -> list[Path]:

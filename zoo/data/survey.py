@@ -33,6 +33,7 @@ _LABELS_OF = {IMAGES: (LABELS, "gtCoarse"), "rgb_anon": ("gt",)}
 """How images end → how their label maps end, the better ones first."""
 _TOP = re.compile(r"leftImg8bit|rgb_anon|gtFine|gtCoarse|gt(?:_|$)", re.IGNORECASE)
 """How the folders of images and of label maps begin, and those of the archives they come in."""
+_COARSE = 'label = "*_gtCoarse_labelIds.png"'
 _DEPTH = 2
 """How many folders down whole datasets are searched."""
 
@@ -165,6 +166,18 @@ def _beside(folder: Path, name: str) -> list[Path]:
     return [other / name for other in _readable_folders(folder.parent) if other != folder and (other / name).is_dir()]
 
 
+def labels_beside(root: Path) -> str:
+    """Where labels that a folder lacks may be, and what brings them together; empty where none are near."""
+    if (root / "gtCoarse").is_dir():
+        return f"; those of gtCoarse are taken by `{written(root, _COARSE)}`"
+    found = [] if os.path.lexists(root / LABELS) else _beside(root, LABELS)
+    if len(found) != 1:
+        return ""
+    if (found[0].parent / IMAGES).is_dir():
+        return f"; if {found[0]} has them: `{shlex.join(['ln', '-s', str(found[0]), str(root / LABELS)])}`"
+    return f"; if {found[0]} has them: --data {shlex.quote(str(root.parent))}"
+
+
 # Files that are named as in datasets that are known
 
 
@@ -194,8 +207,8 @@ def _recognise(root: Path) -> tuple[Path, Naming, str] | None:
             return None  # splits without labels are no mistake
         raise UserError(_half(root, images, labels))
     if len(kinds) > 1:
-        tops = [str(next(iter(images[end]))) for end in sorted(images)]
-        raise UserError(f"{root} holds more than one dataset ({', '.join(tops)}); give --data the folder of one")
+        tops = list(dict.fromkeys(str(next(iter(images[end]))) for end in sorted(images)))
+        raise UserError(f"{root} holds more than one dataset ({', '.join(tops[:4])}); give --data the folder of one")
     (kind,) = kinds
     image_end = kind if kind in images else next(iter(images))
     if kind not in images and len(images) > 1:
@@ -258,10 +271,12 @@ def _choice(root: Path, images: Mapping[str, object], extensions: Mapping[str, s
     ends = sorted(images)
     line = f'image = "*_{ends[-1]}.{extensions[ends[-1]]}"'
     shown = ", ".join(ends[:4]) + (f" and {len(ends) - 4} more" if len(ends) > 4 else "")
-    return (
-        f"{root} holds {len(ends)} images of each frame ({shown}); choose one, such as with `printf '%s\\n' "
-        f"{shlex.quote(line)} > {shlex.quote(str(root / CLASSES_FILE))}`"
-    )
+    return f"{root} holds {len(ends)} images of each frame ({shown}); choose one, such as with `{written(root, line)}`"
+
+
+def written(root: Path, *lines: str) -> str:
+    """The command that writes these lines into a dataset's `classes.toml`."""
+    return f"printf '%s\\n' {' '.join(map(shlex.quote, lines))} > {shlex.quote(str(root / CLASSES_FILE))}"
 
 
 def _half(root: Path, images: Mapping[str, _Tops], labels: Mapping[str, _Tops]) -> str:
