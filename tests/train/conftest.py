@@ -60,6 +60,13 @@ class Frozen(Net):
         self.stem[1].eval()
         return self
 
+class Sized(Net):
+    # for squares alone, once it was built
+    def forward(self, image):
+        if image.shape[2] != image.shape[3] and image.shape[2] < 100:
+            raise RuntimeError("only squares")
+        return super().forward(image)
+
 class Few(Net):
     train_ids = (2, 0, 255, 10)
 
