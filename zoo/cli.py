@@ -29,9 +29,9 @@ examples:
   zoo leaderboard                           the tables of everything measured
   zoo pick --max-latency 50ms --max-memory 2GiB
 
-exit codes: 0 done; 1 nothing qualifies (pick), a file is out of date (--check), a dataset has errors (doctor), or a
-repeated run gave other weights (train --repeat); 2 a mistake in what was asked for; 3 some cell of a sweep, or a side
-of a pair, failed; 130 interrupted
+exit codes: 0 done; 1 nothing qualifies (pick), a file is out of date (--check), a dataset has errors (doctor), a
+repeated run gave other weights (train --repeat), or some images could not be predicted (predict); 2 a mistake in what
+was asked for; 3 some cell of a sweep, or a side of a pair, failed; 130 interrupted
 """
 
 
@@ -193,10 +193,17 @@ def _predict(arguments: argparse.Namespace) -> int:
             "zoo predict writes pictures (-o DIR), or of a --split one picture (--sheet FILE) or what Cityscapes' "
             "server takes (--submission FILE.zip); say which one"
         )
+    if arguments.split is not None:
+        _refuse(arguments, ("rate",), "a rate is that of a video")
+    from zoo.config import parse_rate
     from zoo.data.layout import open_dataset
-    from zoo.predict import load_predictor, predict_images, predict_sheet, predict_split, predict_submission
+    from zoo.predict.pictures import predict_images, predict_split
+    from zoo.predict.predictor import load_predictor
+    from zoo.predict.sheet import predict_sheet
+    from zoo.predict.submission import predict_submission
     from zoo.report.progress import LiveImages
 
+    rate = parse_rate(arguments.rate) if arguments.rate else None
     dataset = open_dataset(arguments.data, cache=arguments.cache)
     predictor = load_predictor(
         arguments.model,
@@ -208,6 +215,7 @@ def _predict(arguments: argparse.Namespace) -> int:
         runs=arguments.runs,
     )
     kinds, count = _given(kinds=_words(arguments.kinds)), _given(image_count=arguments.images)
+    faults: list[UserError] = []
     with LiveImages(_console(stderr=True), arguments.model) as live:
         if arguments.submission is not None:
             if kinds or count:
@@ -217,22 +225,19 @@ def _predict(arguments: argparse.Namespace) -> int:
         elif arguments.sheet is not None:
             sheet = predict_sheet(predictor, dataset, arguments.split, arguments.sheet, on_image=live, **kinds, **count)
             lines = [f"wrote {sheet}"]
-        elif arguments.split is not None:
-            files = predict_split(
-                predictor, dataset, arguments.split, arguments.output, on_image=live, **kinds, **count
-            )
-            lines = [f"wrote {len(files)} files to {arguments.output}"]
         else:
-            if count:
-                raise UserError("--images counts frames of a --split; leave it away")
-            files = predict_images(predictor, arguments.image, arguments.output, on_image=live, **kinds)
-            lines = (
-                [f"wrote {file}" for file in files]
-                if len(files) <= 4
-                else [f"wrote {len(files)} files to {arguments.output}"]
-            )
+            shared: dict[str, Any] = {"on_image": live, "on_fault": faults.append, **kinds}
+            if arguments.split is not None:
+                files = predict_split(predictor, dataset, arguments.split, arguments.output, **shared, **count)
+            else:
+                if count:
+                    raise UserError("--images counts frames of a --split; leave it away")
+                files = predict_images(predictor, arguments.image, arguments.output, rate=rate, **shared)
+            few = len(files) <= 4 and arguments.split is None
+            lines = [f"wrote {file}" for file in files] if few else [f"wrote {len(files)} files to {arguments.output}"]
     print("\n".join(lines))
-    return 0
+    _warn([str(fault) for fault in faults])
+    return 1 if faults else 0
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
@@ -667,13 +672,16 @@ def _parser() -> argparse.ArgumentParser:
 
     predict = verb("predict", _predict, "pictures of what a trained model sees, or a submission to Cityscapes")
     predict.add_argument("model", metavar="MODEL")
-    predict.add_argument("image", nargs="?", metavar="IMAGE|DIR", help="a photograph, or a folder of them")
+    predict.add_argument("image", nargs="?", metavar="IMAGE|DIR", help="a photograph or video, or a folder of them")
     predict.add_argument("-o", "--output", metavar="DIR", help="one folder per kind of picture is written here")
     predict.add_argument(
         "--kinds",
         action="append",
         metavar="K,…",
         help="overlay, color, labelIds, confidence (default: all); of a sheet: image, truth, color (default), …",
+    )
+    predict.add_argument(
+        "--rate", metavar="R", help="frames per second of the video that is written (default: its own)"
     )
     predict.add_argument("--split", metavar="NAME", help="frames of the dataset, such as val, in place of images")
     predict.add_argument("--images", type=count, metavar="N", help="this many of the split, spread over it")
@@ -808,9 +816,7 @@ def _parser() -> argparse.ArgumentParser:
         help="what palettes and RGB label maps mean (default: auto, what all of them can mean)",
     )
     convert.add_argument("--ignore-other-colors", action="store_true", help="a colour of no class counts nowhere")
-    convert.add_argument(
-        "--bits", type=count, metavar="N", help="of 16 that the camera fills (default: by the images)"
-    )
+    convert.add_argument("--bits", type=count, metavar="N", help="of 16 that the camera fills (default: by the images)")
     convert.add_argument(
         "--exif",
         choices=("auto", "turn", "ignore"),

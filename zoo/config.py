@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -242,6 +244,19 @@ def parse_pairs(flag: str, pairs: list[str]) -> dict[str, str]:
         if found.setdefault(key, text) != text:
             raise UserError(f"{flag} {key} is given as {found[key]} and as {text}; give it once")
     return found
+
+
+def parse_rate(text: str) -> Fraction:
+    """Read frames per second: `25`, `29.97` or `30000/1001`.
+
+    Raises:
+        UserError: anything else, or a rate that is not over 0 and up to 1000.
+    """
+    with suppress(ValueError, ZeroDivisionError):
+        rate = Fraction(text).limit_denominator(1001)
+        if 0 < rate <= 1000:
+            return rate
+    raise UserError(f"a rate is frames per second, such as 25, 29.97 or 30000/1001; got {text!r}")
 
 
 def _find_preset(preset: str, kind: str) -> Path:

@@ -9,14 +9,16 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from zoo.data.layout import Dataset, Frame
 from zoo.data.reading import opened, require_map
-from zoo.data.spelling import Form, form_of, require_one_picture, stored_mode, unread_form
+from zoo.data.spelling import Form, form_of, page_count, require_one_picture, stored_mode, unread_form
+from zoo.errors import UserError
 from zoo.spec import Size
 
 IMAGE_NOTES: dict[Form, str] = {
@@ -45,10 +47,17 @@ class Header(NamedTuple):
     form: Form
     mode: str
     """Pillow's, as the file has it."""
+    pages: int = 1
+    """Pictures in it: pages, or frames of an animation."""
 
 
-def read_header(what: str, path: Path) -> Header:
+def read_header(what: str, path: Path, *, several: bool = False) -> Header:
     """Read the header of an image (`what` is `"image"`) or of a label map (`"label"`).
+
+    Args:
+        what: It is.
+        path: Its file.
+        several: Whether it may hold several pictures.
 
     Raises:
         UserError: the file is missing, no image, of a format that keeps no values (a label map), or holds several
@@ -57,10 +66,10 @@ def read_header(what: str, path: Path) -> Header:
     with opened(what, path) as image:
         if what == "label":
             require_map(image, f"label {path}")
-        else:
+        elif not several:
             require_one_picture(image, f"image {path}")
         mode = stored_mode(image)
-        return Header((image.height, image.width), form_of(mode), mode)
+        return Header((image.height, image.width), form_of(mode), mode, page_count(image))
 
 
 def notes(what: str, headers: Sequence[Header], of: str = "") -> list[str]:
@@ -94,6 +103,15 @@ def say_forms(dataset: Dataset, split: str, frames: Sequence[Frame]) -> None:
     dataset.said.add(split)
     for line in (*notes("image", images, f" of {split}"), *notes("label", labels, f" of {split}")):
         _log.warning("%s", line)
+
+
+def sound_headers(paths: Iterable[Path]) -> dict[Path, Header]:
+    """Headers of the images that have one; of what else is there, reading them says why."""
+    headers = {}
+    for path in paths:
+        with suppress(UserError):
+            headers[path] = read_header("image", path, several=True)
+    return headers
 
 
 def read_headers(what: str, paths: Sequence[Path]) -> list[Header]:

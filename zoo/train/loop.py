@@ -185,7 +185,7 @@ def train(
             _log.warning("%s", warnings[0])
     seed(config.seed)  # of the initial weights
     pretrained = bool(spec.pretrained) if config.pretrained == "auto" else config.pretrained
-    module, spec = build_model(spec, dataset.spec.num_classes, pretrained, _sizes(config, dataset, validate=validate))
+    module, spec = build_model(spec, dataset.spec.num_classes, pretrained, _sizes(config, dataset, validate=validates))
     spec = dataset.spec.adapt(spec)
     if group.count > 1 and device.type == "cuda":
         module = synchronised(module, spec.name)

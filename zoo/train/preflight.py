@@ -18,7 +18,8 @@ import torch
 from zoo.config import TrainConfig
 from zoo.data.layout import Dataset, Frame, spread
 from zoo.data.loading import evaluation_frames
-from zoo.data.reading import Pixels, image_size, read_image, read_label
+from zoo.data.reading import image_size, read_image, read_label
+from zoo.data.spelling import Pixels
 from zoo.data.transforms import fit_scale
 from zoo.errors import ModelError, UserError
 from zoo.evaluate import Predict
