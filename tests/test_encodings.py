@@ -15,7 +15,7 @@ from zoo.errors import UserError
 from zoo.evaluate import accuracy_record, evaluate_predictions
 from zoo.labels import CITYSCAPES
 from zoo.report.accuracy import show_accuracy
-from zoo.score import miou, pixel_accuracy
+from zoo.score.accuracy import miou, pixel_accuracy
 
 K = CITYSCAPES.num_classes
 VOID = 255
@@ -161,6 +161,14 @@ def test_classes_in_another_order_are_seen(score, truths):
         assert f"{SHUFFLED[train_id]} → {CITYSCAPES.class_names[train_id]}" in doubt
 
 
+def test_another_order_is_told_where_no_reading_can_be_taken(score, truths):
+    with pytest.raises(
+        UserError, match=r"does not tell: .*100.0 % would be right if values meant .*another order"
+    ) as caught:
+        score(named(truths, [(k + 5) % K for k in IDS], 0))
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("form", ["table", "md", "json"])
 def test_every_output_names_what_was_taken(score, streets, truths, form):
     result = score(named(truths, IDS, 19))
@@ -221,7 +229,7 @@ COLOURFUL = {
     ),
     "a photograph": (
         np.random.default_rng(0).integers(0, 256, (64, 128, 3), np.uint8),
-        "colours; a label map has one for each class: it is a photograph",
+        "colours of no class: a label map has one colour for each class; this is a photograph",
     ),
 }
 
@@ -305,6 +313,20 @@ def test_encodings_that_mean_the_same_are_no_question(score, harbour):
     result = score(noise, dataset=same)
     assert result.reading.encoding == "labelIds"
     assert result.reading.right_as["trainIds"] == pixel_accuracy(result.confusion)
+
+
+def test_a_mask_of_0_and_255_where_255_is_a_class(score, harbour):
+    (harbour.root / "classes.toml").write_text(
+        'name = "mask"\n[[classes]]\nname = "back"\ncolor = [0, 0, 0]\nvalues = [0]\n'
+        '[[classes]]\nname = "front"\ncolor = [9, 9, 9]\nvalues = [255]\n'
+    )
+    for frame in harbour.frames("val"):
+        Image.fromarray(np.repeat([0, 0, 255, 0], 10).astype(np.uint8)[None].repeat(16, axis=0)).save(frame.label)
+    masks = open_dataset(harbour.root)
+    for front, encoding in ((255, "labelIds"), (1, "trainIds")):
+        maps = np.repeat([0, front, front, 0], 10).astype(np.uint8)[None].repeat(16, axis=0)
+        result = score([maps] * 3, dataset=masks)
+        assert (result.reading.encoding, pixel_accuracy(result.confusion)) == (encoding, 0.75)
 
 
 def test_colours_of_own_classes(score, harbour):

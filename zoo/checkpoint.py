@@ -58,6 +58,8 @@ class CheckpointFacts(Facts):
     """True when the run went through to its last step; only then does the checkpoint count as the model's."""
     precision: str
     """What the forward pass was computed in: `fp32` or `bf16` autocast."""
+    batch_norm_batches: int = 0
+    """Over how many batches the statistics of these batch norms were estimated anew; 0: they followed training."""
     pretrained: str = ""
     """Encoder weights the run began from, empty for none."""
     miou: float | None = None

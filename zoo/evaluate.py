@@ -83,6 +83,8 @@ class EvaluationResult:
     """What predicted, where it is a model of the zoo."""
     reading: record.Reading | None = None
     """What the values were taken for, where another program wrote them."""
+    warnings: tuple[str, ...] = ()
+    """What is doubtful about it, one line each."""
 
     @property
     def per_image(self) -> npt.NDArray[np.int32]:
@@ -208,8 +210,18 @@ def evaluate_predictions(
             on_image(done, len(frames))
     if len(tallies) > 1 and "colors" in tallies and not tallies["colors"].names_a_class:  # black alone is no colour
         del tallies["colors"]
-    fits = {name: Fit(tally.confusion, tuple(tally.strange), tally.is_sound) for name, tally in tallies.items()}
-    taken = choose(fits) if encoding == "auto" else encoding
+    fits = {
+        name: Fit(
+            tally.confusion,
+            tuple(tally.strange),
+            tally.is_sound,
+            None if tally.table is None else tally.table.meant(present),
+        )
+        for name, tally in tallies.items()
+    }
+    most = max(fit.right for fit in fits.values())
+    order = renamed(pairs, most, spec.class_names) if are_ids else []
+    taken = choose(fits, order) if encoding == "auto" else encoding
     if are_ids and encoding != "auto":
         fits |= fitting_numbers(pairs, present, spec, void, without=encoding)
     right = fits[taken].right
@@ -219,7 +231,7 @@ def evaluate_predictions(
         asked=encoding != "auto",
         void=(*void, *fits[taken].inferred),
         right_as={name: fit.right for name, fit in others.items()},
-        doubts=(*better(right, others), *(renamed(pairs, right, spec.class_names) if are_ids else ())),
+        doubts=tuple(better(right, others) or order),
     )
     return replace(tallies[taken].result(), mode=None, reading=reading)
 
@@ -271,6 +283,7 @@ def dataset_record(dataset: Dataset, split: str, image_limit: int | None = None)
         fingerprint=dataset.fingerprint(split),
         split=split,
         image_count=min(len(dataset.frames(split)), image_limit or sys.maxsize),
+        split_count=dataset.split_count(split),
         synthetic=dataset.synthetic,
         shared_sequences=dataset.shared_sequences(split),
     )

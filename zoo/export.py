@@ -28,6 +28,9 @@ from zoo.models.build import build_empty, build_model
 from zoo.pipeline import Pipeline
 from zoo.record import Build, MemoryFormat, Precision, Record, Resize, State, Weights, short_hash
 from zoo.runtimes import base, eager
+from zoo.runtimes.opset import OPSET, oldest_onnxruntime, require_opset
+from zoo.score.comparing import newest, slower_int8
+from zoo.score.reading import rows_of
 from zoo.spec import DatasetSpec, Facts, ModelSpec, Size
 from zoo.store import scan
 
@@ -40,7 +43,7 @@ _PACKAGES = (
 _PACKAGE = Path(__file__).parent
 _CODE = (
     *("export.py", "checkpoint.py", "models/build.py", "models/trial.py"),
-    *("pipeline.py", "resample.py", "upsample.py", "runtimes/*.py"),
+    *("pipeline.py", "any_size.py", "resample.py", "upsample.py", "runtimes/*.py"),
 )
 """What decides, beside the model's own code, what is in a file."""
 
@@ -65,6 +68,10 @@ class Wanted:
     memory_format: MemoryFormat
     compile_mode: str
     cache: Path | None
+    opset: int = OPSET
+    """Of an ONNX file."""
+    any_size: bool = False
+    """The sides of the frame are left open; `image_size` is then only what the graph is recorded with."""
 
 
 class Traits(Facts):
@@ -94,6 +101,7 @@ class Port(Facts):
     name: str
     dtype: Literal["uint8"]
     shape: tuple[int, ...]
+    """A side of 0 is open: frames of any size."""
     meaning: str
 
 
@@ -109,7 +117,12 @@ class Card(Built):
     runtime: str
     precision: Precision
     options: dict[str, str]
-    """What the runtime is told on loading."""
+    """What the runtime is told on loading, and for which kind of CPU."""
+    opset: int | None = None
+    """Operator set of an ONNX file, as are the next two; null for others."""
+    ir_version: int | None = None
+    oldest_onnxruntime: str | None = None
+    """Oldest release of ONNX Runtime that takes the file, such as `"1.17"`."""
     input: Port
     output: Port
     input_size: Size
@@ -131,6 +144,8 @@ class Exported:
     card: Card
     snippet: str
     """Python that loads the file without this package."""
+    notes: tuple[str, ...] = ()
+    """What the user should know of it, a line each."""
 
     @property
     def card_file(self) -> Path:
@@ -238,6 +253,8 @@ def export_model(
     input_size: Size | None = None,
     resize: Resize = "fit",
     batch_size: int = 1,
+    opset: int | None = None,
+    any_size: bool = False,
     device: str = "cpu",
     runs: Path | str | None = None,
     cache: Path | None = None,
@@ -258,6 +275,8 @@ def export_model(
         input_size: What the network sees; `None`: as it was trained, else the frame's own size.
         resize: How a frame is brought to it.
         batch_size: Frames per call, fixed in the file.
+        opset: Operator set of an ONNX file; `None`: `opset.OPSET`.
+        any_size: Take frames of any size, each brought to `input_size`; ONNX Runtime and OpenVINO do.
         device: What a `.pt2` is compiled for, and where calibration runs.
         runs: Folder of training runs; `None`: `ZOO_RUNS`, else `runs`.
         cache: Where built files are kept; `None`: `ZOO_CACHE`, else the user's cache folder.
@@ -270,6 +289,18 @@ def export_model(
         raise UserError(f"--random and --checkpoint {checkpoint} name two sorts of weights; give one of the two")
     if batch_size < 1:
         raise UserError(f"a file takes 1 image per call or more; got --batch {batch_size}")
+    if any_size and resize == "none":
+        raise UserError(
+            "--dynamic brings frames of any size to the input's, and --resize none leaves them as they are; "
+            "choose --resize fit or stretch"
+        )
+    if opset is not None:
+        if (suffix := base.file_format(runtime)) != ".onnx":
+            raise UserError(
+                f"--opset is for ONNX files and runtime {runtime} writes {suffix or 'none'}; leave it out, or choose "
+                "onnxruntime, openvino or tensorrt"
+            )
+        require_opset(opset)
     spec, place = find(name), resolve_device(device)
     dataset = open_dataset(data, cache=cache)
     file = None
@@ -292,6 +323,8 @@ def export_model(
         memory_format="channels_last",
         compile_mode="default",
         cache=cache,
+        opset=opset or OPSET,
+        any_size=any_size,
     )
     threads = torch.get_num_threads()
     torch.set_num_threads(core_count())  # as a sweep's workers do
@@ -320,7 +353,8 @@ def _export(wanted: Wanted, target: Path, records: Sequence[Record]) -> Exported
         if record.artifact.file_sha256 == built.sha256
         and (record.artifact.runtime, record.artifact.precision) == (wanted.runtime, wanted.precision)
     ]
-    shape = (wanted.batch_size, *wanted.image_size)
+    shape = (wanted.batch_size, *((0, 0) if wanted.any_size else wanted.image_size))
+    contents = base.onnx_contents(source) if suffix == ".onnx" else None
     card = Card(
         file=target.name,
         sha256=built.sha256,
@@ -332,6 +366,9 @@ def _export(wanted: Wanted, target: Path, records: Sequence[Record]) -> Exported
         runtime=wanted.runtime,
         precision=wanted.precision,
         options=options,
+        opset=contents and contents.opset,
+        ir_version=contents and contents.ir_version,
+        oldest_onnxruntime=contents and oldest_onnxruntime(contents.opset, contents.ir_version),
         input=Port(name="images", dtype="uint8", shape=(*shape, 3), meaning="N, H, W, RGB; 0 to 255, not normalised"),
         output=Port(
             name="labels", dtype="uint8", shape=shape, meaning="N, H, W; index of class_names, 255: none of them"
@@ -351,7 +388,24 @@ def _export(wanted: Wanted, target: Path, records: Sequence[Record]) -> Exported
         write_all({target: lambda draft: shutil.copyfile(source, draft), card_path(target): text.encode()})
     except OSError as error:
         raise UserError(f"cannot write {target}: {error.strerror or error}; name another file with -o") from error
-    return Exported(target, card, base.snippet(wanted.runtime, target, options, wanted.batch_size))
+    snippet = base.snippet(wanted.runtime, target, options, card.input.shape)
+    return Exported(target, card, snippet, _notes(card, records))
+
+
+def _notes(card: Card, records: Sequence[Record]) -> tuple[str, ...]:
+    """What a file's user should know before it is deployed."""
+    notes = []
+    if card.opset is not None:
+        oldest = f"ONNX Runtime {card.oldest_onnxruntime}" if card.oldest_onnxruntime else "a new ONNX Runtime"
+        notes.append(f"opset {card.opset}, IR version {card.ir_version}: for {oldest} and newer")
+    if products := card.options.get("int8_products"):
+        notes.append(f"int8 products: {products}")
+    if card.record is None:
+        notes.append("this very file has no record yet: `zoo bench --artifact FILE` measures it")
+    else:
+        slower = slower_int8(newest(rows_of(records)))
+        notes += [pair.text for pair in slower if pair.int8.key == card.record.key]
+    return tuple(notes)
 
 
 def card_path(file: Path) -> Path:
@@ -445,6 +499,8 @@ def _fill(folder: Path, wanted: Wanted, suffix: str) -> None:
         memory_format=wanted.memory_format,
         batch_size=wanted.batch_size,
         calibration=_calibration(wanted) if precision == "int8" else (),
+        opset=wanted.opset,
+        any_size=wanted.any_size,
     )
     built = Built(
         file=file.name,
@@ -497,6 +553,7 @@ def _content(wanted: Wanted) -> str:
             "weights": _digest(wanted.weights, wanted.weights.stat().st_mtime_ns) if wanted.weights else "random",
             "calibration": wanted.dataset.fingerprint("train") if precision == "int8" and wanted.dataset else None,
             "sizes": [wanted.image_size, wanted.input_size, wanted.resize, wanted.batch_size],
+            "graph": [wanted.opset, wanted.any_size],
             "memory_format": wanted.memory_format,
             "device": [wanted.device.type, sorted(base.cpu_features()), base.capability(wanted.device)],
             "threads": torch.get_num_threads(),  # Inductor writes it into its code

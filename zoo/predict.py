@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
-from zoo.data.layout import DAMAGE, IMAGE_SUFFIXES, Dataset, Frame, OnFrame, spread
+from zoo.data.layout import DAMAGE, Dataset, Frame, OnFrame, spread
+from zoo.data.naming import IMAGE_SUFFIXES
 from zoo.data.reading import read_image, read_label, unreadable
 from zoo.errors import UserError, blamed_on, did_you_mean
 from zoo.files import write_all
@@ -44,7 +45,7 @@ SheetKind = Literal["image", "truth", "overlay", "color", "confidence"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 SHEET_KINDS: tuple[SheetKind, ...] = ("image", "truth", "color")
-PHOTO_SUFFIXES = (*IMAGE_SUFFIXES, ".bmp", ".gif", ".jp2", ".ppm", ".tif", ".tiff")
+PHOTO_SUFFIXES = (*IMAGE_SUFFIXES, ".bmp", ".gif", ".jp2", ".ppm")
 """What is taken for an image in a folder; a file that is named is tried whatever its suffix."""
 SHEET_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 TILE_WIDTH = 480

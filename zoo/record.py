@@ -145,9 +145,12 @@ class Dataset(Facts):
     fingerprint: str
     split: str
     image_count: int
+    split_count: int | None = None
+    """Images of the whole split, which of a part of Cityscapes is what was published; older records lack it."""
     synthetic: bool = False
-    shared_sequences: tuple[str, ...] = ()
-    """Sequences of the split that training sees too: scores on their frames are optimistic."""
+    shared_sequences: tuple[str, ...] | None = ()
+    """Sequences of the split that training sees too: scores on their frames are optimistic. Null: the frames' names do
+    not tell (records of before claimed where they did not know)."""
 
 
 class Latency(Facts):

@@ -77,7 +77,9 @@ def written(tmp_path, text):
 
 
 def test_a_file_becomes_the_spec(tmp_path):
-    spec = read_classes(written(tmp_path, HARBOUR))
+    file = read_classes(written(tmp_path, HARBOUR))
+    spec = file.spec
+    assert (file.name, file.naming) == ("Harbour", None)
     assert spec.name == "Harbour"
     assert spec.class_names == ("water", "ship")
     assert spec.class_colors == ((0, 90, 180), (200, 0, 0))
@@ -86,7 +88,7 @@ def test_a_file_becomes_the_spec(tmp_path):
     model = spec.adapt(MODELS["unet"])
     assert (model.mean, model.std) == ((0.1, 0.2, 0.3), (0.5, 0.25, 0.125))
     plain = HARBOUR.replace("mean", "# mean").replace("std", "# std").replace("values", 'category = "x"\nvalues')
-    spec = read_classes(written(tmp_path, plain))
+    spec = read_classes(written(tmp_path, plain)).spec
     assert spec.adapt(MODELS["unet"]) == MODELS["unet"]
     assert spec.class_categories == ("x", "x")
 
@@ -140,7 +142,7 @@ def test_train_ids_leave_room_for_255(tmp_path):
         )
         return written(tmp_path, 'name = "many"\n' + "".join(rows))
 
-    assert read_classes(classes(MAX_CLASSES)).num_classes == 254
+    assert read_classes(classes(MAX_CLASSES)).spec.num_classes == 254
     with pytest.raises(UserError, match="at most 254 items"):
         read_classes(classes(MAX_CLASSES + 1))
 

@@ -318,6 +318,7 @@ MAPS = {
     "three equal channels and alpha": (as_image(np.dstack([IDS] * 3 + [OPAQUE])), IDS),
     "16 bits": (as_image(IDS.astype(np.uint16)), IDS),
     "16 bits, three equal channels": (as_png(np.dstack([IDS] * 3)), IDS),
+    "16 bits with alpha": (as_png(np.dstack([IDS.astype(int), OPAQUE.astype(int) * 257])), IDS),
     "TIFF": (lambda path: Image.fromarray(IDS).save(path, "TIFF"), IDS),
 }
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from zoo.record import InstanceCounts
+from zoo.score import accuracy
 from zoo.score.accuracy import (
     BOOTSTRAP_SEED,
     RESAMPLES,
@@ -138,6 +139,17 @@ def test_whole_sequences_are_drawn_since_their_frames_are_alike(counted, monkeyp
     assert by_sequence.high - by_sequence.low > 1.3 * (by_image.high - by_image.low)
 
 
+@pytest.mark.parametrize("form", ["harbour_{:04d}", "2007_{:06d}", "2007_{:06d}_000001"])
+def test_names_that_tell_no_sequence_are_drawn_as_images(counted, form):
+    plain = [form.format(index) for index in range(12)]
+    interval = miou_interval(counted, plain)
+    assert interval.resampled == "images"
+    assert interval == miou_interval(counted, names(12, 1))
+    assert miou_gain_interval(counted, counted, plain).resampled == "images"
+    mixed = [*names(6, 3), *plain[6:]]
+    assert miou_interval(counted, mixed).resampled == "frames of few sequences"
+
+
 def test_a_paired_bootstrap_sees_what_two_intervals_do_not(counted):
     better = counted.copy()
     better[0] += 2  # two more pixels right for every class and image
@@ -155,7 +167,8 @@ def test_a_paired_bootstrap_sees_what_two_intervals_do_not(counted):
 @pytest.mark.parametrize("drawn_at_once", [1, 100, 12 * 700])
 def test_draws_are_the_same_in_blocks(counted, monkeypatch, drawn_at_once):
     whole = miou_interval(counted, names(12, 1))
-    monkeypatch.setattr("zoo.score.accuracy.DRAWN_AT_ONCE", drawn_at_once)
+    monkeypatch.setattr(accuracy, "DRAWN_AT_ONCE", drawn_at_once)
+    accuracy._draws.cache_clear()
     assert miou_interval(counted, names(12, 1)) == whole
 
 

@@ -16,6 +16,7 @@ from zoo.score.comparing import (
     newest,
     pareto_front,
     sharing,
+    slower_int8,
     tell_apart,
     tie,
 )
@@ -140,6 +141,24 @@ def test_rows_are_told_apart_by_what_differs_and_no_more(records):
     assert names({}, {"minutes": 3}) == ["unet 2026-03-01 12:00:00", "unet 2026-03-01 12:03:00"]
 
 
+def test_int8_that_is_slower_than_fp32_is_named(records):
+    def named(*changes):
+        base = {"runtime": "onnxruntime", "width": 0.01}
+        rows = [row(records.make(**base | change)) for change in changes]
+        return [pair.text for pair in slower_int8(rows)]
+
+    fp32, int8 = {"p50_s": 0.010}, {"p50_s": 0.020, "precision": "int8"}
+    said = "int8 is slower than fp32 here: unet in onnxruntime takes 25.0 ms against 12.5 ms"
+    assert named(fp32, int8) == [said]
+    assert named(int8, fp32) == [said]
+    assert named(fp32, int8 | {"p50_s": 0.0101}) == [], "within the intervals"
+    assert named(fp32, int8 | {"p50_s": 0.005}) == []
+    assert named(fp32 | {"seed": 1, "p50_s": 0.1}, fp32, int8) == [said], "of the same weights, where there are several"
+    for other in ({"runtime": "openvino"}, {"model": "fcn"}, {"input_size": (128, 256)}, {"machine_id": "n" * 64}):
+        assert named(fp32 | other, int8) == [], other
+    assert named(fp32 | {"status": "oom"}, int8) == []
+
+
 def test_the_fastest_artifact_of_each_model(records):
     rows = rows_of(
         [
@@ -157,7 +176,7 @@ def test_the_fastest_artifact_of_each_model(records):
         (one.row.model, one.row.runtime, one.row.precision, one.row.input_size[0], one.speedup, one.checked)
         for one in fastest_of_each(rows)
     ] == [
-        ("b", "onnxruntime", "int8", 256, None, False),
+        ("b", "onnxruntime", "fp32", 256, None, True),
         ("a", "eager", "fp32", 128, 1.0, True),
         ("a", "openvino", "fp32", 256, pytest.approx(4.0), True),
     ]
@@ -237,11 +256,34 @@ def test_a_seed_without_miou_leaves_no_mean(records):
     [((0.3, 0.4), (0.39, 0.5), True), ((0.39, 0.5), (0.3, 0.4), True), ((0.3, 0.4), (0.41, 0.5), False)],
 )
 def test_a_tie_is_an_overlap(records, interval, other, expected):
-    one, second = (row(records.make(miou_interval=known)) for known in (interval, other))
+    one, second = (
+        row(records.make(right=right, miou_interval=known)) for right, known in ((0.5, interval), (0.52, other))
+    )
     assert tie(one, second, "miou") is expected
-    assert tie(one, row(records.make()), "miou") is None
+    assert tie(one, row(records.make(right=0.52)), "miou") is None
     assert tie(one, second, "pipeline_p50_s") is True
-    assert tie(one, second, "param_count") is None
+    assert tie(one, second, "param_count") is True, "the same number"
+    assert tie(one, row(records.make(param_count=31_000_000)), "param_count") is None
+    assert tie(one, row(records.make(right=None)), "miou") is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "expected"),
+    [
+        ({"right": 0.5008}, "miou", True),
+        ({"right": 0.503}, "miou", False),
+        ({"p50_s": 0.01019, "width": 0.0001}, "pipeline_p50_s", False),
+        ({"p50_s": 0.01009, "width": 0.0001}, "pipeline_p50_s", True),
+        ({"memory_bytes": 302 * 2**20}, "peak_memory_bytes", True),
+        ({"memory_bytes": 310 * 2**20}, "peak_memory_bytes", None),
+        ({"param_count": 30_200_000}, "param_count", True),
+    ],
+)
+def test_a_difference_that_does_not_matter_is_none(records, changes, key, expected):
+    known = {"right": 0.5, "p50_s": 0.01, "width": 0.0001, "miou_interval": (0.33333, 0.33334)}
+    one, other = (row(records.make(**known | change)) for change in ({}, {"miou_interval": (0.3345, 0.3346)} | changes))
+    assert tie(one, other, key) is expected
+    assert tie(other, one, key) is expected
 
 
 def test_sequences_shared_with_training_are_named(records):
@@ -249,6 +291,8 @@ def test_sequences_shared_with_training_are_named(records):
         return sharing(row(records.make(shared_sequences=names)))
 
     assert said() is None
+    unknown = sharing(row(records.make(shared_sequences=None)))
+    assert unknown == "the frames' names tell no sequences: whether val shares any with training is not known"
     assert said("cam0016e5") == "val shares the sequence cam0016e5 with training: its mIoU is optimistic"
     assert said("a", "b") == "val shares 2 sequences (a, b) with training: its mIoU is optimistic"
     assert said(*"abcd") == "val shares 4 sequences (a, b, c, …) with training: its mIoU is optimistic"

@@ -44,6 +44,22 @@ class Aux(Net):
         x = self.stem(image)
         return self.head(x), self.aux(x)
 
+class Slow(Net):
+    # its running statistics hardly move, and begin far off
+
+    def __init__(self, num_classes):
+        super().__init__(num_classes)
+        self.stem[1].momentum = 1e-4
+        self.stem[1].running_mean.fill_(50.0)
+
+class Frozen(Net):
+    # its batch norm is used as it is, in training too
+
+    def train(self, mode=True):
+        super().train(mode)
+        self.stem[1].eval()
+        return self
+
 class Few(Net):
     train_ids = (2, 0, 255, 10)
 

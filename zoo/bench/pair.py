@@ -19,7 +19,7 @@ from zoo.bench.worker import Job, Paired, Side, Survey
 from zoo.bench.workshop import Workshop
 from zoo.catalog import MODELS, code_sha256, find
 from zoo.checkpoint import runs_folder
-from zoo.config import INSTALLED, BenchConfig, parse_size
+from zoo.config import INSTALLED, BenchConfig
 from zoo.data.layout import Dataset, open_dataset
 from zoo.data.reading import frame_size
 from zoo.errors import UserError, did_you_mean
@@ -27,6 +27,7 @@ from zoo.record import Artifact, Precision
 from zoo.report.pair import Pair
 from zoo.runtimes import base
 from zoo.spec import ModelSpec, Size
+from zoo.units import parse_size
 
 CHOICES: dict[str, tuple[str, ...]] = {"runtime": tuple(base.RUNTIMES), "precision": get_args(Precision)}
 """What the words of a side may be; `input_size` is any size."""
@@ -143,7 +144,8 @@ def parse_side(text: str, config: BenchConfig) -> Asked:
         if key in CHOICES and value not in CHOICES[key]:
             near = did_you_mean(value, CHOICES[key])
             raise UserError(f"{text}: no {key} {value!r}.{near} There are: {', '.join(CHOICES[key])}")
-        given[key] = value
+        if given.setdefault(key, value) != value:
+            raise UserError(f"{text}: {key} is given as {given[key]} and as {value}; give it once")
     runtimes = (given["runtime"],) if "runtime" in given else config.runtimes
     precisions: Sequence[Precision] = config.precisions
     if "precision" in given:
@@ -210,6 +212,8 @@ def _runner(config: BenchConfig, on_event: Callable[[Event], None]) -> Iterator[
                 outcome = workshop.run([stage], job, timeout_s=config.timeout_s, on_note=note)
             except UserError as error:
                 raise UserError(f"{at}: {error}") from error
+            for text in outcome.warnings:
+                on_event(Event("", 0, 1, text))
             if outcome.status == "unsupported":
                 raise UserError(f"{at}: {outcome.reason}")
             if outcome.status != "ok":

@@ -196,6 +196,7 @@ class _Bench:
                 artifact=artifact,
             )
             outcome = self.workshop.run(["survey"], job, timeout_s=SURVEY_TIMEOUT_S)
+            self._warn(outcome)
             if outcome.status != "ok":
                 raise UserError(f"{spec.name} cannot be measured: {outcome.reason}")
             self.survey = outcome.answers["survey"]
@@ -273,7 +274,7 @@ class _Bench:
                 for cell in pending:
                     yield self._record(cell, weights, self._key(cell, untrained), started, trained), {}
                 return
-            file = trained.answers.get("train", weights.file)
+            file = trained.answers["train"].best if "train" in trained.answers else weights.file
             identity = identity or WeightsPlan(file).identity(self.config)
             assert identity is not None
             for cell in pending:
@@ -301,7 +302,11 @@ class _Bench:
         kept = run_folder(self.runs, spec, self.dataset, recipe)
         run_dir = kept if self.config.keep_checkpoints else self.scratch
         job = self._job(Cell(spec, "eager", "fp32", self.image_size), None, run_dir=run_dir)
-        return self._run(["train"], replace(job, config=self.config.model_copy(update={"train": recipe})))
+        outcome = self._run(["train"], replace(job, config=self.config.model_copy(update={"train": recipe})))
+        for trained in outcome.answers.values():
+            for warning in trained.warnings:
+                self.tell("", warning)
+        return outcome
 
     def _measure(self, cell: Cell, weights: Path | None) -> list[Outcome]:
         """Each group of stages in a process of its own; after a failure only what does not build on it goes on."""
@@ -349,7 +354,7 @@ class _Bench:
     def _baseline(self) -> tuple[Record, Samples]:
         assert self.dataset is not None
         assert self.facts is not None
-        facts = self.facts.model_dump(mode="json")
+        facts = self.facts.model_dump(mode="json", exclude={"split_count"})
         key = short_hash(
             [MEAN_LABEL_MAP, facts, self.dataset.fingerprint(), self.survey.device.machine_id, self.folder_id], 32
         )
@@ -368,7 +373,13 @@ class _Bench:
             self.tell(job.spec.name, f"{stage}: {text}")
 
         self.tell(job.spec.name, stages[0])
-        return self.workshop.run(stages, job, timeout_s=self.config.timeout_s, on_note=note)
+        outcome = self.workshop.run(stages, job, timeout_s=self.config.timeout_s, on_note=note)
+        self._warn(outcome)
+        return outcome
+
+    def _warn(self, outcome: Outcome) -> None:
+        for text in outcome.warnings:
+            self.tell("", text)
 
     def _job(self, cell: Cell, weights: Path | None, run_dir: Path | None = None) -> Job:
         return Job(
@@ -490,7 +501,7 @@ def _config_of(card: Card, config: BenchConfig) -> BenchConfig:
         update={
             "models": (card.model,),
             "batch_size": batch_size,
-            "image_size": tuple(image_size),
+            "image_size": tuple(image_size) if all(image_size) else config.image_size,
             "input_sizes": (card.input_size,),
             "resize": card.resize,
             "train_missing": False,

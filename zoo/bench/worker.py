@@ -7,6 +7,7 @@ operation in the server was seen to hang every child.
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import os
 import re
@@ -56,7 +57,7 @@ from zoo.record import (
 )
 from zoo.runtimes import base
 from zoo.spec import DatasetSpec, ModelSpec, Size
-from zoo.train.loop import train
+from zoo.train.loop import Trained, train
 
 ROTATION = 4
 """Seeded random inputs a clock rotates through."""
@@ -200,8 +201,8 @@ def build_stage(job: Job, report: Report) -> Build:
     )
 
 
-def train_stage(job: Job, report: Report) -> Path:
-    """Train the recipe and return the checkpoint to measure."""
+def train_stage(job: Job, report: Report) -> Trained:
+    """Train the recipe; `best` is the checkpoint to measure."""
     assert job.config.train is not None
     assert job.dataset is not None
     assert job.run_dir is not None
@@ -211,7 +212,7 @@ def train_stage(job: Job, report: Report) -> Path:
         report(f"step {step}/{total}, loss {loss:.3f}, {rate:.1f} images/s")
 
     with run_lock(job.run_dir):
-        trained = train(
+        return train(
             job.spec,
             job.config.train,
             job.dataset,
@@ -223,7 +224,6 @@ def train_stage(job: Job, report: Report) -> Path:
             keep_state=job.config.keep_checkpoints,
             validate=job.config.train.val_every is not None,
         )
-    return trained.best
 
 
 def measure_stage(job: Job, report: Report) -> Measured:
@@ -457,8 +457,23 @@ class Trouble:
     detail: str
 
 
+class _Warnings(logging.Handler):
+    """Sends what this package warns of to the sweep, which has the terminal."""
+
+    def __init__(self, answers: Connection) -> None:
+        super().__init__(logging.WARNING)
+        self._answers = answers
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send one line."""
+        self._answers.send(("warning", " ".join(record.getMessage().split())))
+
+
 def main(stages: list[str], job: Job, answers: Connection, lifeline: Connection) -> None:
-    """Run stages in this process and send `("note", text)`, `(stage, result)` … or `("trouble", Trouble)`."""
+    """Run stages in this process and send `(stage, result)` of each, or `("trouble", Trouble)`.
+
+    Before these come any number of `("note", text)` and `("warning", text)`.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the sweep's to answer
     threading.Thread(target=_die_with_the_sweep, args=(lifeline,), daemon=True).start()
     with contextlib.suppress(OSError):  # under memory pressure the worker goes first
@@ -471,6 +486,7 @@ def main(stages: list[str], job: Job, answers: Connection, lifeline: Connection)
             kernels.mkdir(parents=True, exist_ok=True)
         use(kernels)
     tqdm.set_lock(threading.RLock())  # torch's compiler uses tqdm, whose own lock is a semaphore that outlives a kill
+    logging.getLogger("zoo").addHandler(_Warnings(answers))
     try:
         answers.send(("start", None))
         for stage in stages:
@@ -513,7 +529,7 @@ def _load(job: Job, image_size: Size | None = None) -> tuple[base.Runnable, Weig
     target = torch.device(job.device)
     if job.artifact is not None:
         file, card = job.artifact
-        if size != card.input.shape[1:3]:
+        if any(side not in (0, given) for side, given in zip(card.input.shape[1:3], size, strict=True)):
             takes, given = (f"{height}x{width}" for height, width in (card.input.shape[1:3], size))
             raise UserError(f"{file} takes frames of {takes} and the dataset has {given}: export it for that size")
         runnable = base.load_file(job.runtime, file, device=target, precision=job.precision)

@@ -62,6 +62,8 @@ class Outcome:
     """The process ended or hung without a word; another try may do better."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall seconds a stage; `start` is that of the process."""
+    warnings: list[str] = field(default_factory=list)
+    """What the person at the terminal should read; no other worker of this workshop said it before."""
 
 
 class Workshop:
@@ -78,6 +80,7 @@ class Workshop:
                 "read here as well (zoo leaderboard, pick, compare): measure on such a machine, or under WSL"
             )
         self._context: ForkServerContext | SpawnContext
+        self._warned: set[str] = set()
         if sys.platform == "linux":
             self._context = multiprocessing.get_context("forkserver")
             self._context.set_forkserver_preload(PRELOAD)
@@ -127,6 +130,8 @@ class Workshop:
                     connection.close()
             if outcome.status == "ok" and outcome.stage:
                 _explain_death(process.exitcode, log, kills_before, outcome)
+        outcome.warnings = [text for text in dict.fromkeys(outcome.warnings) if text not in self._warned]
+        self._warned.update(outcome.warnings)
         return outcome
 
     def _start(self, process: BaseProcess) -> None:
@@ -169,6 +174,8 @@ class Workshop:
             elif kind == "note":
                 if on_note:
                     on_note(outcome.stage, content)
+            elif kind == "warning":
+                outcome.warnings.append(content)
             elif kind == "trouble":
                 if content.status == "user":
                     raise UserError(content.reason)

@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from itertools import chain, count, islice
@@ -88,7 +88,7 @@ def train_batches(
     shard: tuple[int, int] = (0, 1),
     prepared: bool = True,
     on_frame: OnFrame | None = None,
-) -> Iterator[Batch]:
+) -> TrainStream:
     """Endless augmented batches of a split, which is prepared first (`data.prepared`) where the disk has room.
 
     Every epoch is a new order of the split. A step is `config.batch_size` images; each of `n` processes gets them in
@@ -121,19 +121,41 @@ def train_batches(
             read = prepare(dataset, split, cache=cache, on_frame=on_frame, turn=shard).frame
         except PreparationError as error:
             _log.warning("every frame is decoded anew whenever it is seen: %s", error)
-    loader = DataLoader(
-        _Samples(len(frames), read, config),
-        batch_sampler=batches,
+    return TrainStream(_Samples(len(frames), read, config), batches, workers=workers, pin_memory=pin_memory)
+
+
+class TrainStream(Iterator[Batch]):
+    """What `train_batches` returns."""
+
+    def __init__(self, samples: _Samples, numbers: _Numbers, *, workers: int, pin_memory: bool) -> None:
+        self._samples = samples
+        self._batches = _load(samples, numbers, workers=workers, pin_memory=pin_memory)
+
+    def __next__(self) -> Batch:
+        return next(self._batches)
+
+    def close(self) -> None:
+        """End the loader processes."""
+        self._batches.close()
+
+    def whole_batches(self, start_step: int) -> Iterator[Batch]:
+        """Batches from another step on as a process that trains alone gets them, loaded in this process.
+
+        This stream stays where it is.
+        """
+        return _load(self._samples, _Numbers(start_step, self._samples.config, (0, 1)), workers=0, pin_memory=False)
+
+
+def _load(samples: _Samples, numbers: _Numbers, *, workers: int, pin_memory: bool) -> Generator[Batch]:
+    loader: DataLoader[Sample | UserError] = DataLoader(
+        samples,
+        batch_sampler=numbers,
         num_workers=workers,
         collate_fn=_collate,
         pin_memory=pin_memory,
         prefetch_factor=4 if workers else None,
         worker_init_fn=_leave_interrupts,
     )
-    return _sound(loader)
-
-
-def _sound(loader: Iterable[Batch | UserError]) -> Iterator[Batch]:
     for batch in loader:
         if isinstance(batch, UserError):
             raise batch

@@ -29,7 +29,7 @@ import numpy as np
 
 from zoo.cache import use
 from zoo.data.headers import say_forms
-from zoo.data.layout import Dataset, Frame, OnFrame, cache_folder
+from zoo.data.layout import Dataset, Frame, OnFrame, cache_folder, named_train_ids
 from zoo.data.reading import image_size, read_frame, unreadable
 from zoo.data.spelling import Pixels
 from zoo.errors import UserError
@@ -139,7 +139,7 @@ def _folder(dataset: Dataset, split: str, cache: Path | None) -> Path:
 
 
 def _block_name(dataset: Dataset, frames: Sequence[Frame]) -> str:
-    """Hash of all that decides what a block holds; the label's encoding is part of its file's name."""
+    """Hash of all that decides what a block holds; the label's encoding is part of most files' names."""
     facts: list[object] = [_VERSION, sorted(dataset.spec.label_to_train_id.items()), dataset.spec.num_classes]
     for frame in frames:
         for what, path in (("image", frame.image), ("label", frame.label)):
@@ -150,6 +150,8 @@ def _block_name(dataset: Dataset, frames: Sequence[Frame]) -> str:
             except OSError as error:
                 raise unreadable(what, path, error) from error
             facts.append([path.relative_to(dataset.root).as_posix(), status.st_size, status.st_mtime_ns])
+        if frame.label is not None and frame.has_train_ids and not named_train_ids(frame.label):
+            facts.append("trainIds")
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 

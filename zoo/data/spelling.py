@@ -30,6 +30,7 @@ CONVERT = "`zoo data convert DIR NEW`"
 BLACK: Color = (0, 0, 0)
 LOSSLESS = ("PNG", "TIFF", "BMP", "PPM", "GIF")
 """Formats, as Pillow calls them, that a label map may have: its values survive."""
+_GREYS: list[Color] = [(value, value, value) for value in range(256)]
 _FEW_BITS = {"1": 255, "L;2": 85, "L;4": 17}  # what Pillow multiplies the values with
 
 
@@ -82,7 +83,9 @@ def colors_of(image: Image.Image, what: str) -> Pixels:
     raise unread_form(what, mode)
 
 
-def values_of(image: Image.Image, what: str, spec: DatasetSpec, *, train_ids: bool) -> Pixels:
+def values_of(
+    image: Image.Image, what: str, spec: DatasetSpec, *, train_ids: bool, whatever_colors: bool = False
+) -> Pixels:
     """An opened label map's values `(H, W)` as the file holds them, where its form means one thing.
 
     Args:
@@ -90,6 +93,7 @@ def values_of(image: Image.Image, what: str, spec: DatasetSpec, *, train_ids: bo
         what: It, for messages.
         spec: The classes, whose colours say when a picture's colours are meant and not its numbers.
         train_ids: Whether the values are train ids.
+        whatever_colors: Numbers are meant, though the colours be those of other classes.
 
     Raises:
         UserError: a picture in colours, entries of a palette that contradict its colours, values over 255, or
@@ -105,20 +109,22 @@ def values_of(image: Image.Image, what: str, spec: DatasetSpec, *, train_ids: bo
             white = 255 if mode == "1" and 1 not in known and 255 in known else 1  # a mask of 0 and 255 in one bit
             return values * np.uint8(white)
         case "palette":
-            entries = np.array(image)
-            _require_numbers(entries, palette_of(image), what, spec, train_ids=train_ids)
-            return entries
+            values, colors = np.array(image), palette_of(image)
         case "color" | "alpha":
-            return _one_channel(_opaque(np.array(image), 255, what), what, spec, train_ids=train_ids)
+            values, colors = _one_channel(_opaque(np.array(image), 255, what), what), _GREYS
         case "deep":
-            samples = deep_samples(image)
+            samples = _without_opaque(deep_samples(image), what)
             if samples.max() > 255:
                 raise UserError(
                     f"{what} has 16 bits and holds {samples.max()}; a label map holds 0 to 255: is it a map of "
                     "instances (label id * 1000 + n)? name that one …_instanceIds.png"
                 )
-            return _one_channel(samples.astype(np.uint8), what, spec, train_ids=train_ids)
-    raise unread_form(what, mode)
+            values, colors = _one_channel(samples.astype(np.uint8), what), _GREYS
+        case _:
+            raise unread_form(what, mode)
+    if not whatever_colors:
+        _require_numbers(values, colors, what, spec, train_ids=train_ids)
+    return values
 
 
 def unread_form(what: str, mode: str) -> UserError:
@@ -189,8 +195,7 @@ def require_one_picture(image: Image.Image, what: str) -> None:
 
 def _narrow(samples: Samples, what: str) -> Pixels:
     """Samples of 16 bits as 8, where they hold no more: up to 255, or 8 bits that were widened (v * 257)."""
-    if samples.ndim == 3 and samples.shape[2] in (2, 4):
-        samples = _opaque(samples, 65535 if samples[..., -1].max() > 255 else 255, what)
+    samples = _without_opaque(samples, what)
     highest = int(samples.max())
     if highest > 255 and (samples % 257).any():
         raise UserError(
@@ -198,6 +203,11 @@ def _narrow(samples: Samples, what: str) -> Pixels:
             f"filled; a frame is 8-bit RGB: {CONVERT} scales all images alike"
         )
     return (samples if highest <= 255 else samples // 257).astype(np.uint8)
+
+
+def _without_opaque(samples: Samples, what: str) -> Samples:
+    """Leave out the alpha of 16 bits, which is full at either depth."""
+    return _opaque(samples, 65535 if samples.ndim == 3 and samples[..., -1].max() > 255 else 255, what)
 
 
 def _opaque(samples: NDArray[Depth], full: int, what: str) -> NDArray[Depth]:
@@ -213,7 +223,7 @@ def _opaque(samples: NDArray[Depth], full: int, what: str) -> NDArray[Depth]:
     return np.ascontiguousarray(samples[..., :-1])
 
 
-def _one_channel(values: Pixels, what: str, spec: DatasetSpec, *, train_ids: bool) -> Pixels:
+def _one_channel(values: Pixels, what: str) -> Pixels:
     """`(H, W)` of `(H, W, C)` whose channels are equal."""
     if values.ndim == 2 or values.shape[2] in (1, 2):
         return np.ascontiguousarray(values.reshape(*values.shape[:2], -1)[..., 0])
@@ -223,7 +233,6 @@ def _one_channel(values: Pixels, what: str, spec: DatasetSpec, *, train_ids: boo
             f"{what} is a picture in colours; a label map holds a number for each pixel: {CONVERT} writes the ids of "
             "the classes' colours"
         )
-    _require_numbers(first, [(value, value, value) for value in range(256)], what, spec, train_ids=train_ids)
     return first
 
 
@@ -241,7 +250,7 @@ def _require_numbers(values: Pixels, colors: list[Color], what: str, spec: Datas
     if all(value in known_values(spec, train_ids=train_ids) for value in used):
         raise UserError(
             f"{what} contradicts itself: its value {others[0]} has the colour {shown[others[0]]} of another class; "
-            f"{CONVERT} with --palette indices or --palette colors says which one is meant"
+            f"{CONVERT} with --label-by values or --label-by colors says which one is meant"
         )
     if all(color in classes or color == BLACK for color in shown.values()):
         raise UserError(

@@ -65,8 +65,8 @@ def build_model(
             does so when it knows the size.
 
     Raises:
-        ModelError: the model takes one of the sizes in no way.
-        UserError: it does not keep the contract, or published weights are missing or cannot be fetched.
+        ModelError: the model does not keep the contract, or takes one of the sizes in no way.
+        UserError: it cannot be built, or published weights are missing or cannot be fetched.
     """
     if spec.own:
         if pretrained:

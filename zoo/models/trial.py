@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensor, FakeTensorMode
 
 from zoo.catalog import MODELS
-from zoo.errors import ModelError, UserError
+from zoo.errors import ModelError
 from zoo.spec import IGNORE_INDEX, ModelSpec, Size
 
 _log = logging.getLogger(__name__)
@@ -49,8 +49,8 @@ def fit_model(module: nn.Module, spec: ModelSpec, num_classes: int, sizes: Seque
         The spec, with the divisor that does.
 
     Raises:
-        ModelError: `forward` raises at one of the sizes, padded or not.
-        UserError: it answers with something else than finite `(N, K, h, w)` logits.
+        ModelError: `forward` raises at one of the sizes, padded or not, or answers with something else than finite
+            `(N, K, h, w)` logits.
     """
     if spec.name in MODELS:
         return spec
@@ -123,7 +123,7 @@ class _Trial:
     """One network and what it says to each size: `None` where it takes it, else why not.
 
     Raises:
-        UserError: it answers, and not as the contract wants.
+        ModelError: it answers, and not as the contract wants.
     """
 
     def __init__(self, module: nn.Module, name: str, channels: int) -> None:
@@ -167,15 +167,15 @@ class _Trial:
     def _judged(self, image: Tensor, logits: object) -> ModelError | None:
         wanted = f"one float tensor (N, {self.channels}, h, w) of logits with h <= H and w <= W"
         if not isinstance(logits, Tensor):
-            raise UserError(f"{self.name}: forward answers with a {type(logits).__name__}; return {wanted}")
+            raise ModelError(f"{self.name}: forward answers with a {type(logits).__name__}; return {wanted}")
         kind = str(logits.dtype).removeprefix("torch.")
         answer = f"{self.name}: {_shape(image)} becomes {kind} {_shape(logits)}; return {wanted}"
         if logits.ndim != 4 or logits.shape[:2] != (1, self.channels) or not logits.is_floating_point():
-            raise UserError(answer)
+            raise ModelError(answer)
         if logits.shape[2] > image.shape[2] or logits.shape[3] > image.shape[3]:
             return _TooLargeError(answer)
         if not isinstance(logits, FakeTensor) and not logits.isfinite().all():
-            raise UserError(f"{self.name}: forward answers with NaN or infinity on a normalised random image")
+            raise ModelError(f"{self.name}: forward answers with NaN or infinity on a normalised random image")
         return None
 
 
@@ -185,7 +185,7 @@ def _channel_count(spec: ModelSpec, num_classes: int) -> int:
     for train_id in spec.train_ids:
         if not 0 <= train_id < num_classes and train_id != IGNORE_INDEX:
             allowed = f"0 to {num_classes - 1}, or {IGNORE_INDEX} for none of them"
-            raise UserError(f"{spec.name}: train_ids holds {train_id}; each is a class of the dataset, {allowed}")
+            raise ModelError(f"{spec.name}: train_ids holds {train_id}; each is a class of the dataset, {allowed}")
     return len(spec.train_ids)
 
 

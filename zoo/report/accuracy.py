@@ -21,7 +21,7 @@ from zoo.score.accuracy import (
     miou,
     pixel_accuracy,
 )
-from zoo.score.comparing import sharing
+from zoo.score.comparing import images_said, sharing
 from zoo.score.metrics import METRICS
 from zoo.score.rows import text_of
 
@@ -115,6 +115,7 @@ def _values(accuracy: Accuracy) -> dict[str, Any]:
         "category_iiou": category_iiou,
         "confusion": confusion.tolist(),
         "num_images": accuracy.image_count,
+        "split_images": dataset.split_count,
         "dataset": dataset.name,
         "fingerprint": dataset.fingerprint,
         "split": dataset.split,
@@ -133,7 +134,7 @@ def _sentences(accuracy: Accuracy, values: dict[str, Any], network: Network | No
     kind = " (synthetic: drawn streets, not real ones)" if dataset.synthetic else ""
     found = [
         f"mIoU {percent(values['miou'])} %{interval}, pixel accuracy {percent(values['pixel_accuracy'])} %",
-        f"{accuracy.image_count} images of {dataset.name} {dataset.split}, full size, {_said(accuracy.mode)}{kind}",
+        f"{images_said(dataset)} images of {dataset.name} {dataset.split}, full size, {_said(accuracy.mode)}{kind}",
         f"dataset fingerprint {dataset.fingerprint}",
     ]
     if network is not None:

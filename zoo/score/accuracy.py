@@ -5,6 +5,7 @@ Row = truth, column = prediction, last column = a prediction of no class, which 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from zoo.frames import sequence_of
 from zoo.record import InstanceCounts, Record, Resampled
 
 Confusion = npt.NDArray[np.int64]
@@ -100,7 +102,7 @@ def miou_interval(counts: npt.NDArray[np.integer], image_names: Sequence[str]) -
 
     Args:
         counts: `(3, images, K)` true positives, false positives, false negatives (the sidecar has them).
-        image_names: Of the images, in order; a sequence is a name without its last `_` part.
+        image_names: Of the images, in order; a name that does not tell its sequence (`sequence_of`) counts alone.
     """
     if len(image_names) < 2:
         return None
@@ -126,11 +128,10 @@ def miou_gain_interval(
 
 def _units(image_names: Sequence[str]) -> tuple[npt.NDArray[np.intp], Resampled]:
     """What is drawn: the unit `(images,)` each image belongs to."""
-    sequences, units = np.unique([name.rpartition("_")[0] for name in image_names], return_inverse=True)
+    sequences, units = np.unique([sequence_of(name) or name for name in image_names], return_inverse=True)
     if MIN_SEQUENCES <= len(sequences) < len(image_names):
         return units, "sequences"
-    are_alike = len(sequences) < len(image_names) and sequences[0] != ""
-    return np.arange(len(image_names)), "frames of few sequences" if are_alike else "images"
+    return np.arange(len(image_names)), "frames of few sequences" if len(sequences) < len(image_names) else "images"
 
 
 def _resampled_miou(counts: npt.NDArray[np.integer], units: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
@@ -138,18 +139,25 @@ def _resampled_miou(counts: npt.NDArray[np.integer], units: npt.NDArray[np.intp]
     unit_count = int(units.max()) + 1
     sums = np.zeros((unit_count, 3, counts.shape[2]))  # float64 is exact up to 2^53 pixels
     np.add.at(sums, units, counts.swapaxes(0, 1))
-    dice = np.random.default_rng(BOOTSTRAP_SEED)
-    totals = np.empty((3, RESAMPLES, counts.shape[2]))
-    block = max(1, DRAWN_AT_ONCE // unit_count)
-    for start in range(0, RESAMPLES, block):
-        draws = min(block, RESAMPLES - start)
-        drawn = dice.integers(unit_count, size=(draws, unit_count)) + unit_count * np.arange(draws)[:, None]
-        times = np.bincount(drawn.ravel(), minlength=draws * unit_count).reshape(draws, unit_count)
-        totals[:, start : start + draws] = times.astype(np.float64) @ sums.swapaxes(0, 1)
-    tp, fp, fn = totals
+    times, block = _draws(unit_count), max(1, DRAWN_AT_ONCE // unit_count)
+    parts = (times[start : start + block].astype(np.float64) for start in range(0, RESAMPLES, block))
+    tp, fp, fn = np.concatenate([part @ sums.swapaxes(0, 1) for part in parts], axis=1)  # RESAMPLES, K each
     iou = _ratio(tp, tp + fp + fn)
     known = ~np.isnan(iou)
     return _ratio(np.where(known, iou, 0).sum(axis=1), known.sum(axis=1))
+
+
+@functools.lru_cache(maxsize=1)  # one model against many draws the same
+def _draws(unit_count: int) -> npt.NDArray[np.uint16]:
+    """How often each draw has each unit, `(RESAMPLES, unit_count)`."""
+    dice = np.random.default_rng(BOOTSTRAP_SEED)
+    times = np.empty((RESAMPLES, unit_count), np.uint16)
+    block = max(1, DRAWN_AT_ONCE // unit_count)
+    for start in range(0, RESAMPLES, block):
+        count = min(block, RESAMPLES - start)
+        drawn = dice.integers(unit_count, size=(count, unit_count)) + unit_count * np.arange(count)[:, None]
+        times[start : start + count] = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)
+    return times
 
 
 def _interval(values: npt.NDArray[np.float64], resampled: Resampled) -> Interval | None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
+from zoo.labels import CITYSCAPES, OFFICIAL_SIZES
 from zoo.record import ACCURACY_PROTOCOL, Dataset
 from zoo.score.metrics import METRICS
 from zoo.score.rows import Row, text_of
@@ -104,19 +105,41 @@ def family_of(candidate: Row) -> tuple[object, ...]:
 
 
 def tie(one: Row, other: Row, key: str) -> bool | None:
-    """Return whether what two rows' metric might have been overlaps (`Row.span`); `None` where it is not known."""
+    """Return whether two rows are alike in a metric; `None` where it is not known.
+
+    They are where they differ by less than matters, or where what they might as well have been overlaps (`Row.span`).
+    """
+    value, others_value = one.value(key), other.value(key)
+    if value is None or others_value is None:
+        return None
+    if METRICS[key].alike(value, others_value):
+        return True
     span, others = one.span(key), other.span(key)
     return None if span is None or others is None else span[0] <= others[1] and others[0] <= span[1]
 
 
 def sharing(counted: Row | Dataset) -> str | None:
-    """Say by name which sequences the counted images share with training; `None` where they share none."""
+    """Say by name which sequences the counted images share with training; `None` where they share none.
+
+    Whether they do is not known where the frames' names do not tell: that is said too.
+    """
     names = counted.shared_sequences
+    if names is None:
+        return f"the frames' names tell no sequences: whether {counted.split} shares any with training is not known"
     if not names:
         return None
     which = f"the sequence {names[0]}" if len(names) == 1 else f"{len(names)} sequences ({', '.join(names[:3])}"
     more = "" if len(names) == 1 else ", …)" if len(names) > 3 else ")"
     return f"{counted.split} shares {which}{more} with training: its mIoU is optimistic"
+
+
+def images_said(counted: Row | Dataset) -> str:
+    """Such as `2 of 500`: how many images were counted, of how many the whole split has where that is more."""
+    name, whole = (counted.dataset if isinstance(counted, Row) else counted.name), counted.split_count
+    if whole is None and name == CITYSCAPES.name:  # an older record
+        whole = OFFICIAL_SIZES.get(counted.split or "")
+    more = whole is not None and counted.image_count is not None and whole > counted.image_count
+    return f"{counted.image_count} of {whole}" if more else str(counted.image_count)
 
 
 class Fastest(NamedTuple):
@@ -148,6 +171,36 @@ def fastest_of_each(rows: Iterable[Row]) -> list[Fastest]:
         speedup = _pipeline_p50(reference) / _pipeline_p50(best) if reference and best.pipeline_p50_s else None
         found.append(Fastest(best, speedup, bool(checked)))
     return sorted(found, key=lambda one: _pipeline_p50(one.row))
+
+
+class Slower(NamedTuple):
+    """An int8 artifact that takes longer than the fp32 one it would replace: nothing is gained by it on this device."""
+
+    int8: Row
+    fp32: Row
+
+    @property
+    def text(self) -> str:
+        """As a note."""
+        which = f"{self.int8.model} in {self.int8.runtime}"
+        times = [METRICS["pipeline_p50_s"].say(one.pipeline_p50_s) for one in self]
+        return f"int8 is slower than fp32 here: {which} takes {' against '.join(times)}"
+
+
+def slower_int8(rows: Iterable[Row]) -> list[Slower]:
+    """Return each int8 row that is slower than its fp32 in the same runtime, beyond what their intervals leave open."""
+    timed: dict[tuple[object, ...], list[Row]] = defaultdict(list)
+    for one in rows:
+        if one.pipeline_p50_s is not None:
+            timed[group_of(one), family_of(one), one.runtime, one.precision].append(one)
+    pairs = [
+        Slower(one, min(others, key=lambda other: other.seed != one.seed))
+        for (*condition, precision), found in timed.items()
+        if precision == "int8" and (others := timed.get((*condition, "fp32")))
+        for one in found
+    ]
+    key = "pipeline_p50_s"
+    return [pair for pair in pairs if _pipeline_p50(pair.int8) > _pipeline_p50(pair.fp32) and not tie(*pair, key)]
 
 
 def _pipeline_p50(one: Row) -> float:

@@ -21,6 +21,9 @@ from zoo.score.accuracy import (
 
 Better = Literal["higher", "lower"]
 
+LEAST_SHARE = 0.01
+"""Smallest relative difference that matters of what is timed or counted: as much lies between two runs of one cell."""
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -37,6 +40,8 @@ class Metric:
     """Units of `show` per SI unit."""
     decimals: int | None = None
     """Digits after the point; `None`: three significant digits."""
+    least: float | None = None
+    """Smallest difference that matters, in SI units; `None`: `LEAST_SHARE` of the larger value."""
 
     def show(self, value: float | None) -> str:
         """Return the number for a human, without its unit: `"12.3"`, or `"n/a"`."""
@@ -56,6 +61,16 @@ class Metric:
     def beats(self, value: float, other: float) -> bool:
         """Whether `value` is strictly better than `other`."""
         return value > other if self.better == "higher" else value < other
+
+    def alike(self, value: float, other: float) -> bool:
+        """Whether two values differ by less than matters."""
+        least = LEAST_SHARE * max(abs(value), abs(other)) if self.least is None else self.least
+        return value == other or abs(value - other) < least
+
+    @property
+    def said_least(self) -> str:
+        """The smallest difference that matters, in words: `"0.1 points"`, `"1 %"`."""
+        return f"{LEAST_SHARE:.0%}".replace("%", " %") if self.least is None else f"{self.least * self.scale:g} points"
 
 
 def _network(read: Callable[[Latency], float | None]) -> Callable[[Record], float | None]:
@@ -94,7 +109,7 @@ def _instances(
     )
 
 
-_PERCENT: dict[str, Any] = {"unit": "%", "scale": 100.0, "decimals": 1}
+_PERCENT: dict[str, Any] = {"unit": "%", "scale": 100.0, "decimals": 1, "least": 1e-3}
 _MS: dict[str, Any] = {"unit": "ms", "scale": 1e3}
 _MIB: dict[str, Any] = {"unit": "MiB", "scale": 2.0**-20}
 
@@ -114,7 +129,7 @@ METRICS: dict[str, Metric] = {
             **_PERCENT,
         ),
         # Known only beside another record: `rows_of` fills it.
-        Metric("miou_lost", "mIoU lost", better="lower", of=lambda _: None, unit="points", scale=100.0, decimals=1),
+        Metric("miou_lost", "mIoU lost", better="lower", of=lambda _: None, **_PERCENT | {"unit": "points"}),
         Metric("latency_p50_s", "network p50", better="lower", of=_network(lambda x: x.p50_s), **_MS),
         Metric("latency_p90_s", "network p90", better="lower", of=_network(lambda x: x.p90_s), **_MS),
         Metric("latency_p99_s", "network p99", better="lower", of=_network(lambda x: x.p99_s), **_MS),
@@ -170,9 +185,7 @@ METRICS: dict[str, Metric] = {
             "labels equal to fp32",
             better="higher",
             of=lambda record: None if record.agreement is None else record.agreement.equal_label_share,
-            unit="%",
-            scale=100.0,
-            decimals=2,
+            **_PERCENT | {"decimals": 2, "least": 1e-4},
         ),
     )
 }

@@ -10,6 +10,7 @@ from zoo.record import Build, Record, StageName
 from zoo.score.metrics import METRICS
 from zoo.score.trust import Grade, grade
 from zoo.spec import Size
+from zoo.units import show_size
 
 MAX_MIOU_LOSS = 0.01
 """Share of fp32's mIoU an artifact may lose before it is marked."""
@@ -65,6 +66,8 @@ class Row:
     synthetic: bool
     dataset_fingerprint: str | None
     image_count: int | None
+    split_count: int | None
+    """Images of the whole split; of a part of Cityscapes, those that were published."""
     image_limit: int | None
     """Images accuracy was asked to be counted on at most; `None`: all of the split."""
     recipe_hash: str | None
@@ -75,8 +78,8 @@ class Row:
     """Of the training; null for weights that were not trained here."""
     seed_count: int
     """Trainings behind the row: 1 for one set of weights, 0 for random ones."""
-    shared_sequences: tuple[str, ...]
-    """Of the split, that training sees too."""
+    shared_sequences: tuple[str, ...] | None
+    """Of the split, that training sees too; null where names do not tell."""
     mean_class_accuracy: float | None
     category_miou: float | None
     iiou: float | None
@@ -219,6 +222,7 @@ def row(record: Record) -> Row:
         "synthetic": bool(dataset and dataset.synthetic),
         "dataset_fingerprint": dataset.fingerprint if dataset else None,
         "image_count": dataset.image_count if dataset else None,
+        "split_count": dataset.split_count if dataset else None,
         "image_limit": record.config.get("accuracy_images"),
         "recipe_hash": weights.recipe_hash,
         "step_count": weights.step_count,
@@ -259,7 +263,7 @@ def text_of(value: object) -> str:
     """Return a column's value as a person would type it: `512x1024`, `yes`, the first digits of a hash."""
     match value:
         case (int(height), int(width)):
-            return f"{height}x{width}"
+            return show_size((height, width))
         case None:
             return "none"
         case bool():

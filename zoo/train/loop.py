@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from itertools import islice
@@ -17,7 +17,7 @@ from zoo.catalog import find
 from zoo.checkpoint import CheckpointFacts, read_facts, run_folder, run_lock, runs_folder, save_weights, write_atomic
 from zoo.config import TrainConfig
 from zoo.data.layout import Dataset, OnFrame, open_dataset
-from zoo.data.loading import train_batches
+from zoo.data.loading import Batch, train_batches
 from zoo.data.reading import image_size
 from zoo.errors import ModelError, UserError, blamed_on
 from zoo.evaluate import by_size, evaluate
@@ -29,6 +29,7 @@ from zoo.spec import ModelSpec, Size
 from zoo.train.distributed import ALONE, Group, process_group, synchronised
 from zoo.train.journal import CURVES, VALIDATION, Journal, read_losses
 from zoo.train.losses import channel_weights
+from zoo.train.norms import GAP_IMAGES
 from zoo.train.run import describe_run, resume_run, write_run
 from zoo.train.step import TrainingStep, seed
 from zoo.train.stop import Stop, asked_to_stop
@@ -61,6 +62,8 @@ class Trained:
     """Of `best`, at the ground truth's full size; `None` without validation."""
     synthetic: bool
     """True for drawn streets, whose mIoU says nothing about real ones."""
+    warnings: tuple[str, ...] = ()
+    """What is doubtful about the weights, one line each."""
 
 
 def train_model(
@@ -165,6 +168,7 @@ def train(
     identity = (spec.name, fingerprint, config.recipe_hash, config.seed)
     if group.share(lambda: resume and _is_finished(last, identity)):
         return _trained(run_dir, config.steps, config, dataset, started)
+    warnings: list[str] = []
     seed(config.seed)  # of the initial weights
     pretrained = bool(spec.pretrained) if config.pretrained == "auto" else config.pretrained
     module, spec = build_model(spec, dataset.spec.num_classes, pretrained, _sizes(config, dataset, validate=validate))
@@ -184,7 +188,7 @@ def train(
     journal = Journal(run_dir, dataset.spec.class_names, curves=keep_state and group.is_first)
     if group.share(lambda: resume and state_file.is_file()):
         _resume(state_file, one, journal)
-    versions = software(device)
+    versions, estimated_at = software(device), -1
 
     def facts(score: float | None) -> CheckpointFacts:
         return CheckpointFacts(
@@ -198,6 +202,7 @@ def train(
             step=journal.step_count,
             complete=journal.step_count == config.steps,
             precision="bf16" if one.bf16 else "fp32",
+            batch_norm_batches=config.batch_norm_batches if journal.step_count == estimated_at else 0,
             pretrained=spec.pretrained if pretrained else "",
             miou=score,
             zoo=versions.zoo,
@@ -236,6 +241,11 @@ def train(
         shard=(group.rank, group.count),
         on_frame=on_frame if group.is_first else None,
     )
+
+    def some_batches(count: int) -> Iterator[Batch]:
+        """Batches that no step has seen, whole, for the first process alone."""
+        return islice(batches.whole_batches(config.steps), count * config.accumulate)
+
     begun = time.perf_counter()
     saved_at = begun - SAVE_EVERY_S + FIRST_SAVE_S
     deadline = None if time_limit_s is None else started + time_limit_s
@@ -251,6 +261,9 @@ def train(
                 on_step(step + 1, loss, images_per_s)
             done = step + 1 == config.steps
             due = config.val_every is not None and (step + 1) % config.val_every == 0
+            if config.batch_norm_batches and (done or due):
+                group.share(lambda: one.estimate_statistics(some_batches(config.batch_norm_batches)))
+                estimated_at = step + 1
             if validate and (done or due):
                 best_before = journal.best_miou
                 score, by_class = group.share(lambda: _validate(one, spec, dataset))
@@ -260,6 +273,10 @@ def train(
                         save_weights(best, one.trained.state_dict(), facts(score))
                     if on_validation:
                         on_validation(step + 1, score, dict(zip(dataset.spec.class_names, by_class, strict=True)))
+            if done:
+                gap = group.share(lambda: one.mode_gap(list(some_batches(-(-GAP_IMAGES // config.batch_size)))))
+                warning = None if gap is None else gap.warning(spec.name, config.batch_norm_batches)
+                warnings += [warning] if warning else []
             stop = group.largest(stop_now(), device)
             if group.is_first and (done or due or stop or time.perf_counter() - saved_at > SAVE_EVERY_S):
                 save()
@@ -269,7 +286,7 @@ def train(
             if stop:
                 break
     count = journal.step_count
-    return group.share(lambda: _trained(run_dir, count, config, dataset, started))
+    return group.share(lambda: _trained(run_dir, count, config, dataset, started, warnings))
 
 
 def _sizes(config: TrainConfig, dataset: Dataset, *, validate: bool) -> list[Size]:
@@ -327,7 +344,9 @@ def _is_finished(last: Path, identity: tuple[str, str, str, int]) -> bool:
     return facts is not None and facts.complete
 
 
-def _trained(run_dir: Path, step_count: int, config: TrainConfig, dataset: Dataset, started: float) -> Trained:
+def _trained(
+    run_dir: Path, step_count: int, config: TrainConfig, dataset: Dataset, started: float, warnings: Sequence[str] = ()
+) -> Trained:
     best, last = run_dir / "best.safetensors", run_dir / "last.safetensors"
     best = best if best.is_file() else last
     facts = read_facts(best)
@@ -340,6 +359,7 @@ def _trained(run_dir: Path, step_count: int, config: TrainConfig, dataset: Datas
         losses=read_losses(run_dir),
         miou=facts.miou if facts else None,
         synthetic=dataset.synthetic,
+        warnings=tuple(warnings),
     )
 
 
