@@ -37,6 +37,7 @@ class TrainConfig(Facts):
     image_size: Size | None = None
     """Frames are first resized to fit inside this, aspect kept; `None`: as they come."""
     crop_size: Size = (512, 1024)
+    """Where no frame of a dataset fills it at its largest scale, its empty rest is left away."""
     scale_range: tuple[float, float] = (0.5, 2.0)
     flip: bool = True
     color_jitter: float = Field(default=0.3, ge=0, le=1)

@@ -11,6 +11,7 @@ from PIL import Image
 from zoo.catalog import find
 from zoo.checkpoint import find_checkpoint, read_facts, read_weights, weights_sha256
 from zoo.data.layout import open_dataset
+from zoo.data.loading import TrainStream, train_batches
 from zoo.errors import ModelError, UserError
 from zoo.train import loop, preflight
 from zoo.train.loop import train, train_model
@@ -173,15 +174,67 @@ def test_an_average_that_never_leaves_the_first_step(tiny, config, dataset, tmp_
     preflight.require_a_recipe_that_learns(tiny(), config.model_copy(update={"ema_decay": 0.6}), "sgd_poly")
 
 
-def test_crops_that_are_padding(tiny, config, dataset, tmp_path):
-    match = r"frames of 24x32 fill 1 % of them at their largest scale, 2; add --set crop_size=\[32,32\]"
-    refused(tiny(), config, dataset, tmp_path, match, crop_size=(512, 1024))
-    refused(tiny(), config, dataset, tmp_path, "fitted into 12x16", crop_size=(128, 128), image_size=(12, 16))
-    for fine in ({"crop_size": (96, 128)}, {"crop_size": (512, 1024), "image_size": (256, 512)}):
-        preflight.require_something_to_learn(tiny(), config.model_copy(update=fine), dataset)
+@pytest.mark.parametrize(
+    ("changes", "useful"),
+    [
+        ({"crop_size": (512, 1024)}, (64, 64)),  # frames of 24x32 at twice their size
+        ({"crop_size": (18, 1024)}, (18, 64)),
+        ({"crop_size": (512, 1024), "scale_range": (0.5, 1.0)}, (32, 32)),
+        ({"crop_size": (512, 1024), "image_size": (256, 512)}, (512, 704)),  # fitted to 256x341
+        ({"crop_size": (18, 30)}, (18, 30)),
+    ],
+)
+def test_crops_end_where_all_is_padding(config, dataset, changes, useful):
+    config = config.model_copy(update=changes)
+    assert preflight.useful_crop_size(config, dataset) == useful
+    whole, cut = (
+        next(train_batches(dataset, "train", config.model_copy(update={"crop_size": size})))
+        for size in (config.crop_size, useful)
+    )
+    height, width = useful
+    assert torch.equal(cut.images, whole.images[:, :height, :width])
+    assert torch.equal(cut.labels, whole.labels[:, :height, :width])
+    assert (whole.labels[:, height:] == 255).all()
+    assert (whole.labels[:, :, width:] == 255).all()
+
+
+def test_a_cut_crop_is_told_and_is_no_other_recipe(tiny, config, dataset, tmp_path, caplog):
+    recipe = config.model_copy(update={"crop_size": (512, 1024)})
+    trained = train(tiny(), recipe, dataset, run_dir=tmp_path, device=CPU)
+    assert "crops of 512x1024 are cut to 64x64" in caplog.text
+    assert read_facts(trained.last).config == recipe
+    caplog.clear()
+    train(tiny(), config, dataset, run_dir=tmp_path / "other", device=CPU)
+    assert "crops" not in caplog.text
 
 
 def test_a_disk_that_cannot_hold_the_checkpoints(tiny, config, dataset, tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")  # noqa: PYI024
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: usage(10**9, 10**9 - 10**6, 10**6))
     refused(tiny(), config, dataset, tmp_path, "the checkpoints of this run need .* GiB free; free some room")
+
+
+def test_batches_that_end_cost_no_step(tiny, config, dataset, tmp_path, monkeypatch):
+    """A loader process that is killed, say."""
+    whole = train(tiny(), config, dataset, run_dir=tmp_path / "whole", device=CPU)
+
+    class Failing(TrainStream):
+        def __next__(self):
+            if len(told) == 3:
+                raise ModelError("a process that loads batches failed")
+            told.append(super().__next__())
+            return told[-1]
+
+    told = []
+
+    def failing(*arguments, **options):
+        stream = train_batches(*arguments, **options)
+        stream.__class__ = Failing
+        return stream
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "train_batches", failing)
+        with pytest.raises(ModelError, match="loads batches failed"):
+            train(tiny(), config, dataset, run_dir=tmp_path / "parts", device=CPU)
+    assert read_facts(tmp_path / "parts" / "last.safetensors").step == 3
+    assert hashes(train(tiny(), config, dataset, run_dir=tmp_path / "parts", device=CPU)) == hashes(whole)

@@ -37,6 +37,7 @@ from zoo.train.preflight import (
     require_room,
     require_something_to_learn,
     try_network,
+    useful_crop_size,
 )
 from zoo.train.run import describe_run, resume_run, write_run
 from zoo.train.step import TrainingStep, seed
@@ -267,10 +268,16 @@ def train(
     if begins:
         group.share(try_first)
     first_step = journal.step_count
+    crop_size = group.share(lambda: useful_crop_size(config, dataset))
+    if crop_size != config.crop_size and group.is_first:
+        asked, used = ("x".join(map(str, size)) for size in (config.crop_size, crop_size))
+        _log.warning(
+            "crops of %s are cut to %s: at their largest scale no frame fills more, all else is padding", asked, used
+        )
     batches = train_batches(
         dataset,
         "train",
-        config,
+        config.model_copy(update={"crop_size": crop_size}),
         start_step=first_step,
         workers=_worker_count(config, device, group),
         pin_memory=device.type == "cuda",
@@ -310,11 +317,17 @@ def train(
     begun = time.perf_counter()
     saved_at = begun - SAVE_EVERY_S + FIRST_SAVE_S
     deadline = None if time_limit_s is None else started + time_limit_s
-    with closing(journal), asked_to_stop(deadline) as stop_now:
+    with closing(journal), closing(batches), asked_to_stop(deadline) as stop_now:
         if is_due() and not is_scored():  # it was ended in between
             keep_and_score()
         for step in range(first_step, config.steps):
-            loss, norm = one.gradients(step, list(islice(batches, config.accumulate)))
+            try:
+                pieces = list(islice(batches, config.accumulate))
+            except UserError:  # a file, or a process that loads; the weights are whole
+                if group.is_first and journal.step_count > 0:
+                    save()
+                raise
+            loss, norm = one.gradients(step, pieces)
             if not (math.isfinite(loss) and math.isfinite(norm)):  # the weights are still good
                 raise ModelError(_diverged(spec, step + 1, loss, norm, one.rate(step), last))
             one.update(step)

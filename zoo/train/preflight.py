@@ -26,10 +26,8 @@ from zoo.evaluate import Predict
 from zoo.spec import IGNORE_INDEX, ModelSpec, RecipeFamily, Size
 from zoo.train.schedule import learning_rate
 
-SIZED_FRAMES = 64
-"""Of which the crop is held against the size."""
-MIN_SEEN_SHARE = 1 / 4
-"""Of a crop, filled by the largest frame at its largest scale."""
+CROP_UNIT = 32
+"""A multiple of most networks' strides."""
 MAX_FIRST_SHARE = 1 / 2
 """Of the averaged weights, still those of the first step."""
 TRIED_SIZES = 4
@@ -65,8 +63,7 @@ def require_something_to_learn(spec: ModelSpec, config: TrainConfig, dataset: Da
     Labels are read until two classes were seen, which the first one mostly shows.
 
     Raises:
-        UserError: fewer than two classes to tell apart: in the dataset, in its labels, or by their weights; or crops
-            that frames hardly fill.
+        UserError: fewer than two classes to tell apart: in the dataset, in its labels, or by their weights.
         ModelError: a network that answers with fewer than two of the classes.
     """
     names, weights = dataset.spec.class_names, config.class_weights
@@ -101,7 +98,6 @@ def require_something_to_learn(spec: ModelSpec, config: TrainConfig, dataset: Da
             f"{names[seen.pop()]!r} is the only class in {dataset.root}'s split train that counts, so one answer is "
             "always right; label another class too (`zoo data doctor`)"
         )
-    _require_filled_crops(config, dataset)
 
 
 def spread_order(frames: Sequence[Frame]) -> list[Frame]:
@@ -110,28 +106,24 @@ def spread_order(frames: Sequence[Frame]) -> list[Frame]:
     return first + [frame for frame in frames if frame not in first]
 
 
-def _require_filled_crops(config: TrainConfig, dataset: Dataset) -> None:
+def useful_crop_size(config: TrainConfig, dataset: Dataset) -> Size:
+    """What of the recipe's crop any frame ever fills, up to a multiple of 32: beyond it all is padding, for ever.
+
+    A frame is cut at the same place, and shows the same, whichever of the two is asked for.
+
+    Raises:
+        UserError: no split `train`, or a damaged file.
+    """
     with ThreadPoolExecutor() as pool:
-        frames = spread(dataset.frames("train"), SIZED_FRAMES)
-        sizes = set(pool.map(lambda frame: image_size(frame.image), frames))
-
-    def filled(size: Size) -> float:
+        sizes = set(pool.map(lambda frame: image_size(frame.image), dataset.frames("train")))
+    filled = [0.0, 0.0]
+    for size in sizes:
         scale = config.scale_range[1] * (fit_scale(size, config.image_size) if config.image_size else 1)
-        return math.prod(min(1.0, side * scale / crop) for side, crop in zip(size, config.crop_size, strict=True))
-
-    largest = max(sizes, key=filled)
-    if (share := filled(largest)) < MIN_SEEN_SHARE:
-        scale = fit_scale(largest, config.image_size) if config.image_size else 1.0
-        height, width = (
-            min(crop, 32 * math.ceil(side * scale / 32)) for side, crop in zip(largest, config.crop_size, strict=True)
-        )
-        crop = "x".join(map(str, config.crop_size))
-        raise UserError(
-            f"crops of {crop} would be padding for the most part: frames of {largest[0]}x{largest[1]}"
-            f"{' fitted into ' + 'x'.join(map(str, config.image_size)) if config.image_size else ''} fill "
-            f"{100 * share:.0f} % of them at their largest scale, {config.scale_range[1]:g}; add --set "
-            f"crop_size=[{height},{width}], which is another recipe"
-        )
+        filled = [max(known, side * scale) for known, side in zip(filled, size, strict=True)]
+    height, width = (
+        min(crop, CROP_UNIT * math.ceil(side / CROP_UNIT)) for crop, side in zip(config.crop_size, filled, strict=True)
+    )
+    return height, width
 
 
 def require_a_readable_split(dataset: Dataset, split: str) -> None:
