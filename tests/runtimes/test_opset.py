@@ -13,19 +13,13 @@ from zoo.runtimes.opset import OPSET, OPSETS, RELEASES, oldest_onnxruntime, requ
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize(("opset", "ir_version"), [(18, 8), (19, 9), (20, 9), (21, 10)])
-@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize(
+    ("opset", "ir_version", "precision"),
+    [(18, 8, "fp32"), (19, 9, "fp32"), (20, 9, "fp32"), (21, 10, "fp32"), (18, 8, "int8"), (21, 10, "int8")],
+)
 def test_the_ir_version_is_the_lowest(opset, ir_version, precision, pipeline, images, tmp_path):
-    file = tmp_path / "model.onnx"
-    base.build(
-        "onnxruntime",
-        pipeline(resize="fit"),
-        file,
-        device=CPU,
-        precision=precision,
-        opset=opset,
-        calibration=[images(1)],
-    )
+    file, pipe, seen = tmp_path / "model.onnx", pipeline(resize="fit"), [images(1)]
+    base.build("onnxruntime", pipe, file, device=CPU, precision=precision, opset=opset, calibration=seen)
     onnx.checker.check_model(onnx.load(file), full_check=True)
     contents = onnx_file.contents(file)
     assert (contents.opset, contents.ir_version) == (opset, ir_version)
