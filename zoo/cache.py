@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from zoo.errors import UserError
+from zoo.faults import reason
 from zoo.files import draft_in, whole_folder
 from zoo.locks import Release, take
 
@@ -142,9 +143,7 @@ def clear(chosen: Iterable[Entry]) -> list[Entry]:
         except FileNotFoundError:  # another process was faster
             continue
         except OSError as error:
-            raise UserError(
-                f"cannot remove {entry.folder}: {error.strerror or error}; permit writing in {parent}"
-            ) from error
+            raise UserError(f"cannot remove {entry.folder}: {reason(error)}; permit writing in {parent}") from error
         gone.append(entry)
     return gone
 

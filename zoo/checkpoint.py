@@ -29,11 +29,13 @@ from zoo.catalog import code_sha256
 from zoo.config import TrainConfig
 from zoo.data.layout import Dataset
 from zoo.errors import UserError
+from zoo.faults import how_to_write, reason
 from zoo.locks import HeldError, hold
 from zoo.record import Weights
 from zoo.spec import Facts, ModelSpec
 
 RUNS_VARIABLE = "ZOO_RUNS"
+_SYSTEMS_WORD = re.compile(r"os error (\d+)")  # in what safetensors says
 _FACTS_KEY = "zoo"  # of the safetensors metadata
 _PICKLES = (".pt", ".pth", ".bin", ".ckpt")
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "model_state")
@@ -105,9 +107,8 @@ def run_lock(folder: Path) -> Iterator[None]:
                 f"another process is training in {folder}{held}; wait for it, or change the recipe"
             ) from held
         except OSError as error:
-            raise UserError(
-                f"cannot write {folder}: {error.strerror or error}; choose another folder with --runs"
-            ) from error
+            advice = how_to_write(error, "another folder with --runs")
+            raise UserError(f"cannot write {folder}: {reason(error)}; {advice}") from error
         yield
 
 
@@ -177,7 +178,9 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     try:
         files.write_all({path: write})
     except (OSError, SafetensorError, RuntimeError) as error:  # torch and safetensors wrap a full disk in their own
-        raise UserError(f"cannot write {path}: {_one_line(error)}; free some space or choose another folder") from error
+        number = _SYSTEMS_WORD.search(str(error))
+        said = error if isinstance(error, OSError) else OSError(int(number[1]) if number else 0, "")
+        raise UserError(f"cannot write {path}: {_one_line(error)}; {how_to_write(said, 'another folder')}") from error
 
 
 def read_facts(path: Path) -> CheckpointFacts | None:

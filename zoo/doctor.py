@@ -31,6 +31,7 @@ from zoo.data.naming import LABEL_KINDS
 from zoo.data.reading import label_histogram, read_image, read_label, unreadable
 from zoo.data.survey import Survey
 from zoo.errors import UserError
+from zoo.faults import how_to_read, reason
 from zoo.files import sha256_of
 from zoo.labels import CITYSCAPES, OFFICIAL_SIZES
 from zoo.report.doctor import Finding, Report, Severity, Split
@@ -70,7 +71,8 @@ def examine(
     try:
         return _examine(survey_dataset(data, cache=cache), full=full, on_image=on_image)
     except OSError as error:
-        raise UserError(f"{error.filename or data} cannot be read: {error.strerror or error}") from error
+        advice = how_to_read(error)
+        raise UserError(f"{error.filename or data} cannot be read: {reason(error)}; {advice}") from error
 
 
 def _examine(found: Survey, *, full: bool, on_image: OnFrame | None) -> Report:

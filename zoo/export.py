@@ -22,6 +22,7 @@ from zoo.checkpoint import find_any_checkpoint, load_weights, read_facts, runs_f
 from zoo.data.layout import Dataset, cache_folder, open_dataset, spread
 from zoo.data.reading import frame_size, read_image
 from zoo.errors import ModelError, UserError
+from zoo.faults import how_to_read, how_to_write, reason
 from zoo.files import sha256_of, write_all
 from zoo.measure.device import core_count, package_version, resolve_device
 from zoo.models.build import build_empty, build_model
@@ -189,9 +190,8 @@ def build(wanted: Wanted) -> tuple[Path, Built]:
     except OSError as error:
         if error.errno is None:  # no word of the system's
             raise
-        raise UserError(
-            f"cannot write {folder}: {error.strerror or error}; free some space, or name another cache with --cache"
-        ) from error
+        advice = how_to_write(error, "another cache with --cache")
+        raise UserError(f"cannot write {folder}: {reason(error)}; {advice}") from error
     built = Built.model_validate_json((folder / "built.json").read_bytes())
     if there:
         built = built.model_copy(update={"build": built.build.model_copy(update={"cached": True})})
@@ -387,7 +387,8 @@ def _export(wanted: Wanted, target: Path, records: Sequence[Record]) -> Exported
     try:
         write_all({target: lambda draft: shutil.copyfile(source, draft), card_path(target): text.encode()})
     except OSError as error:
-        raise UserError(f"cannot write {target}: {error.strerror or error}; name another file with -o") from error
+        advice = how_to_write(error, "another file with -o")
+        raise UserError(f"cannot write {target}: {reason(error)}; {advice}") from error
     snippet = base.snippet(wanted.runtime, target, options, card.input.shape)
     return Exported(target, card, snippet, _notes(card, records))
 
@@ -429,7 +430,7 @@ def read_artifact(file: Path, *, trust: bool) -> Card:
     try:
         sha256 = sha256_of(file)
     except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror or error}") from error
+        raise UserError(f"cannot read {file}: {reason(error)}; {how_to_read(error)}") from error
     path = card_path(file)
     if path.is_file():
         try:

@@ -24,6 +24,7 @@ from pydantic import ValidationError
 
 from zoo import files, locks
 from zoo.errors import UserError
+from zoo.faults import how_to_read, how_to_write, reason
 from zoo.record import SCHEMA, Record
 
 HOW_TO_MAKE_RECORDS = "make some with `zoo bench --models all`, or name another folder with --results"
@@ -69,10 +70,8 @@ def save(record: Record, samples: Mapping[str, npt.NDArray[Any]], results: Path)
     try:
         files.write_all(contents)  # the JSON last: it says that the record is whole
     except OSError as error:
-        raise UserError(
-            f"cannot write a record to {path.parent}: {error.strerror or error}; "
-            "free some space or permit writing there, or name another folder with --results"
-        ) from error
+        advice = how_to_write(error, "another folder with --results")
+        raise UserError(f"cannot write a record to {path.parent}: {reason(error)}; {advice}") from error
     return path
 
 
@@ -140,10 +139,8 @@ def locked(results: Path) -> Iterator[str]:
                 f"another sweep writes to {results}{held}; wait for it, or name another --results"
             ) from held
         except OSError as error:
-            raise UserError(
-                f"cannot write to {results}: {error.strerror or error}; "
-                "permit writing there or free some space, or name another --results"
-            ) from error
+            advice = how_to_write(error, "another folder with --results")
+            raise UserError(f"cannot write to {results}: {reason(error)}; {advice}") from error
         try:
             yield folder_id
         finally:
@@ -161,7 +158,7 @@ def load(path: Path) -> Record:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}") from error
+        raise UserError(f"{path}: {reason(error)}; {how_to_read(error)}") from error
     try:
         record = Record.model_validate_json(content)
     except ValidationError as error:

@@ -74,7 +74,7 @@ def test_what_no_reader_takes_is_named_before_the_first_frame(folder):
 def test_a_note_names_one_or_many(folder):
     image, _ = folder.add()
     header = read_header("image", image)._replace(form="palette")
-    assert notes("image", [header]) == ["1 of 1 image is stored with a palette: the colours are read"]
+    assert notes("image", [header]) == {"palette": "1 of 1 image is stored with a palette: the colours are read"}
 
 
 def test_every_form_that_is_read_has_a_note():

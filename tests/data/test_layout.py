@@ -130,7 +130,7 @@ def test_a_link_that_leads_in_a_circle_is_named(folder, tmp_path):
     for path in (image, label):
         path.rename(path.with_suffix(".aside"))
         path.symlink_to(path)
-        fails(folder.root, path, "is a link that leads back to itself", "replace or remove it")
+        fails(folder.root, path, "is a link that leads back to itself", "correct the link, or remove it")
         path.unlink()
         path.symlink_to("nowhere.png")
         fails(folder.root, path, "is a link that leads nowhere")
@@ -163,7 +163,7 @@ def test_an_empty_file_is_named(folder, which):
     image, (label,) = folder.add(number=1)
     path = image if which == "image" else label
     path.write_bytes(b"")
-    fails(folder.root, path, "is empty (0 bytes)", "replace or remove it")
+    fails(folder.root, path, "is empty (0 bytes)", "copy or download it again, or remove it")
     path.unlink()
     path.mkdir()
     fails(folder.root, path, "is no file")

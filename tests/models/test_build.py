@@ -135,7 +135,7 @@ def test_weights_that_cannot_be_fetched(name, monkeypatch, tmp_path):
         create_model(name, 3, pretrained=True)
     said = str(caught.value)
     assert MODELS[name].pretrained in said
-    assert "drop --pretrained" in said
+    assert "pretrained = false" in said
     assert "\n" not in said
 
 

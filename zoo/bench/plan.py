@@ -63,7 +63,8 @@ def plan_weights(
     if spec.name in checkpoints:
         if config.seeds > 1:
             raise UserError(
-                f"--seeds measures {config.seeds} trainings of {spec.name} and --checkpoint names one; drop one of them"
+                f"seeds = {config.seeds} measures as many trainings of {spec.name} and --checkpoint names one; "
+                "set seeds = 1, or leave --checkpoint away"
             )
         return [WeightsPlan(checkpoints[spec.name])]
     if dataset is None or config.train is None:

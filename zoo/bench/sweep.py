@@ -27,6 +27,7 @@ from zoo.data.reading import frame_size
 from zoo.errors import UserError
 from zoo.evaluate import EvaluationResult, accuracy_record, dataset_record
 from zoo.export import Card, read_artifact
+from zoo.faults import how_to_write, reason
 from zoo.files import draft_in, remove_leftovers
 from zoo.measure.clock import grows
 from zoo.record import (
@@ -114,7 +115,8 @@ def run_bench(
     started = time.monotonic()
     if artifact is not None and config.seeds > 1:
         raise UserError(
-            f"--seeds measures {config.seeds} trainings of each model and an --artifact holds one; drop one of them"
+            f"seeds = {config.seeds} measures as many trainings of each model and an --artifact holds one; "
+            "set seeds = 1, or leave --artifact away"
         )
     foreign = None if artifact is None else (Path(artifact), read_artifact(Path(artifact), trust=trust))
     if foreign is not None:
@@ -293,9 +295,8 @@ class _Bench:
         try:
             return self.rooms.enter_context(draft_in(self.runs)) / "run"
         except OSError as error:
-            raise UserError(
-                f"cannot write {self.runs}: {error.strerror or error}; choose another folder with --runs"
-            ) from error
+            advice = how_to_write(error, "another folder with --runs")
+            raise UserError(f"cannot write {self.runs}: {reason(error)}; {advice}") from error
 
     def _train(self, spec: ModelSpec, recipe: TrainConfig) -> Outcome:
         assert self.dataset is not None
@@ -514,7 +515,10 @@ def _config_of(card: Card, config: BenchConfig) -> BenchConfig:
 def _require_fit(card: Card, config: BenchConfig, dataset: Dataset | None) -> None:
     """A file has one batch size, and its channels mean what its card says."""
     if config.throughput:
-        raise UserError("--throughput needs a file for each batch size and an --artifact has one; drop one of them")
+        raise UserError(
+            "throughput = true needs a file for each batch size and an --artifact has one; set throughput = false, "
+            "or leave --artifact away"
+        )
     if dataset is not None and card.class_names and card.class_names != dataset.spec.class_names:
         raise UserError(
             f"{card.file} answers with {len(card.class_names)} classes ({', '.join(card.class_names[:3])}, …), "

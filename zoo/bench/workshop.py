@@ -30,6 +30,7 @@ except ImportError:  # Windows, which `Workshop` refuses
 
 from zoo.bench import worker
 from zoo.errors import UserError
+from zoo.faults import how_to_write, reason
 from zoo.record import Status
 
 PRELOAD = ["zoo.bench.workshop"]
@@ -227,10 +228,8 @@ def _nameless_file() -> IO[bytes]:
     try:
         return tempfile.TemporaryFile()
     except OSError as error:
-        raise UserError(
-            f"cannot write to the temporary folder: {error.strerror or error}; free some space, or name another "
-            "folder in the variable TMPDIR"
-        ) from error
+        advice = how_to_write(error, "another folder in the variable TMPDIR")
+        raise UserError(f"cannot write to the temporary folder: {reason(error)}; {advice}") from error
 
 
 def _explain_death(exitcode: int | None, log: IO[bytes], kills_before: int | None, outcome: Outcome) -> None:

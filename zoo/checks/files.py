@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from zoo.checks.seen import counted, finding_of
-from zoo.data.listing import Listing
+from zoo.data.listing import Listing, how_to_mend
 from zoo.data.naming import CITYSCAPES_NAMES, IMAGES, INSTANCES, LABEL_KINDS, LABELS, LAYOUT, known_split
 from zoo.data.survey import labels_beside
 from zoo.errors import did_you_mean
@@ -18,7 +18,7 @@ def _broken_paths(broken: Mapping[Path, str]) -> Iterator[Finding]:
     for why in dict.fromkeys(broken.values()):
         files = [path for path, said in broken.items() if said == why]
         what = f"{counted(files, 'path')} unusable: {why.removeprefix('is ')}"
-        yield finding_of("error", what, "replace or remove what is there", files)
+        yield finding_of("error", what, how_to_mend(why), files)
 
 
 def missing_splits(listings: Sequence[Listing]) -> Iterator[Finding]:

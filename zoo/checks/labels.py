@@ -67,18 +67,13 @@ def pixels_of(split: str, seen: Sequence[Seen], spec: DatasetSpec) -> Iterator[F
 
 def _forms(split: str, seen: Sequence[Seen]) -> Iterator[Finding]:
     """Files in other forms than the plain one, which are read all the same."""
-    for place, what, plain in ((0, "image", "color"), (1, "label", "grey")):
+    for place, what in enumerate(("image", "label")):
         sound = [look for look in seen if not (look.label_fault if place else look.image_fault)]
-        headers = [(header, look) for look in sound if (header := look.headers[place])]
-        for line in notes(what, [header for header, _ in headers], f" of {split}"):
-            odd = [
-                look.frame.image if what == "image" else look.frame.label
-                for header, look in headers
-                if header.form != plain
-            ]
-            yield finding_of(
-                "note", line, "nothing needs to be done; `zoo data convert` makes them plain", filter(None, odd)
-            )
+        headers = [(header, look.frame) for look in sound if (header := look.headers[place])]
+        for form, line in notes(what, [header for header, _ in headers], f" of {split}").items():
+            files = [frame.label if place else frame.image for header, frame in headers if header.form == form]
+            advice = "nothing needs to be done; `zoo data convert` makes them plain"
+            yield finding_of("note", line, advice, filter(None, files))
 
 
 def _faults(split: str, noun: str, faults: Sequence[tuple[str, Path]]) -> Iterator[Finding]:

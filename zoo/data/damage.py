@@ -31,11 +31,11 @@ _CONTENTS: tuple[tuple[int, bytes, str, str], ...] = (
 """Where, what stands there, what that means, what to do; the first that fits."""
 _MESSAGES: tuple[tuple[tuple[str, ...], str], ...] = (
     (
-        ("truncated", "broken data stream", "end is missing", "end of file", "not enough data"),
+        ("truncated", "end is missing", "end of file", "not enough data"),
         f"a part is missing: {_AGAIN}",
     ),
     (
-        ("text chunk", "text memory", "metadata"),
+        ("max_text_chunk", "text memory", "metadata"),
         "its notes are too large: save it again without them (`magick IN -strip OUT`)",
     ),
     (("out of memory",), "make the image smaller, or use a machine with more memory"),

@@ -72,8 +72,8 @@ def read_header(what: str, path: Path, *, several: bool = False) -> Header:
         return Header((image.height, image.width), form_of(mode), mode, page_count(image))
 
 
-def notes(what: str, headers: Sequence[Header], of: str = "") -> list[str]:
-    """How files in other forms than the plain one are read, with their number; none for none.
+def notes(what: str, headers: Sequence[Header], of: str = "") -> dict[Form, str]:
+    """Form → how files of it are read, with their number, of those that are not the plain one.
 
     Args:
         what: `"image"` or `"label"`.
@@ -82,11 +82,11 @@ def notes(what: str, headers: Sequence[Header], of: str = "") -> list[str]:
     """
     said = IMAGE_NOTES if what == "image" else LABEL_NOTES
     noun = "image" if what == "image" else "label map"
-    lines = []
+    lines = {}
     for form, count in Counter(header.form for header in headers).items():
         if form in said:
             nouns, verb = noun if len(headers) == 1 else f"{noun}s", "is" if count == 1 else "are"
-            lines.append(f"{count} of {len(headers)} {nouns}{of} {verb} stored {said[form]}")
+            lines[form] = f"{count} of {len(headers)} {nouns}{of} {verb} stored {said[form]}"
     return lines
 
 
@@ -101,8 +101,9 @@ def say_forms(dataset: Dataset, split: str, frames: Sequence[Frame]) -> None:
     images = read_headers("image", [frame.image for frame in frames])
     labels = read_headers("label", [frame.label for frame in frames if frame.label is not None])
     dataset.said.add(split)
-    for line in (*notes("image", images, f" of {split}"), *notes("label", labels, f" of {split}")):
-        _log.warning("%s", line)
+    for what, headers in (("image", images), ("label", labels)):
+        for line in notes(what, headers, f" of {split}").values():
+            _log.warning("%s", line)
 
 
 def sound_headers(paths: Iterable[Path]) -> dict[Path, Header]:

@@ -18,10 +18,11 @@ import platformdirs
 from PIL import Image
 
 from zoo.data import synthetic
-from zoo.data.listing import NEEDS_LABELS, Listing
+from zoo.data.listing import NEEDS_LABELS, Listing, how_to_mend
 from zoo.data.naming import CITYSCAPES_NAMES, IMAGES, INSTANCES, LABEL_KINDS, LABELS, LAYOUT, Naming, known_split
 from zoo.data.survey import Survey, labels_beside, survey, written
 from zoo.errors import UserError, did_you_mean
+from zoo.faults import how_to_read, reason
 from zoo.frames import sequence_of, shared_sequences
 from zoo.labels import CITYSCAPES, OFFICIAL_CITIES, OFFICIAL_SIZES
 from zoo.spec import DatasetSpec
@@ -184,7 +185,7 @@ class Dataset:
                             if frame.has_train_ids and not named_train_ids(path):
                                 digest.update(b"trainIds")
                     except OSError as error:
-                        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
+                        raise UserError(f"{path} cannot be read: {reason(error)}; {how_to_read(error)}") from error
         return digest.hexdigest()[:16]
 
 
@@ -228,7 +229,8 @@ def open_dataset(root: Path | str | None = None, *, cache: Path | None = None) -
     try:
         dataset = dataset_of(survey_dataset(root, cache=cache))
     except OSError as error:
-        raise UserError(f"{error.filename or root} cannot be read: {error.strerror or error}") from error
+        advice = how_to_read(error)
+        raise UserError(f"{error.filename or root} cannot be read: {reason(error)}; {advice}") from error
     if os.environ.get("RANK", "0") == "0":  # of the processes that torchrun started, one speaks
         for note in (note for note in dataset.notes if note not in _told):
             _log.warning("%s", note)
@@ -319,7 +321,7 @@ def _require_whole(
 
 def _refuse(broken: Mapping[Path, str]) -> None:
     for path, why in broken.items():
-        raise UserError(f"{path} {why}; replace or remove it")
+        raise UserError(f"{path} {why}; {how_to_mend(why)}")
 
 
 def _checked(listing: Listing) -> tuple[Frame, ...]:

@@ -22,6 +22,7 @@ from zoo.data.naming import (
     known_split,
 )
 from zoo.errors import UserError
+from zoo.faults import reason
 
 NEEDS_LABELS = ("train", "val")
 """Splits that are of no use without labels."""
@@ -267,12 +268,21 @@ def _files(folder: Path, broken: dict[Path, str], wanted: Callable[[str], bool])
         inner = [path for city in folders(folder, broken) for path in _wanted(city, wanted)]
         return inner or _wanted(folder, wanted)
     except OSError as error:
-        broken[Path(error.filename or folder)] = f"cannot be read: {error.strerror or error}"
+        broken[Path(error.filename or folder)] = f"cannot be read: {reason(error)}"
         return []
 
 
 def _wanted(folder: Path, wanted: Callable[[str], bool]) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not is_junk(path.name) and wanted(path.name))
+
+
+def how_to_mend(flaw: str) -> str:
+    """What to do about a path that is no file: each flaw of `Listing.broken` has its own remedy."""
+    if "link" in flaw:
+        return "correct the link, or remove it"
+    if "empty" in flaw:
+        return "copy or download it again, or remove it"
+    return "permit reading it, or remove it" if "cannot be read" in flaw else "remove it: a file belongs there"
 
 
 def flaw(path: Path) -> dict[Path, str]:
@@ -281,7 +291,7 @@ def flaw(path: Path) -> dict[Path, str]:
         facts = path.stat()
     except OSError as error:
         why = {errno.ELOOP: "is a link that leads back to itself", errno.ENOENT: "is a link that leads nowhere"}
-        return {path: why.get(error.errno or 0, f"cannot be read: {error.strerror or error}")}
+        return {path: why.get(error.errno or 0, f"cannot be read: {reason(error)}")}
     if not stat.S_ISREG(facts.st_mode):
         return {path: "is no file"}
     return {} if facts.st_size else {path: "is empty (0 bytes)"}

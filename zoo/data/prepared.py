@@ -33,6 +33,7 @@ from zoo.data.layout import Dataset, Frame, OnFrame, cache_folder, named_train_i
 from zoo.data.reading import image_size, read_frame, unreadable
 from zoo.data.spelling import Pixels
 from zoo.errors import UserError
+from zoo.faults import how_to_write, reason
 from zoo.files import remove_folder, whole_folder
 from zoo.spec import DatasetSpec, Size
 
@@ -101,10 +102,8 @@ def prepare(
             use(folder)
         prepared = Prepared(list(blocks))
     except OSError as error:
-        raise PreparationError(
-            f"prepared data cannot be kept in {folder}: {error.strerror or error}; free some room, or name another "
-            "cache with --cache or ZOO_CACHE"
-        ) from error
+        advice = how_to_write(error, "another cache with --cache or ZOO_CACHE")
+        raise PreparationError(f"prepared data cannot be kept in {folder}: {reason(error)}; {advice}") from error
     return prepared
 
 

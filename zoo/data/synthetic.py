@@ -15,6 +15,7 @@ from PIL import Image
 from zoo.cache import used_folder
 from zoo.data.street.scene import draw
 from zoo.errors import UserError
+from zoo.faults import how_to_write, reason
 
 NAME = "synthetic"
 VERSION = 1
@@ -164,6 +165,5 @@ def _write_marker(root: Path, marker: Marker) -> None:
 
 
 def _cannot_write(path: Path, error: OSError) -> UserError:
-    return UserError(
-        f"cannot write the synthetic set to {path}: {error.strerror or error}; free space or give another folder"
-    )
+    advice = how_to_write(error, "another folder")
+    return UserError(f"cannot write the synthetic set to {path}: {reason(error)}; {advice}")

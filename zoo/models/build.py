@@ -70,11 +70,11 @@ def build_model(
     """
     if spec.own:
         if pretrained:
-            raise UserError(f"{spec.name}: a model of your own loads its weights itself; drop --pretrained")
+            raise UserError(f"{spec.name}: a model of your own loads its weights itself; set pretrained = false")
         module, spec = _build_own(spec, num_classes)
     else:
         if pretrained and not spec.pretrained:
-            raise UserError(f"{spec.name} has no published weights; drop --pretrained (pretrained = false)")
+            raise UserError(f"{spec.name} has no published weights; set pretrained = false")
         module = _build_row(spec, num_classes, pretrained)
     if spec.name not in MODELS:
         spec = _completed(spec, module)
@@ -130,7 +130,7 @@ def _build_row(spec: ModelSpec, num_classes: int, pretrained: bool) -> nn.Module
         if pretrained and _is_fetching(error):
             raise UserError(
                 f"{spec.name}: the weights {spec.pretrained!r} could not be fetched ({said(error)}); go on without "
-                "them (drop --pretrained, or pretrained = false), or run once with a network to fill the cache of "
+                "them (pretrained = false), or run once with a network to fill the cache of "
                 "torch (TORCH_HOME) or Hugging Face (HF_HOME)"
             ) from error
         raise

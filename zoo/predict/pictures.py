@@ -84,7 +84,7 @@ def predict_images(
     if rate is not None and not found.clips:
         raise UserError(f"{source} holds no video, and a rate is a video's; leave it away")
     headers = sound_headers(found.photos.values())
-    _say(notes("image", list(headers.values())))
+    _say(notes("image", list(headers.values())).values())
     for name, path in list(found.photos.items()):
         if path in headers and headers[path].pages > 1:
             found.stacks[name] = found.photos.pop(name), headers[path].pages
@@ -135,7 +135,8 @@ def predict_split(
     check_kinds(kinds, KINDS)
     frames = spread(dataset.frames(split), image_count)
     reads = [(PurePath(frame.city, frame.name), partial(read_image, frame.image)) for frame in frames]
-    _say(notes("image", list(sound_headers(frame.image for frame in frames).values()), f" of {split}"))
+    headers = sound_headers(frame.image for frame in frames)
+    _say(notes("image", list(headers.values()), f" of {split}").values())
     on_done = Count(on_image, len(reads))
     return _write_pictures(predictor, reads, Path(output).expanduser(), kinds, on_done, on_fault)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import UserError
+from zoo.faults import how_to_write, reason
 from zoo.files import write_all
 from zoo.report import plot, waterfall
 from zoo.report.board import Board, make_board
@@ -43,7 +44,8 @@ def write(board: Board, output: Path, form: Format | None = None) -> list[Path]:
     try:
         write_all(drawn | {output: text.encode()})  # the page last: it shows the plots
     except OSError as error:
-        raise UserError(f"cannot write {output}: {error.strerror or error}; name another file with --output") from error
+        advice = how_to_write(error, "another file with --output")
+        raise UserError(f"cannot write {output}: {reason(error)}; {advice}") from error
     return [output, *drawn]
 
 

@@ -18,6 +18,7 @@ from zoo.checkpoint import write_atomic
 from zoo.config import TrainConfig
 from zoo.data.layout import Dataset
 from zoo.errors import UserError
+from zoo.faults import how_to_read, reason
 from zoo.measure.device import probe, software
 from zoo.record import Software
 from zoo.spec import Facts, ModelSpec
@@ -120,7 +121,8 @@ def read_run(folder: Path) -> Run:
     try:
         return Run.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}; give the folder of a run") from error
+        advice = "give the folder of a run" if isinstance(error, FileNotFoundError) else how_to_read(error)
+        raise UserError(f"{path} cannot be read: {reason(error)}; {advice}") from error
     except ValidationError as error:
         raise UserError(f"{path} is damaged or of another zoo: {str(error).splitlines()[0]}") from error
 

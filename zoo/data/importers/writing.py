@@ -23,6 +23,7 @@ from zoo.data.importers.plan import Kind, Pair, Plan
 from zoo.data.layout import OnFrame
 from zoo.data.reading import read_image
 from zoo.errors import UserError, did_you_mean
+from zoo.faults import how_to_write, reason
 from zoo.files import whole_folder
 
 KINDS: Mapping[str, Kind] = {
@@ -106,7 +107,8 @@ def import_dataset(
         whole_folder(target, fill)
     except OSError as error:
         place = error.filename or target
-        raise UserError(f"cannot import to {target}: {error.strerror or error} ({place})") from error
+        advice = how_to_write(error, "another folder")
+        raise UserError(f"cannot import to {target}: {reason(error)} ({place}); {advice}") from error
     return Imported(target, _counts(plan), plan.classes, plan.source, _notes(plan, strange))
 
 
@@ -149,7 +151,7 @@ def _write_frame(folder: Path, plan: Plan, split: str, pair: Pair, *, link: bool
         copy.hardlink_to(pair.image.resolve())
     except OSError as error:
         raise UserError(
-            f"{pair.image} cannot be linked to: {error.strerror or error}; leave --link away, or import to its disk"
+            f"{pair.image} cannot be linked to: {reason(error)}; leave --link away, or import to its disk"
         ) from error
     return strange
 
