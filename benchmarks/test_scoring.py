@@ -19,7 +19,7 @@ from zoo.data.layout import open_dataset  # noqa: E402
 from zoo.data.synthetic import write_dataset  # noqa: E402
 from zoo.evaluate import accuracy_record, evaluate_predictions  # noqa: E402
 from zoo.measure.device import core_count  # noqa: E402
-from zoo.score import instance_iou, mean_of, miou  # noqa: E402
+from zoo.score.accuracy import instance_iou, mean_of, miou  # noqa: E402
 
 IMAGE_COUNT = 4
 ROUNDS = 5

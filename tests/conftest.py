@@ -43,3 +43,19 @@ def records():
 def record(records):
     """`record(model, **changes)`: one valid record."""
     return records.make
+
+
+@pytest.fixture(scope="session")
+def _drawn_streets(tmp_path_factory):
+    """`zoo data synth S --size 64x128 --train 4 --val 2`."""
+    from zoo.data.synthetic import write_dataset
+
+    return write_dataset(tmp_path_factory.mktemp("drawn") / "S", image_size=(64, 128), train_count=4, val_count=2)
+
+
+@pytest.fixture
+def streets(_drawn_streets, tmp_path):
+    """A small dataset folder of this test's own, as a user brings one (nothing says it was drawn); to be bent."""
+    root = tmp_path / "streets"
+    shutil.copytree(_drawn_streets, root, ignore=shutil.ignore_patterns("zoo-dataset.json"))
+    return root

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from zoo.cli import main
+from zoo.data.importers.writing import KINDS
+from zoo.labels import CITYSCAPES
 from zoo.store import save
+
+RESULTS = Path(__file__).parents[1] / "results"
+"""The committed records."""
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +63,8 @@ def results(records, place):
         ("eval unet --data nowhere", "nowhere"),
         ("eval unet --encoding auto", "only --predictions are files to be decoded; leave --encoding away"),
         ("eval unet --workers 0", "leave --workers away"),
+        ("eval unet --void 19", "leave --void away"),
+        ("eval --predictions . --void none", "--void takes values of label maps, such as 19 or 19,255; got 'none'"),
         ("eval --predictions . --precision fp32", "--predictions are scored as they are; leave --precision away"),
         ("eval --predictions . --device cpu", "leave --device away"),
         ("eval --predictions . --runs runs", "leave --runs away"),
@@ -73,6 +83,19 @@ def results(records, place):
         ("leaderboard --check", "name it with --output FILE"),
         ("pick --max-latency 25", "a latency is a time with its unit"),
         ("pick --max-memory 2", "memory is a number with its unit"),
+        ("pick --where speed=9 --results {results}", "no column 'speed'"),
+        (
+            "pick --dataset none --where dataset=camvid --results {results}",
+            "dataset is asked for by its own flag",
+        ),
+        ("pick --no-quick --where quick=yes --results {results}", "quick is asked for by its own flag and by --where"),
+        ("pick --where split --results {results}", "--where takes key=value"),
+        ("pick --batch x --results {results}", "no record with batch size 'x'. There is: 1"),
+        ("leaderboard --sort beauty --results {results}", "no table is sorted by 'beauty'. Allowed: miou, latency"),
+        ("train unet --set steps=3 --set steps=5", "--set steps is given as 3 and as 5; give it once"),
+        ("train unet --steps 3 --set steps=5", "steps is given by its own flag and by --set steps; give it once"),
+        ("bench --models unet --checkpoint unet=a --checkpoint unet=b", "--checkpoint unet is given as a and as b"),
+        ("bench --pair unet,runtime=eager,runtime=aoti unet", "runtime is given as eager and as aoti; give it once"),
         ("pick --results nowhere", "nowhere does not exist"),
         ("compare a b", "results does not exist"),
         ("compare one.json two.json", "one.json: No such file"),
@@ -81,7 +104,7 @@ def results(records, place):
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(zoo, place, line, words):
-    code, out, error = zoo(line)
+    code, out, error = zoo(line.format(results=RESULTS))
     assert (code, out) == (2, "")
     assert error.startswith("zoo: ")
     assert error.count("\n") == 1
@@ -96,6 +119,50 @@ def test_a_wrong_flag_is_one_line_too(zoo, line):
     assert error.startswith("zoo: ")
     assert error.count("\n") == 1
     assert "--help" in error
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "eval unet --data a --data b",
+        "pick --min-miou 1% --min-miou 2%",
+        "leaderboard --sort miou --sort latency",
+        "train unet --steps 1 --steps 2",
+        "export unet -o a.onnx --output b.onnx",
+        "bench --pair a b --pair c d",
+        "data synth new --size 64x64 --size 32x32",
+    ],
+)
+def test_a_flag_with_two_values_is_refused(zoo, place, line):
+    code, out, error = zoo(line)
+    assert (code, out) == (2, "")
+    assert re.fullmatch(r"zoo: argument -\S+: given as .+ and as .+; give it once; see `zoo [a-z ]+ --help`\n", error)
+    assert list(place.iterdir()) == []
+
+
+def test_the_same_value_twice_is_no_mistake(zoo, results):
+    assert zoo("pick --format json --format json")[0] == 0
+
+
+def test_a_table_can_be_asked_for(zoo, results, records, place):
+    save(records.make("unet", right=0.8, runtime="openvino", precision="int8", p50_s=0.001), {}, place / "results")
+    save(records.make("unet", right=0.9, quick=True), {}, place / "results")
+
+    def asked(line):
+        code, out, error = zoo(f"leaderboard --format json {line}")
+        assert (code, error) == (0, "")
+        return [(row["model"], row["runtime"], row["quick"]) for row in json.loads(out) if not row["baseline"]]
+
+    whole = asked("")
+    assert ("unet", "eager", True) in whole
+    assert asked("--no-quick") == [row for row in whole if not row[2]]
+    assert asked("--runtime openvino") == asked("--precision int8") == [("unet", "openvino", False)]
+    both = asked("--models unet,fcn --runtime eager --runtime openvino --no-quick")
+    assert both == asked("--models unet --models fcn --no-quick") == asked("--dataset streets --no-quick")
+    assert asked("--sort latency --no-quick")[0] == ("unet", "openvino", False)
+    assert asked("--where split=val --input-size 256x512 --device intel-xeon-2c --recipe camvid_cpu") == whole
+    code, out, _ = zoo("pick --runtime openvino --models u* --min-miou 42")
+    assert (code, out.partition(" ")[0]) == (0, "unet")
 
 
 def test_list(zoo):
@@ -170,6 +237,48 @@ def test_synthetic_streets_and_their_own_labels_as_predictions(zoo, place):
     code, out, error = zoo("eval --predictions predictions --data streets --split test")
     assert (code, out) == (2, "")
     assert "has no split 'test'" in error
+
+
+def test_import_says_how_classes_are_mapped(zoo, place):
+    for name in ("train", "trainannot", "val", "valannot"):
+        (place / "CamVid" / name).mkdir(parents=True)
+        pixels = np.zeros((8, 8) if name.endswith("annot") else (8, 8, 3), np.uint8)
+        Image.fromarray(pixels).save(place / "CamVid" / name / "0016E5_08159.png")
+    code, out, _ = zoo("data import camvid CamVid out --link")
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0].startswith(
+        "classes: sky → sky; building → building; pole → pole; road → road; pavement → sidewalk;"
+    )
+    assert lines[1].startswith("source: http")
+    assert lines[-1] == "wrote 1 train, 1 val frames in the Cityscapes layout: out"
+    code, out, error = zoo("data import voc CamVid other")
+    assert (code, out) == (2, "")
+    assert error.startswith(
+        "zoo: CamVid is no copy of Pascal VOC 2012 that is known here: CamVid holds train/ (1 .png),"
+    )
+    code, _, error = zoo("data import nothing CamVid other")
+    assert code == 2
+    for kind in KINDS:
+        assert kind in error
+
+
+def test_predictions_are_read_as_what_they_are(zoo, place):
+    zoo("data synth streets --size 64x128 --train 1 --val 1")
+    (label,) = place.glob("streets/gtFine/val/*/*_labelIds.png")
+    table = np.full(256, 19, np.uint8)
+    for value, train_id in CITYSCAPES.label_to_train_id.items():
+        table[value] = 19 if train_id == 255 else train_id
+    (place / "out").mkdir()
+    Image.fromarray(table[np.array(Image.open(label))]).save(place / "out" / label.name)
+    for flags in ("", " --void 19", " --void 19,20 --encoding trainIds"):
+        code, out, _ = zoo(f"eval --predictions out --data streets --format md{flags}")
+        assert code == 0
+        assert "- mIoU 100.0 %" in out
+        assert "- values read as trainIds, 19" in out
+    code, out, error = zoo("eval --predictions out --data streets --encoding trainIds")
+    assert (code, out) == (2, "")
+    assert "holds 19, no value of trainIds; if it means none of the classes, give --void 19" in error
 
 
 def test_the_readmes_choices_hold_for_the_committed_results(zoo):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from zoo.config import BenchConfig, TrainConfig, load_config, parse_duration, parse_set, parse_size, preset_names
+from zoo.config import BenchConfig, TrainConfig, load_config, parse_set, preset_names
 from zoo.errors import UserError
 
 
@@ -25,6 +25,13 @@ def test_the_bench_presets_do_what_their_names_say():
     assert load_config(BenchConfig, "cityscapes").input_sizes == ((1024, 2048),)
     assert not load_config(BenchConfig, "latency").accuracy
     assert load_config(BenchConfig, "camvid").train.steps >= 300
+
+
+def test_every_shipped_recipe_estimates_the_statistics_of_batch_norms_anew():
+    recipes = [load_config(TrainConfig, name) for name in preset_names("train")]
+    recipes += [recipe for name in preset_names("bench") if (recipe := load_config(BenchConfig, name).train)]
+    assert len(recipes) >= 6
+    assert all(recipe.batch_norm_batches > 0 for recipe in recipes)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +106,7 @@ def test_the_recipe_hash_is_of_the_recipe_and_neither_of_its_seed_nor_of_how_fas
     assert recipe.recipe_hash == TrainConfig(seed=1).recipe_hash
     changes = (
         {"steps": 5}, {"accumulate": 2}, {"ema_decay": 0.9}, {"ohem_threshold": 0.7}, {"ohem_min_share": 0.5},
-        {"class_weights": "inverse_log"}, {"class_weights": (1.0, 2.0)},
+        {"class_weights": "inverse_log"}, {"class_weights": (1.0, 2.0)}, {"batch_norm_batches": 4},
     )  # fmt: skip
     hashes = {TrainConfig(**change).recipe_hash for change in changes}
     assert len(hashes) == len(changes)
@@ -108,8 +115,9 @@ def test_the_recipe_hash_is_of_the_recipe_and_neither_of_its_seed_nor_of_how_fas
 
 def test_recipes_that_records_name_keep_their_hashes():
     """Those of the first records, when a recipe had fewer keys."""
-    assert load_config(BenchConfig, "camvid").train.recipe_hash == "cd5955001c24"
-    assert load_config(BenchConfig, "quick").train.recipe_hash == "8875bcb3d8a4"
+    older = {"train.batch_norm_batches": 0}
+    assert load_config(BenchConfig, "camvid", older).train.recipe_hash == "cd5955001c24"
+    assert load_config(BenchConfig, "quick", older).train.recipe_hash == "8875bcb3d8a4"
 
 
 def test_set_pairs_are_toml_or_plain_text():
@@ -123,19 +131,3 @@ def test_set_pairs_are_toml_or_plain_text():
     assert load_config(BenchConfig, "quick", {"train.steps": 2}).train.steps == 2
     with pytest.raises(UserError, match="takes key=value"):
         parse_set(["steps"])
-
-
-def test_sizes():
-    assert parse_size("512x1024") == (512, 1024)
-    for wrong in ("512", "0x4", "-1x4", "axb", "512*1024"):
-        with pytest.raises(UserError, match="HEIGHTxWIDTH"):
-            parse_size(wrong)
-
-
-def test_durations():
-    assert parse_duration("2h30m") == 9000
-    assert parse_duration("90s") == 90
-    assert parse_duration("1d") == 86400
-    for wrong in ("", "0s", "5", "30m2h", "1.5h", "-1h"):
-        with pytest.raises(UserError, match="such as 2h30m"):
-            parse_duration(wrong)

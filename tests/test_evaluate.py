@@ -3,6 +3,7 @@
 import json
 import os
 import tracemalloc
+import weakref
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from PIL import Image
 
 from zoo.data.layout import open_dataset
-from zoo.data.reading import read_label
+from zoo.data.reading import read_image, read_label
 from zoo.data.synthetic import write_dataset
 from zoo.errors import UserError
 from zoo.evaluate import (
@@ -27,7 +28,7 @@ from zoo.evaluate import (
 from zoo.labels import CITYSCAPES, LABELS, TRAIN_ID_TO_LABEL_ID
 from zoo.record import Mode
 from zoo.report.accuracy import show_accuracy
-from zoo.score import class_iou, miou, miou_interval
+from zoo.score.accuracy import class_iou, miou, miou_interval
 
 np.in1d = getattr(np, "in1d", np.isin)  # noqa: NPY201  numpy 2.4 removed the name that cityscapesScripts uses
 official = pytest.importorskip("cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling")
@@ -351,6 +352,33 @@ def test_frames_of_different_sizes(tmp_path):
     assert result.confusion.sum() == sum(truth.size for truth in truths)
 
 
+def test_one_size_is_held_at_a_time_and_images_keep_their_order(tmp_path):
+    """Forty frames of twenty sizes, each predictor a network of its own."""
+    rng = np.random.default_rng(3)
+    shapes = [(20 + index % 20, 30) for index in range(40)]
+    dataset = write_set(tmp_path, [rng.choice(CLASS_IDS, shape).astype(np.uint8) for shape in shapes])
+    made, alive = [], weakref.WeakSet()
+
+    class Network:
+        def __init__(self, size):
+            made.append(size)
+            alive.add(self)
+            assert len(alive) == 1, "the one before is gone"
+
+        def __call__(self, images):
+            return images[..., 0] % 19
+
+    mixed = evaluate(by_size(Network), dataset, "val", batch_size=2)
+    assert made == list(dict.fromkeys(shapes)), "each once"
+    assert mixed.image_names == tuple(frame.name for frame in dataset.frames("val"))
+    for index, frame in enumerate(dataset.frames("val")):
+        assert mixed.true_positives[index].sum() + mixed.false_negatives[index].sum() == np.prod(shapes[index]), frame
+    one_by_one = [
+        read_label(frame, dataset.spec) == read_image(frame.image)[..., 0] % 19 for frame in dataset.frames("val")
+    ]
+    np.testing.assert_array_equal(mixed.true_positives.sum(axis=1), [hits.sum() for hits in one_by_one])
+
+
 @pytest.mark.parametrize(
     "predict",
     [
@@ -408,6 +436,32 @@ def test_mean_label_map(tmp_path):
     assert larger.shape == (2, 8, 12)
 
 
+def test_the_mean_label_map_is_as_large_as_most_frames(tmp_path):
+    shapes = [(12, 8), (8, 12), (8, 12), (12, 8), (8, 12)]  # a portrait first
+    dataset = write_set(tmp_path, [np.full(shape, 7, np.uint8) for shape in shapes], split="train")
+    assert mean_label_map(dataset).shape == (8, 12)
+
+
+@pytest.mark.parametrize("block_bytes", [1, 50_000, 2**28])
+def test_the_mean_label_map_is_counted_in_blocks(tmp_path, monkeypatch, block_bytes):
+    truths = random_maps(np.random.default_rng(2), [*CLASS_IDS, 0, 0], count=7, shape=(60, 90))
+    for truth in truths:
+        truth[13:15, 20:70] = 0  # never labelled
+    dataset = write_set(tmp_path, truths, split="train")
+    read = np.stack([read_label(frame, dataset.spec) for frame in dataset.frames("train")])
+    counts = np.stack([(read == train_id).sum(axis=0) for train_id in range(19)])  # K, H, W
+    expected = np.where(counts.any(axis=0), counts.argmax(axis=0), counts.sum(axis=(1, 2)).argmax())
+    monkeypatch.setattr("zoo.evaluate.BLOCK_BYTES", block_bytes)
+    tracemalloc.start()
+    np.testing.assert_array_equal(mean_label_map(dataset), expected)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    if block_bytes < 2**28:
+        assert peak < block_bytes + 60 * read[0].nbytes, (
+            "whole it would be 20 counts a pixel and as many for each index"
+        )
+
+
 @pytest.mark.parametrize("encoding", ["auto", "trainIds"])
 def test_train_ids(tmp_path, dataset, encoding):
     truths = [read_label(frame, dataset.spec) for frame in dataset.frames("val")]  # 255 among them
@@ -432,8 +486,8 @@ def test_auto_reads_all_files(tmp_path, dataset):
     maps = random_maps(np.random.default_rng(5), range(19), count=5)
     maps[4][0, 0] = 255
     as_train_ids = evaluate_predictions(write_predictions(tmp_path / "out", maps), dataset, "val")
-    maps[0][0, 0] = 33
-    with pytest.raises(UserError, match=r"000004_pred.png holds 255, no value of labelIds; the files before"):
+    maps[0][0, 0], maps[4][0, 0] = 33, 200
+    with pytest.raises(UserError, match=r"000004_pred.png holds 200, no value of labelIds.*; the files before"):
         evaluate_predictions(write_predictions(tmp_path / "out", maps), dataset, "val")
     assert as_train_ids.confusion.sum() > 0
 
@@ -470,9 +524,16 @@ SPOILED = {
         "two predictions for frame town_000000_000003",
     ),
     "size": (overwrite("000003", np.zeros((5, 6), np.uint8)), r"000003_pred.png is 5x6, its ground truth 40x64"),
-    "colour": (overwrite("000003", np.zeros((*SIZE, 3), np.uint8)), r"000003_pred.png is a RGB image"),
+    "colour": (
+        overwrite("000003", np.full((*SIZE, 3), (128, 64, 128), np.uint8)),
+        r"000003_pred.png is an image in colours, and trainIds are numbers; see --encoding colors",
+    ),
+    "see-through": (overwrite("000003", np.zeros((*SIZE, 4), np.uint8)), r"000003_pred.png is a RGBA image"),
     "16 bit": (overwrite("000003", np.zeros(SIZE, np.uint16)), r"000003_pred.png is a I;16B image"),
-    "values": (overwrite("000003", np.full(SIZE, 77, np.uint8)), r"000003_pred.png holds 77, no value of"),
+    "values": (
+        overwrite("000003", np.full(SIZE, 77, np.uint8)),
+        r"000003_pred.png holds 77, no value of trainIds; if it means .* give --void 77",
+    ),
     "truncated": (
         lambda folder: (folder / "town_000000_000003_pred.png").write_bytes(
             (folder / "town_000000_000003_pred.png").read_bytes()[:300]
@@ -507,4 +568,4 @@ def test_bad_folder_and_encoding(tmp_path, dataset):
     with pytest.raises(UserError, match="no folder"):
         evaluate_predictions(tmp_path / "none", dataset, "val")
     with pytest.raises(UserError, match="encoding is one of"):
-        evaluate_predictions(tmp_path, dataset, "val", "colors")
+        evaluate_predictions(tmp_path, dataset, "val", "rgb")

@@ -111,6 +111,8 @@ def test_whatever_changes_the_file_changes_its_name(wanted, place, tmp_path):
         {"resize": "stretch"},
         {"batch_size": 2},
         {"precision": "int8"},
+        {"opset": 18},
+        {"any_size": True},
         {"runtime": "aoti"},
         {"runtime": "aoti", "precision": "bf16"},
         {"classes": CITYSCAPES.model_copy(update={"class_names": ("a", "b"), "class_colors": ((0, 0, 0), (1, 1, 1))})},
@@ -223,24 +225,77 @@ def test_an_exported_file_has_its_card_and_runs_without_zoo(runtime, name, more,
     assert card["bytes"] == file.stat().st_size
     assert card["input"]["shape"] == [batch, *FRAME, 3]
     assert card["output"]["shape"] == [batch, *FRAME]
+    versions = (None, None, None) if runtime == "aoti" else (20, 9, "1.17")
+    assert (card["opset"], card["ir_version"], card["oldest_onnxruntime"]) == versions
+    assert ("opset 20, IR version 9: for ONNX Runtime 1.17 and newer" in said) == (runtime != "aoti")
+    assert ("int8 products: u8 x" in said) == ("int8_products" in card["options"]) == (precision == "int8")
     assert card["class_names"] == list(CITYSCAPES.class_names)
     assert card["class_colors"][0] == list(CITYSCAPES.class_colors[0])
     assert card["weights"]["source"] == "random"
     assert "licence" in card
     assert card["record"] is None
 
-    snippet = said.partition("without zoo:\n\n")[2]
-    blocked = f"import sys; sys.modules['zoo'] = None\n{snippet}\nnp.save('labels.npy', labels)"
-    done = subprocess.run(
-        [sys.executable, "-c", blocked], cwd=place, capture_output=True, text=True, check=False, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
+    labels = labels_of(said, place)
     pixels = np.array(Image.open(place / "frame.png").convert("RGB"))[None].repeat(batch, axis=0)
     runnable = base.load_file(runtime, file, device=CPU, precision=precision)
     expected = runnable.predict(torch.from_numpy(pixels))[0].numpy()
-    labels = np.load(place / "labels.npy")
     assert (labels.dtype, labels.shape) == (np.uint8, FRAME)
     assert (labels == expected).mean() > 0.999
+
+
+def labels_of(said: str, folder: Path) -> np.ndarray:
+    """What the printed snippet makes of `frame.png` in a folder."""
+    snippet = said.partition("without zoo:\n\n")[2]
+    blocked = f"import sys; sys.modules['zoo'] = None\n{snippet}\nnp.save('labels.npy', labels)"
+    done = subprocess.run(
+        [sys.executable, "-c", blocked], cwd=folder, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return np.load(folder / "labels.npy")
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("more", [(), ("--dynamic",)])
+def test_the_snippet_takes_a_frame_of_another_size(runtime, more, place, tmp_path, capsys):
+    if reason := base.why_missing(runtime, CPU):
+        pytest.skip(reason)
+    other = Image.open(place / "frame.png").resize((70, 50))
+    other.save(tmp_path / "frame.png")
+    assert cli.main(arguments(place, runtime, "other.onnx", *more)) == 0
+    labels = labels_of(capsys.readouterr().out, tmp_path)
+    given = other if more else other.resize(FRAME[::-1])
+    assert labels.shape == given.size[::-1]
+    runnable = base.load_file(runtime, place / "other.onnx", device=CPU, precision="fp32")
+    assert (runnable.predict(torch.from_numpy(np.array(given))[None])[0].numpy() == labels).all()
+    card = json.loads((place / "other.onnx.json").read_text())
+    assert card["input"]["shape"] == ([1, 0, 0, 3] if more else [1, *FRAME, 3])
+    assert card["input_size"] == list(FRAME)
+
+
+def test_a_file_for_any_size_is_measured_at_the_datasets(place):
+    write_dataset(place / "tall", image_size=(96, 64), train_count=1, val_count=2)
+    assert cli.main(arguments(place, "onnxruntime", "any.onnx", "--dynamic")) == 0
+    given = ("--data", str(place / "tall"), "--threads", "1", "--device", "cpu", "--results", str(place / "any"))
+    where = ("--runs", str(place / "runs"), "--cache", str(place / "cache"))
+    assert cli.main(["bench", "--artifact", str(place / "any.onnx"), *given, *where]) == 0
+    (record,) = [one for one in store.scan(place / "any").records if not one.is_baseline]
+    assert record.artifact.file_sha256 == store_sha256(place / "any.onnx")
+    assert (record.status, record.artifact.output_size, record.artifact.input_size) == ("ok", (96, 64), FRAME)
+    assert record.accuracy.image_count == 2
+    assert record.speed.network is not None
+    assert record.speed.waterfall == ()
+
+
+def test_an_int8_file_that_is_slower_than_fp32_says_so(records, place, wanted, capsys):
+    _, built = export.build(replace(wanted, precision="int8"))
+    for precision, p50_s in (("fp32", 0.01), ("int8", 0.02)):
+        made = records.make("net:build", right=None, runtime="onnxruntime", precision=precision, p50_s=p50_s)
+        artifact = made.artifact.model_copy(update={"file_sha256": built.sha256 if precision == "int8" else None})
+        store.save(made.model_copy(update={"artifact": artifact}), {}, place / "slower")
+    given = arguments(place, "onnxruntime", "slow.onnx", "--precision", "int8")
+    given[given.index(str(place / "results"))] = str(place / "slower")
+    assert cli.main(given) == 0
+    assert "int8 is slower than fp32 here: net:build in onnxruntime takes 25.0 ms" in capsys.readouterr().out
 
 
 def store_sha256(file: Path) -> str:
@@ -345,6 +400,11 @@ def test_a_package_is_measured_when_it_is_trusted(place, capsys):
         ("onnxruntime", "frame.png/model.onnx", (), "name another file with -o"),
         ("onnxruntime", "model.onnx", ("--precision", "bf16"), "choose another --runtime or --precision"),
         ("onnxruntime", "model.onnx", ("--batch", "0"), "batch"),
+        ("onnxruntime", "model.onnx", ("--opset", "17"), "--opset takes 18"),
+        ("onnxruntime", "model.onnx", ("--opset", "22"), "to 21; got 22"),
+        ("aoti", "model.pt2", ("--opset", "20"), "runtime aoti writes .pt2"),
+        ("onnxruntime", "model.onnx", ("--dynamic", "--resize", "none"), "choose --resize fit or stretch"),
+        ("aoti", "model.pt2", ("--dynamic",), "leave --dynamic out"),
         ("onnxruntime", "model.onnx", ("--checkpoint", "nowhere.pt"), "--random"),
     ],
 )

@@ -13,6 +13,7 @@ import errno
 import os
 import resource
 import signal
+import stat
 import sys
 from pathlib import Path
 
@@ -290,6 +291,20 @@ def test_an_entry_that_is_there_is_taken_without_a_write(tmp_path):
         files.whole_folder(target, fill)
 
     assert in_a_child(look_only) == 0
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOSYS, errno.ENOTSUP])
+def test_a_file_system_that_cannot_flush_folders_is_written_to(tmp_path, monkeypatch, number):
+    real_sync = os.fsync
+
+    def fsync(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        real_sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    files.write_all({tmp_path / "a": b"a"})
+    assert is_whole(files.whole_folder(tmp_path / "entry", fill))
 
 
 def test_what_a_function_raises_comes_through_and_leaves_nothing(tmp_path):

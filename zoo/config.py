@@ -7,7 +7,6 @@ out of range is a `UserError` that names the file, the key and what is allowed.
 from __future__ import annotations
 
 import json
-import re
 import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
@@ -38,6 +37,7 @@ class TrainConfig(Facts):
     image_size: Size | None = None
     """Frames are first resized to fit inside this, aspect kept; `None`: as they come."""
     crop_size: Size = (512, 1024)
+    """Where no frame of a dataset fills it at its largest scale, its empty rest is left away."""
     scale_range: tuple[float, float] = (0.5, 2.0)
     flip: bool = True
     color_jitter: float = Field(default=0.3, ge=0, le=1)
@@ -65,6 +65,10 @@ class TrainConfig(Facts):
     """With a threshold: learn from at least this share of an image's pixels, the hardest (BiSeNet's 1/16)."""
     ema_decay: float | None = Field(default=None, gt=0, lt=1)
     """Validate and keep the exponential moving average of the weights, by this decay a step; `None`: the last ones."""
+    batch_norm_batches: int = Field(default=0, ge=0)
+    """Before each validation, and at the end, estimate the running statistics of all batch norms anew, as the plain
+    average over so many training batches; 0: keep those that followed training, by a small part of each step. They lag
+    behind after a short run, and where a network's momentum is small (MobileNetV3's 0.01)."""
     pretrained: bool | Literal["auto"] = False
     """Begin from the encoder's published weights; `auto`: where there are any."""
     seed: int = Field(default=0, ge=0)
@@ -104,7 +108,7 @@ class TrainConfig(Facts):
         return short_hash(decides | {"seed": 0}, 12)
 
 
-_LATER_KEYS = ("accumulate", "class_weights", "ohem_threshold", "ohem_min_share", "ema_decay")
+_LATER_KEYS = ("accumulate", "class_weights", "ohem_threshold", "ohem_min_share", "ema_decay", "batch_norm_batches")
 
 
 class BenchConfig(Facts):
@@ -219,40 +223,28 @@ def parse_set(pairs: list[str]) -> dict[str, Any]:
         UserError: a pair without `=`.
     """
     changes: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        if not equals or not key.strip():
-            raise UserError(f"--set takes key=value, such as steps=300; got {pair!r}")
+    for key, text in parse_pairs("--set", pairs).items():
         try:
-            changes[key.strip()] = tomllib.loads(f"value = {text}")["value"]
+            changes[key] = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
-            changes[key.strip()] = text
+            changes[key] = text
     return changes
 
 
-def parse_size(text: str) -> Size:
-    """Read `HxW`, such as `512x1024`, as `(512, 1024)`.
+def parse_pairs(flag: str, pairs: list[str]) -> dict[str, str]:
+    """Read the `key=value` pairs of a flag that may be repeated.
 
     Raises:
-        UserError: anything else.
+        UserError: a pair without `=`, or a key with two values.
     """
-    height, x, width = text.lower().partition("x")
-    if not (x and height.isdecimal() and width.isdecimal() and int(height) > 0 and int(width) > 0):
-        raise UserError(f"a size is HEIGHTxWIDTH in pixels, such as 512x1024; got {text!r}")
-    return int(height), int(width)
-
-
-def parse_duration(text: str) -> float:
-    """Read `2h30m`, `45m` or `90s` as seconds.
-
-    Raises:
-        UserError: anything else.
-    """
-    match = re.fullmatch(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text.strip().lower())
-    seconds = sum(int(match[i] or 0) * unit for i, unit in enumerate((86400, 3600, 60, 1), 1)) if match else 0
-    if seconds == 0:
-        raise UserError(f"a duration is days, hours, minutes or seconds, such as 2h30m or 90s; got {text!r}")
-    return float(seconds)
+    found: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, text = (part.strip() for part in pair.partition("="))
+        if not equals or not key:
+            raise UserError(f"{flag} takes key=value, such as steps=300; got {pair!r}")
+        if found.setdefault(key, text) != text:
+            raise UserError(f"{flag} {key} is given as {found[key]} and as {text}; give it once")
+    return found
 
 
 def parse_rate(text: str) -> Fraction:

@@ -11,12 +11,12 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar, get_args
+from typing import Any, NamedTuple, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -28,21 +28,35 @@ from zoo import record
 from zoo.confusion import Counts, count_pairs, count_runs, counts, find_runs
 from zoo.data.layout import DAMAGE, Dataset, Frame, OnFrame
 from zoo.data.loading import evaluation_frames
-from zoo.data.reading import read_label, unreadable
+from zoo.data.reading import frame_size, read_label, unreadable
 from zoo.data.spelling import stored_mode
+from zoo.encodings import (
+    Encoding,
+    Fit,
+    Table,
+    better,
+    choose,
+    fitting_numbers,
+    inferable,
+    read_prediction,
+    renamed,
+    require_void,
+    tables,
+)
 from zoo.errors import UserError
 from zoo.instances import CATEGORY_NAMES, CLASS_NAMES, TARGETS, Seen, instance_counts, see_instances
-from zoo.labels import CITYSCAPES, TRAIN_ID_TO_LABEL_ID
+from zoo.labels import CITYSCAPES
 from zoo.measure.device import core_count
-from zoo.score import miou_interval
+from zoo.score.accuracy import miou_interval
 from zoo.spec import IGNORE_INDEX, DatasetSpec, Size
 
 Predict = Callable[[Tensor], Tensor]
 """`(N, H, W, 3)` `uint8` RGB on the host → `(N, H, W)` `uint8` train ids on the host."""
 LabelMap = npt.NDArray[np.uint8]
-Encoding = Literal["auto", "labelIds", "trainIds"]
 Item = tuple[Frame, LabelMap, LabelMap]
 """A frame, its image `(H, W, 3)` and its truth `(H, W)`."""
+BLOCK_BYTES = 512 * 2**20
+"""What the mean label map is counted in at a time; all of 12 megapixels and 150 classes would be 7 GiB."""
 Given = TypeVar("Given")
 Answer = TypeVar("Answer")
 
@@ -67,6 +81,10 @@ class EvaluationResult:
     """How frames were read; `None` for label maps another program wrote."""
     network: record.Network | None = None
     """What predicted, where it is a model of the zoo."""
+    reading: record.Reading | None = None
+    """What the values were taken for, where another program wrote them."""
+    warnings: tuple[str, ...] = ()
+    """What is doubtful about it, one line each."""
 
     @property
     def per_image(self) -> npt.NDArray[np.int32]:
@@ -100,7 +118,7 @@ def evaluate(
     image_count = len(dataset.frames(split))
     image_count = min(image_limit or image_count, image_count)
     weighs_instances = _has_instances(dataset, split)
-    tally = _Tally(_encodings(dataset.spec)["trainIds"], dataset.spec.num_classes)
+    tally = _Tally(tables(dataset.spec)["trainIds"], dataset.spec.num_classes)
     for batch in _batches(evaluation_frames(dataset, split, limit=image_limit), batch_size):
         frames, images, truths = zip(*batch, strict=True)
         maps = predict(torch.from_numpy(np.stack(images)))
@@ -114,13 +132,24 @@ def evaluate(
             tally.add(_count(frame, truth, label_map, dataset.spec.num_classes, weighs_instances=weighs_instances))
             if on_image:
                 on_image(len(tally.names), image_count)
-    return tally.result()
+    return _in_order_of(dataset.frames(split), tally.result())
 
 
 def by_size(make: Callable[[Size], Predict]) -> Predict:
-    """One `predict` for frames of any size out of predictors that are made for one size, each made once."""
-    made = cache(make)
-    return lambda images: made((images.shape[1], images.shape[2]))(images)
+    """One `predict` for frames of any size out of predictors that are made for one size.
+
+    One of them is kept at a time: each may hold a whole network, and `evaluate` asks for one size after the other.
+    """
+    made: dict[Size, Predict] = {}
+
+    def predict(images: Tensor) -> Tensor:
+        size = images.shape[1], images.shape[2]
+        if size not in made:
+            made.clear()  # before the next one is there
+            made[size] = make(size)
+        return made[size](images)
+
+    return predict
 
 
 def evaluate_predictions(
@@ -129,55 +158,82 @@ def evaluate_predictions(
     split: str,
     encoding: Encoding = "auto",
     *,
+    void: Sequence[int] = (),
     workers: int | None = None,
     on_image: OnFrame | None = None,
 ) -> EvaluationResult:
-    """Score label maps any other program wrote: one single-channel 8-bit PNG per frame, found by the frame's name.
+    """Score label maps any other program wrote: one PNG per frame, found by the frame's name.
 
     Args:
         folder: Searched with all folders below it for names that begin with `<city>_<seq>_<frame>`.
         dataset: An opened dataset.
         split: Such as `"val"`.
-        encoding: What the values are. `"auto"` decides from the values of all files, and refuses when both fit.
+        encoding: What the values are. `"auto"` decides from the values of all files and, where they fit several
+            encodings, by which of them most pixels are right; the result's `reading` says what was taken.
+        void: Values that mean none of the classes, a miss on a counted pixel, as 255 does everywhere.
         workers: Threads that decode and count, a few files each at a time; `None`: one per core. The result is the same
             for any number.
         on_image: Told of every image counted.
 
     Raises:
-        UserError: unknown encoding; a frame without a prediction or with two; a file that is damaged, of another size,
-            not single-channel 8-bit, or holds values of neither encoding; or `"auto"` cannot tell.
+        UserError: unknown encoding; `void` that is a class; a frame without a prediction or with two; a file that is
+            damaged, of another size, no 8-bit label map, or holds values of no encoding; or `"auto"` cannot tell.
     """
     if encoding not in get_args(Encoding):
         raise UserError(f"encoding is one of {', '.join(get_args(Encoding))}; got {encoding!r}")
     if workers is not None and workers < 1:
         raise UserError(f"workers are threads, 1 or more; got {workers}")
+    spec, void = dataset.spec, tuple(sorted(set(void)))
+    require_void(spec, encoding, void)
     frames = dataset.frames(split)
     files = _find_predictions(Path(folder), frames)
     # Every encoding that still fits is counted, so that each file is read once.
+    known: dict[str, Table | None] = {**tables(spec, void), "colors": None}
     tallies = {
-        name: _Tally(known, dataset.spec.num_classes)
-        for name, known in _encodings(dataset.spec).items()
+        name: _Tally(table, spec.num_classes, *inferable(name, spec.num_classes, auto=encoding == "auto"))
+        for name, table in known.items()
         if encoding in ("auto", name)
     }
     asked = len(tallies)
-    count = partial(_count_file, spec=dataset.spec, weighs_instances=_has_instances(dataset, split))
-    pairs = ((frame, files[frame.name]) for frame in frames)
-    for done, image in enumerate(_in_order(count, pairs, workers or core_count()), 1):
-        strange = {name: tally.encoding.strange(image.present) for name, tally in tallies.items()}
-        fitting = {name: tally for name, tally in tallies.items() if not strange[name]}
-        if not fitting:
-            odd = _some(sorted({value for values in strange.values() for value in values}))
-            before = "; the files before it fit no other encoding" if len(tallies) < asked else ""
-            raise UserError(f"{files[image.name]} holds {odd}, no value of {' or '.join(tallies)}{before}")
+    pairs, present, are_ids = np.zeros((spec.num_classes, 256), np.int64), np.zeros(256, np.bool_), True
+    count = partial(_count_file, spec=spec, weighs_instances=_has_instances(dataset, split))
+    items = ((frame, files[frame.name]) for frame in frames)
+    for done, image in enumerate(_in_order(count, items, workers or core_count()), 1):
+        fitting = {name: tally for name, tally in tallies.items() if tally.fits(image)}
+        if not any(tally.is_sound for tally in fitting.values()):
+            raise _strange(files[image.name], image, tallies, asked, spec)
         tallies = fitting
         for tally in tallies.values():
             tally.add(image)
+        pairs, present, are_ids = pairs + image.pairs, present | image.present, are_ids and image.are_ids
         if on_image:
             on_image(done, len(frames))
-    if len(tallies) > 1:
-        raise UserError(f"the values in {folder} fit both labelIds and trainIds; give --encoding labelIds or trainIds")
-    (tally,) = tallies.values()
-    return replace(tally.result(), mode=None)
+    if len(tallies) > 1 and "colors" in tallies and not tallies["colors"].names_a_class:  # black alone is no colour
+        del tallies["colors"]
+    fits = {
+        name: Fit(
+            tally.confusion,
+            tuple(tally.strange),
+            tally.is_sound,
+            None if tally.table is None else tally.table.meant(present),
+        )
+        for name, tally in tallies.items()
+    }
+    most = max(fit.right for fit in fits.values())
+    order = renamed(pairs, most, spec.class_names) if are_ids else []
+    taken = choose(fits, order) if encoding == "auto" else encoding
+    if are_ids and encoding != "auto":
+        fits |= fitting_numbers(pairs, present, spec, void, without=encoding)
+    right = fits[taken].right
+    others = {name: fit for name, fit in fits.items() if name != taken}
+    reading = record.Reading(
+        encoding=taken,
+        asked=encoding != "auto",
+        void=(*void, *fits[taken].inferred),
+        right_as={name: fit.right for name, fit in others.items()},
+        doubts=tuple(better(right, others) or order),
+    )
+    return replace(tallies[taken].result(), mode=None, reading=reading)
 
 
 def mean_label_map(dataset: Dataset, split: str = "train") -> LabelMap:
@@ -185,20 +241,28 @@ def mean_label_map(dataset: Dataset, split: str = "train") -> LabelMap:
 
     Pixels that are never labelled get the most frequent class of all.
 
+    Rows are counted a block at a time, of `BLOCK_BYTES`, and the labels are read once for each block.
+
     Returns:
-        `(H, W)` at the size of the split's first frame; labels of other sizes are resized (nearest) to it.
+        `(H, W)` at the size of most of the split's frames; labels of other sizes are resized (nearest) to it.
     """
-    spec = dataset.spec
-    frames = dataset.frames(split)
-    size = read_label(frames[0], spec).shape
-    seen = np.zeros((size[0] * size[1], spec.num_classes + 1), np.int32)  # pixels, K + 1: the last one is ignored
-    pixels = np.arange(len(seen))
-    for frame in frames:
-        truth = _nearest(read_label(frame, spec), size)
-        seen[pixels, np.minimum(truth.ravel(), spec.num_classes)] += 1
-    seen = seen[:, : spec.num_classes]
-    seen[~seen.any(axis=1), seen.sum(axis=0).argmax()] = 1
-    label_map: LabelMap = seen.argmax(axis=1).astype(np.uint8).reshape(size)
+    spec, frames = dataset.spec, dataset.frames(split)
+    height, width = size = frame_size(dataset, split)
+    label_map: LabelMap = np.empty(size, np.uint8)
+    pixel_counts = np.zeros(spec.num_classes, np.int64)
+    count_type = np.min_scalar_type(len(frames))
+    row_bytes = width * ((spec.num_classes + 1) * count_type.itemsize + 4 * np.intp().itemsize)
+    row_count = max(1, BLOCK_BYTES // row_bytes)
+    for top in range(0, height, row_count):
+        rows = slice(top, min(top + row_count, height))
+        seen = np.zeros((rows.stop - top) * width * (spec.num_classes + 1), count_type)
+        firsts = np.arange(0, seen.size, spec.num_classes + 1)  # of each pixel, K + 1: the last one is ignored
+        for truth in _in_order(partial(read_label, spec=spec), frames, core_count()):
+            seen[firsts + np.minimum(_nearest(truth, size)[rows].ravel(), spec.num_classes)] += 1
+        counted = seen.reshape(-1, spec.num_classes + 1)[:, : spec.num_classes]
+        pixel_counts += counted.sum(axis=0, dtype=np.int64)
+        label_map[rows] = np.where(counted.any(axis=1), counted.argmax(axis=1), IGNORE_INDEX).reshape(-1, width)
+    label_map[label_map == IGNORE_INDEX] = pixel_counts.argmax()
     return label_map
 
 
@@ -217,8 +281,9 @@ def dataset_record(dataset: Dataset, split: str, image_limit: int | None = None)
     return record.Dataset(
         name=dataset.name,
         fingerprint=dataset.fingerprint(split),
-        split=split,
+        split=dataset.own_name(split),
         image_count=min(len(dataset.frames(split)), image_limit or sys.maxsize),
+        split_count=dataset.split_count(split),
         synthetic=dataset.synthetic,
         shared_sequences=dataset.shared_sequences(split),
     )
@@ -256,42 +321,67 @@ class _ImageCounts(NamedTuple):
     present: npt.NDArray[np.bool_]
     """`(256,)` values that the prediction holds anywhere."""
     seen: Seen | None
-
-
-class _Encoding(NamedTuple):
-    """What the values of a label map stand for."""
-
-    train_ids: npt.NDArray[np.int16]
-    """`(256,)` train ids, `IGNORE_INDEX` for none of the classes, -1 for no value of this encoding."""
-    label_ids: npt.NDArray[np.intp]
-    """`(256,)` Cityscapes' label ids, 0 (*unlabeled*) for none."""
-
-    def strange(self, present: npt.NDArray[np.bool_]) -> list[int]:
-        """Values that are not of this encoding."""
-        found: list[int] = np.flatnonzero(present & (self.train_ids < 0)).tolist()
-        return found
+    are_ids: bool = True
+    """False for a prediction in colours, whose values stand for nothing but `colors`."""
+    colors: Table | None = None
+    """What the values are by their colours; `None` where they have none, or some colour is no class's."""
+    strange_color: tuple[int, ...] = ()
 
 
 class _Tally:
-    """Adds up images whose predictions are read in one encoding."""
+    """Adds up images whose predictions are read in one encoding.
 
-    def __init__(self, encoding: _Encoding, num_classes: int) -> None:
-        self.encoding = encoding
-        columns = np.where(encoding.train_ids < 0, num_classes, np.minimum(encoding.train_ids, num_classes))
-        self.folding = np.eye(num_classes + 1, dtype=np.int64)[columns]  # 256, K + 1
+    Args:
+        table: What values are; `None`: what each image's colours say.
+        num_classes: K.
+        known_void: Which value of no encoding is none of the classes, without further evidence.
+        inferable: Which may be, if much speaks for it; one such value at most.
+    """
+
+    def __init__(
+        self,
+        table: Table | None,
+        num_classes: int,
+        known_void: frozenset[int] = frozenset(),
+        inferable: frozenset[int] = frozenset(),
+    ) -> None:
+        self.table, self.num_classes, self.known_void, self.inferable = table, num_classes, known_void, inferable
+        self.strange: set[int] = set()
+        self.names_a_class = False
+        self.folding = None if table is None else table.folding(num_classes)
         self.confusion = np.zeros((num_classes, num_classes + 1), np.int64)
         self.instances: npt.NDArray[np.float64] | None = None
         self.per_image: list[Counts] = []
         self.names: list[str] = []
         self.started = time.perf_counter()
 
+    def fits(self, image: _ImageCounts) -> bool:
+        """Whether all values of an image are of this encoding; the one that may be inferred is remembered."""
+        if self.table is None:
+            return image.colors is not None
+        if not image.are_ids:
+            return False
+        strange = self.strange | set(self.table.strange(image.present))
+        if len(strange) > 1 or not strange <= self.inferable:
+            return False
+        self.strange = strange
+        return True
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether it may be taken with no other in question."""
+        return self.strange <= self.known_void
+
     def add(self, image: _ImageCounts) -> None:
-        confusion = image.pairs @ self.folding
+        table = self.table or image.colors
+        assert table is not None
+        self.names_a_class = self.names_a_class or table.names_a_class(image.present)
+        confusion = image.pairs @ (table.folding(self.num_classes) if self.folding is None else self.folding)
         self.confusion += confusion
         self.per_image.append(counts(confusion))
         self.names.append(image.name)
         if image.seen is not None:
-            weighed = instance_counts(image.seen, image.pairs, self.encoding.label_ids)
+            weighed = instance_counts(image.seen, image.pairs, table.label_ids)
             self.instances = weighed if self.instances is None else self.instances + weighed
 
     def result(self) -> EvaluationResult:
@@ -305,6 +395,23 @@ class _Tally:
             time.perf_counter() - self.started,
             self.instances,
         )
+
+
+def _strange(
+    file: Path, image: _ImageCounts, tallies: Mapping[str, _Tally], asked: int, spec: DatasetSpec
+) -> UserError:
+    """Say what a file holds that no encoding still in question has, and what to do about it."""
+    before = "; the files before it fit no other encoding" if len(tallies) < asked else ""
+    numbers = {name: tally.table for name, tally in tallies.items() if tally.table is not None}
+    names = " or ".join(numbers)
+    if not image.are_ids and numbers.keys() == tallies.keys():
+        return UserError(f"{file} is an image in colours, and {names} are numbers{before}; see --encoding colors")
+    if not image.are_ids or not numbers:
+        color = f"colour {list(image.strange_color)}" if image.strange_color else "numbers"
+        return UserError(f"{file} holds {color}, which is no class's colour in {spec.name}{before}")
+    strange = sorted({value for table in numbers.values() for value in table.strange(image.present)})
+    hint = "" if len(strange) > 1 else f"; if it means none of the classes, give --void {strange[0]}"
+    return UserError(f"{file} holds {_some(strange)}, no value of {names}{before}{hint}")
 
 
 def _count(
@@ -327,8 +434,12 @@ def _count(
 def _count_file(item: tuple[Frame, Path], *, spec: DatasetSpec, weighs_instances: bool) -> _ImageCounts:
     frame, file = item
     truth = read_label(frame, spec)
-    prediction = _read_prediction(file, truth.shape)
-    return _count(frame, truth, prediction, spec.num_classes, weighs_instances=weighs_instances)
+    prediction = read_prediction(file, spec)
+    _require_size(file, prediction.values, truth.shape)
+    counted = _count(frame, truth, prediction.values, spec.num_classes, weighs_instances=weighs_instances)
+    return counted._replace(
+        are_ids=prediction.are_ids, colors=prediction.colors, strange_color=prediction.strange_color
+    )
 
 
 def _in_order(call: Callable[[Given], Answer], items: Iterable[Given], workers: int) -> Iterator[Answer]:
@@ -341,6 +452,19 @@ def _in_order(call: Callable[[Given], Answer], items: Iterable[Given], workers: 
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+def _in_order_of(frames: Sequence[Frame], result: EvaluationResult) -> EvaluationResult:
+    """Per-image counts as the split has its frames, whatever their sizes were."""
+    place = {frame.name: index for index, frame in enumerate(frames)}
+    order = sorted(range(len(result.image_names)), key=lambda index: place[result.image_names[index]])
+    return replace(
+        result,
+        true_positives=result.true_positives[order],
+        false_positives=result.false_positives[order],
+        false_negatives=result.false_negatives[order],
+        image_names=tuple(result.image_names[index] for index in order),
+    )
 
 
 def _has_instances(dataset: Dataset, split: str) -> bool:
@@ -387,46 +511,27 @@ def _frame_name(stem: str, names: set[str]) -> str | None:
     return next((stem[:end] for end in ends if stem[:end] in names), None)
 
 
-def _read_prediction(path: Path, size: tuple[int, ...]) -> LabelMap:
-    modes = ("L", "P", "P;4", "P;2", "P;1")  # palette entries are never scaled, grey of fewer bits is
-    return _read_map(path, size, modes, "a label map is single-channel 8-bit, one class per pixel")
-
-
 def _read_instances(frame: Frame, size: tuple[int, ...]) -> npt.NDArray[np.uint16]:
-    assert frame.instances is not None
-    modes = ("I;16B", "L")  # without an object 8 bits are enough
-    values = _read_map(frame.instances, size, modes, "an instance map is single-channel 16-bit, label id * 1000 + n")
-    return values.astype(np.uint16, copy=False)
-
-
-def _read_map(path: Path, size: tuple[int, ...], modes: Sequence[str], expected: str) -> npt.NDArray[Any]:
-    """Read one channel `(H, W)` of the ground truth's size."""
+    """Read an instance map `(H, W)` of the ground truth's size."""
+    path = frame.instances
+    assert path is not None
     try:
         with Image.open(path) as image:
             mode, values = stored_mode(image), np.asarray(image)
     except DAMAGE as error:
-        raise unreadable("label map", path, error) from error
-    if mode not in modes:
-        raise UserError(f"{path} is a {mode} image; {expected}")
+        raise unreadable("instance map", path, error) from error
+    if mode not in ("I;16B", "L"):  # without an object 8 bits are enough
+        raise UserError(f"{path} is a {mode} image; an instance map is single-channel 16-bit, label id * 1000 + n")
+    _require_size(path, values, size)
+    return values.astype(np.uint16, copy=False)
+
+
+def _require_size(path: Path, values: npt.NDArray[Any], size: tuple[int, ...]) -> None:
     if values.shape != size:
         raise UserError(
             f"{path} is {values.shape[0]}x{values.shape[1]}, its ground truth {size[0]}x{size[1]}; "
             "all are compared at full size"
         )
-    return values
-
-
-def _encodings(spec: DatasetSpec) -> dict[str, _Encoding]:
-    """What a label map may be written in."""
-    label_ids = np.full(256, -1, np.int16)
-    label_ids[list(spec.label_to_train_id)] = list(spec.label_to_train_id.values())
-    train_ids = np.full(256, -1, np.int16)
-    train_ids[: spec.num_classes] = np.arange(spec.num_classes)
-    train_ids[IGNORE_INDEX] = IGNORE_INDEX
-    return {
-        "labelIds": _Encoding(label_ids, np.where(label_ids < 0, 0, np.arange(256))),
-        "trainIds": _Encoding(train_ids, np.array([TRAIN_ID_TO_LABEL_ID.get(value, 0) for value in range(256)])),
-    }
 
 
 def _nearest(label_map: LabelMap, size: tuple[int, ...]) -> LabelMap:

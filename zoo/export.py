@@ -16,18 +16,22 @@ from PIL import Image
 from pydantic import ValidationError
 from torch import Tensor
 
+from zoo.cache import used_folder
 from zoo.catalog import code_sha256, find
 from zoo.checkpoint import find_any_checkpoint, load_weights, read_facts, runs_folder
 from zoo.data.layout import Dataset, cache_folder, open_dataset, spread
 from zoo.data.reading import frame_size, read_image
 from zoo.errors import ModelError, UserError
 from zoo.faults import how_to_read, how_to_write, reason
-from zoo.files import sha256_of, whole_folder, write_all
+from zoo.files import sha256_of, write_all
 from zoo.measure.device import core_count, package_version, resolve_device
 from zoo.models.build import build_empty, build_model
 from zoo.pipeline import Pipeline
 from zoo.record import Build, MemoryFormat, Precision, Record, Resize, State, Weights, short_hash
 from zoo.runtimes import base, eager
+from zoo.runtimes.opset import OPSET, oldest_onnxruntime, require_opset
+from zoo.score.comparing import newest, slower_int8
+from zoo.score.reading import rows_of
 from zoo.spec import DatasetSpec, Facts, ModelSpec, Size
 from zoo.store import scan
 
@@ -38,7 +42,10 @@ _PACKAGES = (
     *("onnx", "onnx-ir", "onnxscript", "onnxruntime", "onnxruntime-gpu"),
 )
 _PACKAGE = Path(__file__).parent
-_CODE = ("export.py", "checkpoint.py", "models/build.py", "pipeline.py", "resample.py", "upsample.py", "runtimes/*.py")
+_CODE = (
+    *("export.py", "checkpoint.py", "models/build.py", "models/trial.py"),
+    *("pipeline.py", "any_size.py", "resample.py", "upsample.py", "runtimes/*.py"),
+)
 """What decides, beside the model's own code, what is in a file."""
 
 
@@ -62,6 +69,10 @@ class Wanted:
     memory_format: MemoryFormat
     compile_mode: str
     cache: Path | None
+    opset: int = OPSET
+    """Of an ONNX file."""
+    any_size: bool = False
+    """The sides of the frame are left open; `image_size` is then only what the graph is recorded with."""
 
 
 class Traits(Facts):
@@ -91,6 +102,7 @@ class Port(Facts):
     name: str
     dtype: Literal["uint8"]
     shape: tuple[int, ...]
+    """A side of 0 is open: frames of any size."""
     meaning: str
 
 
@@ -106,7 +118,12 @@ class Card(Built):
     runtime: str
     precision: Precision
     options: dict[str, str]
-    """What the runtime is told on loading."""
+    """What the runtime is told on loading, and for which kind of CPU."""
+    opset: int | None = None
+    """Operator set of an ONNX file, as are the next two; null for others."""
+    ir_version: int | None = None
+    oldest_onnxruntime: str | None = None
+    """Oldest release of ONNX Runtime that takes the file, such as `"1.17"`."""
     input: Port
     output: Port
     input_size: Size
@@ -128,6 +145,8 @@ class Exported:
     card: Card
     snippet: str
     """Python that loads the file without this package."""
+    notes: tuple[str, ...] = ()
+    """What the user should know of it, a line each."""
 
     @property
     def card_file(self) -> Path:
@@ -143,10 +162,10 @@ def make_pipeline(wanted: Wanted) -> tuple[Pipeline, Weights]:
     """
     if wanted.weights is None:
         torch.manual_seed(RANDOM_SEED)
-        module, spec = build_model(wanted.spec, wanted.classes.num_classes)
+        module, spec = build_model(wanted.spec, wanted.classes.num_classes, sizes=(wanted.input_size,))
         weights = Weights(source="random", sha256=None, recipe="none", seed=RANDOM_SEED)
     else:
-        module, spec = build_empty(wanted.spec, wanted.classes.num_classes)
+        module, spec = build_empty(wanted.spec, wanted.classes.num_classes, (wanted.input_size,))
         weights = load_weights(module, wanted.weights, spec.name, wanted.classes.num_classes)
     spec = wanted.classes.adapt(spec)
     size = wanted.image_size
@@ -167,7 +186,7 @@ def build(wanted: Wanted) -> tuple[Path, Built]:
     folder = (wanted.cache or cache_folder()) / "artifacts" / _content(wanted)
     there = folder.is_dir()
     try:
-        whole_folder(folder, lambda draft: _fill(draft, wanted, suffix))
+        used_folder(folder, lambda draft: _fill(draft, wanted, suffix))
     except OSError as error:
         if error.errno is None:  # no word of the system's
             raise
@@ -234,6 +253,8 @@ def export_model(
     input_size: Size | None = None,
     resize: Resize = "fit",
     batch_size: int = 1,
+    opset: int | None = None,
+    any_size: bool = False,
     device: str = "cpu",
     runs: Path | str | None = None,
     cache: Path | None = None,
@@ -254,6 +275,8 @@ def export_model(
         input_size: What the network sees; `None`: as it was trained, else the frame's own size.
         resize: How a frame is brought to it.
         batch_size: Frames per call, fixed in the file.
+        opset: Operator set of an ONNX file; `None`: `opset.OPSET`.
+        any_size: Take frames of any size, each brought to `input_size`; ONNX Runtime and OpenVINO do.
         device: What a `.pt2` is compiled for, and where calibration runs.
         runs: Folder of training runs; `None`: `ZOO_RUNS`, else `runs`.
         cache: Where built files are kept; `None`: `ZOO_CACHE`, else the user's cache folder.
@@ -266,6 +289,18 @@ def export_model(
         raise UserError(f"--random and --checkpoint {checkpoint} name two sorts of weights; give one of the two")
     if batch_size < 1:
         raise UserError(f"a file takes 1 image per call or more; got --batch {batch_size}")
+    if any_size and resize == "none":
+        raise UserError(
+            "--dynamic brings frames of any size to the input's, and --resize none leaves them as they are; "
+            "choose --resize fit or stretch"
+        )
+    if opset is not None:
+        if (suffix := base.file_format(runtime)) != ".onnx":
+            raise UserError(
+                f"--opset is for ONNX files and runtime {runtime} writes {suffix or 'none'}; leave it out, or choose "
+                "onnxruntime, openvino or tensorrt"
+            )
+        require_opset(opset)
     spec, place = find(name), resolve_device(device)
     dataset = open_dataset(data, cache=cache)
     file = None
@@ -288,6 +323,8 @@ def export_model(
         memory_format="channels_last",
         compile_mode="default",
         cache=cache,
+        opset=opset or OPSET,
+        any_size=any_size,
     )
     threads = torch.get_num_threads()
     torch.set_num_threads(core_count())  # as a sweep's workers do
@@ -316,7 +353,8 @@ def _export(wanted: Wanted, target: Path, records: Sequence[Record]) -> Exported
         if record.artifact.file_sha256 == built.sha256
         and (record.artifact.runtime, record.artifact.precision) == (wanted.runtime, wanted.precision)
     ]
-    shape = (wanted.batch_size, *wanted.image_size)
+    shape = (wanted.batch_size, *((0, 0) if wanted.any_size else wanted.image_size))
+    contents = base.onnx_contents(source) if suffix == ".onnx" else None
     card = Card(
         file=target.name,
         sha256=built.sha256,
@@ -328,6 +366,9 @@ def _export(wanted: Wanted, target: Path, records: Sequence[Record]) -> Exported
         runtime=wanted.runtime,
         precision=wanted.precision,
         options=options,
+        opset=contents and contents.opset,
+        ir_version=contents and contents.ir_version,
+        oldest_onnxruntime=contents and oldest_onnxruntime(contents.opset, contents.ir_version),
         input=Port(name="images", dtype="uint8", shape=(*shape, 3), meaning="N, H, W, RGB; 0 to 255, not normalised"),
         output=Port(
             name="labels", dtype="uint8", shape=shape, meaning="N, H, W; index of class_names, 255: none of them"
@@ -348,7 +389,24 @@ def _export(wanted: Wanted, target: Path, records: Sequence[Record]) -> Exported
     except OSError as error:
         advice = how_to_write(error, "another file with -o")
         raise UserError(f"cannot write {target}: {reason(error)}; {advice}") from error
-    return Exported(target, card, base.snippet(wanted.runtime, target, options, wanted.batch_size))
+    snippet = base.snippet(wanted.runtime, target, options, card.input.shape)
+    return Exported(target, card, snippet, _notes(card, records))
+
+
+def _notes(card: Card, records: Sequence[Record]) -> tuple[str, ...]:
+    """What a file's user should know before it is deployed."""
+    notes = []
+    if card.opset is not None:
+        oldest = f"ONNX Runtime {card.oldest_onnxruntime}" if card.oldest_onnxruntime else "a new ONNX Runtime"
+        notes.append(f"opset {card.opset}, IR version {card.ir_version}: for {oldest} and newer")
+    if products := card.options.get("int8_products"):
+        notes.append(f"int8 products: {products}")
+    if card.record is None:
+        notes.append("this very file has no record yet: `zoo bench --artifact FILE` measures it")
+    else:
+        slower = slower_int8(newest(rows_of(records)))
+        notes += [pair.text for pair in slower if pair.int8.key == card.record.key]
+    return tuple(notes)
 
 
 def card_path(file: Path) -> Path:
@@ -442,6 +500,8 @@ def _fill(folder: Path, wanted: Wanted, suffix: str) -> None:
         memory_format=wanted.memory_format,
         batch_size=wanted.batch_size,
         calibration=_calibration(wanted) if precision == "int8" else (),
+        opset=wanted.opset,
+        any_size=wanted.any_size,
     )
     built = Built(
         file=file.name,
@@ -494,6 +554,7 @@ def _content(wanted: Wanted) -> str:
             "weights": _digest(wanted.weights, wanted.weights.stat().st_mtime_ns) if wanted.weights else "random",
             "calibration": wanted.dataset.fingerprint("train") if precision == "int8" and wanted.dataset else None,
             "sizes": [wanted.image_size, wanted.input_size, wanted.resize, wanted.batch_size],
+            "graph": [wanted.opset, wanted.any_size],
             "memory_format": wanted.memory_format,
             "device": [wanted.device.type, sorted(base.cpu_features()), base.capability(wanted.device)],
             "threads": torch.get_num_threads(),  # Inductor writes it into its code

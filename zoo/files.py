@@ -7,7 +7,6 @@ locked as long as its process lives: the next writer beside it can tell what the
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import os
 import shutil
@@ -16,11 +15,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from zoo.locks import take
+
 Content = bytes | Callable[[Path], object]
 """What a file shall hold, or what writes it to the path it is given."""
 
 _DRAFT = ".zoo-draft-"
 _LOCK = "lock"
+_NO_FLUSH = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
 def sha256_of(path: Path) -> str:
@@ -47,7 +49,7 @@ def write_all(contents: Mapping[Path, Content]) -> None:
         ready: dict[Path, Path] = {}
         for target, content in contents.items():
             if target.parent not in drafts:
-                drafts[target.parent] = stack.enter_context(_draft_in(target.parent))
+                drafts[target.parent] = stack.enter_context(draft_in(target.parent))
             ready[target] = drafts[target.parent] / f"{len(ready)}.tmp"
             if isinstance(content, bytes):
                 ready[target].write_bytes(content)
@@ -75,7 +77,7 @@ def whole_folder(target: Path, fill: Callable[[Path], object]) -> Path:
     """
     if target.is_dir():
         return target
-    with _draft_in(target.parent) as draft:
+    with draft_in(target.parent) as draft:
         made = draft / "made"
         made.mkdir()
         fill(made)
@@ -98,7 +100,7 @@ def remove_folder(target: Path) -> None:
     Raises:
         OSError: it is gone already, or may not be removed.
     """
-    with _draft_in(target.parent) as draft:
+    with draft_in(target.parent) as draft:
         target.rename(draft / "gone")
 
 
@@ -111,63 +113,47 @@ def remove_leftovers(root: Path) -> None:
 
 
 @contextmanager
-def _draft_in(folder: Path) -> Iterator[Path]:
-    """A locked draft folder in `folder`, gone at the end; those of dead processes are removed first."""
+def draft_in(folder: Path) -> Iterator[Path]:
+    """A new folder in `folder`, hidden and locked, gone at the end; those of dead processes are removed first.
+
+    Raises:
+        OSError: `folder` cannot be made or written to.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for leftover in folder.glob(f"{_DRAFT}*"):
         _remove_if_dead(leftover)
-    draft, lock = None, None
-    while draft is None or lock is None:  # again where another process took the new folder for a leftover
+    draft, let_go = None, None
+    while draft is None or let_go is None:  # again where another process took the new folder for a leftover
         draft = Path(tempfile.mkdtemp(prefix=_DRAFT, dir=folder))
         try:
-            lock = _lock(draft)
+            let_go = take(draft / _LOCK)
         except OSError:
             shutil.rmtree(draft, ignore_errors=True)
             raise
     try:
         yield draft
     finally:
-        os.close(lock)  # first: a network file system keeps the name of an open file
+        let_go()  # first: a network file system keeps the name of an open file
         shutil.rmtree(draft, ignore_errors=True)
 
 
 def _remove_if_dead(draft: Path) -> None:
     with suppress(OSError):  # it vanished, or is another user's
-        lock = _lock(draft)
-        if lock is not None:
+        let_go = take(draft / _LOCK)
+        if let_go is not None:
             shutil.rmtree(draft, ignore_errors=True)
-            os.close(lock)
-
-
-def _lock(draft: Path) -> int | None:
-    """Lock a draft and return the lock's descriptor; `None` where another process holds it or has removed it."""
-    try:
-        # A file, opened to be written: NFS locks no folder, and nothing that was opened to be read.
-        descriptor = os.open(draft / _LOCK, os.O_WRONLY | os.O_CREAT, 0o600)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fstat(descriptor).st_nlink:
-            return descriptor
-    except BlockingIOError:
-        pass
-    except OSError:
-        os.close(descriptor)
-        raise
-    os.close(descriptor)
-    return None
+            let_go()
 
 
 def _to_disk(path: Path) -> None:
     """Flush a file or a folder; links and what a file system has no flush for are left as they are."""
-    if path.is_symlink():
+    if path.is_symlink() or (os.name == "nt" and path.is_dir()):
         return
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # folders on some file systems
+        if error.errno not in _NO_FLUSH:  # folders on some file systems
             raise
     finally:
         os.close(descriptor)

@@ -57,6 +57,11 @@ def evaluation_mode(
     return Mode(window=window, stride=stride, scales=tuple(scales), flip=flip)
 
 
+def seen_window(window: Size, size: Size) -> Size:
+    """A window inside an image no larger than it."""
+    return min(window[0], size[0]), min(window[1], size[1])
+
+
 def predictor(mode: Mode, deployed: Sequence[tuple[Pipeline, Runnable]]) -> Callable[[Tensor], Tensor]:
     """Make what answers frames of one size in a mode; whole frames are read by the deployed pipeline itself.
 
@@ -98,7 +103,7 @@ def _logits(pipeline: Pipeline, runnable: Runnable, mode: Mode, images: Tensor) 
         return _upsample(runnable.network(x), pipeline.grid_size, pipeline.output_size, align_corners)
     assert mode.stride is not None
     height, width = pipeline.fitted_size
-    window = min(mode.window[0], height), min(mode.window[1], width)
+    window = seen_window(mode.window, (height, width))
     padded = tuple(math.ceil(side / pipeline.spec.divisor) * pipeline.spec.divisor for side in window)
     padding = 0, padded[1] - window[1], 0, padded[0] - window[0]  # with the mean, as the pipeline does
     total, times = None, torch.zeros((height, width), device=x.device)

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from zoo.errors import UserError, did_you_mean
-from zoo.score import (
-    MAX_MIOU_LOSS,
-    METRICS,
-    NO_MODEL_YET,
-    Group,
-    Metric,
-    Row,
-    baseline_for,
-    differences,
-    group_of,
-    latest,
-    read_rows,
-    select,
-    sharing,
-    tell_apart,
-    tie,
-)
-from zoo.spec import Size
+from zoo.record import SPEED_PROTOCOL
+from zoo.score.comparing import Group, baseline_for, differences, group_of, latest, sharing, tell_apart
+from zoo.score.filtering import FLAGS, VERSIONS, newest_versions, select, version_of
+from zoo.score.metrics import METRICS, Metric
+from zoo.score.paired import INTERVAL, SPREAD, Pairs, Tie
+from zoo.score.reading import NO_MODEL_YET, read_rows
+from zoo.score.rows import MAX_MIOU_LOSS, Row
+from zoo.units import parse_seconds
 
 LATENCY = "pipeline_p50_s"
 """The latency meant where none is named: the pipeline scope is what a user waits for."""
@@ -38,16 +29,10 @@ OBJECTIVES: dict[str, str] = {
     "params": "param_count",
     "macs": "mac_count",
 }
-FLAGS = {
-    "device": "--device",
-    "dataset": "--dataset",
-    "recipe": "--recipe",
-    "batch_size": "--batch",
-    "thread_count": "--threads",
-    "resize": "--resize",
-}
-"""Group fields that `pick` can be told."""
-HASHES = {"dataset_fingerprint": "--dataset", "recipe_hash": "--recipe"}
+SPANNED = ("miou", *LATENCIES)
+"""Metrics that a second measurement would find elsewhere: without an interval nothing is known to be behind in them."""
+NEXT = ("miou", LATENCY, "peak_memory_bytes")
+"""What decides among rows that tie in the objective, in order."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +65,9 @@ class Loser:
 
     row: Row
     label: str
+    kind: Literal["tie", "behind", "unknown", "limit", "failed"]
+    """`tie`: in the objective, and behind in what decided among ties; `unknown`: whether it is behind by more than
+    chance is not known; `limit`: it breaks one, or its number is not known."""
     why: tuple[str, ...]
     miss: float
     """0 for a row that qualifies, else the worst relative excess over a limit."""
@@ -98,7 +86,7 @@ class Choice:
     near_misses: tuple[Loser, ...]
     """When nothing qualifies: the nearest three."""
     notes: tuple[str, ...]
-    """Ties and cautions."""
+    """Versions that were left out, ties and cautions."""
     group: Group
     warnings: tuple[str, ...] = ()
     """Files that could not be read."""
@@ -118,35 +106,25 @@ def pick(
     max_param_count: float | None = None,
     min_miou: float | None = None,
     objective: str = "miou",
-    device: str | None = None,
-    dataset: str | None = None,
-    recipe: str | None = None,
-    input_size: Size | None = None,
-    batch_size: int | None = None,
-    thread_count: int | None = None,
-    resize: str | None = None,
-    runtime: str | None = None,
-    precision: str | None = None,
+    models: Sequence[str] = (),
+    **conditions: object,
 ) -> Choice:
     """Choose the best row of one comparable group that keeps every limit; runtime, precision and input size are free.
 
+    Best is what nothing beats in the objective by more than can be told (`score.paired`); among those that tie with the
+    highest, `NEXT` decides. Of several versions of a dataset or recipe the one measured last is taken, with a note.
+
     Args:
-        source: A results folder, or rows.
+        source: A results folder, or rows (whose mIoU is then told apart by intervals alone).
         max_latency_s: Seconds, of the metric named by `latency`.
         latency: `pipeline_p50_s`, `…_p90_s`, `…_p99_s`, `…_p999_s`, or `latency_…` for the network alone.
         max_memory_bytes: Peak memory of inference.
         max_param_count: Parameters of the deployed network.
         min_miou: A fraction.
         objective: What is made best: `miou`, `latency` (the metric named by `latency`), `memory`, `params`, `macs`.
-        device: Only this device's slug.
-        dataset: Only this dataset's name.
-        recipe: Only this recipe's name.
-        input_size: Only this `(height, width)`.
-        batch_size: Only this batch size.
-        thread_count: Only this number of CPU threads.
-        resize: Only frames brought to the input size this way: `fit`, `stretch` or `none`.
-        runtime: Only this runtime.
-        precision: Only this precision.
+        models: Only these: names, globs or tags.
+        conditions: Only rows with these values, or one of a list: `device`, `dataset`, `recipe`, `input_size`,
+            `runtime`, `precision`, `batch_size`, `thread_count`, `resize`, `quick`, … (`score.filtering.select`).
 
     Raises:
         UserError: no records, an unknown objective, latency or filter, or rows that may not be compared.
@@ -158,21 +136,11 @@ def pick(
     if latency not in LATENCIES:
         raise UserError(f"no latency {latency!r}.{did_you_mean(latency, LATENCIES)} Allowed: {', '.join(LATENCIES)}")
     warnings: tuple[str, ...] = ()
+    pairs = Pairs()
     if isinstance(source, Path | str):
         found = read_rows(Path(source))
-        source, warnings = found.rows, found.warnings
-    every = select(
-        source,
-        device=device,
-        dataset=dataset,
-        recipe=recipe,
-        input_size=input_size,
-        batch_size=batch_size,
-        thread_count=thread_count,
-        resize=resize,
-        runtime=runtime,
-        precision=precision,
-    )
+        source, warnings, pairs = found.rows, found.warnings, Pairs(found.sources)
+    every = select(source, models=models, **conditions)
     goal = METRICS[latency if objective == "latency" else OBJECTIVES[objective]]
     asked = {
         latency: max_latency_s,
@@ -181,10 +149,12 @@ def pick(
         "miou": min_miou,
     }
     limits = [Limit(METRICS[key], value) for key, value in asked.items() if value is not None]
-    group = _one_group(every, [goal, *(limit.metric for limit in limits)])
+    group, notes = _one_group(every, [goal, *(limit.metric for limit in limits)])
     rows = [row for row in latest(every) if not row.baseline and group_of(row) == group]
-    choice = _choose(rows, limits, goal, baseline_for(group, every))
-    return replace(choice, warnings=warnings)
+    choice = _choose(rows, limits, goal, baseline_for(group, every), pairs)
+    if older := {row.protocol for row in every if not row.baseline and not row.quick} - {group.protocol}:
+        warnings += (f"rows of {', '.join(sorted(older))} are left out: {group.protocol} measures by other rules",)
+    return replace(choice, notes=(*notes, *choice.notes), warnings=warnings)
 
 
 def parse_latency(text: str) -> tuple[str, float]:
@@ -193,64 +163,22 @@ def parse_latency(text: str) -> tuple[str, float]:
     Raises:
         UserError: anything else.
     """
-    match = re.fullmatch(r"(?:(pipeline|network):)?(?:p(50|90|99|99\.9):)?([\d.]+)\s*(s|ms|us|µs)", text.strip())
-    if match is None:
+    match = re.fullmatch(r"(?:(pipeline|network)\s*:)?\s*(?:p(50|90|99|99\.9)\s*:)?([^:]*)", text.strip().lower())
+    try:
+        seconds = parse_seconds(match[3]) if match else 0.0
+    except UserError:
+        seconds = 0.0
+    if match is None or not seconds:
         raise UserError(f"a latency is a time with its unit, such as 25ms, p99:25ms or network:p90:0.5s; got {text!r}")
     scope = "latency" if match[1] == "network" else "pipeline"
-    factor = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}[match[4]]
-    return f"{scope}_p{(match[2] or '50').replace('.', '')}_s", _positive(match[3], text) * factor
+    return f"{scope}_p{(match[2] or '50').replace('.', '')}_s", seconds
 
 
-def parse_bytes(text: str) -> float:
-    """Read `500MiB` or `2GB` as bytes.
+def _one_group(rows: list[Row], needed: list[Metric]) -> tuple[Group, tuple[str, ...]]:
+    """The group to choose from, and which it was preferred to.
 
-    Raises:
-        UserError: anything else.
+    Quick rows and those of an older protocol take part only where there are no others.
     """
-    factors = {"b": 1, "kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
-    match = re.fullmatch(r"([\d.]+)\s*([kmg]?i?b)", text.strip().lower())
-    if match is None or match[2] not in factors:
-        raise UserError(f"memory is a number with its unit, such as 500MiB or 2GB; got {text!r}")
-    return _positive(match[1], text) * factors[match[2]]
-
-
-def parse_count(text: str) -> float:
-    """Read `10M`, `1.5G` or `300000` as a count.
-
-    Raises:
-        UserError: anything else.
-    """
-    match = re.fullmatch(r"([\d.]+)\s*([kmgb]?)", text.strip().lower())
-    if match is None:
-        raise UserError(f"a count is a number such as 10M or 300000; got {text!r}")
-    return _positive(match[1], text) * {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9}[match[2]]
-
-
-def parse_share(text: str) -> float:
-    """Read `0.7` or `70%` as a fraction.
-
-    Raises:
-        UserError: anything else, or a fraction above 1.
-    """
-    match = re.fullmatch(r"([\d.]+)\s*(%?)", text.strip())
-    share = _positive(match[1], text) * (0.01 if match[2] else 1) if match else float("inf")
-    if share > 1:
-        raise UserError(f"an mIoU is a fraction such as 0.7, or 70%; got {text!r}")
-    return share
-
-
-def _positive(digits: str, text: str) -> float:
-    try:
-        value = float(digits)
-    except ValueError:
-        value = 0.0
-    if value <= 0:
-        raise UserError(f"{text!r} is not a number above 0")
-    return value
-
-
-def _one_group(rows: list[Row], needed: list[Metric]) -> Group:
-    """The group to choose from; quick rows take part only where there is no full one."""
     measured = [row for row in rows if not row.baseline]
     if not measured:
         raise UserError(NO_MODEL_YET)
@@ -270,110 +198,186 @@ def _one_group(rows: list[Row], needed: list[Metric]) -> Group:
             )
             raise UserError(f"no {kind} has a {what}; {how}")
         raise UserError(f"no {kind} here is ok; see `zoo leaderboard` for the reasons, then `zoo bench` again")
+    usable, notes = newest_versions([row for row in usable if row.protocol == SPEED_PROTOCOL] or usable)
     groups = list(dict.fromkeys(group_of(row) for row in usable))
     if len(groups) > 1:
-        found = differences(*groups)
-        said = "; ".join(f"{field.replace('_', ' ')} is {' or '.join(values)}" for field, values in found.items())
-        narrow = list(dict.fromkeys(flag for field, flag in {**FLAGS, **HASHES}.items() if field in found))
-        how = f"choose one with {', '.join(narrow)}" if narrow else "keep one kind in its own folder: --results"
-        raise UserError(f"these records may not be compared with each other: {said}; {how}")
-    return groups[0]
+        raise UserError(_may_not_be_compared(groups))
+    return groups[0], notes
 
 
-def _choose(rows: list[Row], limits: list[Limit], goal: Metric, baseline: Row | None) -> Choice:
+def _may_not_be_compared(groups: list[Group]) -> str:
+    found = differences(*groups)
+    for field, version in VERSIONS.items():
+        if found.pop(version, None):
+            found[field] = list(dict.fromkeys(version_of(group, field) for group in groups))
+    said = "; ".join(f"{field.replace('_', ' ')} is {' or '.join(values)}" for field, values in found.items())
+    how = [FLAGS.get(field, f"--where {field}={values[0]}") for field, values in found.items()]
+    return f"these records may not be compared with each other: {said}; choose one with {', '.join(how)}"
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One criterion: of the rows before it, those that nothing is known to beat are left."""
+
+    metric: Metric
+    best: Row
+    before: list[Row]
+    left: list[Row]
+    ties: dict[str, Tie]
+    """By key, of every row that was there before against the best."""
+
+
+def _decide(fit: list[Row], goal: Metric, pairs: Pairs) -> tuple[list[Row], list[_Step]]:
+    """The winner first; and how it came about. A tie is always one with the best, since ties do not add up."""
+    steps: list[_Step] = []
+    pool = sorted(fit, key=lambda row: _rank(row, goal))
+    for metric in (goal, *(METRICS[key] for key in NEXT if key != goal.key)):
+        known = [row for row in pool if row.value(metric.key) is not None]
+        if len(pool) < 2 or not known:
+            continue
+        best = min(known, key=lambda row: (_signed(row, metric), _rank(row, goal)))
+        ties = {row.key: pairs.tie(row, best, metric.key) for row in pool}
+        left = [row for row in pool if row is best or ties[row.key].tie]
+        steps.append(_Step(metric, best, pool, left, ties))
+        pool = left
+    return pool, steps
+
+
+def _choose(rows: list[Row], limits: list[Limit], goal: Metric, baseline: Row | None, pairs: Pairs) -> Choice:
     labels = dict(zip((row.key for row in rows), tell_apart(rows), strict=True))
     able = [row for row in rows if row.status == "ok" and row.value(goal.key) is not None]
-    fit = sorted((row for row in able if all(limit.holds(row) for limit in limits)), key=lambda row: _rank(row, goal))
-    winner = fit[0] if fit else None
-    losers = [
-        Loser(row, labels[row.key], _why(row, winner, limits, goal), _miss(row, limits, goal))
-        for row in rows
-        if row is not winner
-    ]
+    fit = [row for row in able if all(limit.holds(row) for limit in limits)]
+    pool, steps = _decide(fit, goal, pairs)
+    winner = pool[0] if pool else None
+    losers = [_loser(row, labels[row.key], winner, limits, goal, steps) for row in rows if row is not winner]
     losers.sort(key=lambda loser: (loser.miss, _rank(loser.row, goal)))
     near = [loser for loser in losers if loser.miss < float("inf")][:3] if winner is None else []
     return Choice(
         winner=winner,
         label=labels[winner.key] if winner else "",
-        reasons=_reasons(winner, fit, rows, limits, goal) if winner else (),
+        reasons=_reasons(winner, fit, rows, limits, goal, steps, labels) if winner else (),
         losers=tuple(losers),
         near_misses=tuple(near),
-        notes=_notes(fit, limits, goal, baseline, labels) if winner else (),
+        notes=_notes(winner, fit, limits, goal, steps, baseline, labels) if winner else (),
         group=group_of(rows[0]),
     )
 
 
+def _signed(row: Row, metric: Metric) -> float:
+    """Lower is better; infinite where unknown."""
+    value = row.value(metric.key)
+    return float("inf") if value is None else -value if metric.better == "higher" else value
+
+
 def _rank(row: Row, goal: Metric) -> tuple[object, ...]:
-    """Best first; equal ones by latency, memory and name."""
-    value = row.value(goal.key)
-    signed = float("inf") if value is None else -value if goal.better == "higher" else value
-    rest = (row.value(key) for key in (LATENCY, "peak_memory_bytes"))
-    return signed, *(float("inf") if number is None else number for number in rest), row.model, row.key
+    """Best first; equal ones by what decides next, and by name."""
+    return _signed(row, goal), *(_signed(row, METRICS[key]) for key in NEXT), row.model, row.key
 
 
-def _miss(row: Row, limits: list[Limit], goal: Metric) -> float:
-    if row.status != "ok" or row.value(goal.key) is None:
-        return float("inf")
-    return max((limit.miss(row) for limit in limits), default=0.0)
-
-
-def _why(row: Row, winner: Row | None, limits: list[Limit], goal: Metric) -> tuple[str, ...]:
+def _loser(row: Row, label: str, winner: Row | None, limits: list[Limit], goal: Metric, steps: list[_Step]) -> Loser:
     if row.status != "ok":
-        return (f"{row.status}: {row.reason or 'no reason was recorded'}",)
-    why = []
+        return Loser(row, label, "failed", (f"{row.status}: {row.reason or 'no reason was recorded'}",), float("inf"))
+    broken = []
     for limit in limits:
         value, metric = row.value(limit.metric.key), limit.metric
         if value is None:
-            why.append(f"{metric.title} is not known")
+            broken.append(f"{metric.title} is not known")
         elif not limit.holds(row):
             sign = "<" if metric.better == "higher" else ">"
-            why.append(
-                f"{metric.title} {metric.say(value)} {sign} {metric.say(limit.value)} ({_percent(limit.miss(row))} off)"
-            )
-    value = row.value(goal.key)
-    if value is None and goal.key not in {limit.metric.key for limit in limits}:
-        why.append(f"{goal.title} is not known")
-    if not why and winner is not None and value is not None:
-        best = winner.value(goal.key)
-        assert best is not None
-        relation = "equal to" if best == value else "a tie with" if tie(row, winner, goal.key) else "behind"
-        why.append(f"{goal.title} {goal.say(value)}, {relation} {goal.say(best)}")
-    return tuple(why)
+            off = _percent(limit.miss(row))
+            broken.append(f"{metric.title} {metric.say(value)} {sign} {metric.say(limit.value)} ({off} off)")
+    unscored = row.value(goal.key) is None
+    if unscored and goal.key not in {limit.metric.key for limit in limits}:
+        broken.append(f"{goal.title} is not known")
+    if broken or winner is None:
+        miss = float("inf") if unscored else max((limit.miss(row) for limit in limits), default=0.0)
+        return Loser(row, label, "limit", tuple(broken), miss)
+    last = next((step for step in steps if row not in step.left), None)
+    first = f"{goal.title} {goal.say(row.value(goal.key))}"
+    best = goal.say(steps[0].best.value(goal.key))
+    if last is steps[0]:
+        if last.ties[row.key].tie is None and goal.key in SPANNED:
+            why = f"{first} against {best}: whether that is more than chance is not known"
+            return Loser(row, label, "unknown", (why,), 0.0)
+        return Loser(row, label, "behind", (f"{first}, behind {best}",), 0.0)
+    tied = f"{first}, a tie with {best}"
+    if last is None:
+        return Loser(row, label, "tie", (f"{tied}, as in all else that decides",), 0.0)
+    number, least = (last.metric.say(one.value(last.metric.key)) for one in (row, last.best))
+    return Loser(row, label, "tie", (f"{tied}; {last.metric.title} {number}, behind {least}",), 0.0)
 
 
 def _percent(share: float) -> str:
     return f"{share:.1%}" if share < 0.1 else f"{share:.0%}"
 
 
-def _reasons(winner: Row, fit: list[Row], rows: list[Row], limits: list[Limit], goal: Metric) -> tuple[str, ...]:
-    first = "highest" if goal.better == "higher" else "lowest"
+def _reasons(
+    winner: Row,
+    fit: list[Row],
+    rows: list[Row],
+    limits: list[Limit],
+    goal: Metric,
+    steps: list[_Step],
+    labels: dict[str, str],
+) -> tuple[str, ...]:
     found = f"{len(fit)} of {len(rows)} rows qualify" if len(fit) > 1 else f"the only one of {len(rows)} that qualifies"
-    kept = [f"{limit.say()}: {limit.metric.say(winner.value(limit.metric.key))}" for limit in limits]
-    return (f"{first} {goal.title}: {goal.say(winner.value(goal.key))} ({found})", *kept)
+    lines = []
+    for step in steps:
+        metric, said = step.metric, step.metric.say(winner.value(step.metric.key))
+        if winner is step.best:
+            said = f"{_superlative(metric)} {metric.title}: {said}"
+        else:
+            best = metric.say(step.best.value(metric.key))
+            said = f"{metric.title} {said}, a tie with the {_superlative(metric)}: {best} of {labels[step.best.key]}"
+        lines.append(f"{said} ({found if step is steps[0] else f'of the {len(step.before)} that tie'})")
+    lines = lines or [f"{_superlative(goal)} {goal.title}: {goal.say(winner.value(goal.key))} ({found})"]
+    return *lines, *(f"{limit.say()}: {limit.metric.say(winner.value(limit.metric.key))}" for limit in limits)
+
+
+def _superlative(metric: Metric) -> str:
+    return "highest" if metric.better == "higher" else "lowest"
+
+
+def _some(names: list[str], count: int = 3) -> str:
+    """The first names, and how many more."""
+    return ", ".join(names[:count]) + (f" and {len(names) - count} more" if len(names) > count else "")
 
 
 def _notes(
-    fit: list[Row], limits: list[Limit], goal: Metric, baseline: Row | None, labels: dict[str, str]
+    winner: Row,
+    fit: list[Row],
+    limits: list[Limit],
+    goal: Metric,
+    steps: list[_Step],
+    baseline: Row | None,
+    labels: dict[str, str],
 ) -> tuple[str, ...]:
-    winner, notes = fit[0], []
-    tied = [labels[row.key] for row in fit[1:] if tie(row, winner, goal.key)]
-    if tied:
-        over_seeds = goal.key == "miou" and winner.miou_spread is not None
-        known = "spread over seeds" if over_seeds else "95 % interval"
-        notes.append(f"tie: the {known} of {goal.title} overlaps with {', '.join(tied)}")
-    equal = [labels[row.key] for row in fit[1:] if row.value(goal.key) == winner.value(goal.key)]
-    if equal:
-        notes.append(f"equal {goal.title}: {', '.join(equal)}; the lower latency decided")
+    notes = []
+    if steps and len(steps[0].left) > 1:
+        first = steps[0]
+        tied = [labels[row.key] for row in first.left if row is not winner]
+        how = dict.fromkeys(first.ties[row.key].by for row in first.left if row is not first.best)
+        notes.append(
+            f"tie: {_some(tied)} cannot be told from the {_superlative(goal)} {goal.title} ({' or '.join(how)}); "
+            f"a difference under {goal.said_least} never decides"
+        )
     if goal.key == "miou" and len(fit) > 1:
-        gap = (winner.miou or 0) - (fit[1].miou or 0)
         seeds = "one seed" if winner.seed_count < 2 else f"a mean of {winner.seed_count} seeds"
-        notes.append(f"{labels[fit[1].key]} is {100 * gap:.1f} points of mIoU behind; {seeds}, these weights")
+        behind = sorted((row for row in fit if row not in steps[0].left), key=lambda row: _rank(row, goal))
+        if behind:
+            gap = (winner.miou or 0) - (behind[0].miou or 0)
+            notes.append(f"{labels[behind[0].key]} is {100 * gap:.1f} points of mIoU behind; {seeds}, these weights")
+        else:
+            notes.append(f"{seeds}, these weights: another training may order them otherwise")
     for limit in limits:
-        high = winner.interval(limit.metric.key)
-        if high and high[1] > limit.value:
-            notes.append(
-                f"the 95 % interval of {limit.metric.title} reaches {limit.metric.say(high[1])}, over the limit"
-            )
+        span, metric = winner.span(limit.metric.key), limit.metric
+        if span is None:
+            continue
+        known = SPREAD if metric.key == "miou" and winner.miou_spread is not None else INTERVAL
+        if metric.better == "higher" and span[0] < limit.value:
+            notes.append(f"{known} of {metric.title} reaches down to {metric.say(span[0])}, under the limit")
+        elif metric.better == "lower" and span[1] > limit.value:
+            notes.append(f"{known} of {metric.title} reaches {metric.say(span[1])}, over the limit")
     if baseline and baseline.miou and winner.miou is not None and winner.miou < baseline.miou:
         bar = METRICS["miou"].say(baseline.miou)
         notes.append(f"its mIoU is under the baseline's {bar}: the same map for every image is better")
@@ -381,9 +385,9 @@ def _notes(
         notes.append(shared)
     if winner.loses_miou:
         lost = METRICS["miou_lost"].say(winner.miou_lost)
-        notes.append(f"it loses {lost} of the mIoU it has in eager fp32, more than {MAX_MIOU_LOSS:.0%} of it")
+        notes.append(f"it loses {lost} of the mIoU it has in fp32, more than {MAX_MIOU_LOSS:.0%} of it")
     elif winner.miou_lost is None and not winner.is_reference:
-        notes.append("its mIoU was not held against eager fp32")
+        notes.append("its mIoU was not held against fp32")
     if winner.grade in {"B", "C"}:
         notes.append(f"measured with grade {winner.grade}: {', '.join(winner.grade_reasons)}")
     return tuple(notes)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from zoo.errors import UserError
 from zoo.record import Resize
-from zoo.resample import resize_by_convolution
+from zoo.resample import resize_by_products
 from zoo.spec import ModelSpec, Size
 from zoo.upsample import upsample_argmax
 
@@ -104,7 +104,7 @@ class Pipeline(nn.Module):
         x = images.to(torch.float32).permute(0, 3, 1, 2)  # N3HW; its memory stays NHWC
         if self.fitted_size != self.image_size:
             if torch.compiler.is_exporting():
-                x = resize_by_convolution(x, self.fitted_size)
+                x = resize_by_products(x, self.fitted_size)
             else:
                 x = F.interpolate(x, self.fitted_size, mode="bilinear", antialias=True)
         x = torch.addcmul(self.offset, x, self.gain)  # 8x the speed of (x - mean) / std on a CPU, in this memory format

@@ -1,7 +1,7 @@
 """What was counted, with everything needed to trust it: `Record` and its parts.
 
 A record holds counts and samples' summaries, never a claim: mIoU, throughput, grades and marks are functions of a
-record and live in `score.py`. Raw samples and per-image counts stand in the `.npz` sidecar beside the JSON
+record and live in `score/`. Raw samples and per-image counts stand in the `.npz` sidecar beside the JSON
 (`store.py`), from which every summary here can be recomputed.
 
 Schema history
@@ -23,7 +23,8 @@ from pydantic import AwareDatetime, Field, field_validator, model_validator
 from zoo.spec import Facts, Size
 
 SCHEMA = 3
-SPEED_PROTOCOL = "zoo-lat/1"
+SPEED_PROTOCOL = "zoo-lat/2"
+"""`zoo-lat/1` timed one scope after the other; `/2` times both in turn."""
 ACCURACY_PROTOCOL = "zoo-miou/1"
 
 Status = Literal["ok", "failed", "timeout", "oom", "unsupported"]
@@ -144,9 +145,12 @@ class Dataset(Facts):
     fingerprint: str
     split: str
     image_count: int
+    split_count: int | None = None
+    """Images of the whole split, which of a part of Cityscapes is what was published; older records lack it."""
     synthetic: bool = False
-    shared_sequences: tuple[str, ...] = ()
-    """Sequences of the split that training sees too: scores on their frames are optimistic."""
+    shared_sequences: tuple[str, ...] | None = ()
+    """Sequences of the split that training sees too: scores on their frames are optimistic. Null: the frames' names do
+    not tell (records of before claimed where they did not know)."""
 
 
 class Latency(Facts):
@@ -315,6 +319,21 @@ class Network(Facts):
     """What it saw of a frame; null: the frame's own size."""
 
 
+class Reading(Facts):
+    """What the values of label maps that another program wrote were taken for."""
+
+    encoding: str
+    """`labelIds`, `trainIds`, `trainIds+1` (0 is none of the classes) or `colors`."""
+    asked: bool
+    """Whether a person said so; else it was decided from the values and by what is right."""
+    void: tuple[int, ...] = ()
+    """Values beside the encoding's own that were taken for none of the classes."""
+    right_as: dict[str, float] = Field(default_factory=dict)
+    """Share of the counted pixels that would be right in each other encoding the values fit."""
+    doubts: tuple[str, ...] = ()
+    """What else the values may be, where far more pixels would be right then."""
+
+
 class InstanceCounts(Facts):
     """Pixels of a class or category with instances, as the official evaluation weighs them (iIoU)."""
 
@@ -347,7 +366,7 @@ class Accuracy(Facts):
     mode: Mode | None = Mode()
     """Null for label maps another program wrote."""
     miou_interval: tuple[float, float] | None = None
-    """95 %, by bootstrap over what `resampled` names; null for one image. Recomputed from the sidecar by `score.py`."""
+    """95 %, by bootstrap over what `resampled` names; null for one image. `score/` recomputes it."""
     resampled: Resampled | None = None
 
     @field_validator("mode", mode="before")

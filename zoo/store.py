@@ -7,7 +7,6 @@ never sees half a record. Nothing here deletes or rewrites a file that is alread
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import io
 import json
 import os
@@ -23,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from zoo import files
+from zoo import files, locks
 from zoo.errors import UserError
 from zoo.faults import how_to_read, how_to_write, reason
 from zoo.record import SCHEMA, Record
@@ -128,16 +127,17 @@ def locked(results: Path) -> Iterator[str]:
     with contextlib.ExitStack() as stack:
         try:
             local.mkdir(parents=True, exist_ok=True)
-            lock = stack.enter_context((local / "lock").open("w"))
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            stack.enter_context(locks.hold(local / "lock"))
             files.remove_leftovers(results)
             identity = local / "id"
             folder_id = identity.read_text(encoding="utf-8", errors="replace") if identity.is_file() else ""
             if not folder_id:  # new, or cut short
                 folder_id = secrets.token_hex(8)
                 _write_identity(local, folder_id)
-        except BlockingIOError as error:
-            raise UserError(f"another sweep writes to {results}; wait for it, or name another --results") from error
+        except locks.HeldError as held:
+            raise UserError(
+                f"another sweep writes to {results}{held}; wait for it, or name another --results"
+            ) from held
         except OSError as error:
             advice = how_to_write(error, "another folder with --results")
             raise UserError(f"cannot write to {results}: {reason(error)}; {advice}") from error

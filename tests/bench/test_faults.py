@@ -128,7 +128,7 @@ def finish(config: BenchConfig, folders, finished: int, **where) -> None:
     for path in folders["results"].rglob("*.npz"):
         assert store.samples(path.with_suffix(".json"))
     assert not [path for path in folders["results"].rglob("*") if "draft" in path.name]
-    assert not list(folders["runs"].glob("scratch-*"))
+    assert not list(folders["runs"].glob(".zoo-draft-*"))
 
 
 LITTLE = "resource.setrlimit(resource.RLIMIT_DATA, (2 * 10**9,) * 2)"
@@ -542,7 +542,7 @@ def test_a_fork_server_killed_while_a_worker_runs(net, folders):
     waiting = [True]
 
     def kill(event) -> None:
-        if event.note.endswith("network scope") and waiting:
+        if event.note.endswith("network and pipeline scope") and waiting:
             waiting.clear()
             os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
 

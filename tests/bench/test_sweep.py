@@ -16,7 +16,9 @@ from zoo.config import BenchConfig, TrainConfig
 from zoo.data.synthetic import write_dataset
 from zoo.errors import UserError
 from zoo.report.board import make_board
-from zoo.score import latest, row, rows_of
+from zoo.score.comparing import latest
+from zoo.score.reading import rows_of
+from zoo.score.rows import row
 
 FRAME = (64, 256)  # wider than what an own model is tried on
 TRAIN = TrainConfig(name="tiny", steps=2, batch_size=2, crop_size=(32, 64), scale_range=(1.0, 1.0))
@@ -89,7 +91,7 @@ def test_a_sweep_trains_scores_measures_and_is_finished(streets, tmp_path):
     assert [stage.name for stage in record.speed.waterfall] == [
         *("copy_in", "preprocess", "network", "upsample_argmax", "copy_out")
     ]
-    assert not list((tmp_path / "runs").glob("scratch-*")), "quick keeps no weights"
+    assert not list((tmp_path / "runs").glob(".zoo-draft-*")), "quick keeps no weights"
     assert str(tmp_path) not in store.to_json(record), "no path stands in a record"
 
     again = run_bench(config, data=streets, results=tmp_path / "results", runs=tmp_path / "runs")
@@ -136,7 +138,7 @@ def test_seeds_are_trained_and_measured_each_and_gone_on_with(streets, tmp_path)
 
     with pytest.raises(KeyboardInterrupt):
         run_bench(config, **where, on_event=lambda event: event.model and interrupt(event))
-    assert not list((tmp_path / "runs").glob("scratch-*"))
+    assert not list((tmp_path / "runs").glob(".zoo-draft-*"))
     sweep = run_bench(config, **where)
     first = sweep.finished[-1]
     (second,) = sweep.records
@@ -199,7 +201,7 @@ def test_a_seed_that_cannot_be_trained_does_not_hide_the_others(streets, tmp_pat
         ("raise RuntimeError('score ' + open('/proc/self/oom_score_adj').read())", "failed", "score 1000"),
         ("raise FileNotFoundError('no /data/secret/weights.bin here')", "failed", "no weights.bin here"),
         ("print('see /data/secret/log', flush=True), os._exit(7)", "failed", "exit code 7"),
-        ("logits = logits * float('nan')", "failed", "not finite"),
+        ("logits = logits * float('nan')", "failed", "NaN or infinity"),
     ],
 )
 def test_a_cell_that_breaks_becomes_a_record_and_the_sweep_goes_on(fault, status, reason, broken, tmp_path):
@@ -223,7 +225,7 @@ def test_a_cell_that_breaks_becomes_a_record_and_the_sweep_goes_on(fault, status
     ("body", "reason"),
     [
         ("return (logits,)", "tuple"),
-        ("return logits[:, :2]", r"\(1, 2, 128, 160\); return one float tensor \(N, 19, h, w\)"),
+        ("return logits[:, :2]", r"\(1, 2, 64, 256\); return one float tensor \(N, 19, h, w\)"),
         ("raise ArithmeticError('odd')", "odd"),
     ],
 )
@@ -268,6 +270,41 @@ def test_an_own_model_and_an_own_checkpoint(streets, broken, tmp_path):
         run_bench(config, **where, checkpoints=[f"unet={weights}"])
     with pytest.raises(UserError, match="does not fit unet"):
         run_bench(config.model_copy(update={"models": ("unet",)}), **where, checkpoints=[f"unet={weights}"])
+
+
+BY_SIZE = """
+    import torch
+
+    class Halves(torch.nn.Conv2d):
+        def forward(self, x):
+            half = super().forward(torch.nn.functional.avg_pool2d(x, 32))
+            return torch.nn.functional.interpolate(half, scale_factor=32.0) + x[:, :1]
+
+    class Placed(torch.nn.Conv2d):
+        def forward(self, x):
+            return super().forward(x) + torch.zeros(1, 1, 50, 70)
+
+    def halves(num_classes):
+        return Halves(3, num_classes, 1)
+
+    def placed(num_classes):
+        return Placed(3, num_classes, 1)
+"""
+
+
+def test_an_own_model_is_measured_at_the_sizes_it_takes(tmp_path):
+    (tmp_path / "net.py").write_text(textwrap.dedent(BY_SIZE))
+    names = tuple(f"{tmp_path / 'net.py'}:{name}" for name in ("halves", "placed"))
+    config = speed_only(names[0], models=names, input_sizes=((50, 70), (40, 60)), resize="stretch")
+    events = []
+    sweep = run_bench(config, results=tmp_path / "results", runs=tmp_path / "runs", on_event=events.append)
+    found = {(one.artifact.model, one.artifact.input_size): one for one in sweep.records}
+    assert [one.status for one in found.values()] == ["ok", "ok", "ok", "failed"]
+    assert found["net:halves", (50, 70)].cost.mac_input_size == (64, 96)
+    assert "forward fails on a (1, 3, 40, 60) image" in found["net:placed", (40, 60)].failure.reason
+    notes = [event.note for event in events if not event.model and "found by trying" in event.note]
+    assert len(notes) == 2, "once for a size, whatever the number of processes"
+    assert "net:halves: its sides are padded to multiples of 32" in notes[0]
 
 
 def test_a_folder_without_training_images_has_no_baseline(streets, tmp_path):

@@ -86,10 +86,7 @@ def test_bad_folders_are_explained(folder, tmp_path):
     fails(tmp_path / "a_file", "is a file")
     fails(tmp_path, "no folder leftImg8bit")
     folder.add()
-    fails(folder.root / "leftImg8bit", "give its top folder", folder.root)
-    fails(folder.root / "leftImg8bit" / "val", "give its top folder")
-    (folder.root / "leftImg8bit" / "train").mkdir()
-    fails(folder.root, folder.root / "leftImg8bit" / "train", "holds no image")
+    fails(folder.root / "leftImg8bit" / "val", "give its top folder", folder.root)
     shutil.rmtree(folder.root / "leftImg8bit")
     (folder.root / "leftImg8bit").mkdir()
     fails(folder.root, "no split folder")
@@ -140,7 +137,7 @@ def test_a_link_that_leads_in_a_circle_is_named(folder, tmp_path):
         path.unlink()
         path.with_suffix(".aside").rename(path)
     open_dataset(folder.root)
-    for below in ("leftImg8bit/test", "leftImg8bit/val/jena", "gtFine/val/jena"):
+    for below in ("leftImg8bit/val/jena", "gtFine/val/jena"):
         path = folder.root / below
         path.symlink_to(path)
         fails(folder.root, path, "is a link that leads back to itself")
@@ -223,6 +220,21 @@ def test_sequences_shared_with_training_are_named(folder):
     assert dataset.shared_sequences("test") == ()
     with pytest.raises(UserError, match="no split 'tset'"):
         dataset.shared_sequences("tset")
+
+
+def test_names_without_three_parts_do_not_tell_what_is_shared(folder):
+    for split, numbers in (("train", (0, 1)), ("val", (2, 3))):
+        for number in numbers:
+            folder.add(split, city="harbour", number=number)
+    for path in list(folder.root.rglob("harbour_*.*")):
+        path.rename(path.with_name(path.name.replace("harbour_000000_00", "harbour_")))
+    dataset = open_dataset(folder.root)
+    assert {frame.name for frame in dataset.frames("train")} == {"harbour_0000", "harbour_0001"}
+    assert dataset.shared_sequences("val") is None
+    assert dataset.shared_sequences("train") == ()
+    folder.add("train", city="ulm", number=0)
+    folder.add("val", city="ulm", number=1)
+    assert open_dataset(folder.root).shared_sequences("val") == ("ulm_000000",), "those that tell are believed"
 
 
 def test_a_set_without_training_frames_shares_nothing(folder):

@@ -1,10 +1,16 @@
 import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from functools import partial
 from itertools import islice
 
 import numpy as np
+import psutil
 import pytest
+import torch
 from torch.utils.data import DataLoader
 
 from zoo.config import TrainConfig
@@ -12,7 +18,7 @@ from zoo.data import loading
 from zoo.data.layout import open_dataset
 from zoo.data.loading import _order, evaluation_frames, train_batches
 from zoo.data.reading import read_frame
-from zoo.errors import UserError
+from zoo.errors import ModelError, UserError
 from zoo.labels import CITYSCAPES
 
 CONFIG = TrainConfig(batch_size=3, crop_size=(16, 24))
@@ -201,3 +207,93 @@ def test_camvid_class_shares():
     for name, share in stated.items():
         assert shares[name] == pytest.approx(share, abs=0.06)
     assert 100 * counts[255] / counts.sum() == pytest.approx(3.9, abs=0.06)
+
+
+def fail_to_share(self):
+    raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1_2_3>: No space left on device (28)")
+
+
+def test_full_shared_memory_is_gone_round(dataset, monkeypatch, caplog):
+    whole = take(train_batches(dataset, "train", CONFIG), 6)
+    monkeypatch.setattr(torch.Tensor, "share_memory_", fail_to_share)
+    stream = train_batches(dataset, "train", CONFIG, workers=1)
+    assert same(whole, take(stream, 6))
+    stream.close()
+    assert caplog.text.count("shared memory is full") == 1
+    assert "--shm-size" in caplog.text
+
+
+WITH_LITTLE = """
+import sys
+from pathlib import Path
+from zoo.config import TrainConfig
+from zoo.data.layout import open_dataset
+from zoo.data.loading import train_batches
+
+config = TrainConfig(batch_size=4, crop_size=(512, 1024), scale_range=(8.0, 8.0))
+stream = train_batches(open_dataset(sys.argv[1]), "train", config, workers=2, cache=Path(sys.argv[2]))
+print(sum(next(stream).images.shape[0] for _ in range(5)))
+stream.close()
+"""
+
+
+@pytest.mark.skipif(not shutil.which("unshare") or os.geteuid() != 0, reason="only root mounts a small /dev/shm")
+def test_a_container_with_little_shared_memory_loads_all_the_same(dataset, tmp_path):
+    """Eight megabytes, and a batch has eight: torch alone would wait for ever."""
+    shell = 'mount -t tmpfs -o size=8m tmpfs /dev/shm && exec "$@"'
+    line = ["unshare", "--mount", "sh", "-c", shell, "sh", sys.executable, "-c", WITH_LITTLE, str(dataset.root)]
+    done = subprocess.run([*line, str(tmp_path)], check=False, capture_output=True, text=True, timeout=240)
+    if "mount:" in done.stderr or "unshare:" in done.stderr:
+        pytest.skip("this container mounts nothing")
+    assert done.stdout.strip() == "20"
+    assert done.stderr.count("shared memory is full") == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_where_no_process_can_be_started_batches_are_loaded_here(dataset, monkeypatch, caplog):
+    def refuse(*arguments, num_workers, **options):
+        if num_workers:
+            raise OSError(28, "No space left on device")
+        return DataLoader(*arguments, num_workers=num_workers, **options)
+
+    whole = take(train_batches(dataset, "train", CONFIG), 3)
+    monkeypatch.setattr(loading, "DataLoader", refuse)
+    assert same(whole, take(train_batches(dataset, "train", CONFIG, workers=2), 3))
+    assert "no loader process could be started" in caplog.text
+
+
+def test_a_loader_process_that_is_killed_ends_in_one_line(dataset, monkeypatch):
+    monkeypatch.setattr(loading, "POLL_S", 1)
+    stream = train_batches(dataset, "train", CONFIG, workers=1)
+    before = set(psutil.Process().children())
+    next(stream)
+    (child,) = set(psutil.Process().children()) - before
+    child.kill()
+    with pytest.raises(ModelError, match=r"process that loads batches failed \(.*workers=0") as caught:
+        take(stream, 20)
+    assert "\n" not in str(caught.value)
+    assert signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL  # no step is interrupted by it
+
+
+def test_loader_processes_that_hang_are_not_waited_for_for_ever(dataset, monkeypatch):
+    monkeypatch.setattr(loading, "POLL_S", 1)
+    monkeypatch.setattr(loading, "PATIENCE_S", 1.5)
+    monkeypatch.setattr(loading, "augment", lambda *_: time.sleep(60))
+    stream = train_batches(dataset, "train", CONFIG, workers=1)
+    with pytest.raises(ModelError, match="gave nothing for 2 s"):
+        next(stream)
+
+
+def test_a_slow_batch_is_waited_for(dataset, monkeypatch):
+    real = loading.augment
+    (whole,) = take(train_batches(dataset, "train", CONFIG), 1)
+
+    def slow(*arguments):
+        time.sleep(0.7)
+        return real(*arguments)
+
+    monkeypatch.setattr(loading, "POLL_S", 1)
+    monkeypatch.setattr(loading, "augment", slow)
+    stream = train_batches(dataset, "train", CONFIG, workers=1)
+    assert same([whole], take(stream, 1))
+    stream.close()

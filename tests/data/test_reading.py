@@ -241,6 +241,14 @@ def test_names_with_spaces_and_beyond_ascii_are_read(folder):
     assert frame_size(opened, "val") == (8, 12)
 
 
+def test_a_splits_frame_size_is_that_of_most_frames(folder):
+    for number, size in enumerate([(12, 8), (8, 12), (9, 9), (8, 12)]):
+        folder.add(number=number, size=size)
+    assert frame_size(open_dataset(folder.root), "val") == (8, 12), "not the portrait's that comes first"
+    folder.add(number=4, size=(12, 8))
+    assert frame_size(open_dataset(folder.root), "val") == (12, 8), "of two, the one that comes first"
+
+
 def test_two_files_for_one_frame_are_named(folder):
     first, _ = folder.add()
     second, _ = folder.add(suffix=".jpg")

@@ -190,4 +190,5 @@ def test_two_processes_may_draw_at_once(tmp_path):
     processes = [subprocess.Popen([sys.executable, "-c", code, tmp_path], env=environment) for _ in range(2)]
     assert [process.wait(60) for process in processes] == [0, 0]
     assert len(open_dataset(embedded(tmp_path)).frames("train")) == 3
-    assert [path.name for path in tmp_path.iterdir()] == [f"synthetic-v{synthetic.VERSION}"]
+    assert [path.name for path in tmp_path.glob("[!.]*")] == [f"synthetic-v{synthetic.VERSION}"]
+    assert not list(tmp_path.glob(".zoo-draft-*"))

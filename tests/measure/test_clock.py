@@ -1,6 +1,7 @@
 """The stopwatch, on clocks of our own making."""
 
 import functools
+import itertools
 import math
 
 import numpy as np
@@ -8,12 +9,14 @@ import pytest
 import torch
 
 from zoo.measure.clock import (
+    BLOCK,
     FULL,
     QUICK,
     RATE,
     RATE_QUICK,
     STAGES,
     STAGES_QUICK,
+    WAKE_S,
     Clock,
     HostClock,
     Samples,
@@ -27,7 +30,7 @@ from zoo.measure.clock import (
     summarise_stages,
 )
 from zoo.record import BatchRate
-from zoo.score import grade
+from zoo.score.trust import grade
 
 CPU = torch.device("cpu")
 
@@ -53,7 +56,7 @@ def measure(cost, *, quick=False, time=None):
         calls.append(index)
         time.spend(cost(index))
 
-    samples = measure_latency(call, device=CPU, quick=quick, clock=HostClock(counter_ns=time.read))
+    (samples,) = measure_latency([call], device=CPU, quick=quick, clock=HostClock(counter_ns=time.read))
     assert calls == list(range(len(calls))), "inputs rotate over warm-up and measuring alike"
     assert len(calls) == samples.warmup_count + len(samples.seconds)
     return samples, time.ns / 1e9
@@ -169,6 +172,100 @@ def test_quick_is_quick():
     assert summarise(slow).p50_interval_s == pytest.approx((0.5, 0.5))
 
 
+class Machine:
+    """Calls on one clock that drifts; the first call after another's may be slow."""
+
+    def __init__(self, costs_s, *, drift=lambda _: 1.0, is_cold_after_another=False, noise=0.0):
+        self.time, self.made, self.random = Time(), [], np.random.default_rng(0)
+        self.costs_s, self.drift, self.noise = costs_s, drift, noise
+        self.is_cold_after_another = is_cold_after_another
+
+    def call(self, side, index):
+        is_cold = self.is_cold_after_another and bool(self.made) and self.made[-1][0] != side
+        self.made.append((side, index))
+        factor = self.drift(self.time.ns / 1e9) * (3 if is_cold else 1) * self.random.lognormal(0, self.noise)
+        self.time.spend(self.costs_s[side] * factor)
+
+    def measure(self, *, quick=False):
+        calls = [functools.partial(self.call, side) for side in range(len(self.costs_s))]
+        return measure_latency(calls, device=CPU, quick=quick, clock=HostClock(counter_ns=self.time.read))
+
+    @property
+    def turns(self):
+        """The measuring as runs of `(side, calls)`, after both were warmed up."""
+        runs = [(side, len(list(made))) for side, made in itertools.groupby(self.made, key=lambda made: made[0])]
+        return runs[len(self.costs_s) :]
+
+    def calls_of(self, side):
+        return sum(made == side for made, _ in self.made)
+
+
+@pytest.mark.parametrize(
+    "drift",
+    [
+        lambda share: 1.0 if share > 0.5 else 1.3,  # a clock that rises
+        lambda share: 1.0 + 0.3 * share,  # heat
+        lambda share: 0.7**share,  # a neighbour that leaves
+        lambda share: 1.0 + 0.05 * math.sin(20 * share),
+    ],
+)
+@pytest.mark.parametrize(("network_s", "all_s"), [(0.002, 9), (0.03, 11), (0.4, 120)])
+def test_drift_does_not_put_a_part_above_the_whole(drift, network_s, all_s):
+    """The pipeline takes 4 % more than the network inside it: one after the other, drift would hide or double that."""
+    machine = Machine((network_s, 1.04 * network_s), drift=lambda s: drift(s / all_s), noise=0.01)
+    network, pipeline = (summarise(samples) for samples in machine.measure())
+    assert pipeline.p50_s / network.p50_s == pytest.approx(1.04, abs=0.03)
+    assert machine.time.ns / 1e9 == pytest.approx(all_s, rel=0.4), "the drift was met"
+
+
+def test_a_quick_run_of_a_slow_model_takes_turns_too():
+    machine = Machine((0.5, 0.6))
+    machine.measure(quick=True)
+    assert machine.turns == [(0, 3), (1, 6), (0, 6), (1, 3)]
+
+
+def test_turns_flip_their_order_and_begin_untimed():
+    machine = Machine((0.05, 0.004), is_cold_after_another=True)
+    network, pipeline = machine.measure()
+    np.testing.assert_allclose(network.seconds, 0.05, err_msg="the first call after the other's is not timed")
+    np.testing.assert_allclose(pipeline.seconds, 0.004)
+    slow, fast = (
+        math.ceil(WAKE_S / cost_s) + max(BLOCK.count, math.ceil(BLOCK.seconds / cost_s)) for cost_s in (0.05, 0.004)
+    )
+    turn_count = FULL.sample_count / BLOCK.count
+    assert machine.turns == [(0, slow)] + [(1, 2 * fast), (0, 2 * slow)] * int(turn_count / 2 - 1) + [
+        (1, 2 * fast),
+        (0, slow),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("costs_s", "counts"),
+    [
+        ((0.001, 0.001), (3000, 3000)),
+        ((0.2, 0.25), (100, 100)),
+        ((0.001, 0.2), (5000, 100)),  # its turns go on with the other's
+        ((0.2, 0.9), (100, 67)),  # the other stops at 60 s
+        ((10.0, 11.0), (20, 20)),
+    ],
+)
+def test_each_call_has_its_samples_or_its_cap(costs_s, counts):
+    machine = Machine(costs_s)
+    samples = machine.measure()
+    for one, cost_s, count in zip(samples, costs_s, counts, strict=True):
+        assert len(one.seconds) == pytest.approx(count, rel=0.01)
+        np.testing.assert_allclose(one.seconds, cost_s)
+    for side in range(2):
+        assert [index for made, index in machine.made if made == side] == list(range(machine.calls_of(side)))
+
+
+def test_a_queue_is_waited_for_once_a_block():
+    clock = QueueClock(lambda _: 0.01)
+    network, pipeline = measure_latency([lambda _: None] * 2, device=CPU, quick=False, clock=clock)
+    assert min(len(network.seconds), len(pipeline.seconds)) >= 300
+    assert clock.waits <= 2 * (9 + 2 * FULL.sample_s / BLOCK.seconds), "warm-up, then once to wake and once to time"
+
+
 def test_asynchronous_work_is_waited_for():
     """A device that returns at once and is busy for 30 ms: only a clock that waits sees it."""
     time, queued = Time(), []
@@ -182,7 +279,7 @@ def test_asynchronous_work_is_waited_for():
         queued.clear()
 
     clock = HostClock(synchronize, time.read)
-    samples = measure_latency(call, device=torch.device("mps"), quick=True, clock=clock)
+    (samples,) = measure_latency([call], device=torch.device("mps"), quick=True, clock=clock)
     np.testing.assert_allclose(samples.seconds, 0.0301)
 
 
@@ -208,14 +305,14 @@ class QueueClock(Clock):
 
 def test_queued_calls_are_waited_for_once():
     clock = QueueClock(lambda _: 0.01)
-    samples = measure_latency(lambda _: None, device=CPU, quick=False, clock=clock)
+    (samples,) = measure_latency([lambda _: None], device=CPU, quick=False, clock=clock)
     assert len(samples.seconds) in (300, 301)
     assert clock.waits <= 9
 
 
 def test_queued_calls_that_speed_up_still_fill_the_time():
     clock = QueueClock(lambda index: 0.01 if index < 150 else 0.004)
-    samples = measure_latency(lambda _: None, device=CPU, quick=False, clock=clock)
+    (samples,) = measure_latency([lambda _: None], device=CPU, quick=False, clock=clock)
     assert samples.seconds.sum() >= FULL.sample_s
 
 
@@ -393,7 +490,7 @@ def test_interval_covers_what_it_says(q):
 
 def test_real_clock_sees_real_work():
     weights = torch.randn(64, 64)
-    samples = measure_latency(lambda _: weights @ weights, device=CPU, quick=True)
+    (samples,) = measure_latency([lambda _: weights @ weights], device=CPU, quick=True)
     assert samples.seconds.min() > 0
     assert len(samples.seconds) >= QUICK.sample_count
 
@@ -410,7 +507,7 @@ def test_real_clock_sees_real_stages():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_events_see_a_slow_kernel():
     weights = torch.randn(8192, 8192, device="cuda")
-    samples = measure_latency(lambda _: weights @ weights, device=torch.device("cuda:0"), quick=True)
+    (samples,) = measure_latency([lambda _: weights @ weights], device=torch.device("cuda:0"), quick=True)
     assert np.median(samples.seconds) > 1e-3
 
 

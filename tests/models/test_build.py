@@ -3,13 +3,11 @@ import urllib.error
 import huggingface_hub.constants
 import pytest
 import torch
-from torch import nn
 
 from zoo.catalog import MODELS, find
 from zoo.errors import UserError
 from zoo.models.build import (
     build_model,
-    check_own_model,
     create_model,
     drop_aux_heads,
     has_aux_heads,
@@ -110,15 +108,6 @@ def test_a_file_that_is_no_model(own, text, says):
     with pytest.raises(UserError, match=says) as caught:
         build_model(own(text), 4)
     assert "\n" not in str(caught.value)
-
-
-def test_the_check_puts_modes_back():
-    model = nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2))
-    model[1].eval()
-    before = model[1].running_mean.clone()
-    check_own_model(model, MODELS["encoder_decoder"], 2)
-    assert [part.training for part in model.modules()] == [True, True, False]
-    assert torch.equal(model[1].running_mean, before)
 
 
 def test_auxiliary_heads_come_off():

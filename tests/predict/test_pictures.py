@@ -236,7 +236,7 @@ class Picky(nn.Conv2d):
         super().__init__(3, num_classes, 1)
 
     def forward(self, x):
-        if x.shape[2] < 100:
+        if x.shape[2] < 1000:
             raise RuntimeError("too\\nsmall")
         return super().forward(x)
 """
@@ -245,7 +245,7 @@ class Picky(nn.Conv2d):
     save_file(nn.Conv2d(3, 19, 1).state_dict(), tmp_path / "w.safetensors")
     name = f"{tmp_path / 'bad.py'}:Picky"
     failing = load_predictor(name, dataset, checkpoint=tmp_path / "w.safetensors", device="cpu")
-    with pytest.raises(UserError, match=r"bad\.py:Picky failed: RuntimeError: too small"):
+    with pytest.raises(UserError, match=r"bad:Picky: forward fails on a \(1, 3, 36, 50\) image: RuntimeError: too"):
         predict_split(failing, dataset, "val", tmp_path / "out")
 
 

@@ -76,6 +76,7 @@ def test_what_was_scored_is_named():
     assert Network.model_validate(values["network"]) == NETWORK
     assert values["fingerprint"] == "0" * 16
     assert json.loads(show_accuracy(ACCURACY, "json"))["network"] is None
+    assert json.loads(show_accuracy(ACCURACY, "json"))["reading"] is None
     foreign = NETWORK.model_copy(
         update={"input_size": None, "weights": NETWORK.weights.model_copy(update={"recipe_hash": None})}
     )

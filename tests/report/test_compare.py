@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from zoo.errors import UserError
-from zoo.report.compare import PairedTest, compare, show_comparison
+from zoo.report.compare import compare, show_comparison
+from zoo.score.paired import PairedTest
 from zoo.store import save
 
 
@@ -70,7 +71,7 @@ def test_a_paired_bootstrap_tells_better_worse_or_tie(put_counts, tmp_path, bett
 
 
 def test_images_are_matched_by_name_and_sequences_resampled_whole(put_counts, tmp_path, monkeypatch):
-    monkeypatch.setattr("zoo.score.MIN_SEQUENCES", 3)
+    monkeypatch.setattr("zoo.score.accuracy.MIN_SEQUENCES", 3)
     put_counts("a", per_sequence=4)
     put_counts("b", 2, per_sequence=4)
     comparison = compare("a", "b", tmp_path)
@@ -98,7 +99,7 @@ def test_as_many_digits_as_tell_the_interval_from_0(put_counts, tmp_path, monkey
     for model in ("a", "b"):
         put_counts(model)
     test = PairedTest(verdict, 0.002, (low, 0.003), "images", 12)
-    monkeypatch.setattr("zoo.report.compare._test", lambda *_: test)
+    monkeypatch.setattr("zoo.report.compare.Pairs.test", lambda *_: test)
     assert any(words in note for note in compare("a", "b", tmp_path).notes)
 
 
@@ -163,11 +164,12 @@ def test_each_metric_with_its_ratio(put, tmp_path):
 
 @pytest.mark.parametrize(("second", "tie"), [(0.0100, True), (0.0102, True), (0.0103, False), (0.0097, False)])
 def test_overlapping_intervals_are_a_tie(put, tmp_path, second, tie):
-    put("a", p50_s=0.010, width=0.0101)
+    put("a", right=0.4, p50_s=0.010, width=0.0101)
     put("b", p50_s=second, width=0.0101)
     comparison = compare("a", "b", tmp_path)
-    assert {measure.tie for measure in comparison.measures} == {None, tie}
-    assert any("tie" in note for note in comparison.notes) == tie
+    timed = [measure for measure in comparison.measures if measure.metric.key in {"latency_p50_s", "pipeline_p50_s"}]
+    assert [measure.tie for measure in timed] == [tie, tie]
+    assert any("network p50 and pipeline p50" in note for note in comparison.notes) == (tie and second != 0.0100)
 
 
 def test_the_largest_class_differences_come_first(records, put, tmp_path):
@@ -274,6 +276,15 @@ def test_what_is_ambiguous_names_exactly_what_varies(put, tmp_path, changes, wor
         put(name, **changes)
     with pytest.raises(UserError, match=f"^2 pairs of a and b: {re.escape(words)}"):
         compare("a", "b", tmp_path)
+
+
+def test_a_version_of_a_dataset_is_named_as_everywhere(put, tmp_path):
+    for model in ("a", "b"):
+        put(model, fingerprint="0123456789abcdef")
+        put(model, fingerprint="fedcba9876543210")
+    comparison = compare("a,dataset=streets@0123", "b", tmp_path)
+    assert comparison.first.dataset_fingerprint == comparison.second.dataset_fingerprint == "0123456789abcdef"
+    assert compare("a,dataset_fingerprint=fedcba98", "b", tmp_path).second.dataset_fingerprint.startswith("fedc")
 
 
 def test_two_machines_of_one_name_are_told_apart(put, tmp_path):

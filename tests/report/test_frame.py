@@ -6,7 +6,7 @@ import pytest
 
 from zoo.errors import UserError
 from zoo.report.frame import load_results
-from zoo.score import COLUMNS
+from zoo.score.rows import COLUMNS
 from zoo.store import save
 
 

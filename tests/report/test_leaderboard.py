@@ -11,7 +11,8 @@ import pytest
 from zoo.errors import UserError
 from zoo.report.board import FASTEST, FRONT, LOST, UNDER, make_board
 from zoo.report.leaderboard import leaderboard, render
-from zoo.score import COLUMNS, row, rows_of
+from zoo.score.reading import rows_of
+from zoo.score.rows import COLUMNS, row
 from zoo.store import save
 
 
@@ -111,6 +112,59 @@ def test_model_names_are_whole_in_any_width(records, width):
     assert max(len(line) for line in text.splitlines()) <= width
     assert "…" not in text
     assert ("hidden in this width" in text) == (width < 160)
+
+
+def test_the_table_that_matters_most_stands_last(records):
+    quick = [row(records.make(name, quick=True)) for name in ("a", "b")]
+    full = [row(records.make(name, right=right)) for name, right in (("a", 0.4), ("best", 0.6))]
+    speed = [row(records.make("a", right=None, dataset=None))]
+    board = make_board([*quick, *full, *speed, row(records.failed("c", reason="x" * 70))])
+    lines = render(board, width=80, plain=True).splitlines()
+    starts = ("intel-xeon-2c · streets val", "intel-xeon-2c · no dataset", "QUICK · intel-xeon-2c")
+    titles = [next(index for index, line in enumerate(lines) if line.startswith(start)) for start in starts]
+    assert titles == sorted(titles, reverse=True), "full runs with mIoU last, as they come first in a page"
+    (failed,) = (index for index, line in enumerate(lines) if "xxx" in line)
+    (noted,) = (index for index, line in enumerate(lines) if line.startswith("one seed each"))
+    (best,) = (index for index, line in enumerate(lines) if line.split()[:2] == ["◆", "best"])
+    assert titles[0] < failed < noted < best
+    assert len(lines) - best < 6, "what stays on the screen"
+    assert max(map(len, lines)) <= 80
+    pages = render(board, "md")
+    assert pages.index("`best`") < pages.index("one seed each"), "a page is read from its top"
+
+
+def test_a_pipe_is_as_wide_as_columns_says(records, monkeypatch):
+    rows = [row(records.make(name * 45, right=right)) for name, right in (("a", 0.4), ("b", 0.5))]
+    files = render(make_board(rows), width=160, plain=True)
+    for asked, width in (("80", 80), ("200", 200), ("", 160), ("wide", 160)):
+        monkeypatch.setenv("COLUMNS", asked)
+        text = render(make_board(rows))
+        assert max(map(len, text.splitlines())) <= width
+        assert ("hidden in this width" in text) == (width == 80)
+        assert render(make_board(rows), plain=True) == files, "what goes into a file never varies"
+
+
+def test_tables_are_sorted_by_what_was_asked(records):
+    rows = [
+        row(records.make("a", right=0.6, p50_s=0.03, memory_bytes=5 * 2**20)),
+        row(records.make("b", right=0.5, p50_s=0.01, memory_bytes=9 * 2**20)),
+        row(records.make("c", right=0.4, p50_s=0.02, memory_bytes=7 * 2**20)),
+        row(records.baseline()),
+    ]
+
+    def order(sort):
+        (table,) = make_board(rows, sort).tables
+        return "".join(line.row.model[0] for line in table.lines)
+
+    assert {sort: order(sort) for sort in ("miou", "latency", "memory", "pipeline_p50_s", "peak_memory_bytes")} == {
+        "miou": "abcm",
+        "latency": "bcam",
+        "memory": "acbm",
+        "pipeline_p50_s": "bcam",
+        "peak_memory_bytes": "acbm",
+    }
+    with pytest.raises(UserError, match=r"sorted by 'latancy'. Did you mean 'latency' .*Allowed: miou, latency"):
+        make_board(rows, "latancy")
 
 
 def test_no_colour_codes_without_a_terminal(rows, monkeypatch):
@@ -248,7 +302,7 @@ def test_the_artifacts_of_a_model_stand_in_one_table(artifacts):
         assert "Fastest artifact of each model" in text
         assert "4.00x" in text
         assert "● fastest artifact of its model" in text
-        assert "▽ loses more than 1 % of its eager fp32 mIoU" in text
+        assert "▽ loses more than 1 % of its fp32 mIoU" in text
         assert "rows without network latency are one graph" in text
         assert "largest batch ≥: the rate stopped growing before memory ended" in text
 
@@ -298,8 +352,26 @@ def test_without_miou_the_fastest_is_named_unchecked(records):
     rows = rows_of(records.make(right=None, precision=precision) for precision in ("fp32", "bf16"))
     (table,) = make_board(rows).tables
     assert "".join(line.marks for line in table.lines) == FASTEST
-    assert "● accuracy was not checked: no mIoU to hold against eager fp32" in table.notes
+    assert "● accuracy was not checked: no mIoU to hold against fp32" in table.notes
     assert "no mIoU for unet: no trained weights were found." in table.notes[0]
+
+
+def test_rows_of_older_rules_have_a_table_of_their_own_that_says_so(records):
+    old = [records.make(model).model_copy(update={"protocol": "zoo-lat/1"}) for model in ("a", "b")]
+    older, newer = make_board([row(one) for one in (*old, records.make("a", runtime="compile"))]).tables
+    assert older.title.endswith(" · protocol zoo-lat/1")
+    assert [line.row.model for line in older.lines] == ["a", "b"]
+    assert newer.title.endswith(" · compile · fp32 · protocol zoo-lat/2"), "though the titles differ without it"
+
+
+def test_int8_that_loses_miou_and_time_is_marked_and_named_without_an_eager_row(records):
+    onnx = {"runtime": "onnxruntime", "width": 0.01}
+    rows = rows_of(
+        [records.make(right=0.6, **onnx), records.make(right=0.59, precision="int8", p50_s=0.03, **onnx)],
+    )
+    (table,) = make_board(rows).tables
+    assert [LOST in line.marks for line in table.lines] == [False, True]
+    assert "int8 is slower than fp32 here: unet in onnxruntime takes 37.5 ms against 25.0 ms" in table.notes
 
 
 def test_part_of_the_images_is_said_in_the_title(records):
@@ -307,6 +379,21 @@ def test_part_of_the_images_is_said_in_the_title(records):
     assert " · 8 images of streets val · " in table.title
     (table,) = make_board([row(records.make(image_count=16, accuracy_images=500))]).tables
     assert " · streets val · " in table.title, "all there are"
+
+
+@pytest.mark.parametrize(("known", "count", "said"), [(500, 2, "2 of 500 images of "), (500, 500, ""), (None, 8, "")])
+def test_part_of_cityscapes_is_said_in_the_title(records, known, count, said):
+    one = records.make(image_count=count)
+    dataset = one.dataset.model_copy(update={"split_count": known})
+    (table,) = make_board([row(one.model_copy(update={"dataset": dataset}))]).tables
+    assert f" · {said}streets val · " in table.title
+
+
+def test_of_an_older_record_cityscapes_published_counts_are_known(records):
+    one = records.make(image_count=2)
+    dataset = one.dataset.model_copy(update={"name": "cityscapes"})
+    (table,) = make_board([row(one.model_copy(update={"dataset": dataset}))]).tables
+    assert " · 2 of 500 images of cityscapes val · " in table.title
 
 
 def test_memory_that_grows_is_named(records):

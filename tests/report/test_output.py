@@ -10,7 +10,8 @@ from zoo.errors import UserError
 from zoo.report.board import make_board
 from zoo.report.output import stale, write
 from zoo.report.plot import fingerprint, svg
-from zoo.score import row, rows_of
+from zoo.score.reading import rows_of
+from zoo.score.rows import row
 
 
 @pytest.fixture

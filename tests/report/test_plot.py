@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zoo.report.board import make_board
 from zoo.report.plot import MANY_POINTS, RUNTIMES, draw, svg
-from zoo.score import rows_of
+from zoo.score.reading import rows_of
 
 
 def _board(records, model_count, runtimes):

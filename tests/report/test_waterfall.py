@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zoo.report.board import make_board
 from zoo.report.waterfall import can_be_drawn, draw, fingerprint, svg
-from zoo.score import rows_of
+from zoo.score.reading import rows_of
 
 
 def _board(records, *changes):

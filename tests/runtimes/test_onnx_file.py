@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from zoo.runtimes import base, onnx_file
+from zoo.runtimes.opset import OPSET
 
 CPU = torch.device("cpu")
 PROVIDERS = ["CPUExecutionProvider"]
@@ -46,7 +47,7 @@ def test_the_file_is_valid_standard_and_tells_nothing_of_its_maker(precision, fi
     model = onnx.load(file)
     onnx.checker.check_model(model, full_check=True)
     assert {node.domain for node in model.graph.node} == {""}
-    assert [entry.version for entry in model.opset_import if entry.domain == ""] == [onnx_file.OPSET]
+    assert [entry.version for entry in model.opset_import if entry.domain == ""] == [OPSET]
     assert not model.functions
     assert "BatchNormalization" not in operators(model)
     contents = onnx_file.contents(file)

@@ -44,6 +44,29 @@ class Aux(Net):
         x = self.stem(image)
         return self.head(x), self.aux(x)
 
+class Slow(Net):
+    # its running statistics hardly move, and begin far off
+
+    def __init__(self, num_classes):
+        super().__init__(num_classes)
+        self.stem[1].momentum = 1e-4
+        self.stem[1].running_mean.fill_(50.0)
+
+class Frozen(Net):
+    # its batch norm is used as it is, in training too
+
+    def train(self, mode=True):
+        super().train(mode)
+        self.stem[1].eval()
+        return self
+
+class Sized(Net):
+    # for squares alone, once it was built
+    def forward(self, image):
+        if image.shape[2] != image.shape[3] and image.shape[2] < 100:
+            raise RuntimeError("only squares")
+        return super().forward(image)
+
 class Few(Net):
     train_ids = (2, 0, 255, 10)
 

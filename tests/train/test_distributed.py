@@ -3,17 +3,22 @@
 import os
 import subprocess
 import sys
+from itertools import islice
 
 import pytest
 import torch
 from torch import nn
 
-from zoo.checkpoint import read_facts, read_weights
+from zoo.catalog import find
+from zoo.checkpoint import load_weights, read_facts, read_weights
+from zoo.data.loading import train_batches
 from zoo.errors import ModelError, UserError
+from zoo.models.build import build_model
 from zoo.train.distributed import ALONE, process_group, synchronised
 from zoo.train.journal import read_losses
 from zoo.train.loop import train_model
 from zoo.train.run import read_run
+from zoo.train.step import TrainingStep
 
 RECIPE = (
     "steps=4", "batch_size=4", "crop_size=[18, 30]", "precision=fp32", "sgd_learning_rate=0.05",
@@ -44,6 +49,24 @@ def test_two_processes_give_the_weights_of_one(tiny, dataset, tmp_path):
         assert all(torch.allclose(two[key], value, rtol=0, atol=1e-6) for key, value in one.items())
     assert read_losses(run_dir) == pytest.approx(alone.losses, rel=1e-5)
     assert read_facts(run_dir / "best.safetensors").miou == pytest.approx(alone.miou)
+
+
+@pytest.mark.slow
+def test_two_processes_estimate_the_statistics_of_one(tiny, dataset, tmp_path):
+    """Given the same weights; those differ, since each process normalises by what it sees."""
+    source = tiny("Net").name
+    sets = [word for change in (*RECIPE, "batch_norm_batches=3") for word in ("--set", change)]
+    torchrun("train", source, "--data", str(dataset.root), "--runs", str(tmp_path), *sets)
+    (run_dir,) = (path.parent for path in tmp_path.rglob("run.json"))
+    config = read_run(run_dir).config
+    module, spec = build_model(find(source), 19)
+    load_weights(module, run_dir / "last.safetensors", spec.name, 19)
+    two = {key: buffer.clone() for key, buffer in module.named_buffers()}
+    assert two["stem.1.num_batches_tracked"] == 3
+    one = TrainingStep(module, spec, config, num_classes=19, device=torch.device("cpu"))
+    one.estimate_statistics(islice(train_batches(dataset, "train", config, start_step=config.steps), 3))
+    for key, buffer in one.trained.named_buffers():
+        assert torch.allclose(two[key], buffer, rtol=1e-5, atol=1e-6), key
 
 
 def test_one_process_is_alone(monkeypatch):

@@ -9,11 +9,14 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from zoo.catalog import find
 from zoo.checkpoint import load_weights, read_facts, read_weights, weights_sha256
 from zoo.errors import UserError
 from zoo.models.build import build_model
+from zoo.score.accuracy import miou
 from zoo.train.loop import train
 from zoo.train.run import read_run
+from zoo.train.validate import evaluate_model
 
 CPU = torch.device("cpu")
 
@@ -42,7 +45,10 @@ def test_training_learns_and_leaves_its_facts(tiny, config, dataset, tmp_path):
     assert load_weights(module, trained.best, spec.name, 19).step_count in {20, 30}
 
 
-ALL = {"accumulate": 2, "batch_size": 4, "ema_decay": 0.8, "ohem_threshold": 0.7, "ohem_min_share": 0.01}
+ALL = {
+    "accumulate": 2, "batch_size": 4, "ema_decay": 0.8, "ohem_threshold": 0.7, "ohem_min_share": 0.01,
+    "batch_norm_batches": 3,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -178,10 +184,10 @@ def test_validation_on_the_way_is_told_kept_and_drawn(tiny, config, dataset, tmp
     with (tmp_path / "validation.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [int(row["step"]) for row in rows] == [3, 6]
-    for row, (_, miou, class_iou) in zip(rows, told, strict=True):
+    for row, (_, score, class_iou) in zip(rows, told, strict=True):
         known = {name: float(row[name]) for name in dataset.spec.class_names if row[name]}
         assert known == {name: iou for name, iou in class_iou.items() if iou is not None}
-        assert float(row["miou"]) == miou == pytest.approx(np.mean(list(known.values())))
+        assert float(row["miou"]) == score == pytest.approx(np.mean(list(known.values())))
         assert "road" in known
     curves = EventAccumulator(str(tmp_path)).Reload()
     drawn = [(event.step, event.value) for event in curves.Scalars("train/loss")]
@@ -210,6 +216,36 @@ def test_without_state_and_validation(tiny, config, dataset, tmp_path):
     assert trained.best == trained.last
     assert trained.miou is None
     assert {path.name for path in tmp_path.iterdir()} == {"last.safetensors", "log.csv", "run.json"}
+
+
+@pytest.mark.parametrize("ema_decay", [None, 0.5])
+def test_statistics_are_estimated_anew_where_weights_are_scored_and_kept(tiny, config, dataset, tmp_path, ema_decay):
+    config = config.model_copy(update={"steps": 20, "val_every": 10, "ema_decay": ema_decay})
+    spec = find(tiny("Slow").name)
+    stale = train(spec, config, dataset, run_dir=tmp_path / "stale", device=CPU)
+    assert len(stale.warnings) == 1
+    assert "batch_norm_batches=50" in stale.warnings[0]
+    assert "\n" not in stale.warnings[0]
+    recipe = config.model_copy(update={"batch_norm_batches": 4})
+    fresh = train(spec, recipe, dataset, run_dir=tmp_path / "fresh", device=CPU)
+    assert fresh.warnings == ()
+    assert fresh.losses == stale.losses  # training sees nothing of it
+    assert fresh.miou > stale.miou + 0.1
+    facts = [read_facts(path) for path in (fresh.best, fresh.last, stale.last)]
+    assert [known.batch_norm_batches for known in facts] == [4, 4, 0]
+    assert facts[0].config == recipe
+    module, _ = build_model(spec, 19)
+    load_weights(module, fresh.best, spec.name, 19)
+    assert module.stem[1].running_mean.abs().max() < 10
+    scored = evaluate_model(tiny("Slow").name, dataset, checkpoint=fresh.best, device="cpu")
+    assert miou(scored.confusion) == pytest.approx(fresh.miou)
+
+
+def test_weights_saved_on_the_way_say_that_their_statistics_followed_training(tiny, config, dataset, tmp_path):
+    recipe = config.model_copy(update={"batch_norm_batches": 2})
+    part = train(tiny(), recipe, dataset, run_dir=tmp_path, device=CPU, time_limit_s=1e-9)
+    assert read_facts(part.last).batch_norm_batches == 0
+    assert read_facts(train(tiny(), recipe, dataset, run_dir=tmp_path, device=CPU).last).batch_norm_batches == 2
 
 
 def test_a_folder_of_another_run(tiny, config, dataset, tmp_path):

@@ -7,7 +7,7 @@ from zoo.checkpoint import read_facts, read_weights, weights_sha256
 from zoo.errors import UserError
 from zoo.modes import evaluation_mode
 from zoo.record import Mode
-from zoo.score import miou
+from zoo.score.accuracy import miou
 from zoo.train.loop import train_model
 from zoo.train.validate import evaluate_model
 
@@ -43,3 +43,19 @@ def test_a_trained_model_scores_what_its_training_said(tiny, config, dataset, tm
         evaluate_model(tiny("Aux").name, dataset, checkpoint=trained.best, device="cpu")
     with pytest.raises(UserError, match="choose another --precision"):
         evaluate_model(name, dataset, checkpoint=trained.best, device="cpu", precision="tf32")
+
+
+def test_stale_statistics_of_a_run_on_this_data_are_told_and_left_alone(tiny, config, dataset, tmp_path):
+    whole_frames = {"steps": 20, "crop_size": (24, 32), "scale_range": (1.0, 1.0)}
+    name, config = tiny("Slow").name, config.model_copy(update=whole_frames)
+    trained = train_model(name, config, data=dataset.root, runs=tmp_path, device="cpu")
+    first, again = (evaluate_model(name, dataset, runs=tmp_path, device="cpu") for _ in range(2))
+    (warning,) = first.warnings
+    assert warning == again.warnings[0]
+    assert np.array_equal(first.confusion, again.confusion)
+    assert "as deployed" in warning
+    assert warning.endswith("--set batch_norm_batches=50")
+    assert len(trained.warnings) == 1
+    sound = config.model_copy(update={"batch_norm_batches": 8})
+    file = train_model(name, sound, data=dataset.root, runs=tmp_path, device="cpu").best
+    assert evaluate_model(name, dataset, checkpoint=file, device="cpu").warnings == ()

@@ -12,7 +12,9 @@ from rich.text import Text
 
 from zoo.bench.sweep import Event
 from zoo.record import Record
-from zoo.score import METRICS, grade, text_of
+from zoo.score.metrics import METRICS
+from zoo.score.rows import text_of
+from zoo.score.trust import grade
 
 COLUMNS = ("miou", "latency_p50_s", "pipeline_p50_s", "peak_memory_bytes", "param_count", "mac_count")
 NAME_WIDTH = 44

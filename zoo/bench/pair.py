@@ -19,7 +19,7 @@ from zoo.bench.worker import Job, Paired, Side, Survey
 from zoo.bench.workshop import Workshop
 from zoo.catalog import MODELS, code_sha256, find
 from zoo.checkpoint import runs_folder
-from zoo.config import INSTALLED, BenchConfig, parse_size
+from zoo.config import INSTALLED, BenchConfig
 from zoo.data.layout import Dataset, open_dataset
 from zoo.data.reading import frame_size
 from zoo.errors import UserError, did_you_mean
@@ -27,6 +27,7 @@ from zoo.record import Artifact, Precision
 from zoo.report.pair import Pair
 from zoo.runtimes import base
 from zoo.spec import ModelSpec, Size
+from zoo.units import parse_size
 
 CHOICES: dict[str, tuple[str, ...]] = {"runtime": tuple(base.RUNTIMES), "precision": get_args(Precision)}
 """What the words of a side may be; `input_size` is any size."""
@@ -86,7 +87,7 @@ def run_pair(
     plans = [plan_weights(spec, config, dataset, runs_folder(runs), named)[0] for spec in specs]
     image_size = frame_size(dataset, config.split) if dataset else config.image_size
     with _runner(config, on_event) as run:
-        survey = _survey(run, config, sides, dataset)
+        survey = _survey(run, config, sides, dataset, image_size)
         one, other = (
             Job(
                 config,
@@ -143,7 +144,8 @@ def parse_side(text: str, config: BenchConfig) -> Asked:
         if key in CHOICES and value not in CHOICES[key]:
             near = did_you_mean(value, CHOICES[key])
             raise UserError(f"{text}: no {key} {value!r}.{near} There are: {', '.join(CHOICES[key])}")
-        given[key] = value
+        if given.setdefault(key, value) != value:
+            raise UserError(f"{text}: {key} is given as {given[key]} and as {value}; give it once")
     runtimes = (given["runtime"],) if "runtime" in given else config.runtimes
     precisions: Sequence[Precision] = config.precisions
     if "precision" in given:
@@ -165,7 +167,7 @@ def _only(values: Sequence[Value], text: str, key: str) -> Value:
     return values[0]
 
 
-def _survey(run: Run, config: BenchConfig, sides: Sequence[Asked], dataset: Dataset | None) -> Survey:
+def _survey(run: Run, config: BenchConfig, sides: Sequence[Asked], dataset: Dataset | None, image_size: Size) -> Survey:
     """Look at the machine for both sides, and try each model that is not of the table."""
     asked = config.model_copy(
         update={
@@ -173,8 +175,10 @@ def _survey(run: Run, config: BenchConfig, sides: Sequence[Asked], dataset: Data
             "precisions": tuple(dict.fromkeys(side.precision for side in sides)),
         }
     )
-    for spec in [side.spec for side in sides if side.spec.name not in MODELS] or [sides[0].spec]:
-        survey: Survey = run("survey", Job(asked, spec, config.device, dataset=dataset), spec.name)
+    for side in [side for side in sides if side.spec.name not in MODELS] or sides[:1]:
+        size = side.input_size or image_size
+        job = Job(asked, side.spec, config.device, image_size=image_size, input_size=size, dataset=dataset)
+        survey: Survey = run("survey", job, side.spec.name)
     if survey.missing:
         raise UserError("; ".join(survey.missing.values()))
     for side in sides:
@@ -208,6 +212,8 @@ def _runner(config: BenchConfig, on_event: Callable[[Event], None]) -> Iterator[
                 outcome = workshop.run([stage], job, timeout_s=config.timeout_s, on_note=note)
             except UserError as error:
                 raise UserError(f"{at}: {error}") from error
+            for text in outcome.warnings:
+                on_event(Event("", 0, 1, text))
             if outcome.status == "unsupported":
                 raise UserError(f"{at}: {outcome.reason}")
             if outcome.status != "ok":

@@ -86,7 +86,7 @@ def parse_checkpoints(pairs: list[str], specs: list[ModelSpec]) -> dict[str, Pat
     """Read `--checkpoint MODEL=FILE` pairs.
 
     Raises:
-        UserError: no `=`, a model that is not measured, no such file, or a checkpoint of another model.
+        UserError: no `=`, a model that is not measured or has two files, no such file, a checkpoint of another model.
     """
     names = [spec.name for spec in specs]
     checkpoints: dict[str, Path] = {}
@@ -100,10 +100,13 @@ def parse_checkpoints(pairs: list[str], specs: list[ModelSpec]) -> dict[str, Pat
                 f"--checkpoint names {model!r}, which is not measured.{did_you_mean(model, names)} Add it to --models"
             )
         path = Path(file).expanduser()
+        if checkpoints.get(name, path) != path:
+            raise UserError(f"--checkpoint {model} is given as {checkpoints[name]} and as {path}; give it once")
+        checkpoints[name] = path
+    for name, path in checkpoints.items():
         facts = read_facts(path)
         if facts is not None and facts.model != name:
-            raise UserError(f"--checkpoint {model}: {path} is a checkpoint of {facts.model}")
-        checkpoints[name] = path
+            raise UserError(f"--checkpoint {name}: {path} is a checkpoint of {facts.model}")
     return checkpoints
 
 

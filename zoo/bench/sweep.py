@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 
 import numpy as np
-import psutil
 
 from zoo import store
 from zoo.bench.plan import Cell, WeightsPlan, cell_key, parse_checkpoints, plan_weights
@@ -27,6 +27,8 @@ from zoo.data.reading import frame_size
 from zoo.errors import UserError
 from zoo.evaluate import EvaluationResult, accuracy_record, dataset_record
 from zoo.export import Card, read_artifact
+from zoo.faults import how_to_write, reason
+from zoo.files import draft_in, remove_leftovers
 from zoo.measure.clock import grows
 from zoo.record import (
     MEAN_LABEL_MAP,
@@ -130,8 +132,8 @@ def run_bench(
         for spec in specs:
             plan_weights(spec, config, dataset, runs, named)
     sweep = Sweep()
-    with store.locked(results) as folder_id, Workshop() as workshop:
-        bench = _Bench(config, dataset, runs, cache, workshop, folder_id)
+    with store.locked(results) as folder_id, Workshop() as workshop, ExitStack() as rooms:
+        bench = _Bench(config, dataset, runs, cache, workshop, folder_id, rooms)
         if not rerun:
             known = store.scan(results).records
             bench.finished = {record.key: record for record in known if record.status in {"ok", "unsupported"}}
@@ -141,19 +143,16 @@ def run_bench(
             on_event(Event(model, len(sweep.records) + len(sweep.finished), total, note, record))
 
         bench.tell = tell
-        try:
-            bench.look_at_the_machine(specs, foreign)
-            sweep.seconds_before_cells = time.monotonic() - started
-            for record, samples in bench.cells(specs, named, foreign):
-                if record.key in bench.finished:
-                    sweep.finished.append(record)
-                    tell(record.artifact.model, "finished before")
-                else:
-                    store.save(record, samples, results)
-                    sweep.records.append(record)
-                    tell(record.artifact.model, record=record)
-        finally:
-            shutil.rmtree(bench.scratch, ignore_errors=True)
+        bench.look_at_the_machine(specs, foreign)
+        sweep.seconds_before_cells = time.monotonic() - started
+        for record, samples in bench.cells(specs, named, foreign):
+            if record.key in bench.finished:
+                sweep.finished.append(record)
+                tell(record.artifact.model, "finished before")
+            else:
+                store.save(record, samples, results)
+                sweep.records.append(record)
+                tell(record.artifact.model, record=record)
     sweep.seconds = time.monotonic() - started
     return sweep
 
@@ -169,15 +168,16 @@ class _Bench:
         cache: Path | None,
         workshop: Workshop,
         folder_id: str,
+        rooms: ExitStack,
     ) -> None:
         self.config, self.dataset, self.runs, self.cache = config, dataset, runs, cache
-        self.workshop, self.folder_id = workshop, folder_id
+        self.workshop, self.folder_id, self.rooms = workshop, folder_id, rooms
         self.finished: dict[str, Record] = {}
         self.tell: Callable[..., None]
         self.survey: Survey
         self.runtimes: tuple[str, ...] = config.runtimes
         self.unsupported: dict[tuple[str, Precision], str] = {}
-        self.scratch = _fresh_scratch(runs)
+        remove_leftovers(runs)
         self.image_size: Size = config.image_size
         self.facts: DatasetFacts | None = None
         if dataset is not None:
@@ -189,8 +189,16 @@ class _Bench:
         """Probe the device, and try every model that is not of the table, in a worker: the sweep touches no device."""
         self.tell("", "importing torch, looking at the machine")
         for spec in [spec for spec in specs if spec.name not in MODELS] or specs[:1]:
-            job = Job(self.config, spec, self.config.device, dataset=self.dataset, artifact=artifact)
+            job = Job(
+                self.config,
+                spec,
+                self.config.device,
+                image_size=self.image_size,
+                dataset=self.dataset,
+                artifact=artifact,
+            )
             outcome = self.workshop.run(["survey"], job, timeout_s=SURVEY_TIMEOUT_S)
+            self._warn(outcome)
             if outcome.status != "ok":
                 raise UserError(f"{spec.name} cannot be measured: {outcome.reason}")
             self.survey = outcome.answers["survey"]
@@ -268,7 +276,7 @@ class _Bench:
                 for cell in pending:
                     yield self._record(cell, weights, self._key(cell, untrained), started, trained), {}
                 return
-            file = trained.answers.get("train", weights.file)
+            file = trained.answers["train"].best if "train" in trained.answers else weights.file
             identity = identity or WeightsPlan(file).identity(self.config)
             assert identity is not None
             for cell in pending:
@@ -278,14 +286,28 @@ class _Bench:
                 yield record, _arrays(answers.get("measure"), answers.get("evaluate"))
                 started, trained = datetime.now(UTC), Outcome()  # the next cell begins here, and is not trained again
         finally:
-            shutil.rmtree(self.scratch, ignore_errors=True)
+            if "scratch" in vars(self):
+                shutil.rmtree(self.scratch, ignore_errors=True)
+
+    @cached_property
+    def scratch(self) -> Path:
+        """Folder of trainings that are not kept, gone with the sweep; what a killed one left, the next removes."""
+        try:
+            return self.rooms.enter_context(draft_in(self.runs)) / "run"
+        except OSError as error:
+            advice = how_to_write(error, "another folder with --runs")
+            raise UserError(f"cannot write {self.runs}: {reason(error)}; {advice}") from error
 
     def _train(self, spec: ModelSpec, recipe: TrainConfig) -> Outcome:
         assert self.dataset is not None
         kept = run_folder(self.runs, spec, self.dataset, recipe)
         run_dir = kept if self.config.keep_checkpoints else self.scratch
         job = self._job(Cell(spec, "eager", "fp32", self.image_size), None, run_dir=run_dir)
-        return self._run(["train"], replace(job, config=self.config.model_copy(update={"train": recipe})))
+        outcome = self._run(["train"], replace(job, config=self.config.model_copy(update={"train": recipe})))
+        for trained in outcome.answers.values():
+            for warning in trained.warnings:
+                self.tell("", warning)
+        return outcome
 
     def _measure(self, cell: Cell, weights: Path | None) -> list[Outcome]:
         """Each group of stages in a process of its own; after a failure only what does not build on it goes on."""
@@ -333,7 +355,7 @@ class _Bench:
     def _baseline(self) -> tuple[Record, Samples]:
         assert self.dataset is not None
         assert self.facts is not None
-        facts = self.facts.model_dump(mode="json")
+        facts = self.facts.model_dump(mode="json", exclude={"split_count"})
         key = short_hash(
             [MEAN_LABEL_MAP, facts, self.dataset.fingerprint(), self.survey.device.machine_id, self.folder_id], 32
         )
@@ -352,7 +374,13 @@ class _Bench:
             self.tell(job.spec.name, f"{stage}: {text}")
 
         self.tell(job.spec.name, stages[0])
-        return self.workshop.run(stages, job, timeout_s=self.config.timeout_s, on_note=note)
+        outcome = self.workshop.run(stages, job, timeout_s=self.config.timeout_s, on_note=note)
+        self._warn(outcome)
+        return outcome
+
+    def _warn(self, outcome: Outcome) -> None:
+        for text in outcome.warnings:
+            self.tell("", text)
 
     def _job(self, cell: Cell, weights: Path | None, run_dir: Path | None = None) -> Job:
         return Job(
@@ -474,7 +502,7 @@ def _config_of(card: Card, config: BenchConfig) -> BenchConfig:
         update={
             "models": (card.model,),
             "batch_size": batch_size,
-            "image_size": tuple(image_size),
+            "image_size": tuple(image_size) if all(image_size) else config.image_size,
             "input_sizes": (card.input_size,),
             "resize": card.resize,
             "train_missing": False,
@@ -497,16 +525,6 @@ def _require_fit(card: Card, config: BenchConfig, dataset: Dataset | None) -> No
             f"{dataset.name} has {dataset.spec.num_classes} ({', '.join(dataset.spec.class_names[:3])}, …): "
             "name the dataset it was trained for with --data, or measure speed alone with --preset latency"
         )
-
-
-def _fresh_scratch(runs: Path) -> Path:
-    """Name this sweep's scratch folder, and remove those that sweeps killed outright left behind."""
-    mine = runs / f"scratch-{os.getpid()}"
-    for folder in runs.glob("scratch-*"):
-        pid = folder.name.removeprefix("scratch-")
-        if folder == mine or (pid.isdecimal() and not psutil.pid_exists(int(pid))):
-            shutil.rmtree(folder, ignore_errors=True)
-    return mine
 
 
 def _require_disk(config: BenchConfig, results: Path, runs: Path) -> None:

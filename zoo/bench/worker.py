@@ -7,6 +7,7 @@ operation in the server was seen to hang every child.
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import os
 import re
@@ -25,6 +26,7 @@ import torch
 from tqdm import tqdm
 
 from zoo import export
+from zoo.cache import use
 from zoo.catalog import MODELS
 from zoo.checkpoint import run_lock
 from zoo.config import INSTALLED, BenchConfig
@@ -44,6 +46,7 @@ from zoo.record import (
     Build,
     Cost,
     Device,
+    Energy,
     Memory,
     Precision,
     Software,
@@ -54,7 +57,7 @@ from zoo.record import (
 )
 from zoo.runtimes import base
 from zoo.spec import DatasetSpec, ModelSpec, Size
-from zoo.train.loop import train
+from zoo.train.loop import Trained, train
 
 ROTATION = 4
 """Seeded random inputs a clock rotates through."""
@@ -153,7 +156,7 @@ def survey(job: Job, _report: Report) -> Survey:
     """Resolve and describe the device; try a model that is not of the table on a small image."""
     target = device.resolve_device(job.device)
     if job.spec.name not in MODELS and job.artifact is None:
-        build_model(job.spec, job.classes.num_classes)
+        _try(job)
     asked = list(base.RUNTIMES if INSTALLED in job.config.runtimes else job.config.runtimes)
     if job.artifact is not None and INSTALLED in job.config.runtimes:
         asked = [runtime for runtime in asked if base.file_format(runtime) == job.artifact[0].suffix]
@@ -168,6 +171,19 @@ def survey(job: Job, _report: Report) -> Survey:
     software = {runtime: device.software(target, base.version(runtime)) for runtime in present}
     files = frozenset(runtime for runtime in present if base.file_format(runtime))
     return Survey(str(target), device.probe(target), software, files, missing, unsupported)
+
+
+def _try(job: Job) -> None:
+    """See that a model of your own keeps the contract at some size; whether it takes each is for its cells to say."""
+    wanted = (job.input_size,) if job.input_size else job.config.input_sizes or (job.image_size,)
+    trials: list[tuple[Size, ...]] = [(), *((size,) for size in wanted)]
+    for number, sizes in enumerate(trials, 1):
+        try:
+            build_model(job.spec, job.classes.num_classes, sizes=sizes)
+            return
+        except ModelError:  # it may be one for certain sizes alone
+            if number == len(trials):
+                raise
 
 
 def build_stage(job: Job, report: Report) -> Build:
@@ -185,8 +201,8 @@ def build_stage(job: Job, report: Report) -> Build:
     )
 
 
-def train_stage(job: Job, report: Report) -> Path:
-    """Train the recipe and return the checkpoint to measure."""
+def train_stage(job: Job, report: Report) -> Trained:
+    """Train the recipe; `best` is the checkpoint to measure."""
     assert job.config.train is not None
     assert job.dataset is not None
     assert job.run_dir is not None
@@ -196,7 +212,7 @@ def train_stage(job: Job, report: Report) -> Path:
         report(f"step {step}/{total}, loss {loss:.3f}, {rate:.1f} images/s")
 
     with run_lock(job.run_dir):
-        trained = train(
+        return train(
             job.spec,
             job.config.train,
             job.dataset,
@@ -208,7 +224,6 @@ def train_stage(job: Job, report: Report) -> Path:
             keep_state=job.config.keep_checkpoints,
             validate=job.config.train.val_every is not None,
         )
-    return trained.best
 
 
 def measure_stage(job: Job, report: Report) -> Measured:
@@ -218,23 +233,15 @@ def measure_stage(job: Job, report: Report) -> Measured:
     target = torch.device(job.device)
     quick = job.config.quick
     state = runnable.state()
-    meter = energy.Meter(target)
     with device.Watch(target) as watch:
-        network = None
-        if runnable.network is not None and runnable.preprocess is not None:
-            report("network scope")
-            inputs = [runnable.preprocess(runnable.copy_in(batch)) for batch in images]
-            _assert_sane(runnable.network(inputs[0]))
-            network = _time(runnable.network, inputs, target, quick=quick)
-        report("pipeline scope")
-        with meter:
-            pipeline = _time(runnable.predict, images, target, quick=quick)
+        report("network and pipeline scope")
+        scopes = _time_scopes(runnable, images, target, quick=quick)
         stages = clock.measure_stages(runnable.stages, images, device=target, quick=quick) if runnable.stages else {}
     speed = Speed(
-        network=clock.summarise(network) if network else None,
-        pipeline=clock.summarise(pipeline),
+        network=clock.summarise(scopes["network"]) if "network" in scopes else None,
+        pipeline=clock.summarise(scopes["pipeline"]),
         waterfall=clock.summarise_stages(stages),
-        energy=meter.per_image(job.batch_size * (pipeline.warmup_count + len(pipeline.seconds))),
+        energy=_energy(job, runnable, images),
         state=state,
         witness=watch.witness(),
     )
@@ -247,15 +254,40 @@ def measure_stage(job: Job, report: Report) -> Measured:
         cost=None if job.artifact else _cost(job),
         speed=speed,
         samples={
-            **({"network_s": network.seconds} if network else {}),
-            "pipeline_s": pipeline.seconds,
+            **{f"{scope}_s": samples.seconds for scope, samples in scopes.items()},
             **{f"stage_{name}_s": seconds for name, seconds in stages.items()},
         },
     )
 
 
-def _time(call: base.Call, given: list[torch.Tensor], target: torch.device, *, quick: bool) -> clock.Samples:
-    return clock.measure_latency(lambda index: call(given[index % len(given)]), device=target, quick=quick)
+def _time_scopes(
+    runnable: base.Runnable, images: list[torch.Tensor], target: torch.device, *, quick: bool
+) -> dict[str, clock.Samples]:
+    """Both scopes in turn; a file that holds one graph has no network scope."""
+    calls = {"pipeline": _rotating(runnable.predict, images)}
+    if runnable.network is not None and runnable.preprocess is not None:
+        inputs = [runnable.preprocess(runnable.copy_in(batch)) for batch in images]
+        _assert_sane(runnable.network(inputs[0]))
+        calls = {"network": _rotating(runnable.network, inputs), **calls}
+    samples = clock.measure_latency(list(calls.values()), device=target, quick=quick)
+    return dict(zip(calls, samples, strict=True))
+
+
+def _energy(job: Job, runnable: base.Runnable, images: list[torch.Tensor]) -> Energy | None:
+    """In a pass of its own: counters move in steps of up to 0.1 s, too coarse for scopes that take turns."""
+    target = torch.device(job.device)
+    meter = energy.Meter(target)
+    if not meter.counts:
+        return None
+    with meter:
+        (pipeline,) = clock.measure_latency(
+            [_rotating(runnable.predict, images)], device=target, quick=job.config.quick
+        )
+    return meter.per_image(job.batch_size * (pipeline.warmup_count + len(pipeline.seconds)))
+
+
+def _rotating(call: base.Call, given: list[torch.Tensor]) -> clock.Call:
+    return lambda index: call(given[index % len(given)])
 
 
 def _assert_sane(logits: torch.Tensor) -> None:
@@ -266,8 +298,8 @@ def _assert_sane(logits: torch.Tensor) -> None:
 
 def _cost(job: Job) -> Cost:
     """Counted on the model itself: a file is that model."""
-    module, spec = build_empty(job.spec, job.classes.num_classes)
     input_size = job.input_size or job.image_size
+    module, spec = build_empty(job.spec, job.classes.num_classes, (input_size,))
     shell = Pipeline(
         module, spec, image_size=input_size, input_size=input_size, output_size=input_size, resize=job.config.resize
     )
@@ -425,15 +457,36 @@ class Trouble:
     detail: str
 
 
+class _Warnings(logging.Handler):
+    """Sends what this package warns of to the sweep, which has the terminal."""
+
+    def __init__(self, answers: Connection) -> None:
+        super().__init__(logging.WARNING)
+        self._answers = answers
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send one line."""
+        self._answers.send(("warning", " ".join(record.getMessage().split())))
+
+
 def main(stages: list[str], job: Job, answers: Connection, lifeline: Connection) -> None:
-    """Run stages in this process and send `("note", text)`, `(stage, result)` … or `("trouble", Trouble)`."""
+    """Run stages in this process and send `(stage, result)` of each, or `("trouble", Trouble)`.
+
+    Before these come any number of `("note", text)` and `("warning", text)`.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the sweep's to answer
     threading.Thread(target=_die_with_the_sweep, args=(lifeline,), daemon=True).start()
     with contextlib.suppress(OSError):  # under memory pressure the worker goes first
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     torch.set_num_threads(job.config.threads or device.core_count())
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str((job.cache or cache_folder()).absolute() / "inductor"))
+    kernels = (job.cache or cache_folder()).absolute() / "inductor"
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(kernels))
+    if job.runtime in {"compile", "aoti"}:
+        with contextlib.suppress(OSError):  # it is the compiler's to say what is wrong
+            kernels.mkdir(parents=True, exist_ok=True)
+        use(kernels)
     tqdm.set_lock(threading.RLock())  # torch's compiler uses tqdm, whose own lock is a semaphore that outlives a kill
+    logging.getLogger("zoo").addHandler(_Warnings(answers))
     try:
         answers.send(("start", None))
         for stage in stages:
@@ -476,7 +529,7 @@ def _load(job: Job, image_size: Size | None = None) -> tuple[base.Runnable, Weig
     target = torch.device(job.device)
     if job.artifact is not None:
         file, card = job.artifact
-        if size != card.input.shape[1:3]:
+        if any(side not in (0, given) for side, given in zip(card.input.shape[1:3], size, strict=True)):
             takes, given = (f"{height}x{width}" for height, width in (card.input.shape[1:3], size))
             raise UserError(f"{file} takes frames of {takes} and the dataset has {given}: export it for that size")
         runnable = base.load_file(job.runtime, file, device=target, precision=job.precision)

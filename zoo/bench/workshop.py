@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import multiprocessing
 import os
-import resource
 import signal
 import sys
 import tempfile
@@ -23,6 +21,12 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 import psutil
+
+try:
+    import fcntl
+    import resource
+except ImportError:  # Windows, which `Workshop` refuses
+    fcntl = resource = None  # type: ignore[assignment]
 
 from zoo.bench import worker
 from zoo.errors import UserError
@@ -59,13 +63,25 @@ class Outcome:
     """The process ended or hung without a word; another try may do better."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Wall seconds a stage; `start` is that of the process."""
+    warnings: list[str] = field(default_factory=list)
+    """What the person at the terminal should read; no other worker of this workshop said it before."""
 
 
 class Workshop:
-    """Runs stages in fresh processes: a fork server on Linux (0.02 s a process), spawn elsewhere."""
+    """Runs stages in fresh processes: a fork server on Linux (0.02 s a process), spawn elsewhere.
+
+    Raises:
+        UserError: this system lacks what ends a worker whatever it does.
+    """
 
     def __init__(self) -> None:
+        if fcntl is None:
+            raise UserError(
+                "measuring needs Linux or macOS, whose services start, limit and end its worker processes; records are "
+                "read here as well (zoo leaderboard, pick, compare): measure on such a machine, or under WSL"
+            )
         self._context: ForkServerContext | SpawnContext
+        self._warned: set[str] = set()
         if sys.platform == "linux":
             self._context = multiprocessing.get_context("forkserver")
             self._context.set_forkserver_preload(PRELOAD)
@@ -115,6 +131,8 @@ class Workshop:
                     connection.close()
             if outcome.status == "ok" and outcome.stage:
                 _explain_death(process.exitcode, log, kills_before, outcome)
+        outcome.warnings = [text for text in dict.fromkeys(outcome.warnings) if text not in self._warned]
+        self._warned.update(outcome.warnings)
         return outcome
 
     def _start(self, process: BaseProcess) -> None:
@@ -157,6 +175,8 @@ class Workshop:
             elif kind == "note":
                 if on_note:
                     on_note(outcome.stage, content)
+            elif kind == "warning":
+                outcome.warnings.append(content)
             elif kind == "trouble":
                 if content.status == "user":
                     raise UserError(content.reason)

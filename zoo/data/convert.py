@@ -23,7 +23,8 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from zoo.data.classes import CLASSES_FILE, read_classes
-from zoo.data.layout import IMAGE_SUFFIXES, LABEL_KINDS, OnFrame, open_dataset
+from zoo.data.layout import OnFrame, open_dataset
+from zoo.data.naming import IMAGE_SUFFIXES, LABEL_KINDS
 from zoo.data.reading import opened, orientation_of, require_map, upright
 from zoo.data.spelling import (
     BLACK,
@@ -47,7 +48,9 @@ from zoo.spec import IGNORE_INDEX, DatasetSpec
 
 LabelBy = Literal["auto", "values", "colors"]
 Exif = Literal["auto", "turn", "ignore"]
-SUFFIXES = (*IMAGE_SUFFIXES, ".bmp", ".gif", ".jp2", ".ppm", ".tif", ".tiff")
+SUFFIXES = (*IMAGE_SUFFIXES, ".bmp", ".gif", ".jp2", ".ppm")
+PLAIN_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+"""Of files that stay as they are where their pixels are plain; others become PNG."""
 """What is taken for an image in a folder."""
 CAMERA_BITS = (8, 10, 12, 14, 16)
 """What cameras put into 16 bits."""
@@ -211,7 +214,7 @@ def _files(source: Path, *, labels: bool, classes: Path | str | None) -> tuple[D
         below[:] = [name for name in below if not name.startswith(".")]
         paths += [Path(folder, name) for name in names if not name.startswith(".")]
     if not any((source / name).exists() for name in ("leftImg8bit", "gtFine", CLASSES_FILE)):
-        spec = read_classes(Path(classes)) if classes else CITYSCAPES
+        spec = read_classes(Path(classes)).spec if classes else CITYSCAPES
         kind: Literal["image", "label"] = "label" if labels else "image"
         found = [_File(path, kind if path.suffix.lower() in SUFFIXES else "other") for path in sorted(paths)]
         if all(file.kind == "other" for file in found):
@@ -366,7 +369,7 @@ def _image(file: _File, choices: _Choices) -> tuple[Pixels, list[str]]:
         orientation = orientation_of(image)
     pixels, turned = _turned(file, pixels, orientation, choices.exif)
     done += turned
-    if not done and file.path.suffix.lower() not in IMAGE_SUFFIXES:
+    if not done and file.path.suffix.lower() not in PLAIN_SUFFIXES:
         done.append("saved as PNG")
     return pixels, done
 

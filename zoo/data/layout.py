@@ -2,46 +2,41 @@
 
 from __future__ import annotations
 
-import errno
+import difflib
 import hashlib
+import logging
 import os
 import re
-import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import shlex
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import platformdirs
 from PIL import Image
 
 from zoo.data import synthetic
-from zoo.data.classes import CLASSES_FILE, read_classes
+from zoo.data.listing import NEEDS_LABELS, Listing, how_to_mend
+from zoo.data.naming import CITYSCAPES_NAMES, IMAGES, INSTANCES, LABEL_KINDS, LABELS, LAYOUT, Naming, known_split
+from zoo.data.survey import Survey, labels_beside, survey, written
 from zoo.errors import UserError, did_you_mean
 from zoo.faults import how_to_read, reason
-from zoo.labels import CITYSCAPES
+from zoo.frames import sequence_of, shared_sequences
+from zoo.labels import CITYSCAPES, OFFICIAL_CITIES, OFFICIAL_SIZES
 from zoo.spec import DatasetSpec
 
 DATASET_VARIABLE = "CITYSCAPES_DATASET"
 CACHE_VARIABLE = "ZOO_CACHE"
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-LABEL_KINDS = ("labelIds", "labelTrainIds")
-"""In order of precedence; a split is read from the first kind that all of its frames have."""
-INSTANCES = "instanceIds"
-LAYOUT = (
-    "leftImg8bit/<split>/<city>/<city>_<seq>_<frame>_leftImg8bit.png (or .jpg, .jpeg, .webp) with "
-    "gtFine/<split>/<city>/<city>_<seq>_<frame>_gtFine_labelIds.png (or _gtFine_labelTrainIds.png)"
-)
-OFFICIAL_SIZES = {"train": 2975, "val": 500, "test": 1525}
-"""Number of frames of each Cityscapes split."""
 DAMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 """What Pillow raises on a file that cannot be decoded; SyntaxError is for broken chunks of a PNG."""
 OnFrame = Callable[[int, int], None]
 """Called with the number of frames done and the number of all."""
-_LABELLED = ("train", "val")
-"""Splits that are of no use without labels."""
+_log = logging.getLogger(__name__)
+_told: set[str] = set()
+"""Notes that this process has given: a dataset may be opened more than once."""
 _RESERVED_NAMES = ("cityscapes", synthetic.NAME)
-_IMAGE_END = "_leftImg8bit"
 
 
 @dataclass(frozen=True)
@@ -49,22 +44,23 @@ class Frame:
     """One street image with its files."""
 
     name: str
-    """`<city>_<seq>_<frame>`, unique in its split."""
+    """`<city>_<seq>_<frame>` in Cityscapes, or whatever it is called elsewhere; unique in its split."""
     city: str
+    """The folder it is in; empty where it lies right below its split."""
     image: Path
     label: Path | None
     """`None` in a split that is published without labels, such as Cityscapes' test."""
     instances: Path | None
+    has_train_ids: bool
+    """True when the label file already holds train ids."""
 
     @property
-    def sequence(self) -> str:
-        """`<city>_<seq>`: the recording that the frame was taken from; frames of one recording resemble each other."""
-        return self.name.rpartition("_")[0]
+    def sequence(self) -> str | None:
+        """`<city>_<seq>`: the recording that the frame was taken from; frames of one recording resemble each other.
 
-    @property
-    def has_train_ids(self) -> bool:
-        """True when the label file already holds train ids."""
-        return self.label is not None and self.label.stem.endswith("_labelTrainIds")
+        `None` where the name does not tell.
+        """
+        return sequence_of(self.name)
 
 
 @dataclass(frozen=True)
@@ -78,29 +74,52 @@ class Dataset:
     spec: DatasetSpec
     synthetic: bool
     frames_by_split: Mapping[str, tuple[Frame, ...]] = field(repr=False)
+    """Empty for a split that cannot be used."""
+    naming: Naming = field(default=CITYSCAPES_NAMES, repr=False)
+    faults: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Split that cannot be used, or holds no image → why, in one line; `frames` says it to those who ask for it."""
+    notes: tuple[str, ...] = ()
+    """How the folder was understood, where that is not plain: sentences for a person."""
     said: set[str] = field(default_factory=set, repr=False, compare=False)
     """Splits whose files' forms were looked at and told of (`zoo.data.headers`)."""
     _fingerprints: dict[tuple[str, ...], str] = field(default_factory=dict, repr=False, compare=False)
 
     def splits(self) -> tuple[str, ...]:
-        """Names of the splits this folder has, sorted."""
+        """Names of the splits that hold images, sorted; of which one may be among `faults`."""
         return tuple(sorted(self.frames_by_split))
 
+    def own_name(self, split: str) -> str:
+        """The split as it is called here, where other tools call it so."""
+        return split if split in {*self.frames_by_split, *self.faults} else known_split(split) or split
+
     def frames(self, split: str) -> tuple[Frame, ...]:
-        """Frames of a split, sorted by city and name.
+        """Frames of a split, sorted by city and name; `"validation"` and the like are names of `"val"`.
 
         Raises:
-            UserError: no such split.
+            UserError: no such split, or one that cannot be used.
         """
+        asked, split = split, self.own_name(split)
+        if split in self.faults:
+            raise UserError(self.faults[split])
         if split not in self.frames_by_split:
+            split = asked
             raise UserError(
                 f"{self.root} has no split {split!r}.{did_you_mean(split, self.splits())} "
-                f"It has: {', '.join(self.splits())}"
+                f"It has: {', '.join(self.splits())}{self._renamed(split)}"
             )
         return self.frames_by_split[split]
 
-    def shared_sequences(self, split: str) -> tuple[str, ...]:
+    def _renamed(self, split: str) -> str:
+        """The command that makes a folder with nearly this name the split, where one is needed."""
+        near = difflib.get_close_matches(split, self.splits(), n=1) if split in NEEDS_LABELS else []
+        tops = [self.root / top for top in (IMAGES, LABELS) if near and (self.root / top / near[0]).is_dir()]
+        moves = [shlex.join(["mv", str(top / near[0]), str(top / split)]) for top in tops]
+        return f"; if that is it: `{' && '.join(moves)}`" if moves else ""
+
+    def shared_sequences(self, split: str) -> tuple[str, ...] | None:
         """Names of the sequences (`<city>_<seq>`) that a split shares with `train`, sorted; none for `train` itself.
+
+        `None` where the frames' names do not tell.
 
         Scores on a split that shares sequences with training are optimistic: its frames resemble trained ones.
 
@@ -108,10 +127,10 @@ class Dataset:
             UserError: no such split.
         """
         frames = self.frames(split)
-        if split == "train":
+        if self.own_name(split) == "train":
             return ()
-        trained = {frame.sequence for frame in self.frames_by_split.get("train", ())}
-        return tuple(sorted(trained & {frame.sequence for frame in frames} - {""}))
+        trained = self.frames_by_split.get("train", ())
+        return shared_sequences((frame.name for frame in frames), (frame.name for frame in trained))
 
     def fingerprint(self, *splits: str) -> str:
         """Hash of what these splits held when first asked (all when none is named): equal on every machine, 16 digits.
@@ -120,31 +139,59 @@ class Dataset:
         `classes.toml` says. A synthetic set's files may be compressed differently on each machine, so there the drawing
         parameters and the labels' pixels count.
         """
-        splits = tuple(sorted(splits or self.splits()))
+        splits = tuple(sorted(splits or self.frames_by_split.keys() - self.faults.keys()))
         if splits not in self._fingerprints:
             self._fingerprints[splits] = self._fingerprint(splits)
         return self._fingerprints[splits]
 
-    def _fingerprint(self, splits: tuple[str, ...]) -> str:
+    def split_count(self, split: str) -> int:
+        """Images of the whole split: Cityscapes' published number where all that is there is Cityscapes', else what is.
+
+        Raises:
+            UserError: as `frames`.
+        """
+        frames = self.frames(split)
+        published = OFFICIAL_CITIES.get(self.own_name(split), {})
+        if self.synthetic or self.spec != CITYSCAPES or self.naming.images != CITYSCAPES_NAMES.images:
+            return len(frames)
+        found = Counter(frame.city for frame in frames)
+        is_part = all(count <= published.get(city, 0) for city, count in found.items())
+        return sum(published.values()) if is_part else len(frames)
+
+    def _place(self, path: Path, folder: str) -> PurePosixPath:
+        """A file's path from `folder` on: the same where each archive was unpacked into a folder of its own."""
+        parts = path.relative_to(self.root).parts
+        start = len(parts) - 1 - parts[::-1].index(folder) if folder in parts else 0
+        return PurePosixPath(*parts[start:])
+
+    def _fingerprint(self, splits: Iterable[str]) -> str:
         digest = hashlib.sha256()
         if self.synthetic:
             digest.update(synthetic.read_marker(self.root).canonical())
         if self.spec != CITYSCAPES:
             digest.update(self.spec.model_dump_json(exclude_defaults=True).encode())
-        for split in splits:
+        folders = self.naming.image_folder, self.naming.label_folder
+        for split in sorted(splits, key=lambda split: self._place(self.frames(split)[0].image, folders[0]).parts):
             for frame in self.frames(split):
-                for path in (frame.image, frame.label):
+                for path, folder in zip((frame.image, frame.label), folders, strict=True):
                     if path is None:
                         continue
-                    digest.update(f"\n{path.relative_to(self.root).as_posix()}\n".encode())
+                    digest.update(f"\n{self._place(path, folder)}\n".encode())
                     try:
                         if not self.synthetic:
                             digest.update(str(path.stat().st_size).encode())
                         if path == frame.label:
                             digest.update(_pixels(path) if self.synthetic else path.read_bytes())
+                            if frame.has_train_ids and not named_train_ids(path):
+                                digest.update(b"trainIds")
                     except OSError as error:
                         raise UserError(f"{path} cannot be read: {reason(error)}; {how_to_read(error)}") from error
         return digest.hexdigest()[:16]
+
+
+def named_train_ids(label: Path) -> bool:
+    """Whether a label file's name says that it holds train ids."""
+    return label.stem.endswith(f"_{LABEL_KINDS[1]}")
 
 
 def cache_folder() -> Path:
@@ -180,17 +227,22 @@ def open_dataset(root: Path | str | None = None, *, cache: Path | None = None) -
             nowhere, or a `classes.toml` that cannot be.
     """
     try:
-        return _open(root, cache)
+        dataset = dataset_of(survey_dataset(root, cache=cache))
     except OSError as error:
         advice = how_to_read(error)
         raise UserError(f"{error.filename or root} cannot be read: {reason(error)}; {advice}") from error
+    if os.environ.get("RANK", "0") == "0":  # of the processes that torchrun started, one speaks
+        for note in (note for note in dataset.notes if note not in _told):
+            _log.warning("%s", note)
+            _told.add(note)
+    return dataset
 
 
-def find_root(given: Path | str | None = None, *, cache: Path | None = None) -> Path:
-    """Folder that `open_dataset` would open: it has `leftImg8bit`, and nothing more is known of it.
+def survey_dataset(given: Path | str | None = None, *, cache: Path | None = None) -> Survey:
+    """Find and list what `open_dataset` would open, right or wrong.
 
     Raises:
-        UserError: no such folder, or another layout.
+        UserError: no such folder, or no dataset that could be meant.
     """
     given = given if given is not None else os.environ.get(DATASET_VARIABLE) or None
     if given is None:
@@ -199,140 +251,72 @@ def find_root(given: Path | str | None = None, *, cache: Path | None = None) -> 
         root = Path(given).expanduser().resolve()
     except RuntimeError as error:  # of links that lead in a circle, or of ~ without a home
         raise UserError(f"{given} cannot be followed: {error}; give --data the folder itself") from error
-    if not (root / "leftImg8bit").is_dir():
-        raise UserError(_wrong_folder(root))
-    return root
+    return survey(root)
 
 
-def _open(given: Path | str | None, cache: Path | None) -> Dataset:
-    root = find_root(given, cache=cache)
-    images = root / "leftImg8bit"
-    broken: dict[Path, str] = {}
-    splits = [folder.name for folder in folders(images, broken)]
-    _refuse(broken)
-    if not splits:
-        raise UserError(f"{images} has no split folder such as train or val; expected {LAYOUT}")
-    frames_by_split = {split: _checked(root, list_split(root, split)) for split in splits}
-    marker = synthetic.read_marker(root) if synthetic.is_synthetic(root) else None
-    if marker is not None and (
-        not marker.complete or any(len(frames_by_split.get(split, ())) != n for split, n in marker.counts().items())
-    ):
+def dataset_of(found: Survey) -> Dataset:
+    """What was found as a dataset, its files checked by name.
+
+    Raises:
+        UserError: as `open_dataset`.
+    """
+    if found.mistake:
+        raise UserError(found.mistake)
+    if not found.listings:
+        raise UserError(f"{found.root / IMAGES} has no split folder such as train or val; expected {LAYOUT}")
+    frames_by_split: dict[str, tuple[Frame, ...]] = {}
+    faults: dict[str, str] = {}
+    notes = list(found.notes)
+    for listing in found.listings:
+        split, name = listing.split, listing.folder.name
+        try:
+            frames_by_split[split] = _checked(listing)
+        except UserError as error:
+            faults[split] = str(error)
+            if listing.is_empty:
+                notes.append(f"{listing.folder} holds no image and is left out")
+            else:
+                frames_by_split[split] = ()
+                notes.append(f"split {split} cannot be used: {error}")
+        else:
+            if name != split and known_split(name) == split:
+                notes.append(f"{listing.folder} is read as the split {split}")
+    if not any(frames_by_split.values()):
+        raise UserError(next(iter(faults.values())))
+    marker = synthetic.read_marker(found.root) if synthetic.is_synthetic(found.root) else None
+    if marker is not None:
+        _require_whole(found.root, marker, frames_by_split, faults)
+    sizes = {listing.split: len(listing.images) for listing in found.listings}
+    official = found.naming == CITYSCAPES_NAMES and all(
+        sizes.get(split) == OFFICIAL_SIZES[split] for split in NEEDS_LABELS
+    )
+    name = synthetic.NAME if marker else "cityscapes" if official else _slug(found.root.name)
+    if found.own and found.own.name:
+        name = _slug(found.own.name)
+    return Dataset(
+        name=name,
+        root=found.root,
+        spec=found.own.spec if found.own else CITYSCAPES,
+        synthetic=marker is not None,
+        frames_by_split=frames_by_split,
+        naming=found.naming,
+        faults=faults,
+        notes=tuple(notes),
+    )
+
+
+def _require_whole(
+    root: Path, marker: synthetic.Marker, frames_by_split: Mapping[str, Sequence[Frame]], faults: Mapping[str, str]
+) -> None:
+    """Refuse a drawn set that lacks frames: it is drawn anew in seconds."""
+    for fault in faults.values():
+        raise UserError(fault)
+    if not marker.complete or any(len(frames_by_split.get(split, ())) != n for split, n in marker.counts().items()):
         raise UserError(
             f"the synthetic set in {root} is not whole ({sum(map(len, frames_by_split.values()))} of "
             f"{sum(marker.counts().values())} frames); delete the folder to have it drawn anew, or remove "
             f"{synthetic.MARKER} in it to use what is there as any other dataset"
         )
-    sizes = {split: len(frames) for split, frames in frames_by_split.items()}
-    official = all(sizes.get(split) == OFFICIAL_SIZES[split] for split in _LABELLED)
-    name = synthetic.NAME if marker else "cityscapes" if official else _slug(root.name)
-    spec = CITYSCAPES
-    if _has_own_classes(root):
-        spec = read_classes(root / CLASSES_FILE)
-        name = _slug(spec.name)
-    return Dataset(name, root, spec, marker is not None, frames_by_split)
-
-
-def _has_own_classes(root: Path) -> bool:
-    return os.path.lexists(root / CLASSES_FILE)  # a link that leads nowhere is no reason to take Cityscapes' classes
-
-
-def _wrong_folder(root: Path) -> str:
-    if not root.exists():
-        return f"no dataset folder {root}; give --data or {DATASET_VARIABLE} a folder that holds {LAYOUT}"
-    if not root.is_dir():
-        return f"{root} is a file; a dataset is a folder that holds {LAYOUT}"
-    for parent in root.parents[:2]:
-        if (parent / "leftImg8bit").is_dir():
-            return f"{root} lies inside a dataset; give its top folder {parent}"
-    if not any(root.iterdir()):
-        return f"dataset folder {root} is empty; it should hold {LAYOUT}"
-    images = root / "leftImg8bit"
-    if os.path.lexists(images):
-        return f"{images} {_flaw(images).get(images, 'is a file')}; a dataset folder holds {LAYOUT}"
-    return f"{root} has no folder leftImg8bit; a dataset folder holds {LAYOUT}"
-
-
-@dataclass(frozen=True)
-class Listing:
-    """What the folders of a split hold, right or wrong; nothing but names and sizes in bytes has been looked at."""
-
-    split: str
-    images: Mapping[str, tuple[Path, ...]]
-    """Frame → its image files, of which there should be one."""
-    annotations: Mapping[str, Mapping[str, tuple[Path, ...]]]
-    """Kind (`LABEL_KINDS` and `INSTANCES`) → frame → its files, of which there should be one; frames without image
-    included."""
-    misnamed: tuple[Path, ...]
-    """Images that are not named as the layout wants."""
-    broken: Mapping[Path, str]
-    """What cannot be a file or folder of a dataset → why."""
-
-    @property
-    def label_kind(self) -> str:
-        """The kind of label that most frames have, the first of `LABEL_KINDS` among equals."""
-        return max(LABEL_KINDS, key=lambda kind: len(self.images.keys() & self.annotations[kind].keys()))
-
-    @property
-    def unlabelled(self) -> list[str]:
-        """Frames without a label of that kind, sorted."""
-        return sorted(self.images.keys() - self.annotations[self.label_kind].keys())
-
-    @property
-    def needs_labels(self) -> bool:
-        """Whether it is a split that is of no use without labels, or some are there."""
-        return self.split in _LABELLED or any(self.annotations[kind] for kind in LABEL_KINDS)
-
-
-def list_split(root: Path, split: str) -> Listing:
-    """List a split's images and annotations: one directory listing per city, no file is opened."""
-    images: dict[str, tuple[Path, ...]] = {}
-    annotations: dict[str, dict[str, tuple[Path, ...]]] = {kind: {} for kind in (*LABEL_KINDS, INSTANCES)}
-    misnamed: list[Path] = []
-    broken: dict[Path, str] = {}
-    for path in _files(root / "leftImg8bit" / split, broken):
-        if path.suffix.lower() not in IMAGE_SUFFIXES:
-            continue
-        name = path.stem.removesuffix(_IMAGE_END)
-        if name in ("", path.stem):
-            misnamed.append(path)
-            continue
-        images[name] = (*images.get(name, ()), path)
-        broken |= _flaw(path)
-    for path in _files(root / "gtFine" / split, broken):
-        name, _, kind = path.stem.rpartition("_gtFine_")
-        if kind in annotations and path.suffix == ".png":
-            annotations[kind][name] = (*annotations[kind].get(name, ()), path)
-            broken |= _flaw(path)
-    return Listing(split, images, annotations, tuple(misnamed), broken)
-
-
-def folders(folder: Path, broken: dict[Path, str]) -> list[Path]:
-    """Folders in a folder, sorted, hidden ones left out; links that lead nowhere are added to `broken`."""
-    entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    for path in entries:
-        if path.is_symlink() and not path.exists():
-            broken |= _flaw(path)
-    return [path for path in entries if path.is_dir()]
-
-
-def _files(folder: Path, broken: dict[Path, str]) -> Iterator[Path]:
-    """What lies in the folders of a folder, sorted; nothing where there is no such folder."""
-    if folder.is_symlink() and not folder.exists():
-        broken |= _flaw(folder)
-    for inner in folders(folder, broken) if folder.is_dir() else ():
-        yield from sorted(path for path in inner.iterdir() if not path.name.startswith("."))
-
-
-def _flaw(path: Path) -> dict[Path, str]:
-    """Why a path cannot be read as a file, empty where it may."""
-    try:
-        facts = path.stat()
-    except OSError as error:
-        why = {errno.ELOOP: "is a link that leads back to itself", errno.ENOENT: "is a link that leads nowhere"}
-        return {path: why.get(error.errno or 0, f"cannot be read: {error.strerror or error}")}
-    if not stat.S_ISREG(facts.st_mode):
-        return {path: "is no file"}
-    return {} if facts.st_size else {path: "is empty (0 bytes)"}
 
 
 def _refuse(broken: Mapping[Path, str]) -> None:
@@ -340,20 +324,18 @@ def _refuse(broken: Mapping[Path, str]) -> None:
         raise UserError(f"{path} {why}; {how_to_mend(why)}")
 
 
-def how_to_mend(flaw: str) -> str:
-    """What to do about a path that is no file: each flaw of `Listing.broken` has its own remedy."""
-    if "link" in flaw:
-        return "correct the link, or remove it"
-    if "empty" in flaw:
-        return "copy or download it again, or remove it"
-    return "permit reading it, or remove it" if "cannot be read" in flaw else "remove it: a file belongs there"
-
-
-def _checked(root: Path, listing: Listing) -> tuple[Frame, ...]:
+def _checked(listing: Listing) -> tuple[Frame, ...]:
     """A split's frames, sorted by city and name; the first thing wrong with them is raised."""
-    folder = root / "leftImg8bit" / listing.split
+    folder = listing.folder
+    for rival in listing.rivals:
+        raise UserError(
+            f"{folder} and {rival} are both the split {listing.split} by name; rename the one that is not, such as "
+            f"with `mv {shlex.quote(str(rival))} {shlex.quote(f'{folder}_unused')}`"
+        )
     for path in listing.misnamed:
-        raise UserError(f"{path} is not named <city>_<seq>_<frame>{_IMAGE_END}{path.suffix}; rename or remove it")
+        raise UserError(
+            f"{path} is not named <city>_<seq>_<frame>_{IMAGES}{path.suffix}; rename or remove it{_pair_for(listing)}"
+        )
     _refuse(listing.broken)
     images = _one_each("images", listing.images)
     for path in images.values():
@@ -362,23 +344,38 @@ def _checked(root: Path, listing: Listing) -> tuple[Frame, ...]:
     annotations = {kind: _one_each(f"{kind} files", files) for kind, files in listing.annotations.items()}
     if not listing.images:
         raise UserError(f"split folder {folder} holds no image; expected {LAYOUT}")
-    for files in annotations.values():
+    for files in annotations.values() if listing.naming == CITYSCAPES_NAMES else ():
         for name in sorted(images.keys() & files.keys()):
-            if files[name].parent.name != images[name].parent.name:
+            cities = {listing.city(path) for path in (images[name], files[name])}
+            if len(cities - {""}) > 1:
                 raise UserError(f"{files[name]} is in another city's folder than {images[name]}; move one of them")
     kind, missing = listing.label_kind, listing.unlabelled
     if missing and listing.needs_labels:
-        path = images[missing[0]]
-        expected = root / "gtFine" / listing.split / path.parent.name / f"{missing[0]}_gtFine_{kind}.png"
+        kinds = " or ".join(LABEL_KINDS)
+        near = labels_beside(listing.label_folder.parents[1]) if listing.naming == CITYSCAPES_NAMES else ""
         raise UserError(
-            f"{len(missing)} of {len(images)} images in {folder} have no label, first {path.name}: expected "
-            f"{expected}; every frame of a split needs the same kind of label file ({' or '.join(LABEL_KINDS)})"
+            f"{len(missing)} of {len(images)} images in {folder} have no label, first {images[missing[0]].name}: "
+            f"expected {listing.expected_label(missing[0])}; every frame of a split needs the same kind of label file "
+            f"({kinds}){near}"
         )
     labels = {} if missing else annotations[kind]
-    return tuple(
-        Frame(name, path.parent.name, path, labels.get(name), annotations[INSTANCES].get(name))
-        for name, path in sorted(images.items(), key=lambda item: (item[1].parent.name, item[0]))
-    )
+    frames = [
+        Frame(
+            name, listing.city(path), path, labels.get(name), annotations[INSTANCES].get(name), kind == LABEL_KINDS[1]
+        )
+        for name, path in images.items()
+    ]
+    return tuple(sorted(frames, key=lambda frame: (frame.city, frame.name)))
+
+
+def _pair_for(listing: Listing) -> str:
+    """The command that names a split's images as they are, where each has its label; else nothing."""
+    labelled = {name for kind in LABEL_KINDS for name in listing.annotations[kind]}
+    extensions = {path.suffix for path in listing.misnamed}
+    if listing.images or len(extensions) > 1 or {path.stem for path in listing.misnamed} != labelled:
+        return ""
+    lines = (f'image = "*{extensions.pop()}"', f'image_folder = "{IMAGES}"')
+    return f"; or name all images so: `{written(listing.folder.parents[1], *lines)}`"
 
 
 def _one_each(what: str, files: Mapping[str, tuple[Path, ...]]) -> dict[str, Path]:

@@ -5,30 +5,41 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache, partial
-from itertools import count, islice
+from itertools import chain, count, islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, get_worker_info
 
 from zoo.config import TrainConfig
 from zoo.data.headers import say_forms
 from zoo.data.layout import Dataset, Frame, OnFrame, spread
 from zoo.data.prepared import PreparationError, prepare
-from zoo.data.reading import read_frame
+from zoo.data.reading import image_size, read_frame
 from zoo.data.spelling import Pixels
 from zoo.data.transforms import Sample, augment
-from zoo.errors import UserError
-from zoo.spec import DatasetSpec
+from zoo.errors import ModelError, UserError
+from zoo.spec import DatasetSpec, Size
 
+PATIENCE_S = 1800.0
+"""How long loader processes may take for a batch."""
+POLL_S = 10
+"""How often it is looked whether they live, while one waits for them."""
+MORE_SHARED_MEMORY = "give a container more of /dev/shm (docker run --shm-size=2g), or load without (--set workers=0)"
+Arrays = tuple[NDArray[Any], ...]
+"""The parts of a `Batch` as numpy has them."""
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
@@ -48,6 +59,8 @@ def evaluation_frames(
 ) -> Iterator[tuple[Frame, Pixels, Pixels]]:
     """Walk over a split as `(frame, image (H, W, 3), label (H, W))`; the next frames are read while one is used.
 
+    Frames of one size follow each other, so that what is made for a size is made once and need not be kept.
+
     Args:
         dataset: an opened dataset.
         split: such as `"val"`.
@@ -57,10 +70,15 @@ def evaluation_frames(
         UserError: no such split, a limit below 1, or a file that cannot be read: where its header tells so, before the
             first frame.
     """
-    frames = spread(dataset.frames(split), limit)
-    say_forms(dataset, split, frames)
+    asked = spread(dataset.frames(split), limit)
+    say_forms(dataset, split, asked)
+    of_size: dict[Size, list[Frame]] = defaultdict(list)
     reader_count = min(8, os.cpu_count() or 1)
     with ThreadPoolExecutor(reader_count) as readers:
+        sizes = readers.map(lambda frame: image_size(frame.image), asked)
+        for frame, size in zip(asked, sizes, strict=True):
+            of_size[size].append(frame)
+        frames = list(chain.from_iterable(of_size.values()))
         unread = iter(frames)
         waiting = deque(readers.submit(read_frame, frame, dataset.spec) for frame in islice(unread, reader_count + 1))
         for frame in frames:
@@ -81,7 +99,7 @@ def train_batches(
     shard: tuple[int, int] = (0, 1),
     prepared: bool = True,
     on_frame: OnFrame | None = None,
-) -> Iterator[Batch]:
+) -> TrainStream:
     """Endless augmented batches of a split, which is prepared first (`data.prepared`) where the disk has room.
 
     Every epoch is a new order of the split. A step is `config.batch_size` images; each of `n` processes gets them in
@@ -114,23 +132,108 @@ def train_batches(
             read = prepare(dataset, split, cache=cache, on_frame=on_frame, turn=shard).frame
         except PreparationError as error:
             _log.warning("every frame is decoded anew whenever it is seen: %s", error)
-    loader = DataLoader(
-        _Samples(len(frames), read, config),
-        batch_sampler=batches,
-        num_workers=workers,
-        collate_fn=_collate,
-        pin_memory=pin_memory,
-        prefetch_factor=4 if workers else None,
-        worker_init_fn=_leave_interrupts,
-    )
-    return _sound(loader)
+    return TrainStream(_Samples(len(frames), read, config), batches, workers=workers, pin_memory=pin_memory)
 
 
-def _sound(loader: Iterable[Batch | UserError]) -> Iterator[Batch]:
-    for batch in loader:
+class TrainStream(Iterator[Batch]):
+    """What `train_batches` returns."""
+
+    def __init__(self, samples: _Samples, numbers: _Numbers, *, workers: int, pin_memory: bool) -> None:
+        self._samples = samples
+        self._batches = _load(samples, numbers, workers=workers, pin_memory=pin_memory)
+
+    def __next__(self) -> Batch:
+        return next(self._batches)
+
+    def close(self) -> None:
+        """End the loader processes."""
+        self._batches.close()
+
+    def whole_batches(self, start_step: int) -> Iterator[Batch]:
+        """Batches from another step on as a process that trains alone gets them, loaded in this process.
+
+        This stream stays where it is.
+        """
+        return _load(self._samples, _Numbers(start_step, self._samples.config, (0, 1)), workers=0, pin_memory=False)
+
+
+def _load(samples: _Samples, numbers: _Numbers, *, workers: int, pin_memory: bool) -> Generator[Batch]:
+    def start(count: int) -> Iterator[Batch | Arrays | UserError]:
+        loader: DataLoader[Sample | UserError] = DataLoader(
+            samples,
+            batch_sampler=numbers,
+            num_workers=count,
+            collate_fn=_collate,
+            pin_memory=pin_memory,
+            timeout=POLL_S if count else 0,
+            prefetch_factor=4 if count else None,
+            worker_init_fn=_leave_interrupts,
+        )
+        with _child_signals_kept():
+            return iter(loader)
+
+    try:
+        batches = start(workers)
+    except OSError as error:  # no room for their semaphores, or for themselves
+        if not workers:
+            raise
+        _log.warning(
+            "no loader process could be started (%s), so batches are loaded in this one; %s", error, MORE_SHARED_MEMORY
+        )
+        batches = start(workers := 0)
+    piped = False
+    for batch in _with_patience(batches) if workers else batches:
         if isinstance(batch, UserError):
             raise batch
+        if not isinstance(batch, Batch):
+            if not piped:
+                _log.warning("shared memory is full, so batches take a slower way; %s", MORE_SHARED_MEMORY)
+            piped = True
+            batch = Batch(*map(torch.from_numpy, batch))  # noqa: PLW2901
         yield batch
+
+
+def _with_patience(batches: Iterator[T]) -> Iterator[T]:
+    """Wait for each batch while the loader processes live, but not for ever.
+
+    Raises:
+        ModelError: one was killed, crashed, or gave nothing within `PATIENCE_S`.
+    """
+    while True:
+        asked = time.monotonic()
+        while True:
+            try:
+                batch = next(batches)
+                break
+            except StopIteration:
+                return
+            except (RuntimeError, OSError, EOFError) as error:  # it may go in the middle of a message
+                said = " ".join(str(error).split()) or type(error).__name__
+                is_late = said.startswith("DataLoader timed out")
+                if is_late and time.monotonic() - asked < PATIENCE_S:
+                    continue
+                of_torch = said.startswith(("DataLoader worker", "Pin memory thread"))
+                if isinstance(error, RuntimeError) and not is_late and not of_torch:
+                    raise
+                what = f"gave nothing for {PATIENCE_S:.0f} s" if is_late else f"failed ({said[:150]})"
+                raise ModelError(
+                    f"a process that loads batches {what}; the system ends one mostly for want of memory: take fewer "
+                    "or none (--set workers=0), and the same command goes on from the last checkpoint"
+                ) from error
+        yield batch
+
+
+@contextmanager
+def _child_signals_kept() -> Iterator[None]:
+    """Take back the handler by which torch tells of a dead process in the middle of whatever runs; asking it does."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGCHLD"):
+        yield
+        return
+    before = signal.getsignal(signal.SIGCHLD)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL if before is None else before)
 
 
 def _leave_interrupts(_worker: int) -> None:
@@ -179,13 +282,19 @@ class _Samples(torch.utils.data.Dataset[Sample | UserError]):
         return augment(image, label, self.config, np.random.default_rng((self.config.seed, 1, number)))
 
 
-def _collate(samples: list[Sample | UserError]) -> Batch | UserError:
+def _collate(samples: list[Sample | UserError]) -> Batch | Arrays | UserError:
     sound = []
     for sample in samples:
         if isinstance(sample, UserError):
             return sample
         sound.append(sample)
-    return Batch(*(torch.from_numpy(np.stack(arrays)) for arrays in zip(*sound, strict=True)))
+    arrays = tuple(np.stack(parts) for parts in zip(*sound, strict=True))
+    if get_worker_info() is None:
+        return Batch(*map(torch.from_numpy, arrays))
+    try:  # here, where a fault is seen: torch would do it in a thread that loses the batch, and nobody is told
+        return Batch(*(torch.from_numpy(array).share_memory_() for array in arrays))  # type: ignore[no-untyped-call]
+    except (OSError, RuntimeError):
+        return arrays  # through the pipe
 
 
 def _read_number(frames: Sequence[Frame], spec: DatasetSpec, index: int) -> tuple[Pixels, Pixels]:

@@ -27,8 +27,9 @@ from typing import BinaryIO
 
 import numpy as np
 
+from zoo.cache import use
 from zoo.data.headers import say_forms
-from zoo.data.layout import Dataset, Frame, OnFrame, cache_folder
+from zoo.data.layout import Dataset, Frame, OnFrame, cache_folder, named_train_ids
 from zoo.data.reading import image_size, read_frame, unreadable
 from zoo.data.spelling import Pixels
 from zoo.errors import UserError
@@ -85,6 +86,7 @@ def prepare(
         UserError: no such split, or a file that cannot be read.
     """
     folder = _folder(dataset, split, cache)
+    use(folder)
     frames = dataset.frames(split)
     if turn[0] == 0:
         say_forms(dataset, split, frames)
@@ -97,6 +99,7 @@ def prepare(
         if missing:
             work = {block: blocks[block] for block in missing[first:] + missing[:first]}
             _decode(work, dataset.spec, len(frames), on_frame or (lambda _done, _total: None))
+            use(folder)
         prepared = Prepared(list(blocks))
     except OSError as error:
         advice = how_to_write(error, "another cache with --cache or ZOO_CACHE")
@@ -135,7 +138,7 @@ def _folder(dataset: Dataset, split: str, cache: Path | None) -> Path:
 
 
 def _block_name(dataset: Dataset, frames: Sequence[Frame]) -> str:
-    """Hash of all that decides what a block holds; the label's encoding is part of its file's name."""
+    """Hash of all that decides what a block holds; the label's encoding is part of most files' names."""
     facts: list[object] = [_VERSION, sorted(dataset.spec.label_to_train_id.items()), dataset.spec.num_classes]
     for frame in frames:
         for what, path in (("image", frame.image), ("label", frame.label)):
@@ -146,6 +149,8 @@ def _block_name(dataset: Dataset, frames: Sequence[Frame]) -> str:
             except OSError as error:
                 raise unreadable(what, path, error) from error
             facts.append([path.relative_to(dataset.root).as_posix(), status.st_size, status.st_mtime_ns])
+        if frame.label is not None and frame.has_train_ids and not named_train_ids(frame.label):
+            facts.append("trainIds")
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -169,13 +170,13 @@ def image_size(path: Path) -> Size:
 
 
 def frame_size(dataset: Dataset, split: str) -> Size:
-    """`(height, width)` of a split's first frame.
+    """`(height, width)` of most of a split's frames, of equally many those that come first; headers alone are read.
 
     Raises:
-        UserError: no such split, or its first image cannot be read.
+        UserError: no such split, or an image that cannot be read.
     """
-    height, width = read_image(dataset.frames(split)[0].image).shape[:2]
-    return height, width
+    sizes = Counter(image_size(frame.image) for frame in dataset.frames(split))
+    return max(sizes, key=lambda size: sizes[size])
 
 
 def unreadable(what: str, path: Path, error: BaseException) -> UserError:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from PIL import Image
 
+from zoo.cache import used_folder
 from zoo.data.street.scene import draw
 from zoo.errors import UserError
 from zoo.faults import how_to_write, reason
-from zoo.files import whole_folder
 
 NAME = "synthetic"
 VERSION = 1
@@ -75,7 +75,7 @@ def embedded(cache: Path) -> Path:
     """
     root = cache / f"{NAME}-v{VERSION}"
     try:
-        return whole_folder(root, write_dataset)
+        return used_folder(root, write_dataset)
     except OSError as error:
         raise _cannot_write(root, error) from error
 

@@ -1,4 +1,4 @@
-"""The only stopwatch: warm-up, samples and their summary by `zoo-lat/1` (rules 3 to 8)."""
+"""The only stopwatch: warm-up, samples and their summary by `zoo-lat/2` (rules 3 to 8)."""
 
 from __future__ import annotations
 
@@ -42,8 +42,20 @@ class Budget:
     """… this many samples."""
 
 
+@dataclass(frozen=True)
+class Block:
+    """What one of several calls is timed for before it is the next one's turn."""
+
+    seconds: float
+    """About so long …"""
+    count: int
+    """… and at least so many samples."""
+
+
 FULL = Budget(10, 1.0, 10.0, 0.25, 3, sample_count=100, sample_s=3.0, cap_s=60.0, cap_count=20)
 QUICK = Budget(2, 0.2, 1.0, 0.05, 1, sample_count=20, sample_s=0.5, cap_s=2.0, cap_count=6)
+BLOCK = Block(0.25, 5)
+BLOCK_QUICK = Block(0.1, 2)
 STAGES = Budget(2, 0.0, 0.25, 0.05, 1, sample_count=20, sample_s=1.0, cap_s=3.0, cap_count=6)
 STAGES_QUICK = Budget(2, 0.0, 0.05, 0.01, 1, sample_count=10, sample_s=0.2, cap_s=1.0, cap_count=6)
 """The waterfall's two. Both scopes have just been timed, so the network's kernels are chosen and its memory is there;
@@ -53,7 +65,7 @@ RATE_QUICK = Budget(2, 0.0, 0.2, 0.05, 1, sample_count=4, sample_s=0.5, cap_s=2.
 """Throughput's two. Each batch size has its own kernels to choose, so it is warmed up until windows agree; a batch that
 takes seconds a call hits the cap after two."""
 WAKE_S = 0.01
-"""How long one of a pair runs untimed before its timed call."""
+"""How long a call runs untimed, at least once, before what is timed of it, where another one has just run."""
 GROWTH = 0.03
 """A doubled batch that gains no more than this does not pay."""
 SETTLED = 0.03
@@ -202,20 +214,38 @@ def clock_of(device: torch.device) -> Clock:
     return HostClock(torch.mps.synchronize if device.type == "mps" else None)
 
 
-def measure_latency(call: Call, *, device: torch.device, quick: bool, clock: Clock | None = None) -> Samples:
-    """Warm `call` up until it is steady, then time it: `FULL` or `QUICK`.
+def measure_latency(
+    calls: Sequence[Call], *, device: torch.device, quick: bool, clock: Clock | None = None
+) -> tuple[Samples, ...]:
+    """Warm each call up until it is steady, then time them all in turn, in blocks: `FULL` or `QUICK` for each of them.
+
+    A machine drifts within seconds. Timed one after the other, a part was seen slower than the whole that holds it; in
+    blocks, whose order flips every turn (AB, BA, AB, …), drift is common to all. Each block begins with calls that are
+    not timed, as each call of `measure_pair` does, and is long beside what the other call leaves behind.
+
+    Turns go on until each call has its samples; one that reaches its cap before drops out.
 
     Args:
-        call: does the work once; gets 0, 1, 2 … over warm-up and measuring alike.
+        calls: what is timed; each does its work once and gets 0, 1, 2 … over warm-up and measuring alike.
         device: where the work happens.
         quick: fewer samples, for a smoke test.
         clock: of `device` by default.
     """
     clock = clock or clock_of(device)
-    budget = QUICK if quick else FULL
-    warmup, warmup_s, settled = _warm_up(call, clock, budget)
-    seconds = _measure((call,), clock, budget, warmup).seconds[:, 0]
-    return Samples(seconds, len(warmup), warmup_s, settled)
+    budget, block = (QUICK, BLOCK_QUICK) if quick else (FULL, BLOCK)
+    warmups = [_warm_up(call, clock, budget) for call in calls]
+    timed = [_Timed((call,), clock, budget, seconds) for call, (seconds, _, _) in zip(calls, warmups, strict=True)]
+    if len(timed) == 1:
+        timed[0].take_all()
+    for turn in itertools.count():
+        if all(one.is_done for one in timed):
+            break
+        for one in timed if turn % 2 == 0 else timed[::-1]:
+            one.take(block)
+    return tuple(
+        Samples(one.splits.seconds[:, 0], len(warmup), warmup_s, settled)
+        for one, (warmup, warmup_s, settled) in zip(timed, warmups, strict=True)
+    )
 
 
 def measure_stages(
@@ -392,23 +422,68 @@ def _warm_up(call: Call, clock: Clock, budget: Budget) -> tuple[list[float], flo
         medians.append(float(np.median(laps)))
 
 
+class _Timed:
+    """The timed calls of one chain that is warm, under one budget.
+
+    Args:
+        warmup: seconds of the calls before them.
+    """
+
+    def __init__(self, chain: Chain, clock: Clock, budget: Budget, warmup: Sequence[float]) -> None:
+        self._chain, self._clock, self._budget = chain, clock, budget
+        self._typical_s = float(np.median(warmup[-3:]))
+        self._taken: list[Splits] = []
+        self._made = len(warmup)
+        self._count, self._spent_s = 0, 0.0
+
+    @property
+    def is_done(self) -> bool:
+        budget = self._budget
+        return self._is_capped or (self._count >= budget.sample_count and self._spent_s >= budget.sample_s)
+
+    @property
+    def splits(self) -> Splits:
+        parts = self._taken
+        return Splits(np.concatenate([part.seconds for part in parts]), sum(part.span_s for part in parts))
+
+    def take_all(self) -> None:
+        """Time until the budget is spent."""
+        self._take(self._budget.sample_count, self._budget.sample_s)
+
+    def take(self, block: Block) -> None:
+        """Wake up from what others have done, then time one block, which may go beyond the budget but for its cap."""
+        if self._is_capped:
+            return
+        wake_count = self._calls_in(WAKE_S)
+        self._clock.splits(self._chain, self._made, wake_count)
+        self._made += wake_count
+        self._take(self._count + block.count, self._spent_s + block.seconds)
+
+    @property
+    def _is_capped(self) -> bool:
+        return self._count >= self._budget.cap_count and self._spent_s >= self._budget.cap_s
+
+    def _take(self, goal_count: int, goal_s: float) -> None:
+        budget = self._budget
+        start = self._clock.now() - self._spent_s
+        while (self._count < goal_count or self._spent_s < goal_s) and not self._is_capped:
+            wanted = max(goal_count - self._count, self._calls_in(goal_s - self._spent_s))
+            until_cap = max(budget.cap_count - self._count, self._calls_in(budget.cap_s - self._spent_s))
+            part = self._clock.splits(self._chain, self._made, min(wanted, until_cap, self._clock.batch))
+            self._taken.append(part)
+            self._made += len(part.seconds)
+            self._count += len(part.seconds)
+            self._spent_s = self._clock.now() - start
+
+    def _calls_in(self, span_s: float) -> int:
+        return _count(span_s, self._typical_s)
+
+
 def _measure(chain: Chain, clock: Clock, budget: Budget, warmup: Sequence[float]) -> Splits:
     """Time calls that are warm until the budget is spent; `warmup` are the seconds of those before them."""
-    typical_s = float(np.median(warmup[-3:]))
-    taken: list[Splits] = []
-    count = 0
-    start = clock.now()
-    while True:
-        spent_s = clock.now() - start
-        if count >= budget.sample_count and spent_s >= budget.sample_s:
-            break
-        if count >= budget.cap_count and spent_s >= budget.cap_s:
-            break
-        until_cap = max(budget.cap_count - count, _count(budget.cap_s - spent_s, typical_s))
-        wanted = max(budget.sample_count - count, _count(budget.sample_s - spent_s, typical_s))
-        taken.append(clock.splits(chain, len(warmup) + count, min(wanted, until_cap, clock.batch)))
-        count += len(taken[-1].seconds)
-    return Splits(np.concatenate([part.seconds for part in taken]), sum(part.span_s for part in taken))
+    timed = _Timed(chain, clock, budget, warmup)
+    timed.take_all()
+    return timed.splits
 
 
 def _count(span_s: float, each_s: float) -> int:

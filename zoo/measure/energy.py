@@ -45,6 +45,11 @@ class Meter:
             self._counters += _packages(powercap)
         self._joules: float | None = None
 
+    @property
+    def counts(self) -> bool:
+        """Whether the device has a counter at all."""
+        return bool(self._counters)
+
     def __enter__(self) -> Self:
         self._start = [counter.joules() for counter in self._counters]
         return self

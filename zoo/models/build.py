@@ -11,50 +11,62 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from zoo.catalog import MODELS, find
 from zoo.errors import UserError
-from zoo.spec import IGNORE_INDEX, ModelSpec
+from zoo.models.trial import fit_model, said
+from zoo.spec import ModelSpec, Size
 
 _CARRIED = ("mean", "std", "divisor", "align_corners", "train_ids")
 _FETCHERS = {"huggingface_hub", "httpx", "requests", "urllib3", "urllib", "safetensors", "safetensors_rust"}
-_CHECK_SIZE = (128, 160)
-"""PAN needs 128; two different sides show a network that swaps them."""
 
 
-def create_model(name: str, num_classes: int = 19, pretrained: bool = False) -> nn.Module:
+def create_model(
+    name: str, num_classes: int = 19, pretrained: bool = False, sizes: Sequence[Size] | None = ()
+) -> nn.Module:
     """Build a model by name: `forward` maps normalised images `(N, 3, H, W)` to raw logits `(N, K, h, w)`.
 
     Args:
         name: whatever `zoo.catalog.find` takes.
         num_classes: channels of the logits.
         pretrained: begin from the encoder's published weights.
+        sizes: as in `build_model`.
 
     Raises:
         UserError: no such model; it does not keep the contract; its weights cannot be fetched.
     """
-    return build_model(find(name), num_classes, pretrained)[0]
+    return build_model(find(name), num_classes, pretrained, sizes)[0]
 
 
-def build_model(spec: ModelSpec, num_classes: int = 19, pretrained: bool = False) -> tuple[nn.Module, ModelSpec]:
+def build_model(
+    spec: ModelSpec, num_classes: int = 19, pretrained: bool = False, sizes: Sequence[Size] | None = ()
+) -> tuple[nn.Module, ModelSpec]:
     """Build what a spec describes, in training mode, with the spec completed by what the module itself carries.
 
     A model of your own, and a timm encoder under any decoder, may carry `mean`, `std`, `divisor`, `align_corners` and
-    `train_ids` (numbers and tuples; tensors of these names are the network's own business) and is tried on one small
-    image.
+    `train_ids` (numbers and tuples; tensors of these names are the network's own business), and is tried
+    (`trial.fit_model`).
+
+    Args:
+        spec: what to build.
+        num_classes: channels of the logits.
+        pretrained: begin from the encoder's published weights.
+        sizes: what the network will be fed with, `(height, width)` before padding: it is tried at these, and where it
+            says no divisor one that fits them is found. Empty: at one small size; `None`: not tried, by a caller that
+            does so when it knows the size.
 
     Raises:
-        UserError: the model does not keep the contract, or published weights are missing or cannot be fetched.
+        ModelError: the model does not keep the contract, or takes one of the sizes in no way.
+        UserError: it cannot be built, or published weights are missing or cannot be fetched.
     """
     if spec.own:
         if pretrained:
@@ -66,18 +78,21 @@ def build_model(spec: ModelSpec, num_classes: int = 19, pretrained: bool = False
         module = _build_row(spec, num_classes, pretrained)
     if spec.name not in MODELS:
         spec = _completed(spec, module)
-        check_own_model(module, spec, num_classes)
+        if sizes is not None:
+            spec = fit_model(module, spec, num_classes, sizes)
     return module, spec
 
 
-def build_empty(spec: ModelSpec, num_classes: int = 19) -> tuple[nn.Module, ModelSpec]:
+def build_empty(
+    spec: ModelSpec, num_classes: int = 19, sizes: Sequence[Size] | None = ()
+) -> tuple[nn.Module, ModelSpec]:
     """Build as `build_model` does but leave parameters unset: for a whole `state_dict` that is loaded at once.
 
     Buffers, the non-persistent ones included, are computed as always. Other models than those of the table are built
     whole, since they are tried when built.
     """
     if spec.name not in MODELS:
-        return build_model(spec, num_classes)
+        return build_model(spec, num_classes, sizes=sizes)
     with _UnsetParameters():
         return build_model(spec, num_classes)
 
@@ -106,43 +121,6 @@ def deployed_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
     return ((name, value) for name, value in model.named_parameters() if not name.startswith(aside))
 
 
-def check_own_model(module: nn.Module, spec: ModelSpec, num_classes: int) -> None:
-    """Run one small image through a model in eval mode and see that it keeps the contract; modes are put back.
-
-    Raises:
-        UserError: `forward` raises, or answers with something else than finite `(N, K, h, w)` logits.
-    """
-    modes = {part: part.training for part in module.modules()}
-    size = tuple(-(-side // spec.divisor) * spec.divisor for side in _CHECK_SIZE)
-    first = next(module.parameters(), torch.empty(0))
-    image = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0)).to(first.device)
-    module.eval()
-    try:
-        with torch.no_grad():
-            logits = module(image)
-    except Exception as error:
-        raise UserError(f"{spec.name}: forward fails on a {_shape(image)} image: {_said(error)}") from error
-    finally:
-        for part, mode in modes.items():
-            part.training = mode
-    foreign = [
-        train_id for train_id in spec.train_ids or () if not 0 <= train_id < num_classes and train_id != IGNORE_INDEX
-    ]
-    if foreign:
-        allowed = f"0 to {num_classes - 1}, or {IGNORE_INDEX} for none of them"
-        raise UserError(f"{spec.name}: train_ids holds {foreign[0]}; each is a class of the dataset, {allowed}")
-    channels = num_classes if spec.train_ids is None else len(spec.train_ids)
-    wanted = f"one float tensor (N, {channels}, h, w) of logits with h <= H and w <= W"
-    if not isinstance(logits, Tensor):
-        raise UserError(f"{spec.name}: forward answers with a {type(logits).__name__}; return {wanted}")
-    fits = logits.ndim == 4 and logits.shape[:2] == (1, channels)
-    if not fits or not logits.is_floating_point() or logits.shape[2] > size[0] or logits.shape[3] > size[1]:
-        kind = str(logits.dtype).removeprefix("torch.")
-        raise UserError(f"{spec.name}: {_shape(image)} becomes {kind} {_shape(logits)}; return {wanted}")
-    if not logits.isfinite().all():
-        raise UserError(f"{spec.name}: forward answers with NaN or infinity on a normalised random image")
-
-
 def _build_row(spec: ModelSpec, num_classes: int, pretrained: bool) -> nn.Module:
     name, function = spec.builder.split(":")
     build = getattr(importlib.import_module(name), function)
@@ -151,7 +129,7 @@ def _build_row(spec: ModelSpec, num_classes: int, pretrained: bool) -> nn.Module
     except Exception as error:
         if pretrained and _is_fetching(error):
             raise UserError(
-                f"{spec.name}: the weights {spec.pretrained!r} could not be fetched ({_said(error)}); go on without "
+                f"{spec.name}: the weights {spec.pretrained!r} could not be fetched ({said(error)}); go on without "
                 "them (pretrained = false), or run once with a network to fill the cache of "
                 "torch (TORCH_HOME) or Hugging Face (HF_HOME)"
             ) from error
@@ -177,12 +155,12 @@ def _build_own(spec: ModelSpec, num_classes: int) -> tuple[nn.Module, ModelSpec]
         try:
             source = _load_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
         except (Exception, SystemExit) as error:
-            raise UserError(f"{spec.name}: importing it fails: {_said(error)}") from error
+            raise UserError(f"{spec.name}: importing it fails: {said(error)}") from error
         build = _attribute(spec, source, function)
         try:
             module = build(num_classes)
         except (Exception, SystemExit) as error:
-            raise UserError(f"{spec.name}: {function}({num_classes}) fails: {_said(error)}") from error
+            raise UserError(f"{spec.name}: {function}({num_classes}) fails: {said(error)}") from error
     if not isinstance(module, nn.Module):
         raise UserError(f"{spec.name}: {function}(num_classes) answers with {type(module).__name__}, not an nn.Module")
     return module, _completed(spec, build)
@@ -203,7 +181,7 @@ def _attribute(spec: ModelSpec, source: ModuleType, function: str) -> Callable[[
 def _completed(spec: ModelSpec, carrier: object) -> ModelSpec:
     carried = {name: value for name in _CARRIED if (value := _literal(carrier, name)) is not None}
     try:
-        return ModelSpec.model_validate({**spec.model_dump(), **carried})
+        return ModelSpec.model_validate({**spec.model_dump(exclude_unset=True), **carried})
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise UserError(
@@ -235,16 +213,6 @@ def _importable(folder: str) -> Iterator[None]:
         yield
     finally:
         sys.path.remove(folder)
-
-
-def _shape(tensor: Tensor) -> str:
-    return f"({', '.join(str(side) for side in tensor.shape)})"
-
-
-def _said(error: BaseException) -> str:
-    """Kind and first line of an error, short enough for one line."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
 
 
 class _UnsetParameters(TorchFunctionMode):

@@ -87,7 +87,7 @@ def load_predictor(
     deployed = trained_pipeline(
         name, dataset, checkpoint=checkpoint, input_size=input_size, device=device, precision=precision, runs=runs
     )
-    return Predictor(name, dataset.spec, functools.cache(deployed))
+    return Predictor(name, dataset.spec, functools.lru_cache(maxsize=8)(deployed))
 
 
 def _confidence(logits: Tensor, pipeline: Pipeline) -> Pixels:

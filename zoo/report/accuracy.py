@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 
-from zoo.record import Accuracy, Mode, Network
+from zoo.record import Accuracy, Mode, Network, Reading
+from zoo.report.markdown import grid
 from zoo.report.terminal import print_to_text, simple_table
-from zoo.score import (
-    METRICS,
+from zoo.score.accuracy import (
     category_iou,
     class_accuracy,
     class_iou,
@@ -19,22 +20,30 @@ from zoo.score import (
     mean_of,
     miou,
     pixel_accuracy,
-    sharing,
-    text_of,
 )
+from zoo.score.comparing import images_said, sharing
+from zoo.score.metrics import METRICS
+from zoo.score.rows import text_of
 
 
 def show_accuracy(
-    accuracy: Accuracy, form: Literal["table", "json"] = "table", *, network: Network | None = None
+    accuracy: Accuracy,
+    form: Literal["table", "json", "md"] = "table",
+    *,
+    network: Network | None = None,
+    reading: Reading | None = None,
 ) -> str:
-    """Return what was counted over a split, and of which network where it is known.
+    """Return what was counted over a split, of which network, and what the values of label maps were taken for.
 
     JSON: fractions; `class_iou` and its like by name (null: neither true nor predicted), `category_*` null where the
     dataset has no categories and `*_iiou` null where it has no instance maps; the `confusion` as counted (last column:
-    predictions of no class), `num_images`, which images they were, how each was read, and by which `network`.
+    predictions of no class), `num_images`, which images they were, how each was read, and by which `network`; of label
+    maps of another program the `reading`.
     """
-    values = _values(accuracy) | {"network": network and network.model_dump(mode="json")}
+    values = _values(accuracy)
     if form == "json":
+        facts = {"network": network, "reading": reading}
+        values |= {name: fact and fact.model_dump(mode="json") for name, fact in facts.items()}
         return json.dumps(values, indent=1) + "\n"
     pixels = np.array(accuracy.confusion).sum(axis=1)
     shares = dict(zip(accuracy.class_names, (pixels / max(pixels.sum(), 1)).tolist(), strict=True))
@@ -46,6 +55,7 @@ def show_accuracy(
             "iIoU %": (values["class_iiou"], values["mean_class_iiou"]),
             "pixels %": (shares, None),
         },
+        form,
     )
     categories = _table(
         "category",
@@ -53,11 +63,19 @@ def show_accuracy(
             "IoU %": (values["category_iou"], values["mean_category_iou"]),
             "iIoU %": (values["category_iiou"], values["mean_category_iiou"]),
         },
+        form,
     )
-    return "\n".join((*classes, *categories, *_sentences(accuracy, values, network))) + "\n"
+    sentences = _sentences(accuracy, values, network)
+    if reading is not None:
+        sentences += _taken(reading, values["pixel_accuracy"])
+    if form == "md":
+        sentences = [f"- {sentence}" for sentence in sentences]
+    return "\n".join((*classes, *categories, *sentences)) + "\n"
 
 
-def _table(title: str, columns: dict[str, tuple[dict[str, float | None] | None, float | None]]) -> list[str]:
+def _table(
+    title: str, columns: dict[str, tuple[dict[str, float | None] | None, float | None]], form: Literal["table", "md"]
+) -> list[str]:
     """One row a name and one for their mean; a column of which nothing is known is left out."""
     show = METRICS["miou"].show
     known = [(head, *column) for head, column in columns.items() if column[0]]
@@ -66,6 +84,8 @@ def _table(title: str, columns: dict[str, tuple[dict[str, float | None] | None, 
     heads, numbers, means = zip(*known, strict=True)
     rows = [[name, *(show(column[name]) if name in column else "" for column in numbers)] for name in numbers[0]]
     rows.append(["mean", *("" if mean is None else show(mean) for mean in means)])
+    if form == "md":
+        return [grid([title, *heads], rows) + "\n"]
     return [print_to_text(simple_table([title, *heads], rows))]
 
 
@@ -95,6 +115,7 @@ def _values(accuracy: Accuracy) -> dict[str, Any]:
         "category_iiou": category_iiou,
         "confusion": confusion.tolist(),
         "num_images": accuracy.image_count,
+        "split_images": dataset.split_count,
         "dataset": dataset.name,
         "fingerprint": dataset.fingerprint,
         "split": dataset.split,
@@ -113,7 +134,7 @@ def _sentences(accuracy: Accuracy, values: dict[str, Any], network: Network | No
     kind = " (synthetic: drawn streets, not real ones)" if dataset.synthetic else ""
     found = [
         f"mIoU {percent(values['miou'])} %{interval}, pixel accuracy {percent(values['pixel_accuracy'])} %",
-        f"{accuracy.image_count} images of {dataset.name} {dataset.split}, full size, {_said(accuracy.mode)}{kind}",
+        f"{images_said(dataset)} images of {dataset.name} {dataset.split}, full size, {_said(accuracy.mode)}{kind}",
         f"dataset fingerprint {dataset.fingerprint}",
     ]
     if network is not None:
@@ -143,3 +164,19 @@ def _said(mode: Mode | None) -> str:
     if mode.flip:
         parts.append("and mirrored")
     return " ".join(parts)
+
+
+def _taken(reading: Reading, right: float | None) -> list[str]:
+    """What the values were taken for, in words, and what else they may be."""
+    show = METRICS["pixel_accuracy"].show
+    none = f", {_listed(reading.void)} as none of the classes" if reading.void else ""
+    asked = ", as asked" if reading.asked else "" if reading.right_as else ", the only encoding they fit"
+    said = f"values read as {reading.encoding}{none}{asked}"
+    if reading.right_as:
+        others = ", ".join(f"{show(share)} % as {name}" for name, share in reading.right_as.items())
+        said += f": {show(right)} % of the counted pixels are right; they fit others too: {others}"
+    return [said, *(f"caution: {doubt}" for doubt in reading.doubts)]
+
+
+def _listed(values: Sequence[int]) -> str:
+    return " and ".join(", ".join(map(str, values)).rsplit(", ", 1))

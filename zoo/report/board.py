@@ -7,25 +7,28 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from operator import attrgetter
 
-from zoo.score import (
-    MAX_GROWTH_BYTES,
-    METRICS,
-    NO_MODEL_YET,
+from zoo.errors import UserError, did_you_mean
+from zoo.picker import OBJECTIVES
+from zoo.score.comparing import (
     Fastest,
     Group,
-    Row,
     baseline_for,
     differences,
     family_of,
     fastest_of_each,
     group_of,
+    images_said,
     latest,
     pareto_front,
     sharing,
+    slower_int8,
     tell_apart,
-    text_of,
     tie,
 )
+from zoo.score.metrics import METRICS, Metric
+from zoo.score.reading import NO_MODEL_YET
+from zoo.score.rows import Row, text_of
+from zoo.score.trust import MAX_GROWTH_BYTES
 
 X, Y = "pipeline_p50_s", "miou"
 """What the Pareto marks and the plot are drawn over: the latency a user waits for."""
@@ -34,7 +37,7 @@ BEST, FRONT, FASTEST, LOST, UNDER = "★", "◆", "●", "▽", "▼"
 MARKS = {
     FRONT: "on the Pareto front of mIoU and pipeline latency",
     FASTEST: "fastest artifact of its model",
-    LOST: "loses more than 1 % of its eager fp32 mIoU",
+    LOST: "loses more than 1 % of its fp32 mIoU",
     UNDER: "under baseline",
 }
 """What stands before a row, in this order, and what it says."""
@@ -108,7 +111,7 @@ class Table:
     """Printed before the numbers; empty for a full run on real images."""
     columns: tuple[Column, ...]
     lines: tuple[Line, ...]
-    """Sorted by mIoU, then by latency; the baseline stands where its mIoU puts it."""
+    """Sorted by mIoU or another metric, then by latency; the baseline stands where its number puts it."""
     fastest: tuple[tuple[str, ...], ...]
     """Fastest artifact of each model, as text, a header first; empty where no model has several artifacts."""
     failed: tuple[tuple[tuple[str, ...], str], ...]
@@ -131,6 +134,8 @@ class Board:
     tables: tuple[Table, ...]
     rows: tuple[Row, ...]
     """What the tables are made of, for CSV and JSON."""
+    sort: str = "miou"
+    """Metric that the rows of a table are sorted by."""
     warnings: tuple[str, ...] = ()
     """Files that could not be read."""
 
@@ -146,27 +151,43 @@ class Board:
         return any(table.points for table in self.tables)
 
 
-def make_board(rows: Iterable[Row]) -> Board:
-    """Sort rows into tables: one per device, dataset, recipe and output size, full runs before quick ones."""
-    rows = sorted(latest(rows), key=_order)
+def make_board(rows: Iterable[Row], sort: str = "miou") -> Board:
+    """Sort rows into tables: one per device, dataset, recipe and output size, full runs before quick ones.
+
+    Args:
+        rows: What is shown.
+        sort: Metric that rows are sorted by, best first: a key of `METRICS` or an objective of `pick`.
+
+    Raises:
+        UserError: no such metric.
+    """
+    metric = METRICS.get(OBJECTIVES.get(sort, sort))
+    if metric is None or metric.better is None:
+        known = dict.fromkeys((*OBJECTIVES, *(key for key, one in METRICS.items() if one.better)))
+        raise UserError(f"no table is sorted by {sort!r}.{did_you_mean(sort, known)} Allowed: {', '.join(known)}")
+    rows = sorted(latest(rows), key=lambda row: _order(row, metric))
     groups: dict[Group, list[Row]] = defaultdict(list)
     for row in [row for row in rows if not row.baseline] or rows:  # the baseline alone is a table too
         groups[group_of(row)].append(row)
     titles = {group: _title(group, members) for group, members in groups.items()}
     tables = []
     for group in sorted(groups, key=lambda group: _group_order(group, groups[group])):
-        alike = [other for other in groups if titles[other] == titles[group]]
+        alike = [
+            other
+            for other in groups
+            if titles[other] == titles[group] or other._replace(protocol=group.protocol) == group
+        ]
         said = [f"{NAMES.get(field, field)} {text_of(getattr(group, field))}" for field in differences(*alike)]
         title = " · ".join((titles[group], *said))
-        tables.append(_table(group, title, groups[group], baseline_for(group, rows)))
-    return Board(tuple(tables), tuple(rows))
+        tables.append(_table(group, title, groups[group], baseline_for(group, rows), metric))
+    return Board(tuple(tables), tuple(rows), metric.key)
 
 
-def _order(row: Row) -> tuple[object, ...]:
-    """Best first: mIoU, then latency, then names, so that the same records always give the same file."""
-    unknown = float("inf")
+def _order(row: Row, metric: Metric) -> tuple[object, ...]:
+    """Best first, then latency, then names, so that the same records always give the same file."""
+    unknown, value = float("inf"), row.value(metric.key)
     return (
-        -row.miou if row.miou is not None else unknown,
+        unknown if value is None else -value if metric.better == "higher" else value,
         row.pipeline_p50_s if row.pipeline_p50_s is not None else unknown,
         row.model,
         row.runtime,
@@ -182,7 +203,7 @@ def _group_order(group: Group, rows: list[Row]) -> tuple[object, ...]:
     return group.quick, unscored, *("" if value is None else value for value in group[1:7]), *map(str, group[7:])
 
 
-def _table(group: Group, title: str, rows: list[Row], baseline: Row | None) -> Table:
+def _table(group: Group, title: str, rows: list[Row], baseline: Row | None, sort: Metric) -> Table:
     good = [row for row in rows if row.status == "ok" and not row.baseline]
     labels = dict(zip((row.key for row in rows), tell_apart(rows), strict=True))
     fastest = fastest_of_each(good)
@@ -200,7 +221,7 @@ def _table(group: Group, title: str, rows: list[Row], baseline: Row | None) -> T
         for key in MARKED
         if len(values := {value for row in good if (value := row.value(key)) is not None}) > 1
     }
-    shown = sorted([*good, *([baseline] if baseline else [])], key=_order)
+    shown = sorted([*good, *([baseline] if baseline else [])], key=lambda row: _order(row, sort))
     columns = tuple(column for column in COLUMNS if any(_has(row, column.key) for row in shown))
     lines = [
         Line(
@@ -288,6 +309,7 @@ def _title(group: Group, rows: list[Row]) -> str:
     if group.split:
         dataset += f" {group.split}"
     limited = any(row.image_limit is not None and row.image_limit == group.image_count for row in rows)
+    said = max(map(images_said, rows), key=len)  # older records do not know how many the split has
     sizes = {row.input_size for row in rows}
     shared = [
         next(iter(values))
@@ -298,7 +320,7 @@ def _title(group: Group, rows: list[Row]) -> str:
         (
             "QUICK" if group.quick else "",
             group.device,
-            f"{group.image_count} images of {dataset}" if limited else dataset,
+            f"{said} images of {dataset}" if limited or " of " in said else dataset,
             recipe + (f" ({step_count} steps)" if step_count is not None else ""),
             ("input " + text_of(next(iter(sizes))) + " → " if len(sizes) == 1 else "output ")
             + text_of(group.output_size),
@@ -341,7 +363,8 @@ def _notes(group: Group, good: list[Row], under: list[Row], fastest: list[Fastes
     unchecked = _models(one.row for one in fastest if not one.checked)
     if unchecked:
         which = "" if len(unchecked) == len(_models(good)) else f" of {', '.join(unchecked)}"
-        notes.append(f"{FASTEST} accuracy{which} was not checked: no mIoU to hold against eager fp32")
+        notes.append(f"{FASTEST} accuracy{which} was not checked: no mIoU to hold against fp32")
+    notes += [pair.text for pair in slower_int8(good)]
     if len({row.input_size for row in good}) > 1:
         notes.append("several input sizes: mIoU is counted at the ground truth's full size for all")
     notes += _uncertainty(group, [row for row in good if row.miou is not None])

@@ -5,40 +5,25 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from itertools import product
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
 from rich.console import Group as Stack
 from rich.console import RenderableType
 from rich.text import Text
 
 from zoo.errors import UserError, did_you_mean
-from zoo.record import Record, Resampled
+from zoo.record import Record
 from zoo.report.terminal import print_to_text, simple_table
-from zoo.score import (
-    METRICS,
-    Group,
-    Metric,
-    Row,
-    class_iou,
-    confusion_of,
-    differences,
-    group_of,
-    latest,
-    miou_gain_interval,
-    newest,
-    row,
-    rows_of,
-    sharing,
-    tell_apart,
-    text_of,
-    tie,
-)
-from zoo.store import load, result_path, samples, scan
+from zoo.score.accuracy import class_iou, confusion_of
+from zoo.score.comparing import Group, differences, group_of, latest, newest, sharing, tell_apart
+from zoo.score.filtering import matches
+from zoo.score.metrics import METRICS, Metric
+from zoo.score.paired import PairedTest, Pairs
+from zoo.score.reading import Rows, Source, Sources, read_rows
+from zoo.score.rows import Row, row, text_of
+from zoo.store import load
 
 CONDITIONS = (
     "device",
@@ -60,8 +45,6 @@ USUAL = {"runtime": "eager", "precision": "fp32"}
 ARTIFACT = (*USUAL, "input_size")
 """What may differ between two rows that are compared."""
 RARE = (*(field for field in Group._fields if field not in CONDITIONS), "machine_id", "weights_sha256", "seed")
-Sources = dict[tuple[str, datetime], tuple[Record, Path]]
-"""A row's record and its file, by the row's key and time."""
 HOW = "MODEL, MODEL,precision=bf16,… or a record's file"
 SHOWN_CLASSES = 8
 SHOWN_CONDITION = ("device", "dataset", "split", "recipe", *ARTIFACT)
@@ -77,21 +60,7 @@ class Measure:
     ratio: float | None
     """Second over first."""
     tie: bool | None
-    """Whether the 95 % intervals overlap (of mIoU: whether the paired test says so); `None` where nothing tells."""
-
-
-@dataclass(frozen=True)
-class PairedTest:
-    """Two sets of weights told apart by their mIoU on the same images, by paired bootstrap (`zoo-miou/1`)."""
-
-    verdict: Literal["better", "worse", "tie"]
-    """What the second is; a tie where the interval holds 0."""
-    gain: float
-    """mIoU of the second minus that of the first."""
-    interval: tuple[float, float]
-    """95 %, of the gain."""
-    resampled: Resampled
-    image_count: int
+    """Whether they are alike, as `score.paired` has it; `None` where nothing tells."""
 
 
 @dataclass(frozen=True)
@@ -117,24 +86,19 @@ def compare(first: str, second: str, results: Path | str = "results") -> Compari
         UserError: no such record, more than one, or two that may not be compared (it names the fields that differ).
     """
     named_by_file = [name.endswith(".json") for name in (first, second)]
-    records: tuple[Record, ...] = ()
-    warnings: tuple[str, ...] = ()
-    if not all(named_by_file):
-        found = scan(Path(results), required=True)
-        records, warnings = found.records, found.warnings
-    rows = rows_of(records)
-    sources: Sources = {(one.key, one.started_at): (one, Path(results) / result_path(one)) for one in records}
+    found = Rows((), ()) if all(named_by_file) else read_rows(Path(results))
+    sources = dict(found.sources)
     sides: list[list[Row]] = []
     for name, is_file in zip((first, second), named_by_file, strict=True):
         if is_file:
             record = load(Path(name))
-            sources[record.key, record.started_at] = record, Path(name)
+            sources[record.key, record.started_at] = Source(record, Path(name))
             sides.append([row(record)])
         else:
-            standing = newest(rows) if ",seed=" in name else latest(rows)
+            standing = newest(found.rows) if ",seed=" in name else latest(found.rows)
             sides.append(_matching(name, [candidate for candidate in standing if candidate.status == "ok"]))
     one, other = _pair(*sides, names=(first, second))
-    return _side_by_side(one, other, sources, warnings)
+    return _side_by_side(one, other, sources, found.warnings)
 
 
 def show_comparison(
@@ -156,7 +120,7 @@ def show_comparison(
         if measure.first is not None or measure.second is not None
     ]
     parts: list[RenderableType] = [Text("QUICK — a smoke test", style="bold yellow")] if comparison.first.quick else []
-    parts += [Text(_shared(comparison)), simple_table(["", one, other, "ratio", "intervals"], rows)]
+    parts += [Text(_shared(comparison)), simple_table(["", one, other, "ratio", "apart?"], rows)]
     if comparison.classes:
         percent = METRICS["miou"].show
         lines = [
@@ -203,7 +167,7 @@ def _matching(name: str, rows: list[Row]) -> list[Row]:
         if not equals or field not in (*CONDITIONS, *RARE):
             raise UserError(f"{condition!r} is none of {', '.join(f'{known}=…' for known in (*CONDITIONS, *RARE))}")
         known = sorted({text_of(getattr(candidate, field)) for candidate in found})
-        found = [candidate for candidate in found if text_of(getattr(candidate, field)) == value]
+        found = [candidate for candidate in found if matches(candidate, field, value)]
         if not found:
             raise UserError(f"no record of {model} with {condition}; there is: {', '.join(known)}")
     return found
@@ -269,7 +233,8 @@ def _varying(
 
 def _side_by_side(one: Row, other: Row, sources: Sources, warnings: tuple[str, ...]) -> Comparison:
     label, other_label = tell_apart((one, other), ("device", *ARTIFACT))
-    (first, file), (second, other_file) = (sources[candidate.key, candidate.started_at] for candidate in (one, other))
+    first, second = (sources[candidate.key, candidate.started_at].record for candidate in (one, other))
+    pairs = Pairs(sources)
     notes = []
     if one.device != other.device:
         notes.append(f"the devices differ ({one.device}, {other.device}): this compares machines as much as models")
@@ -280,62 +245,34 @@ def _side_by_side(one: Row, other: Row, sources: Sources, warnings: tuple[str, .
     over_seeds = max(one.seed_count, other.seed_count) > 1
     if over_seeds:
         notes.append("a mean over seeds: name one, such as MODEL,seed=0, for its classes and the paired test of mIoU")
-        if tie(one, other, "miou"):
-            notes.append("tie: the mIoU of both overlaps within its spread over seeds")
+        if (alike := pairs.tie(one, other, "miou")).tie:
+            notes.append(f"tie: the mIoU of both cannot be told apart ({alike.by})")
     elif one.miou is not None and other.miou is not None:
         classes = _classes(first, second)
         try:
-            paired = _test(first, second, (file, other_file), one.miou, other.miou)
+            paired = pairs.test(one, other)
             notes.append(_verdict(paired, label, other_label))
         except UserError as error:
-            gap = 100 * (other.miou - one.miou)
-            notes.append(
-                f"mIoU differs by {gap:+.1f} points: one seed, these weights; "
-                f"whether that is more than chance is not known: {error}"
-            )
+            gap, alike = 100 * (other.miou - one.miou), pairs.tie(one, other, "miou")
+            said = f"{'a tie' if alike.tie else 'apart'} ({alike.by})"
+            if alike.tie is None:
+                said = "whether that is more than chance is not known"
+            notes.append(f"mIoU differs by {gap:+.1f} points: one seed, these weights; {said}: {error}")
     if one.miou is not None and other.miou is not None and (shared := sharing(one)):
         notes.append(shared)
     measures = []
     for metric in METRICS.values():
         a, b = one.value(metric.key), other.value(metric.key)
         ratio = b / a if a and b is not None else None
-        if metric.key == "miou" and not over_seeds:
-            tied = None if paired is None else paired.verdict == "tie"
-        else:
-            tied = tie(one, other, metric.key)
-        measures.append(Measure(metric, a, b, ratio, tied))
-    ties = [measure.metric.title for measure in measures if measure.tie and measure.metric.key != "miou"]
+        measures.append(Measure(metric, a, b, ratio, pairs.tie(one, other, metric.key).tie))
+    ties = [
+        measure.metric.title
+        for measure in measures
+        if measure.tie and measure.first != measure.second and measure.metric.key != "miou"
+    ]
     if ties:
-        notes.append(f"tie: the 95 % intervals of {' and '.join(ties)} overlap")
+        notes.append(f"tie: {' and '.join(ties)}, whose 95 % intervals overlap or which differ by less than matters")
     return Comparison(one, other, (label, other_label), tuple(measures), classes, paired, tuple(notes), warnings)
-
-
-def _test(first: Record, second: Record, files: tuple[Path, Path], first_miou: float, second_miou: float) -> PairedTest:
-    """Tell two sets of weights apart by the per-image counts in the records' sidecars.
-
-    Raises:
-        UserError: a record has none, or they are of other images.
-    """
-    (names, counts), (other_names, other_counts) = map(_image_counts, files)
-    same_classes = first.accuracy and second.accuracy and first.accuracy.class_names == second.accuracy.class_names
-    if not same_classes or sorted(names) != sorted(other_names):
-        raise UserError("they were not counted on the same images and classes")
-    order = {name: place for place, name in enumerate(other_names)}
-    interval = miou_gain_interval(counts, other_counts[:, [order[name] for name in names]], names)
-    if interval is None:
-        raise UserError("there are too few images")
-    low, high, resampled = interval
-    verdict: Literal["better", "worse", "tie"] = "better" if low > 0 else "worse" if high < 0 else "tie"
-    return PairedTest(verdict, second_miou - first_miou, (low, high), resampled, len(names))
-
-
-def _image_counts(file: Path) -> tuple[list[str], npt.NDArray[np.int32]]:
-    """Image names and their counts `(3, images, K)`: true positives, false positives, false negatives."""
-    arrays = samples(file)
-    if "image_names" not in arrays:
-        raise UserError(f"{file} has no per-image counts beside it")
-    counts = np.stack([arrays[name] for name in ("true_positives", "false_positives", "false_negatives")])
-    return arrays["image_names"].tolist(), counts
 
 
 def _verdict(test: PairedTest, label: str, other_label: str) -> str:

@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from zoo.report.terminal import print_to_text, simple_table
-from zoo.score import text_of
+from zoo.score.rows import text_of
 from zoo.spec import DatasetSpec, Size
 
 Severity = Literal["error", "warning", "note"]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from zoo.score import COLUMNS, read_rows
+from zoo.score.reading import read_rows
+from zoo.score.rows import COLUMNS
 
 
 def load_results(results: Path | str = "results", *, history: bool = False) -> pd.DataFrame:

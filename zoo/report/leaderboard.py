@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -14,8 +14,9 @@ from typing import Any, Literal
 from zoo.report.board import Board, make_board
 from zoo.report.markdown import board_markdown
 from zoo.report.terminal import board_text
-from zoo.score import COLUMNS, Row, read_rows, select, text_of
-from zoo.spec import Size
+from zoo.score.filtering import select
+from zoo.score.reading import read_rows
+from zoo.score.rows import COLUMNS, Row, text_of
 
 Format = Literal["table", "md", "csv", "json"]
 
@@ -23,31 +24,27 @@ Format = Literal["table", "md", "csv", "json"]
 def leaderboard(
     results: Path | str = "results",
     *,
-    device: str | None = None,
-    dataset: str | None = None,
-    recipe: str | None = None,
-    input_size: Size | None = None,
-    preset: str | None = None,
+    models: Sequence[str] = (),
+    sort: str = "miou",
+    **conditions: object,
 ) -> Board:
     """Read the newest record of each cell and sort them into tables.
 
     Args:
         results: The folder of records.
-        device: Only this device's slug.
-        dataset: Only this dataset's name.
-        recipe: Only this recipe's name.
-        input_size: Only this `(height, width)`.
-        preset: Only what this preset measured.
+        models: Only these: names, globs or tags.
+        sort: What the rows of a table are sorted by, best first: a key of `METRICS` or an objective of `pick`.
+        conditions: Only rows with these values, or one of a list: `device`, `dataset`, `recipe`, `input_size`,
+            `preset`, `quick`, … (`score.filtering.select`).
 
     Returns:
         The board; `render` gives its text, and its `warnings` name the files that could not be read.
 
     Raises:
-        UserError: no readable record, or none that matches.
+        UserError: no readable record, or none that matches; nothing to sort by.
     """
     found = read_rows(Path(results))
-    rows = select(found.rows, device=device, dataset=dataset, recipe=recipe, input_size=input_size, preset=preset)
-    return replace(make_board(rows), warnings=found.warnings)
+    return replace(make_board(select(found.rows, models=models, **conditions), sort), warnings=found.warnings)
 
 
 def render(board: Board, form: Format = "table", *, width: int | None = None, plain: bool = False) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from zoo.errors import UserError
 from zoo.report.board import Board, Line, Table
+from zoo.score.filtering import FLAGS
 
 BEGIN = "<!-- leaderboard:begin"
 END = "<!-- leaderboard:end -->"
@@ -34,14 +35,14 @@ class Block:
     """A generated block of a page: what its begin marker asks for."""
 
     filters: dict[str, str]
-    """From `key=value` words of the marker: `FILTERS`; `models` is a list with commas, `quick` is `yes` or `no`."""
+    """From `key=value` words of the marker: `FILTERS`; commas between several values, `quick` is `yes` or `no`."""
     plot: str | None
     """From `plot=PATH`: where the picture above its tables lies, relative to the page."""
     waterfall: str | None
     """From `waterfall=PATH`: where the picture of its stages lies, which then stands alone, without tables."""
 
 
-FILTERS = ("device", "dataset", "recipe", "input_size", "runtime", "precision", "models", "quick")
+FILTERS = (*FLAGS, "models", "quick")
 PICTURES = ("plot", "waterfall")
 _BLOCK = re.compile(
     rf"^{re.escape(BEGIN)}(?P<words>[^>\n]*)-->[ ]*\n(?P<body>.*?)^{re.escape(END)}", re.MULTILINE | re.DOTALL
@@ -84,7 +85,10 @@ def _parse(words: str) -> Block:
             raise UserError(f"leaderboard marker: {word!r} is none of {known}")
         if key == "quick" and value not in ("yes", "no"):
             raise UserError(f"leaderboard marker: quick is yes or no; got {word!r}")
-        values[key] = value
+        if values.setdefault(key, value) != value:
+            raise UserError(
+                f"leaderboard marker: {key} is given as {values[key]} and as {value}; use commas: {key}=A,B"
+            )
     filters = {key: value for key, value in values.items() if key in FILTERS}
     return Block(filters, values.get("plot"), values.get("waterfall"))
 

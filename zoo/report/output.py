@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.config import parse_size
 from zoo.errors import UserError
 from zoo.faults import how_to_write, reason
 from zoo.files import write_all
@@ -16,7 +15,8 @@ from zoo.report import plot, waterfall
 from zoo.report.board import Board, make_board
 from zoo.report.leaderboard import Format, render
 from zoo.report.markdown import Block, fill_blocks, has_blocks
-from zoo.score import select
+from zoo.score.filtering import select
+from zoo.units import parse_size
 
 FORMATS: dict[str, Format] = {".md": "md", ".csv": "csv", ".json": "json", ".txt": "table"}
 HEADING = "# Leaderboard\n\n<!-- Written by `zoo leaderboard --output`; changes by hand are lost. -->\n"
@@ -81,7 +81,7 @@ def _contents(board: Board, output: Path, form: Format | None) -> tuple[str, dic
         plots = {}
 
         def fill(block: Block) -> str:
-            part = make_board(select(board.rows, **_filters(block)))
+            part = make_board(select(board.rows, **_filters(block)), board.sort)
             if block.waterfall is not None:
                 if not waterfall.can_be_drawn(part):
                     raise UserError(f"no record for waterfall={block.waterfall} knows the stages of its pipeline")
@@ -111,13 +111,9 @@ def _picture(path: str) -> str:
 
 
 def _filters(block: Block) -> dict[str, Any]:
-    filters: dict[str, Any] = dict(block.filters)
+    filters: dict[str, Any] = {key: value.split(",") for key, value in block.filters.items()}
     if "input_size" in filters:
-        filters["input_size"] = parse_size(filters["input_size"])
-    if "models" in filters:
-        filters["models"] = filters["models"].split(",")
-    if "quick" in filters:
-        filters["quick"] = filters["quick"] == "yes"
+        filters["input_size"] = [parse_size(size) for size in filters["input_size"]]
     return filters
 
 

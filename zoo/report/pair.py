@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 from zoo.record import Artifact, Device, Software, Witness
-from zoo.score import MAX_FOREIGN_CORES, METRICS, text_of
+from zoo.score.metrics import METRICS
+from zoo.score.rows import text_of
+from zoo.score.trust import MAX_FOREIGN_CORES
 from zoo.spec import Facts
 
 Verdict = Literal["faster", "slower", "tie"]

@@ -17,7 +17,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
 from zoo.report.board import Board, Table, X, Y
-from zoo.score import METRICS, Row, family_of
+from zoo.score.comparing import family_of
+from zoo.score.metrics import METRICS
+from zoo.score.rows import Row
 
 WIDTH_IN, PANEL_IN = 9.0, 5.2
 INK, MUTED, ACCENT, WARN = "#1f2933", "#8a94a0", "#0b6e99", "#b4442c"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import re
+import textwrap
 from collections.abc import Sequence
 
 from rich.cells import cell_len
@@ -16,34 +19,67 @@ WORDS = frozenset({"grade", "why"})
 """Columns that hold words, not numbers."""
 
 WIDE = 160
-"""Columns of text that goes into a file or a pipe."""
+"""Columns of text that goes into a file, or into a pipe where `COLUMNS` does not say."""
+
+_UNBROKEN = "\N{NO-BREAK SPACE}"
+_BEFORE_UNIT = re.compile(r"(?<=[\d\]]) (?=(?:%|ms|s|MiB|M|G|J|points)(?:\W|$))")
 
 
 def print_to_text(renderable: RenderableType, *, width: int | None = None, plain: bool = False) -> str:
-    """Return what rich would print to this terminal; plain and `WIDE` where the output is no terminal.
+    """Return what rich would print to this terminal; plain and `WIDE` where the output is none.
 
     Args:
         renderable: Anything rich can print.
-        width: Columns; `None`: the terminal's.
+        width: Columns; `None`: the terminal's, or those `COLUMNS` asks for.
         plain: No colours, whatever the output is.
     """
     console = Console(file=io.StringIO() if plain else None, highlight=False, width=width)
-    if width is None and (plain or not console.is_terminal):
-        console.width = WIDE
+    if width is None:
+        console.width = WIDE if plain else text_width()
     with console.capture() as capture:
         console.print(renderable, crop=False)
     return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
 
 
+def text_width() -> int:
+    """Columns of the terminal, or those `COLUMNS` asks for; `WIDE` where the output is no terminal."""
+    console = Console()
+    return console.width if console.is_terminal or os.environ.get("COLUMNS", "").isdecimal() else WIDE
+
+
+def wrapped(text: str, width: int | None = None, *, prefix: str = "") -> list[str]:
+    """Return a sentence as lines, those after the first indented, each behind `prefix`; names are not broken.
+
+    Args:
+        text: The sentence; spaces in front of it stay.
+        width: Columns; `None`: the terminal's.
+        prefix: Before every line.
+    """
+    indent = text[: len(text) - len(text.lstrip())]
+    lines = textwrap.wrap(
+        _BEFORE_UNIT.sub(_UNBROKEN, text),
+        max(width or text_width(), 20),
+        initial_indent=prefix,
+        subsequent_indent=f"{prefix}{indent}  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [line.replace(_UNBROKEN, " ") for line in lines]
+
+
 def board_text(board: Board, *, width: int | None = None, plain: bool = False) -> str:
-    """Return the whole leaderboard as text."""
-    available = width or (WIDE if plain else _terminal_width())
+    """Return the whole leaderboard as text.
+
+    What matters most stands last, where a terminal stops scrolling: the first table, and in each its rows.
+    """
+    available = width or (WIDE if plain else text_width())
     parts: list[RenderableType] = []
-    for table in board.tables:
+    for table in reversed(board.tables):
         parts += [*_render(table, available), Text()]
     if any(table.lines for table in board.tables):
         marks = {BEST: "best of its column"} | board.marks
-        parts.append(Text("   ".join(f"{mark} {text}" for mark, text in marks.items()), style="dim"))
+        legend = "   ".join(f"{mark} {text}".replace(" ", _UNBROKEN) for mark, text in marks.items())
+        parts += [Text(line, style="dim") for line in wrapped(legend, available)]
     return print_to_text(Group(*parts), width=width, plain=plain)
 
 
@@ -73,31 +109,27 @@ def _grid(header: Sequence[str], rows: Sequence[Sequence[tuple[str, str]]], *, w
     return grid
 
 
-def _terminal_width() -> int:
-    console = Console()
-    return console.width if console.is_terminal else WIDE
-
-
 def _render(table: Table, available: int) -> list[RenderableType]:
     parts: list[RenderableType] = [Text(table.title, style="bold")]
     if table.caution:
         parts.append(Text(table.caution, style="bold yellow"))
-    if table.lines:
-        shown, hidden = _fitting(table, available)
-        header = ["", "model", *(_header(table.columns[index].title) for index in shown)]
-        words = {0, 1} | {2 + place for place, index in enumerate(shown) if table.columns[index].key in WORDS}
-        parts.append(_grid(header, [_line(table, line, shown) for line in table.lines], words=frozenset(words)))
-        if hidden:
-            names = ", ".join(table.columns[index].title for index in hidden)
-            parts.append(Text(f"hidden in this width: {names} (--format csv has all)", style="dim"))
+    if table.failed:
+        parts.append(Text(f"Not ok: {sum(len(labels) for labels, _ in table.failed)}", style="bold red"))
+        parts += [Padding(Text(f"{', '.join(labels)} · {reason}"), (0, 0, 0, 2)) for labels, reason in table.failed]
+    parts += [Text(line) for note in table.notes for line in wrapped(note, available)]
     if table.fastest:
         header, *rows = map(list, table.fastest)
         parts.append(Text("Fastest artifact of each model", style="bold"))
         parts.append(simple_table(header, rows, left=len(header) - 2))
-    if table.failed:
-        parts.append(Text(f"Not ok: {sum(len(labels) for labels, _ in table.failed)}", style="bold red"))
-        parts += [Padding(Text(f"{', '.join(labels)} · {reason}"), (0, 0, 0, 2)) for labels, reason in table.failed]
-    parts += [Text(note) for note in table.notes]
+        parts.append(Text())
+    if table.lines:
+        shown, hidden = _fitting(table, available)
+        header = ["", "model", *(_header(table.columns[index].title) for index in shown)]
+        words = {0, 1} | {2 + place for place, index in enumerate(shown) if table.columns[index].key in WORDS}
+        if hidden:
+            names = ", ".join(table.columns[index].title for index in hidden)
+            parts.append(Text(f"hidden in this width: {names} (--format csv has all)", style="dim"))
+        parts.append(_grid(header, [_line(table, line, shown) for line in table.lines], words=frozenset(words)))
     return parts
 
 

@@ -12,7 +12,9 @@ from matplotlib.patches import Patch
 
 from zoo.report.board import Board, Table, X
 from zoo.report.plot import INK, MUTED, STYLE, WARN, WIDTH_IN, digest, to_svg
-from zoo.score import METRICS, Row, family_of, tell_apart
+from zoo.score.comparing import family_of, tell_apart
+from zoo.score.metrics import METRICS
+from zoo.score.rows import Row
 
 BAR_IN, FRAME_IN = 0.34, 1.3
 HATCH = "//"

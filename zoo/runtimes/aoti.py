@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +35,7 @@ from zoo.runtimes.compile import why_no_compiler, why_no_triton
 
 VERSION = ""
 FORMAT = ".pt2"
-SNIPPET = """\
-import numpy as np
-import torch
-from PIL import Image
-
-image = np.array(Image.open("frame.png").convert("RGB")){batch}  # uint8 (N, H, W, 3), of the size the card names
-model = torch._inductor.aoti_load_package("{file}")
-labels = model(torch.from_numpy(image).to("{options[device]}"))[0].cpu().numpy()  # uint8 (H, W): the card's class_names
-"""
+why_one_size = "an AOTInductor package takes frames of one size: leave --dynamic out, or take onnxruntime or openvino"
 STAGES: tuple[StageName, ...] = ("preprocess", "network", "upsample_argmax")
 why_unsupported = why_torch_does_not
 
@@ -74,8 +66,11 @@ def build(
     memory_format: MemoryFormat,
     batch_size: int,
     calibration: Sequence[Tensor],  # noqa: ARG001  the contract of all builders
+    opset: int,  # noqa: ARG001
+    any_size: bool,
 ) -> Build:
     """Compile the whole pipeline into `file`, and each stage into a file beside it, for the waterfall."""
+    assert not any_size, why_one_size
     eager.deploy(pipeline, device, precision, memory_format)
     images = torch.zeros((batch_size, *pipeline.image_size, 3), dtype=torch.uint8, device=device)
     frozen = device.type == "cpu"  # as in `compile`
@@ -124,6 +119,19 @@ def load(file: Path, *, device: torch.device, precision: Precision) -> Runnable:
             name: _package(stage_file(file, name), device) for name in STAGES if stage_file(file, name).is_file()
         },
     )
+
+
+def snippet(file: Path, options: Mapping[str, str], image: str) -> str:
+    """Python that runs `file`."""
+    return f"""\
+import numpy as np
+import torch
+from PIL import Image
+
+{image}
+model = torch._inductor.aoti_load_package("{file}")
+labels = model(torch.from_numpy(image).to("{options["device"]}"))[0].cpu().numpy()  # uint8 (H, W): card's class_names
+"""
 
 
 def stage_file(file: Path, name: str) -> Path:

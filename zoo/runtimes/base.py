@@ -11,8 +11,9 @@ A runtime is one module with
     graph_precision(device, precision)      with a FORMAT: what the file itself must hold; the rest is chosen on loading
     build(...) -> record.Build              with a FORMAT: writes the file (`Builder`)
     prepare(device)                         where it has one: brings what it loads late into memory
-    SNIPPET                                 with a FORMAT: how to load the file without this package: a text with fields
-                                            `file`, `options` (what loading chose) and `batch` (an image → N of them)
+    why_one_size                            with a FORMAT: why a file takes frames of one size; empty if it need not
+    snippet(file, options, image)           with a FORMAT: Python that runs the file without this package; `options` is
+                                            what loading chose, `image` the lines that make a variable of that name
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import contextlib
 import functools
 import importlib
 import io
+import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +36,7 @@ from zoo.errors import ModelError, UserError, did_you_mean
 from zoo.models.build import drop_aux_heads
 from zoo.pipeline import Pipeline
 from zoo.record import Build, MemoryFormat, Precision, State
+from zoo.runtimes.opset import OPSET
 
 RUNTIMES: dict[str, str] = {
     "eager": "zoo.runtimes.eager",
@@ -173,6 +176,8 @@ class Builder(Protocol):
         memory_format: MemoryFormat,
         batch_size: int,
         calibration: Sequence[Tensor],
+        opset: int,
+        any_size: bool,
     ) -> Build:
         """Write `pipeline` to `file` in the precision of `graph_precision`; `calibration` is for int8 alone."""
 
@@ -233,16 +238,32 @@ def build(
     memory_format: MemoryFormat = "channels_last",
     batch_size: int = 1,
     calibration: Sequence[Tensor] = (),
+    opset: int = OPSET,
+    any_size: bool = False,
 ) -> Build:
     """Write `pipeline` to `file` as a runtime wants it. It is taken over, as in `load_pipeline`.
 
+    Args:
+        runtime: its name.
+        pipeline: what is to be deployed.
+        file: to be written.
+        device: where it is recorded, and for which it is compiled.
+        precision: what it will compute in.
+        memory_format: for a runtime that keeps it.
+        batch_size: N, fixed.
+        calibration: images `(N, *image_size, 3)` `uint8`, for int8 alone.
+        opset: of an ONNX file.
+        any_size: leave the sides of the frame open; `resize` is then `"fit"` or `"stretch"`.
+
     Raises:
-        UserError: no such runtime, or what it needs is not installed.
+        UserError: no such runtime, what it needs is not installed, or its file takes one size of frames.
         ModelError: the network cannot be recorded, converted, compiled or quantised.
         UnsupportedError: not this precision on this device.
         MemoryError: it ran out of it.
     """
     _require(runtime, device, precision)
+    if any_size and (reason := _module(runtime).why_one_size):
+        raise UserError(reason)
     drop_aux_heads(pipeline.model)
     pipeline.eval().requires_grad_(False)
     builder: Builder = _module(runtime).build
@@ -255,6 +276,8 @@ def build(
             memory_format=memory_format,
             batch_size=batch_size,
             calibration=calibration,
+            opset=opset,
+            any_size=any_size,
         )
 
 
@@ -319,11 +342,24 @@ def version(runtime: str) -> str:
     return text
 
 
-def snippet(runtime: str, file: Path, options: Mapping[str, str], batch_size: int) -> str:
-    """Python that loads `file` without this package and turns `frame.png` into `labels`, `uint8 (H, W)`."""
-    text: str = _module(runtime).SNIPPET
+def snippet(runtime: str, file: Path, options: Mapping[str, str], shape: Sequence[int]) -> str:
+    """Python that loads `file` without this package and turns `frame.png` into `labels`, `uint8 (H, W)`.
+
+    Args:
+        runtime: its name.
+        file: what it loads.
+        options: what loading chose.
+        shape: of the images, `(N, H, W, 3)`; a side of 0 is open, else the frame is resized to it.
+    """
+    batch_size, height, width, _ = shape
     batch = "[None]" if batch_size == 1 else f"[None].repeat({batch_size}, axis=0)"
-    return text.format(file=file, options=dict(options), batch=batch)
+    resize, sides = (f".resize(({width}, {height}))", f"{height}, {width}") if height else ("", "H, W")
+    image = (
+        f'frame = Image.open("frame.png").convert("RGB"){resize}\n'
+        f"image = np.array(frame){batch}  # uint8 ({batch_size}, {sides}, 3)"
+    )
+    text: str = _module(runtime).snippet(file, options, image)
+    return text
 
 
 def _require(runtime: str, device: torch.device, precision: Precision, *, building: bool = True) -> None:
@@ -381,8 +417,10 @@ def stage_modules(pipeline: Pipeline, images: Tensor) -> dict[str, tuple[nn.Modu
     }
 
 
-def trace(module: nn.Module, given: Tensor) -> torch.export.ExportedProgram:
+def trace(module: nn.Module, *given: Tensor, any_size: bool = False) -> torch.export.ExportedProgram:
     """Record what `module` does with `given`; it has run on that before, so what fails is the recording.
+
+    With `any_size` the sides of images among it, `(N, H, W, 3)` `uint8`, are left open.
 
     Raises:
         ModelError: `torch.export` refuses it, such as for control flow that depends on data.
@@ -392,7 +430,12 @@ def trace(module: nn.Module, given: Tensor) -> torch.export.ExportedProgram:
         torch.no_grad(),
         contextlib.redirect_stderr(io.StringIO()),  # it prints graphs where it fails
     ):
-        return torch.export.export(module, (given,))
+        if not any_size:
+            return torch.export.export(module, given)
+        sides = {1: torch.export.Dim("height"), 2: torch.export.Dim("width")}
+        return torch.export.export(
+            module, given, dynamic_shapes=tuple(sides if x.dtype == torch.uint8 else None for x in given)
+        )
 
 
 @contextlib.contextmanager
@@ -473,11 +516,21 @@ def gains_from_bf16(device: torch.device) -> bool:
     return device.type == "cpu" and not BF16_FEATURES.isdisjoint(cpu_features())
 
 
+def saturates_int8() -> bool:
+    """Whether products of `u8` and `s8` saturate at 16 bits: on x86 without VNNI, or where the features are unknown.
+
+    Source: https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html
+    """
+    return platform.machine().lower() in ("x86_64", "amd64") and VNNI_FEATURES.isdisjoint(cpu_features())
+
+
 def capability(device: torch.device) -> str:
     """Compute capability of a CUDA device, such as `"9.0"`; empty for others."""
     return ".".join(map(str, torch.cuda.get_device_capability(device))) if device.type == "cuda" else ""
 
 
+VNNI_FEATURES = frozenset({"avx_vnni", "avx512_vnni", "amx_int8"})
+"""Names of the x86 features that add up products of `u8` and `s8` in 32 bits."""
 BF16_FEATURES = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 """Names of the CPU features that multiply in bf16, the last one Arm's."""
 

@@ -19,6 +19,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from zoo.any_size import AnySizePostprocess, AnySizePreprocess
 from zoo.errors import UserError
 from zoo.pipeline import Pipeline
 from zoo.record import Build, MemoryFormat, Precision
@@ -33,8 +34,11 @@ except ImportError:
     onnx = compose = quantization = None  # type: ignore[assignment]
 
 FORMAT = ".onnx"
-OPSET = 20
 IMAGES, INPUT, LOGITS, LABELS = "images", "network_input", "logits", "labels"
+FRAME = "frame"
+"""The images once more, as the last stage of a graph for any size takes them before the stages are merged."""
+SIDES = ("height", "width")
+"""Names of the sides of the images, where they are open."""
 CUTS = {"preprocess": (IMAGES, INPUT), "network": (INPUT, LOGITS), "upsample_argmax": (LOGITS, LABELS)}
 QUANTISED = ("Conv", "ConvTranspose", "MatMul", "Gemm", "Add", "Relu", "MaxPool", "Concat", "GlobalAveragePool")
 """Operators computed in int8, within the network alone: what comes before and after it stays in floating point."""
@@ -62,8 +66,10 @@ def build(
     memory_format: MemoryFormat,  # noqa: ARG001  the runtimes lay tensors out as they like
     batch_size: int,
     calibration: Sequence[Tensor],
+    opset: int,
+    any_size: bool,
 ) -> Build:
-    """Write `pipeline` as one ONNX file.
+    """Write `pipeline` as one ONNX file, of the lowest IR version that its operator set allows.
 
     Args:
         pipeline: in eval mode.
@@ -73,6 +79,8 @@ def build(
         memory_format: means nothing here.
         batch_size: N, fixed.
         calibration: images `(1, *image_size, 3)` `uint8`, for int8 alone.
+        opset: one of `OPSETS`.
+        any_size: leave the sides of the frame open.
 
     Raises:
         ModelError: the network cannot be recorded, converted or quantised, or its file be written.
@@ -82,11 +90,14 @@ def build(
     pipeline.to(device).cast(DTYPES[precision if precision == "fp16" else "fp32"], torch.contiguous_format)
     images = torch.zeros((batch_size, *pipeline.image_size, 3), dtype=torch.uint8, device=device)
     # One by one, so that no optimiser moves an operator across a border.
-    graph, *others = (_export(name, *stage) for name, stage in stage_modules(pipeline, images).items())
+    graph, *others = (_export(*stage, opset, any_size) for stage in _stages(pipeline, images, any_size))
     for border, other in zip((INPUT, LOGITS), others, strict=True):
+        ends = list(graph.graph.output)
         graph = compose.merge_models(graph, other, io_map=[(border, border)])
+        graph.graph.value_info.extend(ends)  # merging forgets them, and a cut needs its ends' types
+    _share_images(graph.graph)
     del graph.opset_import[1:]  # merging lists the one operator set once per stage
-    facts = Build(export_s=time.perf_counter() - start, options={"opset": str(OPSET)})
+    facts = Build(export_s=time.perf_counter() - start, options={"opset": str(opset)})
     if precision == "int8":
         start = time.perf_counter()
         with model_errors("ONNX Runtime cannot quantise this network"):
@@ -99,6 +110,7 @@ def build(
                 "options": {**facts.options, "quantisation": "static, QDQ, min-max, per channel, u8 activations"},
             }
         )
+    graph.ir_version = onnx.helper.find_min_ir_version_for(graph.opset_import)  # the exporter writes its own newest
     with model_errors("ONNX cannot hold this network"):  # protobuf ends at 2 GiB
         onnx.save(graph, str(file))
     return facts
@@ -106,6 +118,8 @@ def build(
 
 def cuts(file: Path) -> dict[str, bytes]:
     """The stages of a file as models of their own; empty for a file without the names that mark them.
+
+    Where the sides of the frame are open the last stage is left out: it needs the frame beside the logits.
 
     Raises:
         UserError: not an ONNX file.
@@ -115,7 +129,8 @@ def cuts(file: Path) -> dict[str, bytes]:
     if not {INPUT, LOGITS, LABELS} <= names:
         return {}
     graph = onnx.shape_inference.infer_shapes(graph)  # a cut needs its ends' types
-    return {stage: _cut(graph, begin, end).SerializeToString() for stage, (begin, end) in CUTS.items()}
+    kept = list(CUTS)[: 3 if all(_port(graph.graph.input[0]).shape) else 2]
+    return {stage: _cut(graph, *CUTS[stage]).SerializeToString() for stage in kept}
 
 
 def read(file: Path) -> onnx.ModelProto:
@@ -153,6 +168,8 @@ class Contents:
     """`None`: there is none, which does not tell whether the exporter folded it into the convolutions."""
     weights_bytes: int
     """Of the initialisers."""
+    opset: int
+    ir_version: int
 
 
 def contents(file: Path) -> Contents:
@@ -161,7 +178,8 @@ def contents(file: Path) -> Contents:
     Raises:
         UserError: not an ONNX file.
     """
-    graph = read(file).graph
+    model = read(file)
+    graph = model.graph
     weights = {tensor.name for tensor in graph.initializer}
     return Contents(
         inputs=tuple(_port(value) for value in graph.input if value.name not in weights),
@@ -169,6 +187,8 @@ def contents(file: Path) -> Contents:
         precision=_precision(graph),
         batch_norm="kept" if any(node.op_type == "BatchNormalization" for node in graph.node) else None,
         weights_bytes=sum(onnx.numpy_helper.to_array(tensor).nbytes for tensor in graph.initializer),
+        opset=max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")),
+        ir_version=model.ir_version,
     )
 
 
@@ -187,17 +207,26 @@ def _precision(graph: onnx.GraphProto) -> Precision:
     return "fp16" if onnx.TensorProto.FLOAT16 in kinds else "fp32"
 
 
-def _export(stage: str, module: nn.Module, given: Tensor) -> onnx.ModelProto:
-    """One stage as ONNX; all names but those of its two ends begin with the stage's own."""
+def _stages(pipeline: Pipeline, images: Tensor, any_size: bool) -> list[tuple[str, nn.Module, tuple[Tensor, ...]]]:
+    """Name, module and what it is given, for each stage in order."""
+    (preprocess, _), (network, x), (postprocess, logits) = stage_modules(pipeline, images).values()
+    if any_size:
+        preprocess, postprocess = AnySizePreprocess(pipeline), AnySizePostprocess(pipeline)
+    last = (logits, images) if any_size else (logits,)
+    return list(zip(CUTS, (preprocess, network, postprocess), ((images,), (x,), last), strict=True))
+
+
+def _export(stage: str, module: nn.Module, given: tuple[Tensor, ...], opset: int, any_size: bool) -> onnx.ModelProto:
+    """One stage as ONNX; all names but those of its ends begin with the stage's own."""
     begin, end = CUTS[stage]
-    recorded = trace(module, given)
+    recorded = trace(module, *given, any_size=any_size)
     with model_errors("the ONNX exporter cannot convert this network"), warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the exporter's own deprecations
         program = torch.onnx.export(
             recorded,
             dynamo=True,
-            opset_version=OPSET,
-            input_names=[begin],
+            opset_version=opset,
+            input_names=[begin, FRAME][: len(given)],
             output_names=[end],
             verbose=False,
         )
@@ -206,7 +235,35 @@ def _export(stage: str, module: nn.Module, given: Tensor) -> onnx.ModelProto:
     graph = model.graph
     for part in (graph, *graph.node, *graph.initializer, *graph.value_info, *graph.input, *graph.output):
         part.ClearField("metadata_props")  # stack traces, with the folders of the machine that exported it
+    if any_size:
+        _name_sides(graph)
     return compose.add_prefix(model, f"{stage}/", rename_inputs=False, rename_outputs=False)
+
+
+def _name_sides(graph: onnx.GraphProto) -> None:
+    """Call the open sides of a stage's images `height` and `width`; what else is open in it gets no name."""
+    del graph.value_info[:]
+    open_sides = [
+        dict(zip((side.dim_param for side in value.type.tensor_type.shape.dim[1:3]), SIDES, strict=True))
+        for value in graph.input
+        if value.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    ]
+    for names in open_sides:
+        for value in (*graph.input, *graph.output):
+            for side in value.type.tensor_type.shape.dim:
+                if side.dim_param:
+                    side.dim_param = names.get(side.dim_param, side.dim_param)
+
+
+def _share_images(graph: onnx.GraphProto) -> None:
+    """Let the last stage look at the one input, where it has asked for the images as well."""
+    for node in graph.node:
+        for index, name in enumerate(node.input):
+            if name == FRAME:
+                node.input[index] = IMAGES
+    kept = [value for value in graph.input if value.name != FRAME]
+    del graph.input[:]
+    graph.input.extend(kept)
 
 
 def _cut(graph: onnx.ModelProto, begin: str, end: str) -> onnx.ModelProto:

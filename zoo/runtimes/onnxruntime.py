@@ -6,6 +6,7 @@ Source: https://onnxruntime.ai/docs/api/python/
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,15 @@ from torch import Tensor
 from zoo.errors import UserError
 from zoo.record import Build, Precision
 from zoo.runtimes import onnx_file
-from zoo.runtimes.base import Call, Runnable, UnsupportedError, first_line, graph_state, use_own_stream
+from zoo.runtimes.base import (
+    Call,
+    Runnable,
+    UnsupportedError,
+    first_line,
+    graph_state,
+    saturates_int8,
+    use_own_stream,
+)
 
 try:
     import onnxruntime
@@ -26,16 +35,10 @@ except ImportError:
 VERSION = f"onnxruntime {onnxruntime.__version__}" if onnxruntime else ""
 FORMAT = onnx_file.FORMAT
 build = onnx_file.build
-SNIPPET = """\
-import numpy as np
-import onnxruntime
-from PIL import Image
-
-image = np.array(Image.open("frame.png").convert("RGB")){batch}  # uint8 (N, H, W, 3), of the size the card names
-session = onnxruntime.InferenceSession("{file}", providers=[("{options[provider]}", {options[provider_options]})])
-labels = session.run(None, {{session.get_inputs()[0].name: image}})[0][0]  # uint8 (H, W): class_names of the card
-"""
+why_one_size = ""
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+EXACT = "session.x64quantprecision"
+"""ONNX Runtime's key: of 1 it multiplies `u8` by `u8`. Only x86 has it, and it obeys with VNNI as well."""
 _DTYPES = {"tensor(uint8)": torch.uint8, "tensor(float)": torch.float32, "tensor(float16)": torch.float16}
 
 
@@ -90,11 +93,37 @@ def load(file: Path, *, device: torch.device, precision: Precision) -> Runnable:
         state=functools.partial(graph_state, device, contents.batch_norm, precision == "tf32"),
         whole=whole,
         build=Build(
-            options={"provider": _PROVIDERS[device.type], "provider_options": str(_arithmetic(device, precision))}
+            options={
+                "provider": _PROVIDERS[device.type],
+                "provider_options": str(_arithmetic(device, precision)),
+                **_products(precision),
+            }
         ),
         cut=lambda: {name: _call(make(cut), device) for name, cut in onnx_file.cuts(file).items()},
         own_memory=True,
     )
+
+
+def snippet(file: Path, options: Mapping[str, str], image: str) -> str:
+    """Python that runs `file`."""
+    settings, given = "", ""
+    if EXACT in options:
+        other = "0 is as exact and faster with VNNI" if options[EXACT] == "1" else "an x86 CPU without VNNI needs 1"
+        settings = f"""\
+settings = onnxruntime.SessionOptions()
+settings.add_session_config_entry("{EXACT}", "{options[EXACT]}")  # {other}
+"""
+        given = "settings, "
+    providers = f'[("{options["provider"]}", {options["provider_options"]})]'
+    return f"""\
+import numpy as np
+import onnxruntime
+from PIL import Image
+
+{image}
+{settings}session = onnxruntime.InferenceSession("{file}", {given}providers={providers})
+labels = session.run(None, {{session.get_inputs()[0].name: image}})[0][0]  # uint8 (H, W): class_names of the card
+"""
 
 
 def _session(model: str | bytes, *, device: torch.device, precision: Precision) -> Any:
@@ -103,6 +132,8 @@ def _session(model: str | bytes, *, device: torch.device, precision: Precision) 
     if isinstance(model, bytes):  # a stage: its threads would spin on while the next one's work
         options.add_session_config_entry("session.force_spinning_stop", "1")
     options.log_severity_level = 3  # errors
+    if exact := _products(precision).get(EXACT):
+        options.add_session_config_entry(EXACT, exact)
     settings: dict[str, str] = {}
     if device.type == "cuda":
         settings = {
@@ -123,6 +154,18 @@ def _arithmetic(device: torch.device, precision: Precision) -> dict[str, str]:
     return {"use_tf32": str(int(precision == "tf32"))} if device.type == "cuda" else {}
 
 
+def _products(precision: Precision) -> dict[str, str]:
+    """How `u8` is multiplied by `s8`, which on an x86 CPU without VNNI saturates; exact ones are 3 times slower."""
+    if precision != "int8":
+        return {}
+    if saturates_int8():
+        return {EXACT: "1", "int8_products": "u8 x u8, for an x86 CPU without VNNI, where u8 x s8 saturates"}
+    return {
+        EXACT: "0",
+        "int8_products": "u8 x s8, for a CPU with VNNI or Arm's; x86 without VNNI needs " + EXACT + "=1",
+    }
+
+
 def _call(session: Any, device: torch.device) -> Call:
     """One input, one output, both bound to torch's memory: nothing is copied."""
     (given,), (made,) = session.get_inputs(), session.get_outputs()
@@ -133,7 +176,8 @@ def _call(session: Any, device: torch.device) -> Call:
 
     def run(x: Tensor) -> Tensor:
         x = x.contiguous()
-        answer = torch.empty([int(side) for side in made.shape], dtype=dtype, device=device)
+        shape = [side if isinstance(side, int) else x.shape[axis] for axis, side in enumerate(made.shape)]
+        answer = torch.empty(shape, dtype=dtype, device=device)
         binding = session.io_binding()
         for bind, name, tensor in ((binding.bind_input, given.name, x), (binding.bind_output, made.name, answer)):
             bind(name, place, index, _numpy_type(tensor), tuple(tensor.shape), tensor.data_ptr())

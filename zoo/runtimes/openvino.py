@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +28,7 @@ except ImportError:
 VERSION = f"openvino {openvino.__version__}" if openvino else ""
 FORMAT = onnx_file.FORMAT
 build = onnx_file.build
-SNIPPET = """\
-import numpy as np
-import openvino
-from PIL import Image
-
-image = np.array(Image.open("frame.png").convert("RGB")){batch}  # uint8 (N, H, W, 3), of the size the card names
-model = openvino.compile_model("{file}", "CPU", {options})
-labels = model(image)[0][0]  # uint8 (H, W): class_names of the card
-"""
+why_one_size = ""
 _HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}
 """Precision of what is not quantised."""
 _RAN: dict[Precision, set[str]] = {"fp32": {"f32"}, "bf16": {"bf16"}, "fp16": {"f16"}, "int8": {"u8", "i8"}}
@@ -105,6 +98,19 @@ def load(file: Path, *, device: torch.device, precision: Precision) -> Runnable:
     )
 
 
+def snippet(file: Path, options: Mapping[str, str], image: str) -> str:
+    """Python that runs `file`."""
+    return f"""\
+import numpy as np
+import openvino
+from PIL import Image
+
+{image}
+model = openvino.compile_model("{file}", "CPU", {dict(options)})
+labels = model(image)[0][0]  # uint8 (H, W): class_names of the card
+"""
+
+
 def prepare(_device: torch.device) -> None:
     """Load the plugin of the device."""
     _core().get_property("CPU", "FULL_DEVICE_NAME")
@@ -125,11 +131,12 @@ def _precisions(compiled: Any) -> Counter[str]:
 def _call(compiled: Any) -> Call:
     """One input, one output, both in torch's memory: nothing is copied."""
     request = compiled.create_infer_request()
-    shape = [int(side) for side in compiled.output(0).shape]
+    sides = list(compiled.output(0).partial_shape)
     dtype = torch.uint8 if compiled.output(0).element_type == openvino.Type.u8 else torch.float32
 
     def run(x: Tensor) -> Tensor:
         x = x.contiguous()  # a name of its own: OpenVINO does not keep the memory it is lent alive
+        shape = [x.shape[axis] if side.is_dynamic else side.get_length() for axis, side in enumerate(sides)]
         answer = torch.empty(shape, dtype=dtype)
         request.set_input_tensor(openvino.Tensor(x.numpy(), shared_memory=True))
         request.set_output_tensor(openvino.Tensor(answer.numpy(), shared_memory=True))

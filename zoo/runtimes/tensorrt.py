@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,29 +29,7 @@ except ImportError:
 VERSION = f"tensorrt {tensorrt.__version__}" if tensorrt else ""
 FORMAT = onnx_file.FORMAT
 build = onnx_file.build
-SNIPPET = """\
-import numpy as np
-import tensorrt
-import torch
-from PIL import Image
-
-image = np.array(Image.open("frame.png").convert("RGB")){batch}  # uint8 (N, H, W, 3), of the size the card names
-logger = tensorrt.Logger(tensorrt.Logger.ERROR)
-builder = tensorrt.Builder(logger)
-network, config = builder.create_network(0), builder.create_builder_config()
-assert tensorrt.OnnxParser(network, logger).parse_from_file("{file}")
-config.clear_flag(tensorrt.BuilderFlag.TF32)  # on by default
-for flag in "{options[flag]}".split():
-    config.set_flag(getattr(tensorrt.BuilderFlag, flag))
-engine = tensorrt.Runtime(logger).deserialize_cuda_engine(builder.build_serialized_network(network, config))
-images = torch.from_numpy(image).cuda()
-labels = torch.empty(images.shape[:3], dtype=torch.uint8, device="cuda")
-context = engine.create_execution_context()
-for index, tensor in enumerate((images, labels)):
-    context.set_tensor_address(engine.get_tensor_name(index), tensor.data_ptr())
-context.execute_async_v3(torch.cuda.current_stream().cuda_stream)
-labels = labels[0].cpu().numpy()  # uint8 (H, W): class_names of the card
-"""
+why_one_size = "TensorRT wants a range of sizes for an engine, which zoo does not ask for: leave --dynamic out"
 _FLAGS: dict[Precision, str] = {"fp32": "", "tf32": "TF32", "bf16": "BF16", "fp16": "FP16", "int8": "INT8"}
 _DTYPES = {"UINT8": torch.uint8, "FLOAT": torch.float32, "HALF": torch.float16}
 
@@ -94,6 +73,33 @@ def load(file: Path, *, device: torch.device, precision: Precision) -> Runnable:
         cut=lambda: {name: _call(_engine(cut, file, precision), device) for name, cut in onnx_file.cuts(file).items()},
         own_memory=True,
     )
+
+
+def snippet(file: Path, options: Mapping[str, str], image: str) -> str:
+    """Python that runs `file`."""
+    return f"""\
+import numpy as np
+import tensorrt
+import torch
+from PIL import Image
+
+{image}
+logger = tensorrt.Logger(tensorrt.Logger.ERROR)
+builder = tensorrt.Builder(logger)
+network, config = builder.create_network(0), builder.create_builder_config()
+assert tensorrt.OnnxParser(network, logger).parse_from_file("{file}")
+config.clear_flag(tensorrt.BuilderFlag.TF32)  # on by default
+for flag in "{options["flag"]}".split():
+    config.set_flag(getattr(tensorrt.BuilderFlag, flag))
+engine = tensorrt.Runtime(logger).deserialize_cuda_engine(builder.build_serialized_network(network, config))
+images = torch.from_numpy(image).cuda()
+labels = torch.empty(images.shape[:3], dtype=torch.uint8, device="cuda")
+context = engine.create_execution_context()
+for index, tensor in enumerate((images, labels)):
+    context.set_tensor_address(engine.get_tensor_name(index), tensor.data_ptr())
+context.execute_async_v3(torch.cuda.current_stream().cuda_stream)
+labels = labels[0].cpu().numpy()  # uint8 (H, W): class_names of the card
+"""
 
 
 def _engine(model: bytes, file: Path, precision: Precision) -> Any:

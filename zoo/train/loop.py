@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
-from collections.abc import Callable
-from contextlib import closing, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,21 +18,32 @@ from zoo.catalog import find
 from zoo.checkpoint import CheckpointFacts, read_facts, run_folder, run_lock, runs_folder, save_weights, write_atomic
 from zoo.config import TrainConfig
 from zoo.data.layout import Dataset, OnFrame, open_dataset
-from zoo.data.loading import train_batches
+from zoo.data.loading import Batch, train_batches
+from zoo.data.reading import image_size
 from zoo.errors import ModelError, UserError, blamed_on
-from zoo.evaluate import by_size, evaluate
+from zoo.evaluate import Predict, by_size, evaluate
 from zoo.measure.device import core_count, software
 from zoo.models.build import build_model
 from zoo.pipeline import Pipeline
-from zoo.score import class_iou, miou
+from zoo.score.accuracy import class_iou, miou
 from zoo.spec import ModelSpec, Size
 from zoo.train.distributed import ALONE, Group, process_group, synchronised
 from zoo.train.journal import CURVES, VALIDATION, Journal, read_losses
 from zoo.train.losses import channel_weights
+from zoo.train.norms import GAP_IMAGES
+from zoo.train.preflight import (
+    require_a_readable_split,
+    require_a_recipe_that_learns,
+    require_room,
+    require_something_to_learn,
+    try_network,
+    useful_crop_size,
+)
 from zoo.train.run import describe_run, resume_run, write_run
 from zoo.train.step import TrainingStep, seed
 from zoo.train.stop import Stop, asked_to_stop
 
+_log = logging.getLogger(__name__)
 FIRST_SAVE_S = 30.0
 SAVE_EVERY_S = 300.0
 """A run that is killed outright loses at most this much."""
@@ -60,6 +72,8 @@ class Trained:
     """Of `best`, at the ground truth's full size; `None` without validation."""
     synthetic: bool
     """True for drawn streets, whose mIoU says nothing about real ones."""
+    warnings: tuple[str, ...] = ()
+    """What is doubtful about the weights, one line each."""
 
 
 def train_model(
@@ -141,7 +155,7 @@ def train(
     Args:
         spec: The model.
         config: The recipe.
-        dataset: Trained on its split `train`, validated on `val`.
+        dataset: Trained on its split `train`, validated on `val`; without one it is trained all the same.
         run_dir: Where checkpoints, state, log and `run.json` go (`checkpoint.run_folder`).
         device: Where to train.
         group: The processes that train together.
@@ -155,8 +169,8 @@ def train(
         time_limit_s: Stop after so many seconds, between two steps.
 
     Raises:
-        UserError: the recipe does not fit the model, the data or the processes, loss or gradient is not finite, or the
-            disk is full.
+        UserError: before the first step: the recipe does not fit the model, the data or the processes, there is nothing
+            to learn or to measure, or the disk is too full (`train.preflight`); later: loss or gradient is not finite.
     """
     started = time.perf_counter()
     best, last, state_file = run_dir / "best.safetensors", run_dir / "last.safetensors", run_dir / "state.pt"
@@ -164,9 +178,15 @@ def train(
     identity = (spec.name, fingerprint, config.recipe_hash, config.seed)
     if group.share(lambda: resume and _is_finished(last, identity)):
         return _trained(run_dir, config.steps, config, dataset, started)
+    begins = group.share(lambda: not (resume and state_file.is_file()))
+    validates, warnings = validate and "val" in dataset.splits(), list[str]()
+    if validate and not validates:
+        warnings.append(_unvalidated(dataset))
+        if group.is_first:
+            _log.warning("%s", warnings[0])
     seed(config.seed)  # of the initial weights
     pretrained = bool(spec.pretrained) if config.pretrained == "auto" else config.pretrained
-    module, spec = build_model(spec, dataset.spec.num_classes, pretrained)
+    module, spec = build_model(spec, dataset.spec.num_classes, pretrained, _sizes(config, dataset, validate=validates))
     spec = dataset.spec.adapt(spec)
     if group.count > 1 and device.type == "cuda":
         module = synchronised(module, spec.name)
@@ -181,9 +201,20 @@ def train(
         group=group,
     )
     journal = Journal(run_dir, dataset.spec.class_names, curves=keep_state and group.is_first)
-    if group.share(lambda: resume and state_file.is_file()):
+    if not begins:
         _resume(state_file, one, journal)
-    versions = software(device)
+    versions, estimated_at = software(device), -1
+
+    def is_due() -> bool:
+        """Whether the weights as they are now are to be scored and kept."""
+        count = journal.step_count
+        return count == config.steps or (count > 0 and config.val_every is not None and count % config.val_every == 0)
+
+    def is_scored() -> bool:
+        return not validates or (bool(journal.validations) and journal.validations[-1].step == journal.step_count)
+
+    def is_complete() -> bool:
+        return journal.step_count == config.steps and is_scored()
 
     def facts(score: float | None) -> CheckpointFacts:
         return CheckpointFacts(
@@ -195,8 +226,9 @@ def train(
             config=config,
             recipe_hash=config.recipe_hash,
             step=journal.step_count,
-            complete=journal.step_count == config.steps,
+            complete=is_complete(),
             precision="bf16" if one.bf16 else "fp32",
+            batch_norm_batches=config.batch_norm_batches if journal.step_count == estimated_at else 0,
             pretrained=spec.pretrained if pretrained else "",
             miou=score,
             zoo=versions.zoo,
@@ -214,20 +246,38 @@ def train(
             resume_run(run_dir, now, journal.step_count)
 
     def save() -> None:
-        if keep_state and journal.step_count < config.steps:
+        if keep_state and not is_complete():
             state = {"step": one.state(), "journal": journal.state()}
             write_atomic(state_file, lambda draft: torch.save(state, draft))
         journal.write()
         save_weights(last, one.trained.state_dict(), facts(journal.log[-1].miou))
-        if journal.step_count == config.steps:
+        if is_complete():
             state_file.unlink(missing_ok=True)
 
-    group.share(begin)
+    def try_first() -> None:
+        require_something_to_learn(spec, config, dataset)
+        require_a_recipe_that_learns(spec, config, one.family)
+        weights_bytes = sum(tensor.nbytes for tensor in one.module.state_dict().values())
+        require_room(run_dir, weights_bytes, copies=_copies(one, keep_state=keep_state))
+        if validates:
+            require_a_readable_split(dataset, "val")
+        if "val" in dataset.splits():
+            with _scoring(one):
+                try_network(spec, dataset, "val", _predictor(one, spec))
+
+    if begins:
+        group.share(try_first)
     first_step = journal.step_count
+    crop_size = group.share(lambda: useful_crop_size(config, dataset))
+    if crop_size != config.crop_size and group.is_first:
+        asked, used = ("x".join(map(str, size)) for size in (config.crop_size, crop_size))
+        _log.warning(
+            "crops of %s are cut to %s: at their largest scale no frame fills more, all else is padding", asked, used
+        )
     batches = train_batches(
         dataset,
         "train",
-        config,
+        config.model_copy(update={"crop_size": crop_size}),
         start_step=first_step,
         workers=_worker_count(config, device, group),
         pin_memory=device.type == "cuda",
@@ -235,12 +285,49 @@ def train(
         shard=(group.rank, group.count),
         on_frame=on_frame if group.is_first else None,
     )
+
+    group.share(begin)
+
+    def some_batches(count: int) -> Iterator[Batch]:
+        """Batches that no step has seen, whole, for the first process alone."""
+        return islice(batches.whole_batches(config.steps), count * config.accumulate)
+
+    def keep_and_score() -> None:
+        """Keep the weights after a step that is due, then score them: what fails in scoring costs no step."""
+        nonlocal estimated_at
+        if config.batch_norm_batches:
+            group.share(lambda: one.estimate_statistics(some_batches(config.batch_norm_batches)))
+            estimated_at = journal.step_count
+        if not is_scored():
+            if group.is_first:
+                save()
+            best_before = journal.best_miou
+            with _kept_in(last), blamed_on(spec.name):
+                score, by_class = group.share(lambda: _validate(one, spec, dataset))
+            journal.validated(score, by_class)
+            if group.is_first:
+                if score is not None and (best_before is None or score > best_before):
+                    save_weights(best, one.trained.state_dict(), facts(score))
+                if on_validation:
+                    classes = dict(zip(dataset.spec.class_names, by_class, strict=True))
+                    on_validation(journal.step_count, score, classes)
+        if group.is_first:
+            save()
+
     begun = time.perf_counter()
     saved_at = begun - SAVE_EVERY_S + FIRST_SAVE_S
     deadline = None if time_limit_s is None else started + time_limit_s
-    with closing(journal), asked_to_stop(deadline) as stop_now:
+    with closing(journal), closing(batches), asked_to_stop(deadline) as stop_now:
+        if is_due() and not is_scored():  # it was ended in between
+            keep_and_score()
         for step in range(first_step, config.steps):
-            loss, norm = one.gradients(step, list(islice(batches, config.accumulate)))
+            try:
+                pieces = list(islice(batches, config.accumulate))
+            except UserError:  # a file, or a process that loads; the weights are whole
+                if group.is_first and journal.step_count > 0:
+                    save()
+                raise
+            loss, norm = one.gradients(step, pieces)
             if not (math.isfinite(loss) and math.isfinite(norm)):  # the weights are still good
                 raise ModelError(_diverged(spec, step + 1, loss, norm, one.rate(step), last))
             one.update(step)
@@ -248,33 +335,45 @@ def train(
             journal.add(loss, one.rate(step), images_per_s)
             if on_step and group.is_first:
                 on_step(step + 1, loss, images_per_s)
-            done = step + 1 == config.steps
-            due = config.val_every is not None and (step + 1) % config.val_every == 0
-            if validate and (done or due):
-                best_before = journal.best_miou
-                score, by_class = group.share(lambda: _validate(one, spec, dataset))
-                journal.validated(score, by_class)
-                if group.is_first:
-                    if score is not None and (best_before is None or score > best_before):
-                        save_weights(best, one.trained.state_dict(), facts(score))
-                    if on_validation:
-                        on_validation(step + 1, score, dict(zip(dataset.spec.class_names, by_class, strict=True)))
+            if is_due():
+                keep_and_score()
+                saved_at = time.perf_counter()
             stop = group.largest(stop_now(), device)
-            if group.is_first and (done or due or stop or time.perf_counter() - saved_at > SAVE_EVERY_S):
+            if group.is_first and not is_due() and (stop or time.perf_counter() - saved_at > SAVE_EVERY_S):
                 save()
                 saved_at = time.perf_counter()
-            if stop == Stop.INTERRUPT and not done:
+            if stop == Stop.INTERRUPT and step + 1 < config.steps:
                 raise KeyboardInterrupt
             if stop:
                 break
+        if journal.step_count == config.steps:
+            gap = group.share(lambda: one.mode_gap(list(some_batches(-(-GAP_IMAGES // config.batch_size)))))
+            warning = None if gap is None else gap.warning(spec.name, config.batch_norm_batches)
+            warnings += [warning] if warning else []
     count = journal.step_count
-    return group.share(lambda: _trained(run_dir, count, config, dataset, started))
+    return group.share(lambda: _trained(run_dir, count, config, dataset, started, warnings))
+
+
+def _sizes(config: TrainConfig, dataset: Dataset, *, validate: bool) -> list[Size]:
+    """What the network will be fed with: crops, and the frames of `val` at the size they are seen at."""
+    if not validate:
+        return [config.crop_size]
+    seen = [config.image_size] if config.image_size else [image_size(frame.image) for frame in dataset.frames("val")]
+    return [config.crop_size, *dict.fromkeys(seen)]
 
 
 def _validate(one: TrainingStep, spec: ModelSpec, dataset: Dataset) -> tuple[float | None, tuple[float | None, ...]]:
-    """Score `val`: mIoU and IoU per class at the ground truth's full size; the network is left in training mode."""
+    """Score `val`: mIoU and IoU per class at the ground truth's full size."""
+    with _scoring(one):
+        confusion = evaluate(by_size(_predictor(one, spec)), dataset, "val").confusion
+    by_class = (None if math.isnan(iou) else iou for iou in class_iou(confusion).tolist())
+    return miou(confusion), tuple(by_class)
 
-    def make(size: Size) -> Callable[[Tensor], Tensor]:
+
+def _predictor(one: TrainingStep, spec: ModelSpec) -> Callable[[Size], Predict]:
+    """What makes the predictor of frames of one size."""
+
+    def make(size: Size) -> Predict:
         input_size = one.config.image_size or size
         pipeline = Pipeline(one.trained, spec, image_size=size, input_size=input_size, output_size=size, resize="fit")
         pipeline.to(one.device).eval()
@@ -286,12 +385,41 @@ def _validate(one: TrainingStep, spec: ModelSpec, dataset: Dataset) -> tuple[flo
 
         return predict
 
+    return make
+
+
+@contextmanager
+def _scoring(one: TrainingStep) -> Iterator[None]:
+    """Leave the network in training mode, whatever happens."""
     try:
-        confusion = evaluate(by_size(make), dataset, "val").confusion
+        yield
     finally:
         one.trained.train()
-    by_class = (None if math.isnan(iou) else iou for iou in class_iou(confusion).tolist())
-    return miou(confusion), tuple(by_class)
+
+
+@contextmanager
+def _kept_in(last: Path) -> Iterator[None]:
+    """Say of what fails in scoring where the weights are."""
+    try:
+        yield
+    except UserError as error:
+        raise type(error)(
+            f"{error}; the weights are kept in {last}, and the same command goes on from there"
+        ) from error
+
+
+def _unvalidated(dataset: Dataset) -> str:
+    return (
+        f"{dataset.root} has no split val (it has {', '.join(dataset.splits())}): no mIoU is known on the way, and the "
+        "weights of the last step are the ones that count"
+    )
+
+
+def _copies(one: TrainingStep, *, keep_state: bool) -> int:
+    """How many times the weights' size a run keeps: best, last and, with a state, what resumes; and one draft of it."""
+    averages = one.average is not None
+    state = 1 + averages + (2 if one.family == "adamw_poly" else 1)
+    return 2 + (2 * state if keep_state else 1)
 
 
 def _resume(path: Path, one: TrainingStep, journal: Journal) -> None:
@@ -318,7 +446,9 @@ def _is_finished(last: Path, identity: tuple[str, str, str, int]) -> bool:
     return facts is not None and facts.complete
 
 
-def _trained(run_dir: Path, step_count: int, config: TrainConfig, dataset: Dataset, started: float) -> Trained:
+def _trained(
+    run_dir: Path, step_count: int, config: TrainConfig, dataset: Dataset, started: float, warnings: Sequence[str] = ()
+) -> Trained:
     best, last = run_dir / "best.safetensors", run_dir / "last.safetensors"
     best = best if best.is_file() else last
     facts = read_facts(best)
@@ -331,6 +461,7 @@ def _trained(run_dir: Path, step_count: int, config: TrainConfig, dataset: Datas
         losses=read_losses(run_dir),
         miou=facts.miou if facts else None,
         synthetic=dataset.synthetic,
+        warnings=tuple(warnings),
     )
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -21,6 +22,7 @@ from zoo.spec import ModelSpec, RecipeFamily
 from zoo.train.distributed import ALONE, Group
 from zoo.train.feed import Feed
 from zoo.train.losses import SegmentationLoss
+from zoo.train.norms import LabelMaps, ModeGap, estimate_statistics, mode_gap
 from zoo.train.schedule import learning_rate, make_optimizer, set_learning_rate
 
 
@@ -60,6 +62,7 @@ class TrainingStep:
         group: Group = ALONE,
     ) -> None:
         self.module, self.spec, self.config, self.device, self.group = module, spec, config, device, group
+        self.num_classes = num_classes
         self.family: RecipeFamily = spec.recipe if config.optimizer == "auto" else config.optimizer
         self.bf16 = config.precision == "bf16" or (config.precision == "auto" and gains_from_bf16(device))
         self.feed = Feed(spec, num_classes, device)
@@ -118,6 +121,30 @@ class TrainingStep:
         self.optimizer.step()
         if self.average is not None:
             self.average.update_parameters(self.module)
+
+    def estimate_statistics(self, batches: Iterable[Batch]) -> None:
+        """Estimate anew, over these batches, what the batch norms of the kept network know of the images."""
+        with self._as_trained():
+            estimate_statistics(self.trained, (self.feed(batch)[0] for batch in batches))
+
+    def mode_gap(self, batches: Sequence[Batch]) -> ModeGap | None:
+        """Compare how the kept network labels these batches as deployed and as trained."""
+        channel_count = self.num_classes if self.spec.train_ids is None else len(self.spec.train_ids)
+
+        def answers() -> Iterator[tuple[LabelMaps, LabelMaps]]:
+            for batch in batches:
+                image, label = self.feed(batch)
+                logits = training_logits(self.trained, image)[0].float()
+                grid = F.interpolate(logits, label.shape[1:], mode="bilinear", align_corners=self.spec.align_corners)
+                yield label.byte().numpy(force=True), grid.argmax(1).byte().numpy(force=True)
+
+        with torch.no_grad(), self._as_trained():
+            return mode_gap(self.trained, answers, channel_count)
+
+    def _as_trained(self) -> torch.autocast:
+        """The precision of training; dice of what draws without being asked."""
+        seed(self.config.seed, self.config.steps)
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
 
     def state(self) -> dict[str, Any]:
         """All that the next step depends on."""

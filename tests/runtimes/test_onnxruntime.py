@@ -1,0 +1,81 @@
+"""ONNX Runtime multiplies int8 exactly, whatever the CPU."""
+
+from __future__ import annotations
+
+import platform
+
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from zoo.runtimes import base
+from zoo.runtimes.onnxruntime import EXACT
+
+CPU = torch.device("cpu")
+MACHINES = [
+    ("x86_64", {"avx2", "avx512f"}, "1"),
+    ("AMD64", {"sse4_1"}, "1"),
+    ("AMD64", set(), "1"),
+    ("x86_64", {"avx2", "avx_vnni"}, "0"),
+    ("x86_64", {"avx512f", "avx512_vnni"}, "0"),
+    ("x86_64", {"amx_tile", "amx_int8"}, "0"),
+    ("aarch64", {"asimd", "asimddp"}, "0"),
+    ("arm64", set(), "0"),
+]
+"""Machine, features (none: it does not tell), whether exact products have to be asked for."""
+
+
+@pytest.fixture(scope="module")
+def file(pipeline, images, tmp_path_factory):
+    file = tmp_path_factory.mktemp("int8") / "int8.onnx"
+    calibration = [images(1, seed) for seed in range(4)]
+    base.build("onnxruntime", pipeline(), file, device=CPU, precision="int8", calibration=calibration)
+    return file
+
+
+@pytest.mark.parametrize(("machine", "features", "exact"), MACHINES)
+def test_products_are_chosen_by_what_the_cpu_has(machine, features, exact, file, images, pipeline, monkeypatch):
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    monkeypatch.setattr(base, "cpu_features", lambda: frozenset(features))
+    taken = []
+    session = onnxruntime.InferenceSession
+
+    def spy(model, options, **more):
+        taken.append(options.get_session_config_entry(EXACT))
+        return session(model, options, **more)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", spy)
+    runnable = base.load_file("onnxruntime", file, device=CPU, precision="int8")
+    eager = base.load_pipeline("eager", pipeline(), device=CPU, precision="fp32")
+    assert (runnable.predict(images(1)) == eager.predict(images(1))).float().mean() > 0.95
+    assert runnable.stages
+    assert taken == [exact] * 4, "the whole and its stages"
+    options = runnable.build.options
+    assert options[EXACT] == exact
+    assert ("x86 CPU without VNNI" in options["int8_products"]) == (exact == "1")
+    text = base.snippet("onnxruntime", file, options, (1, 41, 57, 3))
+    assert f'settings.add_session_config_entry("{EXACT}", "{exact}")' in text
+    assert "InferenceSession(" in text.splitlines()[-2]
+    assert ", settings, " in text.splitlines()[-2]
+
+
+@pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="only x86 has the choice")
+@pytest.mark.parametrize(("exact", "kind"), [("0", "INT8"), ("1", "UINT8")])
+def test_the_key_does_what_it_is_taken_for(exact, kind, file, tmp_path):
+    """ONNX Runtime obeys with VNNI too, so that this can be seen on any x86 CPU."""
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry(EXACT, exact)
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    graph = onnx.load(tmp_path / "optimised.onnx").graph
+    kinds = {tensor.name: onnx.TensorProto.DataType.Name(tensor.data_type) for tensor in graph.initializer}
+    assert {kinds[node.input[3]] for node in graph.node if node.op_type == "QLinearConv"} == {kind}
+
+
+def test_other_precisions_are_told_nothing_of_it(pipeline, tmp_path):
+    base.build("onnxruntime", pipeline(), tmp_path / "fp32.onnx", device=CPU, precision="fp32")
+    options = base.load_file("onnxruntime", tmp_path / "fp32.onnx", device=CPU, precision="fp32").build.options
+    assert set(options) == {"provider", "provider_options"}
+    assert "settings" not in base.snippet("onnxruntime", tmp_path / "fp32.onnx", options, (1, 41, 57, 3))

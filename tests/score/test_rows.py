@@ -1,0 +1,127 @@
+"""`zoo.score.rows`: the claims, against numbers worked out by hand or by brute force."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from zoo.score.comparing import group_of, latest
+from zoo.score.metrics import METRICS
+from zoo.score.reading import rows_of
+from zoo.score.rows import COLUMNS, row
+from zoo.score.trust import grade
+
+
+def test_a_row_has_every_metric_and_the_promised_columns(records):
+    promised = [
+        "model",
+        "device",
+        "runtime",
+        "precision",
+        "batch_size",
+        "input_size",
+        "output_size",
+        "dataset",
+        "recipe",
+        "param_count",
+        "mac_count",
+        "miou",
+        "pixel_accuracy",
+        "latency_p50_s",
+        "latency_p90_s",
+        "latency_p99_s",
+        "pipeline_p50_s",
+        "throughput_per_s",
+        "peak_memory_bytes",
+        "grade",
+        "status",
+        "protocol",
+    ]
+    assert list(COLUMNS[: len(promised)]) == promised
+    assert METRICS.keys() <= set(COLUMNS)
+    made = row(records.make("unet", right=0.5, p50_s=0.02))
+    assert (made.model, made.device, made.input_size, made.status, made.protocol) == (
+        "unet", "intel-xeon-2c", (256, 512), "ok", "zoo-lat/2",
+    )  # fmt: skip
+    # each class: 5000 hit, 5000 - 13 or so missed and as many false
+    assert made.miou == pytest.approx(0.5 / (0.5 + 2 * 0.5), abs=1e-3)
+    assert (made.latency_p50_s, made.pipeline_p50_s, made.peak_memory_bytes) == (0.02, 0.025, 300 * 2**20)
+    assert made.throughput_per_s is None
+    assert made.as_dict().keys() == set(COLUMNS)
+
+
+def test_a_failed_row_keeps_its_reason(records):
+    made = row(records.failed("unet", status="oom", reason="3.1 GiB wanted"))
+    assert (made.status, made.reason, made.miou, made.latency_p50_s, made.grade) == (
+        "oom", "measure: 3.1 GiB wanted", None, None, None,
+    )  # fmt: skip
+
+
+def test_rows_are_values(records):
+    made = row(records.make())
+    assert dataclasses.replace(made) == made
+    assert hash(made) == hash(dataclasses.replace(made))
+
+
+def test_a_status_does_not_change_what_was_asked_for(records):
+    ok, failed, unknown = (
+        row(record)
+        for record in (
+            records.make(thread_count=4),
+            records.failed(thread_count=4),
+            records.failed().model_copy(update={"config": {}}),
+        )
+    )
+    assert (ok.thread_count, failed.thread_count, unknown.thread_count) == (4, 4, 2)
+    assert group_of(ok) == group_of(failed)
+
+
+def test_medians_and_miou_have_an_interval(records):
+    made = row(records.make(p50_s=0.020, width=0.1))
+    assert made.interval("latency_p50_s") == pytest.approx((0.018, 0.022))
+    assert made.interval("pipeline_p50_s") == pytest.approx((0.0225, 0.0275))
+    assert [made.interval(key) for key in ("latency_p99_s", "miou", "param_count")] == [None] * 3
+    assert row(records.make(miou_interval=(0.3, 0.5))).interval("miou") == (0.3, 0.5)
+    assert row(records.failed()).interval("latency_p50_s") is None
+
+
+def test_a_file_of_one_graph_has_no_network_scope(records):
+    record = records.make(one_graph=True, runtime="openvino", file_bytes=5 * 2**20, pipeline_spread=0.12, spread=0.9)
+    made = row(record)
+    assert (made.latency_p50_s, made.latency_p99_s, made.interval("latency_p50_s")) == (None, None, None)
+    assert (made.pipeline_p50_s, made.file_bytes) == (0.025, 5 * 2**20)
+    assert grade(record) == ("B", ("pipeline spread 12.0%",)), "graded by the scope there is"
+    unsettled = record.speed.pipeline.model_copy(update={"warmup_settled": False})
+    speed = record.speed.model_copy(update={"pipeline": unsettled})
+    assert grade(record.model_copy(update={"speed": speed}))[0] == "C"
+
+
+def test_what_a_runtime_adds_to_a_row(records):
+    build = {"export_s": 2.5, "compile_s": 30.0, "calibrate_s": 4.0, "graph_break_count": 1}
+    made = row(records.make(rates=(9.0, 14.0, 13.0), energy_j=0.7, staged=True, growth_bytes=3, build=build))
+    assert (made.throughput_per_s, made.largest_batch, made.largest_batch_is_limit) == (14.0, 4, False)
+    assert (made.energy_per_image_j, made.memory_growth_bytes) == (0.7, 3)
+    assert (made.export_s, made.compile_s, made.calibrate_s, made.graph_break_count) == (2.5, 30.0, 4.0, 1)
+    assert list(made.stages) == ["copy_in", "preprocess", "network", "upsample_argmax", "copy_out"]
+    assert sum(made.stages.values()) == pytest.approx(made.pipeline_p50_s)
+    assert row(records.make()).stages == {}
+
+
+@pytest.mark.parametrize(("right", "loses"), [(0.600, False), (0.598, False), (0.590, True), (0.70, False)])
+def test_a_row_that_loses_one_percent_is_known(records, right, loses):
+    _, last = rows_of([records.make(right=0.6), records.make(right=right, precision="int8")])
+    assert last.loses_miou == loses
+    assert not row(records.make(precision="int8")).loses_miou, "nothing to hold it against"
+
+
+def test_miou_is_shown_with_what_is_known_of_it(records):
+    plain, known = (row(records.make(right=0.6, miou_interval=interval)) for interval in (None, (0.4012, 0.4588)))
+    (mean,) = latest([known, row(records.make(right=0.62, seed=1))])
+    assert [one.show("miou") for one in (plain, known, mean)] == ["42.9", "42.9 [40.1, 45.9]", "43.9 ± 1.5"]
+    assert known.say("miou") == "42.9 [40.1, 45.9] %"
+    assert known.show("latency_p50_s") == "20.0"
+    assert row(records.failed()).say("miou") == "n/a"
+    assert plain.span("miou") is None
+    assert known.span("miou") == (0.4012, 0.4588)
+    assert mean.span("miou") == pytest.approx((mean.miou - mean.miou_spread, mean.miou + mean.miou_spread))

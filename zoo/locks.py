@@ -1,0 +1,103 @@
+"""One process at a time: a lock that goes with its process, however that ends.
+
+`flock` where the system and the file system have it: the kernel itself lets go when a process dies, and on NFS for all
+hosts. Lustre without that option, some FUSE and cluster file systems, and Windows have none; there filelock's lock file
+names process, start of that process and host, so that a number that is given out anew is not taken for its holder.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # that there is no flock: that is what it is for
+    import filelock
+
+Release = Callable[[], object]
+
+NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
+"""What `flock` answers where there is none."""
+
+
+class HeldError(Exception):
+    """Another process holds the lock; says what to do when that is not so, or nothing where it cannot be."""
+
+
+@contextmanager
+def hold(path: Path) -> Iterator[None]:
+    """Hold `path`, a file that is made when it is not there, until the end of this context or process.
+
+    Raises:
+        HeldError: another process holds it.
+        OSError: it cannot be written.
+    """
+    release = take(path)
+    if release is None:
+        raise HeldError(_if_nobody_does(path))
+    try:
+        yield
+    finally:
+        release()
+
+
+def take(path: Path) -> Release | None:
+    """Take the lock `path` and return what lets go of it; `None` where another process holds it, or its folder is gone.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if fcntl is None:
+        return _take_by_name(path)
+    try:
+        # A file, opened to be written: NFS locks no folder, and nothing that was opened to be read.
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(descriptor).st_nlink:
+            return lambda: os.close(descriptor)
+    except (BlockingIOError, PermissionError):  # the second one on some file systems
+        pass
+    except OSError as error:
+        os.close(descriptor)
+        if error.errno in NO_LOCKS:
+            return _take_by_name(path)
+        raise
+    os.close(descriptor)
+    return None
+
+
+def _take_by_name(path: Path) -> Release | None:
+    """By a file that is there as long as the lock is held; one whose process is known to be dead is taken over."""
+    if not path.parent.is_dir():  # filelock would make it
+        return None
+    kind = filelock.FileLock if sys.platform == "win32" else filelock.SoftFileLock
+    lock = kind(_held(path))
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout:
+        return None
+    return lock.release
+
+
+def _held(path: Path) -> Path:
+    return path.with_name(f"{path.name}.held")
+
+
+def _if_nobody_does(path: Path) -> str:
+    held = _held(path)
+    with suppress(OSError, ValueError):
+        process, host, *_ = held.read_text(encoding="utf-8").split("\n")
+        return f" (by {held.name}: process {process} on {host}; delete that file if it is gone)"
+    return ""

@@ -1,0 +1,188 @@
+"""Accuracy follows `zoo-miou/1`: functions of one confusion matrix `(K, K + 1)`.
+
+Row = truth, column = prediction, last column = a prediction of no class, which is a miss.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from zoo.frames import sequence_of
+from zoo.record import InstanceCounts, Record, Resampled
+
+Confusion = npt.NDArray[np.int64]
+
+RESAMPLES = 2000
+"""Draws of a bootstrap."""
+BOOTSTRAP_SEED = 0
+DRAWN_AT_ONCE = 1 << 22
+"""Units: 20,000 images drawn 2,000 times at once would be 1 GiB."""
+MIN_SEQUENCES = 10
+"""Fewer than these are too few to be drawn from: two of them give three different draws."""
+
+
+def class_iou(confusion: Confusion) -> npt.NDArray[np.float64]:
+    """Return IoU per class `(K,)`: tp / (tp + fp + fn); NaN where a class is neither true nor predicted."""
+    class_count = len(confusion)
+    hit = np.diagonal(confusion)
+    union = confusion.sum(axis=1) + confusion[:, :class_count].sum(axis=0) - hit
+    return _ratio(hit, union)
+
+
+def class_accuracy(confusion: Confusion) -> npt.NDArray[np.float64]:
+    """Return recall per class `(K,)`; NaN where a class is never true."""
+    return _ratio(np.diagonal(confusion), confusion.sum(axis=1))
+
+
+def miou(confusion: Confusion) -> float | None:
+    """Return mean IoU over the classes that are true or predicted anywhere; `None` for an empty matrix."""
+    return _mean(class_iou(confusion))
+
+
+def mean_class_accuracy(confusion: Confusion) -> float | None:
+    """Return mean recall over the classes that are true anywhere; `None` for an empty matrix."""
+    return _mean(class_accuracy(confusion))
+
+
+def pixel_accuracy(confusion: Confusion) -> float | None:
+    """Return the share of counted pixels that are labelled right; `None` for an empty matrix."""
+    total = int(confusion.sum())
+    return int(np.trace(confusion)) / total if total else None
+
+
+def category_iou(confusion: Confusion, class_categories: Sequence[str]) -> dict[str, float | None]:
+    """Return IoU per category by name, confusions inside a category forgiven, as the official evaluation has it.
+
+    Args:
+        confusion: `(K, K + 1)`.
+        class_categories: Category of each class (`DatasetSpec.class_categories`).
+    """
+    class_count = len(confusion)
+    assert len(class_categories) == class_count
+    names = list(dict.fromkeys(class_categories))
+    member = np.array([[category == name for category in class_categories] for name in names], dtype=np.int64)  # (G, K)
+    merged = np.column_stack([member @ confusion[:, :class_count] @ member.T, member @ confusion[:, class_count]])
+    return {name: _number(iou) for name, iou in zip(names, class_iou(merged), strict=True)}
+
+
+def instance_iou(counts: Mapping[str, InstanceCounts]) -> dict[str, float | None]:
+    """Return instance-weighted IoU (iIoU) by name: tp / (tp + fp + fn); `None` for neither true nor predicted."""
+    return {
+        name: count.true_positives / union if union else None
+        for name, count in counts.items()
+        for union in (count.true_positives + count.false_positives + count.false_negatives,)
+    }
+
+
+def mean_of(by_name: Mapping[str, float | None]) -> float | None:
+    """Return the mean of what is known; `None` where nothing is."""
+    known = [value for value in by_name.values() if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+class Interval(NamedTuple):
+    """A 95 % interval by bootstrap, and what was resampled."""
+
+    low: float
+    high: float
+    resampled: Resampled
+
+
+def miou_interval(counts: npt.NDArray[np.integer], image_names: Sequence[str]) -> Interval | None:
+    """Return the 95 % interval of mIoU, by percentile bootstrap over images; `None` for fewer than two.
+
+    Frames of one sequence resemble each other, so whole sequences are drawn; where there are fewer than
+    `MIN_SEQUENCES`, nothing but their frames can be, and the interval is too narrow.
+
+    Args:
+        counts: `(3, images, K)` true positives, false positives, false negatives (the sidecar has them).
+        image_names: Of the images, in order; a name that does not tell its sequence (`sequence_of`) counts alone.
+    """
+    if len(image_names) < 2:
+        return None
+    units, resampled = _units(image_names)
+    return _interval(_resampled_miou(counts, units), resampled)
+
+
+def miou_gain_interval(
+    first: npt.NDArray[np.integer], second: npt.NDArray[np.integer], image_names: Sequence[str]
+) -> Interval | None:
+    """Return the 95 % interval of the second mIoU minus the first, by paired bootstrap: each draw serves both.
+
+    Args:
+        first: As in `miou_interval`.
+        second: Counts of the same images.
+        image_names: Likewise.
+    """
+    if len(image_names) < 2:
+        return None
+    units, resampled = _units(image_names)
+    return _interval(_resampled_miou(second, units) - _resampled_miou(first, units), resampled)
+
+
+def _units(image_names: Sequence[str]) -> tuple[npt.NDArray[np.intp], Resampled]:
+    """What is drawn: the unit `(images,)` each image belongs to."""
+    sequences, units = np.unique([sequence_of(name) or name for name in image_names], return_inverse=True)
+    if MIN_SEQUENCES <= len(sequences) < len(image_names):
+        return units, "sequences"
+    return np.arange(len(image_names)), "frames of few sequences" if len(sequences) < len(image_names) else "images"
+
+
+def _resampled_miou(counts: npt.NDArray[np.integer], units: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+    """Score each draw, `(RESAMPLES,)`; equal `units` give equal draws. NaN for a draw without a counted pixel."""
+    unit_count = int(units.max()) + 1
+    sums = np.zeros((unit_count, 3, counts.shape[2]))  # float64 is exact up to 2^53 pixels
+    np.add.at(sums, units, counts.swapaxes(0, 1))
+    times, block = _draws(unit_count), max(1, DRAWN_AT_ONCE // unit_count)
+    parts = (times[start : start + block].astype(np.float64) for start in range(0, RESAMPLES, block))
+    tp, fp, fn = np.concatenate([part @ sums.swapaxes(0, 1) for part in parts], axis=1)  # RESAMPLES, K each
+    iou = _ratio(tp, tp + fp + fn)
+    known = ~np.isnan(iou)
+    return _ratio(np.where(known, iou, 0).sum(axis=1), known.sum(axis=1))
+
+
+@functools.lru_cache(maxsize=1)  # one model against many draws the same
+def _draws(unit_count: int) -> npt.NDArray[np.uint16]:
+    """How often each draw has each unit, `(RESAMPLES, unit_count)`."""
+    dice = np.random.default_rng(BOOTSTRAP_SEED)
+    times = np.empty((RESAMPLES, unit_count), np.uint16)
+    block = max(1, DRAWN_AT_ONCE // unit_count)
+    for start in range(0, RESAMPLES, block):
+        count = min(block, RESAMPLES - start)
+        drawn = dice.integers(unit_count, size=(count, unit_count)) + unit_count * np.arange(count)[:, None]
+        times[start : start + count] = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)
+    return times
+
+
+def _interval(values: npt.NDArray[np.float64], resampled: Resampled) -> Interval | None:
+    values = values[~np.isnan(values)]
+    if not values.size:
+        return None
+    low, high = np.quantile(values, (0.025, 0.975))
+    return Interval(float(low), float(high), resampled)
+
+
+def _ratio(part: npt.NDArray[Any], whole: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    out = np.full(part.shape, np.nan)
+    np.divide(part, whole, out=out, where=whole > 0)
+    return out
+
+
+def _mean(values: npt.NDArray[np.float64]) -> float | None:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if known.size else None
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def confusion_of(record: Record) -> Confusion | None:
+    """Return a record's confusion matrix, `np.int64 (K, K + 1)`."""
+    return None if record.accuracy is None else np.array(record.accuracy.confusion, dtype=np.int64)

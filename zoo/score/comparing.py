@@ -1,0 +1,254 @@
+"""What may be ranked together, what counts as one, what ties, and how rows are told apart."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from statistics import fmean, stdev
+from typing import Any, NamedTuple
+
+from zoo.labels import CITYSCAPES, OFFICIAL_SIZES
+from zoo.record import ACCURACY_PROTOCOL, Dataset
+from zoo.score.metrics import METRICS
+from zoo.score.rows import Row, text_of
+from zoo.spec import Size
+
+AVERAGED = (
+    *("miou", "miou_low", "miou_high", "miou_lost", "pixel_accuracy", "mean_class_accuracy"),
+    *("category_miou", "iiou", "category_iiou", "equal_label_share"),
+)
+"""Columns of `Row` that the weights decide: over several seeds a mean."""
+
+
+class Group(NamedTuple):
+    """What rows must share to be ranked together.
+
+    Runtime, precision and input size are what is ranked: mIoU is counted at the ground truth's size whatever the input.
+    """
+
+    quick: bool
+    device: str
+    dataset: str | None
+    split: str | None
+    recipe: str
+    output_size: Size
+    batch_size: int
+    resize: str
+    thread_count: int
+    image_count: int | None
+    dataset_fingerprint: str | None
+    recipe_hash: str | None
+    protocol: str
+    miou_protocol: str
+
+
+def group_of(candidate: Row) -> Group:
+    """Return the comparable group a row belongs to."""
+    facts = {field: getattr(candidate, field) for field in Group._fields}
+    return Group(**{**facts, "miou_protocol": candidate.miou_protocol or ACCURACY_PROTOCOL})
+
+
+def differences(first: Group, *others: Group) -> dict[str, list[str]]:
+    """Return the fields in which groups differ, each with its values."""
+    found = {}
+    for field in Group._fields:
+        values = list(dict.fromkeys(text_of(getattr(group, field)) for group in (first, *others)))
+        if len(values) > 1:
+            found[field] = values
+    return found
+
+
+def latest(rows: Iterable[Row]) -> list[Row]:
+    """Keep one row of each condition: the newest of each seed, as one (`Row`); a seed that failed stands alone."""
+    conditions: dict[tuple[object, ...], list[Row]] = defaultdict(list)
+    for (*condition, seed), one in _by_condition(rows).items():
+        conditions[*condition, None if one.status == "ok" else seed].append(one)
+    return [_over_seeds(members) for members in conditions.values()]
+
+
+def newest(rows: Iterable[Row]) -> list[Row]:
+    """Keep the newest row of each condition and seed: a newer driver, torch or model code takes the older's place."""
+    return list(_by_condition(rows).values())
+
+
+def _by_condition(rows: Iterable[Row]) -> dict[tuple[object, ...], Row]:
+    """`newest` by all that a row was measured under, the seed of its weights last."""
+    found: dict[tuple[object, ...], Row] = {}
+    for candidate in rows:
+        artifact = candidate.runtime, candidate.precision, candidate.memory_format, candidate.compile_mode
+        seed = candidate.seed or 0  # cells that failed did not always know theirs
+        condition = (*group_of(candidate), *family_of(candidate), *artifact, seed)
+        if condition not in found or found[condition].started_at < candidate.started_at:
+            found[condition] = candidate
+    return found
+
+
+def _over_seeds(rows: list[Row]) -> Row:
+    """One row of those that differ in the seed alone; a newer torch or model code leaves the older ones behind."""
+    last = max(rows, key=lambda one: one.started_at)
+    rows = [one for one in rows if (one.code_sha256, one.torch) == (last.code_sha256, last.torch)]
+    if len(rows) == 1:
+        return last
+    middle = sorted(rows, key=_pipeline_p50)[len(rows) // 2]
+    columns = {key: [getattr(one, key) for one in rows] for key in AVERAGED}
+    means: dict[str, Any] = {key: None if None in values else fmean(values) for key, values in columns.items()}
+    spread = None if None in columns["miou"] else stdev(columns["miou"])
+    return replace(middle, **means, miou_spread=spread, seed_count=len(rows))
+
+
+def family_of(candidate: Row) -> tuple[object, ...]:
+    """Return what the artifacts of one model share that differ in runtime and precision alone, within a group."""
+    weights = candidate.recipe_hash or candidate.weights_sha256  # None: random ones, alike in every file
+    return candidate.model, weights, candidate.input_size, candidate.machine_id
+
+
+def tie(one: Row, other: Row, key: str) -> bool | None:
+    """Return whether two rows are alike in a metric; `None` where it is not known.
+
+    They are where they differ by less than matters, or where what they might as well have been overlaps (`Row.span`).
+    """
+    value, others_value = one.value(key), other.value(key)
+    if value is None or others_value is None:
+        return None
+    if METRICS[key].alike(value, others_value):
+        return True
+    span, others = one.span(key), other.span(key)
+    return None if span is None or others is None else span[0] <= others[1] and others[0] <= span[1]
+
+
+def sharing(counted: Row | Dataset) -> str | None:
+    """Say by name which sequences the counted images share with training; `None` where they share none.
+
+    Whether they do is not known where the frames' names do not tell: that is said too.
+    """
+    names = counted.shared_sequences
+    if names is None:
+        return f"the frames' names tell no sequences: whether {counted.split} shares any with training is not known"
+    if not names:
+        return None
+    which = f"the sequence {names[0]}" if len(names) == 1 else f"{len(names)} sequences ({', '.join(names[:3])}"
+    more = "" if len(names) == 1 else ", …)" if len(names) > 3 else ")"
+    return f"{counted.split} shares {which}{more} with training: its mIoU is optimistic"
+
+
+def images_said(counted: Row | Dataset) -> str:
+    """Such as `2 of 500`: how many images were counted, of how many the whole split has where that is more."""
+    name, whole = (counted.dataset if isinstance(counted, Row) else counted.name), counted.split_count
+    if whole is None and name == CITYSCAPES.name:  # an older record
+        whole = OFFICIAL_SIZES.get(counted.split or "")
+    more = whole is not None and counted.image_count is not None and whole > counted.image_count
+    return f"{counted.image_count} of {whole}" if more else str(counted.image_count)
+
+
+class Fastest(NamedTuple):
+    """The fastest artifact of one family."""
+
+    row: Row
+    speedup: float | None
+    """Its reference's pipeline p50 over its own; `None` without a reference."""
+    checked: bool
+    """Whether its mIoU was held against fp32's."""
+
+
+def fastest_of_each(rows: Iterable[Row]) -> list[Fastest]:
+    """Return the fastest row of each family, by pipeline p50, fastest first.
+
+    A row that loses too much of fp32's mIoU is none of them, and where some row's loss is known only such rows are.
+    """
+    families: dict[tuple[object, ...], list[Row]] = defaultdict(list)
+    for candidate in rows:
+        if candidate.pipeline_p50_s is not None and not candidate.baseline:
+            families[family_of(candidate)].append(candidate)
+    found = []
+    for family in families.values():
+        checked = [one for one in family if one.miou_lost is not None]
+        best = min((one for one in checked or family if not one.loses_miou), key=_pipeline_p50, default=None)
+        if best is None:
+            continue
+        reference = min((one for one in family if one.is_reference), key=_pipeline_p50, default=None)
+        speedup = _pipeline_p50(reference) / _pipeline_p50(best) if reference and best.pipeline_p50_s else None
+        found.append(Fastest(best, speedup, bool(checked)))
+    return sorted(found, key=lambda one: _pipeline_p50(one.row))
+
+
+class Slower(NamedTuple):
+    """An int8 artifact that takes longer than the fp32 one it would replace: nothing is gained by it on this device."""
+
+    int8: Row
+    fp32: Row
+
+    @property
+    def text(self) -> str:
+        """As a note."""
+        which = f"{self.int8.model} in {self.int8.runtime}"
+        times = [METRICS["pipeline_p50_s"].say(one.pipeline_p50_s) for one in self]
+        return f"int8 is slower than fp32 here: {which} takes {' against '.join(times)}"
+
+
+def slower_int8(rows: Iterable[Row]) -> list[Slower]:
+    """Return each int8 row that is slower than its fp32 in the same runtime, beyond what their intervals leave open."""
+    timed: dict[tuple[object, ...], list[Row]] = defaultdict(list)
+    for one in rows:
+        if one.pipeline_p50_s is not None:
+            timed[group_of(one), family_of(one), one.runtime, one.precision].append(one)
+    pairs = [
+        Slower(one, min(others, key=lambda other: other.seed != one.seed))
+        for (*condition, precision), found in timed.items()
+        if precision == "int8" and (others := timed.get((*condition, "fp32")))
+        for one in found
+    ]
+    key = "pipeline_p50_s"
+    return [pair for pair in pairs if _pipeline_p50(pair.int8) > _pipeline_p50(pair.fp32) and not tie(*pair, key)]
+
+
+def _pipeline_p50(one: Row) -> float:
+    return math.inf if one.pipeline_p50_s is None else one.pipeline_p50_s
+
+
+def baseline_for(group: Group, rows: Iterable[Row]) -> Row | None:
+    """Return the newest mean-label-map row that was counted on the same images as the group."""
+    same_images = [
+        candidate
+        for candidate in rows
+        if candidate.baseline and candidate.miou is not None and images_of(group_of(candidate)) == images_of(group)
+    ]
+    return max(same_images, key=lambda candidate: candidate.started_at, default=None)
+
+
+def images_of(group: Group) -> tuple[object, ...]:
+    """Return all that a fixed map's mIoU depends on."""
+    return group.dataset, group.split, group.image_count, group.dataset_fingerprint, group.miou_protocol
+
+
+def pareto_front(rows: Iterable[Row], x: str = "pipeline_p50_s", y: str = "miou") -> list[Row]:
+    """Return the rows that no other row beats: none is as good in both metrics and better in one. Ordered by `x`."""
+    x_sign, y_sign = (1 if METRICS[key].better == "higher" else -1 for key in (x, y))
+    points = [
+        (x_sign * candidate_x, y_sign * candidate_y, candidate)
+        for candidate in rows
+        if (candidate_x := candidate.value(x)) is not None and (candidate_y := candidate.value(y)) is not None
+    ]
+    front: list[tuple[float, float, Row]] = []
+    for point in sorted(points, key=lambda point: point[:2], reverse=True):
+        if not front or point[1] > front[-1][1] or point[:2] == front[-1][:2]:
+            front.append(point)
+    return [candidate for _, _, candidate in front]
+
+
+def tell_apart(rows: Sequence[Row], fields: Sequence[str] = ("runtime", "precision", "input_size")) -> list[str]:
+    """Name each row by its model and whichever of `fields` differ; those still alike by layout, origin and time."""
+    varying = [field for field in fields if len({getattr(one, field) for one in rows}) > 1]
+    names = [" ".join([one.model, *(text_of(getattr(one, field)) for field in varying)]) for one in rows]
+    layouts = [one.memory_format for one in rows]
+    modes = [one.compile_mode or "" for one in rows]
+    seeds = [f"{one.seed_count} seeds" if one.seed_count > 1 else f"seed {one.seed or 0}" for one in rows]
+    origins = [f"#{one.machine_id[:4]}-{(one.weights_sha256 or 'none')[:4]}" for one in rows]
+    times = [f"{one.started_at:%Y-%m-%d %H:%M:%S}" for one in rows]
+    for marks in (layouts, modes, seeds, origins, times):
+        tied, same = Counter(names), Counter(zip(names, marks, strict=True))
+        names = [
+            f"{name} {mark}" if tied[name] > same[name, mark] else name for name, mark in zip(names, marks, strict=True)
+        ]
+    return names

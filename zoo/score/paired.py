@@ -1,0 +1,110 @@
+"""Two rows told apart: what a tie is, here for all verbs.
+
+Whether two sets of weights differ in mIoU is told by a paired bootstrap over the same images (`zoo-miou/1`) where the
+records have per-image counts beside them; all else by `comparing.tie`. A difference smaller than matters is none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from zoo.errors import UserError
+from zoo.record import Resampled
+from zoo.score.accuracy import miou_gain_interval
+from zoo.score.comparing import tie
+from zoo.score.metrics import METRICS
+from zoo.score.reading import Sources
+from zoo.score.rows import Row
+from zoo.store import samples
+
+PAIRED = "a paired bootstrap over the same images"
+SPREAD = "the spread over seeds"
+INTERVAL = "the 95 % interval"
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """Two sets of weights told apart by their mIoU on the same images, by paired bootstrap (`zoo-miou/1`)."""
+
+    verdict: Literal["better", "worse", "tie"]
+    """What the second is; a tie where the interval holds 0, or the gain is smaller than matters."""
+    gain: float
+    """mIoU of the second minus that of the first."""
+    interval: tuple[float, float]
+    """95 %, of the gain."""
+    resampled: Resampled
+    image_count: int
+
+
+class Tie(NamedTuple):
+    """Whether two rows are alike in a metric."""
+
+    tie: bool | None
+    """`None` where it is not known."""
+    by: str
+    """What tells: `PAIRED`, `SPREAD`, `INTERVAL`, or the smallest difference that matters."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Rows held against each other; the counts beside their records are read once."""
+
+    sources: Sources = field(default_factory=dict, repr=False)
+    _counts: dict[Path, tuple[list[str], npt.NDArray[np.int32]]] = field(default_factory=dict, repr=False)
+
+    def tie(self, one: Row, other: Row, key: str) -> Tie:
+        """Return whether two rows are alike in a metric, and what tells."""
+        value, others_value, metric = one.value(key), other.value(key), METRICS[key]
+        if value is None or others_value is None:
+            return Tie(None, "")
+        if metric.alike(value, others_value):
+            return Tie(True, f"less than {metric.said_least} apart")
+        if key == "miou":
+            try:
+                return Tie(self.test(one, other).verdict == "tie", PAIRED)
+            except UserError:
+                pass  # then their intervals have to do
+        over_seeds = key == "miou" and (one.miou_spread is not None or other.miou_spread is not None)
+        known = tie(one, other, key)
+        return Tie(known, "" if known is None else SPREAD if over_seeds else INTERVAL)
+
+    def test(self, one: Row, other: Row) -> PairedTest:
+        """Tell two sets of weights apart by the per-image counts beside their records.
+
+        Raises:
+            UserError: a record has none, they are of other images, or a row is a mean over seeds.
+        """
+        if one.miou is None or other.miou is None or max(one.seed_count, other.seed_count) > 1:
+            raise UserError("a paired test takes the mIoU of one set of weights each")
+        try:
+            first, second = (self.sources[row.key, row.started_at] for row in (one, other))
+        except KeyError:
+            raise UserError("their records are not at hand") from None
+        (names, counts), (other_names, other_counts) = self._image_counts(first.file), self._image_counts(second.file)
+        accuracies = first.record.accuracy, second.record.accuracy
+        same_classes = accuracies[0] and accuracies[1] and accuracies[0].class_names == accuracies[1].class_names
+        if not same_classes or sorted(names) != sorted(other_names):
+            raise UserError("they were not counted on the same images and classes")
+        order = {name: place for place, name in enumerate(other_names)}
+        interval = miou_gain_interval(counts, other_counts[:, [order[name] for name in names]], names)
+        if interval is None:
+            raise UserError("there are too few images")
+        low, high, resampled = interval
+        alike = low <= 0 <= high or METRICS["miou"].alike(one.miou, other.miou)
+        verdict: Literal["better", "worse", "tie"] = "tie" if alike else "better" if low > 0 else "worse"
+        return PairedTest(verdict, other.miou - one.miou, (low, high), resampled, len(names))
+
+    def _image_counts(self, file: Path) -> tuple[list[str], npt.NDArray[np.int32]]:
+        """Image names and their counts `(3, images, K)`: true positives, false positives, false negatives."""
+        if file not in self._counts:
+            arrays = samples(file)
+            if "image_names" not in arrays:
+                raise UserError(f"{file} has no per-image counts beside it")
+            counts = np.stack([arrays[name] for name in ("true_positives", "false_positives", "false_negatives")])
+            self._counts[file] = arrays["image_names"].tolist(), counts
+        return self._counts[file]

@@ -1,0 +1,75 @@
+"""Records as rows: read from a folder, and held against fp32 of the same weights."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from zoo.record import Record
+from zoo.score.comparing import group_of, images_of
+from zoo.score.rows import Row, row
+from zoo.store import result_path, scan
+
+NO_MODEL_YET = "no model is measured yet, only the baseline; measure some with `zoo bench --models all`"
+
+
+def rows_of(records: Iterable[Record]) -> tuple[Row, ...]:
+    """Return records as rows, each with the mIoU it lost against fp32 of the same weights.
+
+    That is an eager row where there is one, of the own device if possible, else the newest.
+    """
+    rows = [row(record) for record in records]
+    references: dict[tuple[object, ...], list[Row]] = defaultdict(list)
+    for candidate in rows:
+        if candidate.precision == "fp32" and candidate.miou is not None and not candidate.baseline:
+            references[_weights_and_images(candidate)].append(candidate)
+
+    def with_loss(one: Row) -> Row:
+        found = references[_weights_and_images(one)]
+        if one.miou is None or one.baseline or not found:
+            return one
+        nearest = max(found, key=lambda other: (other.is_reference, other.device == one.device, other.started_at))
+        return replace(one, miou_lost=(nearest.miou or 0) - one.miou)
+
+    return tuple(with_loss(candidate) for candidate in rows)
+
+
+def _weights_and_images(one: Row) -> tuple[object, ...]:
+    """All that mIoU depends on, apart from runtime and precision."""
+    sizes = one.input_size, one.output_size, one.resize
+    return one.model, one.weights_sha256, *sizes, *images_of(group_of(one))
+
+
+class Source(NamedTuple):
+    """Where a row comes from."""
+
+    record: Record
+    file: Path
+
+
+Sources = Mapping[tuple[str, datetime], Source]
+"""By the row's key and time."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a results folder, and what could not be read."""
+
+    rows: tuple[Row, ...]
+    warnings: tuple[str, ...]
+    sources: Sources = field(default_factory=dict, repr=False)
+
+
+def read_rows(results: Path, *, history: bool = False) -> Rows:
+    """Read a results folder as rows.
+
+    Raises:
+        UserError: there is no readable record.
+    """
+    found = scan(results, history=history, required=True)
+    sources = {(one.key, one.started_at): Source(one, results / result_path(one)) for one in found.records}
+    return Rows(rows_of(found.records), found.warnings, sources)
