@@ -49,9 +49,9 @@ from zoo.spec import IGNORE_INDEX, DatasetSpec
 LabelBy = Literal["auto", "values", "colors"]
 Exif = Literal["auto", "turn", "ignore"]
 SUFFIXES = (*IMAGE_SUFFIXES, ".bmp", ".gif", ".jp2", ".ppm")
+"""What is taken for an image in a folder."""
 PLAIN_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 """Of files that stay as they are where their pixels are plain; others become PNG."""
-"""What is taken for an image in a folder."""
 CAMERA_BITS = (8, 10, 12, 14, 16)
 """What cameras put into 16 bits."""
 _COPIED = "copied as they are"
