@@ -16,6 +16,7 @@ from zoo.faults import how_to_read, how_to_write, reason
 ROOT = Path(zoo.__file__).parent
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*[a-z]")
 OTHERS = {
+    "data/loading.py": {"--shm-size"},  # of docker
     "runtimes/compile.py": {"--install"},  # of xcode-select
     "train/run.py": {"--porcelain", "--untracked-files"},  # of git
 }

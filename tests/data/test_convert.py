@@ -277,3 +277,18 @@ def test_the_command_prints_what_it_did(folder, target, capsys):
     Image.fromarray(GREY).save(image)
     assert main(["data", "convert", str(folder.root), str(target)]) == 0
     assert capsys.readouterr().out == f"1 image: 1 grey made RGB\n1 label map: 1 copied as they are\nwrote {target}\n"
+
+
+def test_an_interrupted_conversion_leaves_nothing(tmp_path, target):
+    source = tmp_path / "photos"
+    source.mkdir()
+    for number in range(20):
+        Image.fromarray(GREY).save(source / f"{number}.png")
+
+    def stop(done, _):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        convert_folder(source, target, on_file=stop)
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]

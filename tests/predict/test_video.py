@@ -244,3 +244,14 @@ def test_pages_and_animations_are_predicted_one_by_one(tmp_path, predictor, suff
         for file, page in zip(files, PAGES, strict=True):
             with Image.open(file) as written:
                 np.testing.assert_array_equal(np.array(written), color_map(predictor(page).train_ids, CITYSCAPES))
+
+
+def test_what_is_transparent_in_an_animation_is_black(tmp_path, predictor):
+    pages = [np.dstack([page, np.where(page[..., :1] > 120, 255, 0)]).astype(np.uint8) for page in PAGES]
+    first, *others = map(Image.fromarray, pages)
+    first.save(tmp_path / "stack.webp", save_all=True, append_images=others, lossless=True, exact=True)
+    files = predict_images(predictor, tmp_path / "stack.webp", tmp_path / "out", kinds=["color"])
+    for file, page in zip(files, pages, strict=True):
+        seen = np.where(page[..., 3:] > 0, page[..., :3], 0).astype(np.uint8)
+        with Image.open(file) as written:
+            np.testing.assert_array_equal(np.array(written), color_map(predictor(seen).train_ids, CITYSCAPES))

@@ -11,13 +11,13 @@ import io
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -46,13 +46,12 @@ from zoo.files import whole_folder
 from zoo.labels import CITYSCAPES
 from zoo.spec import IGNORE_INDEX, DatasetSpec
 
-Answer = TypeVar("Answer")
 LabelBy = Literal["auto", "values", "colors"]
 Exif = Literal["auto", "turn", "ignore"]
 SUFFIXES = (*IMAGE_SUFFIXES, ".bmp", ".gif", ".jp2", ".ppm")
+"""What is taken for an image in a folder."""
 PLAIN_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 """Of files that stay as they are where their pixels are plain; others become PNG."""
-"""What is taken for an image in a folder."""
 CAMERA_BITS = (8, 10, 12, 14, 16)
 """What cameras put into 16 bits."""
 _COPIED = "copied as they are"
@@ -175,35 +174,37 @@ def convert_folder(
     spec, files = _files(source, labels=labels, classes=classes)
     targets = _targets(source, files)
     done: dict[str, Counter[str]] = {"image": Counter(), "label": Counter(), "other": Counter()}
-    with ThreadPoolExecutor() as pool:
-
-        def each(call: Callable[[_File], Answer], of: Sequence[_File]) -> Iterator[tuple[_File, Answer]]:
-            return zip(of, pool.map(call, of), strict=True)
-
+    images, maps = ([file for file in files if file.kind == kind] for kind in ("image", "label"))
+    with _threads() as pool:
+        highest = dict(zip(images, pool.map(_highest, images), strict=True))
         read = partial(_readings, spec=spec, ignore_others=ignore_other_colors)
-        choices = _Choices(
-            spec,
-            _bits(dict(each(_highest, [file for file in files if file.kind == "image"])), bits),
-            exif,
-            _meanings(list(pool.map(read, [file for file in files if file.kind == "label"])), label_by),
-            label_by == "values",
-            ignore_other_colors,
-        )
+        meanings = _meanings(list(pool.map(read, maps)), label_by)
+    choices = _Choices(spec, _bits(highest, bits), exif, meanings, label_by == "values", ignore_other_colors)
 
-        def fill(folder: Path) -> None:
-            write = partial(_write, choices=choices, targets={path: folder / name for path, name in targets.items()})
-            for count, (file, what) in enumerate(each(write, files), 1):
+    def fill(folder: Path) -> None:
+        write = partial(_write, choices=choices, targets={path: folder / name for path, name in targets.items()})
+        with _threads() as pool:
+            for count, (file, what) in enumerate(zip(files, pool.map(write, files), strict=True), 1):
                 done[file.kind].update(what)
                 if on_file:
                     on_file(count, len(files))
 
-        try:
-            whole_folder(target, fill)
-        except OSError as error:
-            advice = how_to_write(error, "another folder")
-            raise UserError(f"cannot convert to {target}: {reason(error)}; {advice}") from error
-    counts = Counter(file.kind for file in files)
-    return Converted(target, dict(done["image"]), dict(done["label"]), counts["image"], counts["label"])
+    try:
+        whole_folder(target, fill)
+    except OSError as error:
+        advice = how_to_write(error, "another folder")
+        raise UserError(f"cannot convert to {target}: {reason(error)}; {advice}") from error
+    return Converted(target, dict(done["image"]), dict(done["label"]), len(images), len(maps))
+
+
+@contextmanager
+def _threads() -> Iterator[ThreadPoolExecutor]:
+    """None of them is at work any more at the end, whatever brought it: a draft that is removed stays removed."""
+    pool = ThreadPoolExecutor()
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _files(source: Path, *, labels: bool, classes: Path | str | None) -> tuple[DatasetSpec, list[_File]]:

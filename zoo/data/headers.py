@@ -1,7 +1,7 @@
 """What files say of themselves before they are decoded: size and form, and a note for forms that are not the plain one.
 
-Free of torch. A header costs a tenth of a millisecond, so that all files of a split are looked at before the first one
-is decoded: what no reader takes is named before the work, and what is read in another form is said once.
+Free of torch. A header costs a fraction of a millisecond, so that all files of a split are looked at before the first
+one is decoded: what no reader takes is named before the work, and what is read in another form is said once.
 """
 
 from __future__ import annotations

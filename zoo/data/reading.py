@@ -81,13 +81,20 @@ def read_photo(path: Path) -> Pixels:
 def read_pages(path: Path) -> Iterator[Pixels]:
     """Read the pages of a TIFF or the frames of an animation, one after the other, each as `read_photo` would.
 
+    What is transparent in an animation is black.
+
     Raises:
         UserError: as `read_image`; of the first page that is damaged.
     """
     with opened("image", path) as image:
         for page in range(page_count(image)):
             image.seek(page)
-            yield upright(colors_of(image, f"page {page + 1} of image {path}"), orientation_of(image))
+            if getattr(image, "is_animated", False) and image.has_transparency_data:
+                seen = image.convert("RGBA")
+                seen = Image.alpha_composite(Image.new("RGBA", seen.size, "black"), seen).convert("RGB")
+                yield upright(np.array(seen), orientation_of(image))
+            else:
+                yield upright(colors_of(image, f"page {page + 1} of image {path}"), orientation_of(image))
 
 
 def read_label(frame: Frame, spec: DatasetSpec) -> Pixels:

@@ -190,7 +190,10 @@ def page_count(image: Image.Image) -> int:
 def require_one_picture(image: Image.Image, what: str) -> None:
     """Refuse pages and animations, of which Pillow shows the first; what a phone stores beside a photo is none."""
     if (count := page_count(image)) > 1:
-        raise UserError(f"{what} holds {count} pictures (pages, or an animation), and one belongs there; split it")
+        raise UserError(
+            f"{what} holds {count} pictures (pages, or an animation), and one belongs there; split it "
+            "(`magick FILE %04d.png`)"
+        )
 
 
 def _narrow(samples: Samples, what: str) -> Pixels:

@@ -92,11 +92,11 @@ def require_something_to_learn(spec: ModelSpec, config: TrainConfig, dataset: Da
         if not seen:
             raise UserError(
                 f"no label of {dataset.root}'s split train holds a class that counts (all pixels are ignored): look "
-                "whether its values are those of classes.toml (`zoo data doctor`)"
+                "whether its values are those of classes.toml (`zoo doctor`)"
             )
         raise UserError(
             f"{names[seen.pop()]!r} is the only class in {dataset.root}'s split train that counts, so one answer is "
-            "always right; label another class too (`zoo data doctor`)"
+            "always right; label another class too (`zoo doctor`)"
         )
 
 
