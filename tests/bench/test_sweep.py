@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import textwrap
 
@@ -12,6 +13,7 @@ import torch
 
 from zoo import store
 from zoo.bench.sweep import run_bench
+from zoo.bench.workshop import Workshop
 from zoo.config import BenchConfig, TrainConfig
 from zoo.data.synthetic import write_dataset
 from zoo.errors import UserError
@@ -101,6 +103,21 @@ def test_a_sweep_trains_scores_measures_and_is_finished(streets, tmp_path):
     assert len(third.finished) == 2
     assert [(r.status, r.artifact.precision) for r in third.records] == [("unsupported", "int8")]
     assert third.exit_code == 0
+
+
+def test_what_is_doubtful_about_trained_weights_is_told(streets, tmp_path, monkeypatch):
+    real, events = Workshop.run, []
+
+    def run(self, stages, job, **options):
+        outcome = real(self, stages, job, **options)
+        if stages == ["train"]:
+            outcome.answers["train"] = dataclasses.replace(outcome.answers["train"], warnings=("stale",))
+        return outcome
+
+    monkeypatch.setattr(Workshop, "run", run)
+    config = QUICK.model_copy(update={"models": ("encoder_decoder",)})
+    run_bench(config, data=streets, results=tmp_path / "results", runs=tmp_path / "runs", on_event=events.append)
+    assert [(event.model, event.note) for event in events].count(("", "stale")) == 1
 
 
 def test_records_that_came_with_a_checkout_never_count_as_finished(tmp_path):
