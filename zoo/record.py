@@ -238,8 +238,9 @@ class Speed(Facts):
 
     network: Latency | None
     """Device-resident input → logits; null for a file that holds one graph from image to labels."""
-    pipeline: Latency
-    """`uint8` image in host memory → `uint8` label map in host memory at output size."""
+    pipeline: Latency | None
+    """`uint8` image in host memory → `uint8` label map in host memory at output size; null for a network alone, which
+    another maker's file may hold."""
     waterfall: tuple[Stage, ...] = ()
     """The stages; empty where they cannot be told apart. A graph that fuses them is faster than their sum."""
     energy: Energy | None = None

@@ -260,7 +260,7 @@ def _network(read: Callable[[Latency], float | None]) -> Callable[[Record], floa
 
 
 def _pipeline(read: Callable[[Latency], float | None]) -> Callable[[Record], float | None]:
-    return lambda record: None if record.speed is None else read(record.speed.pipeline)
+    return lambda record: None if record.speed is None or record.speed.pipeline is None else read(record.speed.pipeline)
 
 
 def _most_images_per_s(record: Record) -> float | None:
@@ -390,11 +390,8 @@ def grade(record: Record) -> tuple[Grade | None, tuple[str, ...]]:
         return None, ()
     speed, witness, reasons = record.speed, record.speed.witness, []
     limit = MAX_SPREAD_CPU if record.device.kind == "cpu" else MAX_VARIATION_ACCELERATOR
-    scopes = (
-        {"pipeline": speed.pipeline}
-        if speed.network is None
-        else {"network": speed.network, "pipeline": speed.pipeline}
-    )
+    timed = {"network": speed.network, "pipeline": speed.pipeline}
+    scopes = {name: latency for name, latency in timed.items() if latency is not None}
     scope, spread = max(((name, _spread(latency, record)) for name, latency in scopes.items()), key=itemgetter(1))
     if spread > limit:
         reasons.append(f"{scope} spread {spread:.1%}")
@@ -596,7 +593,9 @@ def row(record: Record) -> Row:
     letter, reasons = grade(record)
     low, high = (None, None) if speed is None or speed.network is None else speed.network.p50_interval_s
     miou_low, miou_high = (accuracy and accuracy.miou_interval) or (None, None)
-    pipeline_low, pipeline_high = (None, None) if speed is None else speed.pipeline.p50_interval_s
+    pipeline_low, pipeline_high = (
+        (None, None) if speed is None or speed.pipeline is None else speed.pipeline.p50_interval_s
+    )
     facts: dict[str, Any] = {
         "model": artifact.model,
         "device": record.device.slug,

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from zoo import export
+from zoo import export, foreign
 from zoo.catalog import MODELS
 from zoo.checkpoint import run_lock
 from zoo.config import INSTALLED, BenchConfig
@@ -240,15 +240,17 @@ def measure_stage(job: Job, report: Report) -> Measured:
             inputs = [runnable.preprocess(runnable.copy_in(batch)) for batch in images]
             _assert_sane(runnable.network(inputs[0]))
             network = _time(runnable.network, inputs, target, quick=quick)
-        report("pipeline scope")
-        with meter:
-            pipeline = _time(runnable.predict, images, target, quick=quick)
+        pipeline = None
+        if runnable.is_pipeline:
+            report("pipeline scope")
+            with meter:
+                pipeline = _time(runnable.predict, images, target, quick=quick)
         stages = clock.measure_stages(runnable.stages, images, device=target, quick=quick) if runnable.stages else {}
     speed = Speed(
         network=clock.summarise(network) if network else None,
-        pipeline=clock.summarise(pipeline),
+        pipeline=clock.summarise(pipeline) if pipeline else None,
         waterfall=clock.summarise_stages(stages),
-        energy=meter.per_image(job.batch_size * (pipeline.warmup_count + len(pipeline.seconds))),
+        energy=meter.per_image(job.batch_size * (pipeline.warmup_count + len(pipeline.seconds))) if pipeline else None,
         state=state,
         witness=watch.witness(),
     )
@@ -262,7 +264,7 @@ def measure_stage(job: Job, report: Report) -> Measured:
         speed=speed,
         samples={
             **({"network_s": network.seconds} if network else {}),
-            "pipeline_s": pipeline.seconds,
+            **({"pipeline_s": pipeline.seconds} if pipeline else {}),
             **{f"stage_{name}_s": seconds for name, seconds in stages.items()},
         },
     )
@@ -289,13 +291,18 @@ def _cost(job: Job) -> Cost:
 
 
 def memory_stage(job: Job, _report: Report) -> Memory:
-    """Peak memory of the pipeline scope, in a process that does nothing else."""
+    """Peak memory of the pipeline scope, of a network alone its own, in a process that does nothing else."""
     target = torch.device(job.device)
     base.prepare(job.runtime, target)
     before = memory.baseline(target)
     runnable, _, _ = _load(job)
     images = _random_images(job)
-    return memory.measure_memory(before, lambda index: runnable.predict(images[index % len(images)]), runnable, target)
+    call, given = runnable.predict, images
+    if not runnable.is_pipeline:
+        assert runnable.preprocess is not None
+        assert runnable.network is not None
+        call, given = runnable.network, [runnable.preprocess(runnable.copy_in(batch)) for batch in images]
+    return memory.measure_memory(before, lambda index: call(given[index % len(given)]), runnable, target)
 
 
 def evaluate_stage(job: Job, report: Report) -> EvaluationResult:
@@ -506,6 +513,19 @@ def _load(job: Job, image_size: Size | None = None) -> tuple[base.Runnable, Weig
     target = torch.device(job.device)
     if job.artifact is not None:
         file, card = job.artifact
+        if card.network is not None:
+            runnable = foreign.deploy(
+                job.runtime,
+                file,
+                card.network,
+                device=target,
+                precision=job.precision,
+                image_size=size,
+                input_size=job.input_size or size,
+                resize=job.config.resize,
+                batch_size=job.batch_size,
+            )
+            return runnable, card.weights, card
         if size != card.input.shape[1:3]:
             takes, given = (f"{height}x{width}" for height, width in (card.input.shape[1:3], size))
             raise UserError(f"{file} takes frames of {takes} and the dataset has {given}: export it for that size")

@@ -128,8 +128,23 @@ def read(file: Path) -> onnx.ModelProto:
         graph = onnx.load(str(file))
         onnx.checker.check_model(graph)
     except Exception as error:  # protobuf's and the checker's errors have no common parent
+        if missing := _missing_data(file):
+            raise UserError(
+                f"{file} keeps weights in {missing}, which is not there; copy it beside the file"
+            ) from error
         raise UserError(f"{file} is not a valid ONNX file: {first_line(error)}") from error
     return graph
+
+
+def _missing_data(file: Path) -> str:
+    """Names of the files beside it that an ONNX file keeps weights in and that are not there."""
+    try:
+        graph = onnx.load(str(file), load_external_data=False).graph
+    except Exception:  # noqa: BLE001  it is no ONNX file
+        return ""
+    entries = (entry for tensor in graph.initializer for entry in tensor.external_data if entry.key == "location")
+    names = dict.fromkeys(entry.value for entry in entries)
+    return ", ".join(name for name in names if not (file.parent / name).is_file())
 
 
 @dataclass(frozen=True)
@@ -170,6 +185,21 @@ def contents(file: Path) -> Contents:
         batch_norm="kept" if any(node.op_type == "BatchNormalization" for node in graph.node) else None,
         weights_bytes=sum(onnx.numpy_helper.to_array(tensor).nbytes for tensor in graph.initializer),
     )
+
+
+def shapes(file: Path, given: str, shape: Sequence[int]) -> dict[str, tuple[int, ...]]:
+    """Shapes of the outputs by name, where the input `given` has this one; a side that does not follow is 0."""
+    model = read(file)
+    for value in model.graph.input:
+        if value.name == given:
+            for side, size in zip(value.type.tensor_type.shape.dim, shape, strict=True):
+                side.dim_value = size
+    for value in model.graph.output:  # what it says of them itself may be names
+        for side in value.type.tensor_type.shape.dim:
+            if not side.dim_value:
+                side.Clear()
+    outputs = onnx.shape_inference.infer_shapes(model, data_prop=True).graph.output
+    return {value.name: tuple(side.dim_value for side in value.type.tensor_type.shape.dim) for value in outputs}
 
 
 def _port(value: onnx.ValueInfoProto) -> Port:
