@@ -190,7 +190,11 @@ def test_what_does_not_fit_is_one_line(model, feed, said, tmp_path):
 def test_weights_in_a_file_that_is_not_there_are_one_line(tmp_path):
     file = write_network(tmp_path / "net.onnx", COLORS)
     onnx.save(onnx.load(str(file)), str(file), save_as_external_data=True, location="net.data", size_threshold=0)
-    assert read_artifact(file, trust=False).network.made == "answer"
+    card, data = read_artifact(file, trust=False), tmp_path / "net.data"
+    assert card.network.made == "answer"
+    assert card.bytes == file.stat().st_size + data.stat().st_size
+    data.write_bytes(data.read_bytes()[::-1])
+    assert read_artifact(file, trust=False).network != card.network, "other weights are another cell"
     (tmp_path / "net.data").unlink()
     with pytest.raises(UserError, match=r"keeps weights in net\.data, which is not there; copy it beside"):
         read_artifact(file, trust=False)
@@ -301,7 +305,9 @@ def test_a_network_alone_is_a_row_without_a_pipeline(tmp_path, capsys):
     assert all(row["latency_p50_s"] > 0 for row in rows)
     for form in ("table", "md", "csv"):
         assert cli.main(["leaderboard", *results, "--format", form]) == 0
-    assert "theirs" in capsys.readouterr().out
+        out = capsys.readouterr().out
+        assert "theirs" in out
+        assert "Fastest artifact" not in out, "none has a pipeline"
     assert cli.main(["compare", "theirs", "theirs", *results]) in (0, 2)
     assert cli.main(["pick", *results, "--max-latency", "network:10s", "--objective", "memory"]) in (0, 1, 2)
     assert cli.main(["pick", *results, "--max-latency", "10s", "--objective", "memory"]) in (0, 1, 2)

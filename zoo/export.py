@@ -391,16 +391,18 @@ def read_artifact(file: Path, *, trust: bool, feed: Feed = NOTHING) -> Card:
     if file.suffix == ".pt2":
         raise UserError(f"{file} has no card {path.name}, and a .pt2 does not say what it takes: export it with zoo")
     contents = base.onnx_contents(file)
+    beside = [file.parent / name for name in contents.data_files]
     network, names = None, list[str]()
     if feed.model_fields_set or not _is_pipeline(contents.inputs, contents.outputs):
         network, names = read_network(file, contents.inputs, contents.outputs, feed)
+        network = network.model_copy(update={"data_sha256": tuple(sha256_of(data) for data in beside)})
     given = next(port for port in contents.inputs if network is None or port.name == network.given)
     made = next(port for port in contents.outputs if network is None or port.name == network.made)
     sides = given.shape[1:3] if network is None else network.sides
     return Card(
         file=file.name,
         sha256=sha256,
-        bytes=file.stat().st_size,
+        bytes=sum(part.stat().st_size for part in (file, *beside)),
         model=file.stem,
         family="file",
         runtime="onnxruntime",

@@ -83,6 +83,8 @@ class Network(Facts):
     align_corners: bool = False
     train_ids: tuple[int, ...] | None = None
     """Which class of the dataset each channel is (255: none of them)."""
+    data_sha256: tuple[str, ...] = ()
+    """Of the files beside it that hold its weights."""
 
     @property
     def is_fed(self) -> bool:
@@ -137,8 +139,8 @@ def read_network(file: Path, inputs: Sequence[Any], outputs: Sequence[Any], feed
         UserError: it is no network that maps images to logits or labels, or `feed` does not fit it.
     """
     if len(inputs) != 1:
-        names = ", ".join(port.name for port in inputs) or "none"
-        raise UserError(f"{file} has {len(inputs)} inputs ({names}); zoo measures networks with {TAKES}")
+        found = ", ".join(port.name for port in inputs) or "none"
+        raise UserError(f"{file} has {len(inputs)} inputs ({found}); zoo measures networks with {TAKES}")
     (given,) = inputs
     layout = _layout(given)
     if layout is None:

@@ -297,7 +297,8 @@ def memory_stage(job: Job, _report: Report) -> Memory:
     before = memory.baseline(target)
     runnable, _, _ = _load(job)
     images = _random_images(job)
-    call, given = runnable.predict, images
+    call: base.Call = runnable.predict
+    given = images
     if not runnable.is_pipeline:
         assert runnable.preprocess is not None
         assert runnable.network is not None

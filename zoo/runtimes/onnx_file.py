@@ -128,23 +128,22 @@ def read(file: Path) -> onnx.ModelProto:
         graph = onnx.load(str(file))
         onnx.checker.check_model(graph)
     except Exception as error:  # protobuf's and the checker's errors have no common parent
-        if missing := _missing_data(file):
+        if missing := [name for name in _data_files(file) if not (file.parent / name).is_file()]:
             raise UserError(
-                f"{file} keeps weights in {missing}, which is not there; copy it beside the file"
+                f"{file} keeps weights in {', '.join(missing)}, which is not there; copy it beside the file"
             ) from error
         raise UserError(f"{file} is not a valid ONNX file: {first_line(error)}") from error
     return graph
 
 
-def _missing_data(file: Path) -> str:
-    """Names of the files beside it that an ONNX file keeps weights in and that are not there."""
+def _data_files(file: Path) -> tuple[str, ...]:
+    """Names of the files beside an ONNX file that hold its weights; none where it is no ONNX file."""
     try:
         graph = onnx.load(str(file), load_external_data=False).graph
-    except Exception:  # noqa: BLE001  it is no ONNX file
-        return ""
+    except Exception:  # noqa: BLE001  protobuf's errors have no common parent
+        return ()
     entries = (entry for tensor in graph.initializer for entry in tensor.external_data if entry.key == "location")
-    names = dict.fromkeys(entry.value for entry in entries)
-    return ", ".join(name for name in names if not (file.parent / name).is_file())
+    return tuple(dict.fromkeys(entry.value for entry in entries))
 
 
 @dataclass(frozen=True)
@@ -168,6 +167,8 @@ class Contents:
     """`None`: there is none, which does not tell whether the exporter folded it into the convolutions."""
     weights_bytes: int
     """Of the initialisers."""
+    data_files: tuple[str, ...] = ()
+    """Names of the files beside it that hold weights."""
 
 
 def contents(file: Path) -> Contents:
@@ -184,6 +185,7 @@ def contents(file: Path) -> Contents:
         precision=_precision(graph),
         batch_norm="kept" if any(node.op_type == "BatchNormalization" for node in graph.node) else None,
         weights_bytes=sum(onnx.numpy_helper.to_array(tensor).nbytes for tensor in graph.initializer),
+        data_files=_data_files(file),
     )
 
 
