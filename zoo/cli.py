@@ -274,7 +274,16 @@ def _bench(arguments: argparse.Namespace) -> int:
 
     from zoo.bench.live import Live
     from zoo.bench.sweep import run_bench
+    from zoo.foreign import Feed
 
+    feed = Feed(
+        **_given(
+            mean=_triple(arguments.mean),
+            std=_triple(arguments.std),
+            classes=arguments.classes,
+            output=arguments.output,
+        )
+    )
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a plain kill ends a sweep as Ctrl-C does
     try:
         with Live(_console()) as live:
@@ -288,6 +297,7 @@ def _bench(arguments: argparse.Namespace) -> int:
                 rerun=arguments.rerun,
                 artifact=arguments.artifact,
                 trust=arguments.trust,
+                feed=feed,
                 on_event=live,
             )
     finally:
@@ -313,7 +323,18 @@ def _bench(arguments: argparse.Namespace) -> int:
 
 
 def _pair(arguments: argparse.Namespace, config: BenchConfig) -> int:
-    flags = ("models", "artifact", "rerun", "throughput", "accuracy_images", "seeds")
+    flags = (
+        "models",
+        "artifact",
+        "rerun",
+        "throughput",
+        "accuracy_images",
+        "seeds",
+        "mean",
+        "std",
+        "classes",
+        "output",
+    )
     _refuse(arguments, flags, "--pair times the two it names and nothing else")
 
     from zoo.bench.live import Live
@@ -587,6 +608,14 @@ def _label_values(values: Sequence[str] | None) -> list[int] | None:
     return [int(word) for word in words] or None
 
 
+def _triple(text: str | None) -> tuple[float, ...] | None:
+    """Read `R,G,B` where it was given."""
+    numbers = _numbers(text)
+    if numbers is not None and len(numbers) != 3:
+        raise UserError(f"three numbers for red, green and blue, such as 0.485,0.456,0.406; got {text!r}")
+    return None if numbers is None else tuple(numbers)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="zoo",
@@ -722,6 +751,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar=("A", "B"),
         help="time two in turn: faster, slower or tie; each is MODEL[,runtime=R][,precision=P][,input_size=HxW]",
     )
+    bench.add_argument(
+        "--mean", metavar="R,G,B", help="of an --artifact that takes floats: what to subtract, 0 to 1 or 255"
+    )
+    bench.add_argument("--std", metavar="R,G,B", help="and what to divide by")
+    bench.add_argument("--classes", metavar="A,B,…|FILE", help="its classes in the channels' order; or cityscapes")
+    bench.add_argument("--output", metavar="NAME", help="which of its outputs is the answer")
     bench.add_argument("--trust", action="store_true", help="run a .pt2, which is native code")
     bench.add_argument("--device", **device)
     bench.add_argument("--threads", type=count, metavar="N", help="CPU threads (default: one per core)")

@@ -24,6 +24,7 @@ from zoo.data.reading import frame_size, read_image
 from zoo.errors import ModelError, UserError
 from zoo.faults import how_to_read, how_to_write, reason
 from zoo.files import sha256_of, write_all
+from zoo.foreign import NOTHING, Feed, Network, read_feed, read_network
 from zoo.measure.device import core_count, package_version, resolve_device
 from zoo.models.build import build_empty, build_model
 from zoo.pipeline import Pipeline
@@ -100,7 +101,7 @@ class Port(Facts):
     """An input or output of the file."""
 
     name: str
-    dtype: Literal["uint8"]
+    dtype: str
     shape: tuple[int, ...]
     """A side of 0 is open: frames of any size."""
     meaning: str
@@ -126,9 +127,11 @@ class Card(Built):
     """Oldest release of ONNX Runtime that takes the file, such as `"1.17"`."""
     input: Port
     output: Port
-    input_size: Size
-    """What the network sees, before padding."""
+    input_size: Size | None
+    """What the network sees, before padding; null: open, in a network of another maker."""
     resize: Resize
+    network: Network | None = None
+    """Of another maker, which takes more than the file to be fed and read."""
     class_names: tuple[str, ...]
     """Empty: unknown, of a file of another maker."""
     class_colors: tuple[tuple[int, int, int], ...]
@@ -414,12 +417,12 @@ def card_path(file: Path) -> Path:
     return file.with_name(f"{file.name}.json")
 
 
-def read_artifact(file: Path, *, trust: bool) -> Card:
-    """What a file somebody exported is: by its card, else, for ONNX, by its input and output.
+def read_artifact(file: Path, *, trust: bool, feed: Feed = NOTHING) -> Card:
+    """What a file somebody exported is: by its card, else, for ONNX, by its inputs and outputs, a sidecar and `feed`.
 
     Raises:
         UserError: no such file; neither `.onnx` nor `.pt2`; a `.pt2` without `trust` or without a card; a card of
-            another file; or an ONNX file that does not map `uint8` images to `uint8` label maps.
+            another file; or an ONNX file that is no pipeline or network that zoo can feed and read.
     """
     if not file.is_file():
         raise UserError(f"no file {file}; an artifact is what `zoo export` wrote, or another .onnx or .pt2 file")
@@ -433,31 +436,41 @@ def read_artifact(file: Path, *, trust: bool) -> Card:
         raise UserError(f"cannot read {file}: {reason(error)}; {how_to_read(error)}") from error
     path = card_path(file)
     if path.is_file():
-        try:
-            card = Card.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError) as error:
-            raise UserError(f"{path} is not a card of zoo; remove it or export the file again") from error
-        if card.sha256 != sha256:
-            raise UserError(f"{path} is the card of another file than {file}; export it again, or remove the card")
-        return card
+        card = _read_card(path)
+        if isinstance(card, Card):
+            if card.sha256 != sha256:
+                raise UserError(f"{path} is the card of another file than {file}; export it again, or remove the card")
+            if feed.model_fields_set:
+                raise UserError(f"{path} says how {file} is fed; leave --mean, --std, --classes and --output away")
+            return card
+        feed = card.model_copy(update=feed.model_dump(exclude_unset=True))
     if file.suffix == ".pt2":
         raise UserError(f"{file} has no card {path.name}, and a .pt2 does not say what it takes: export it with zoo")
     contents = base.onnx_contents(file)
-    images, labels = _onnx_ports(file, contents.inputs, contents.outputs)
+    beside = [file.parent / name for name in contents.data_files]
+    network, names = None, list[str]()
+    if feed.model_fields_set or not _is_pipeline(contents.inputs, contents.outputs):
+        network, names = read_network(file, contents.inputs, contents.outputs, feed)
+        network = network.model_copy(update={"data_sha256": tuple(sha256_of(data) for data in beside)})
+    given = next(port for port in contents.inputs if network is None or port.name == network.given)
+    made = next(port for port in contents.outputs if network is None or port.name == network.made)
+    sides = given.shape[1:3] if network is None else network.sides
     return Card(
         file=file.name,
         sha256=sha256,
-        bytes=file.stat().st_size,
+        bytes=sum(part.stat().st_size for part in (file, *beside)),
         model=file.stem,
         family="file",
         runtime="onnxruntime",
-        precision=contents.precision,
+        # On a CPU both runtimes compute in fp32 what stands there in fp16.
+        precision="fp32" if network is not None and contents.precision == "fp16" else contents.precision,
         options={},
-        input=images,
-        output=labels,
-        input_size=(images.shape[1], images.shape[2]),
-        resize="none",
-        class_names=(),
+        input=Port(name=given.name, dtype=given.dtype, shape=given.shape, meaning="images"),
+        output=Port(name=made.name, dtype=made.dtype, shape=made.shape, meaning="label maps, or logits"),
+        input_size=None if 0 in sides else sides,
+        resize="none" if network is None else network.resize or "fit",
+        network=network,
+        class_names=tuple(names),
         class_colors=(),
         weights=Weights(source="file", sha256=sha256, recipe="external"),
         code_sha256="",
@@ -466,24 +479,27 @@ def read_artifact(file: Path, *, trust: bool) -> Card:
     )
 
 
-def _onnx_ports(file: Path, inputs: Sequence[Any], outputs: Sequence[Any]) -> tuple[Port, Port]:
-    """Input and output of an ONNX file that keeps the contract.
+def _read_card(path: Path) -> Card | Feed:
+    """What lies beside a file: a card, or a sidecar that somebody wrote for a file of another maker."""
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    if b'"sha256"' not in text:
+        return read_feed(path, text)
+    try:
+        return Card.model_validate_json(text)
+    except ValidationError as error:
+        raise UserError(f"{path} is not a card of zoo; remove it or export the file again") from error
 
-    Raises:
-        UserError: it does not.
-    """
-    wanted = "one uint8 input (N, H, W, 3) and one uint8 output (N, H, W), sizes fixed"
+
+def _is_pipeline(inputs: Sequence[Any], outputs: Sequence[Any]) -> bool:
+    """Whether a file keeps the contract of an artifact: `uint8` `(N, H, W, 3)` → `uint8` `(N, H, W)`, sizes fixed."""
     if len(inputs) != 1 or len(outputs) != 1:
-        raise UserError(f"{file} has {len(inputs)} inputs and {len(outputs)} outputs; zoo measures files with {wanted}")
+        return False
     (given,), (made,) = inputs, outputs
     fits = given.dtype == made.dtype == "uint8" and len(given.shape) == 4 and given.shape[3:] == (3,)
-    if not fits or made.shape != given.shape[:3] or min(given.shape) < 1:
-        said = " → ".join(f"{port.dtype} ({', '.join(map(str, port.shape))})" for port in (given, made))
-        raise UserError(f"{file} maps {said}; zoo measures files with {wanted}")
-    return (
-        Port(name=given.name, dtype="uint8", shape=given.shape, meaning="N, H, W, RGB"),
-        Port(name=made.name, dtype="uint8", shape=made.shape, meaning="N, H, W; class index"),
-    )
+    return bool(fits and made.shape == given.shape[:3] and min(given.shape) >= 1)
 
 
 def _fill(folder: Path, wanted: Wanted, suffix: str) -> None:

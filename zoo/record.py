@@ -10,6 +10,8 @@ Schema history
        graph has no network scope. Records of version 1 read as they are.
     3  accuracy: how frames were read (mode), instance-weighted counts, categories, the interval of mIoU; sequences that
        a split shares with training. Records of versions 1 and 2 read as they are; their mode is `"whole"`.
+    4  what may be unknown: the sequences a split shares (null where names do not tell), the pipeline scope of a file of
+       another maker; the number of images of the whole split. Older records read as they are.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from pydantic import AwareDatetime, Field, field_validator, model_validator
 
 from zoo.spec import Facts, Size
 
-SCHEMA = 3
+SCHEMA = 4
 SPEED_PROTOCOL = "zoo-lat/2"
 """`zoo-lat/1` timed one scope after the other; `/2` times both in turn."""
 ACCURACY_PROTOCOL = "zoo-miou/1"
@@ -242,8 +244,9 @@ class Speed(Facts):
 
     network: Latency | None
     """Device-resident input → logits; null for a file that holds one graph from image to labels."""
-    pipeline: Latency
-    """`uint8` image in host memory → `uint8` label map in host memory at output size."""
+    pipeline: Latency | None
+    """`uint8` image in host memory → `uint8` label map in host memory at output size; null for a network alone, which
+    another maker's file may hold."""
     waterfall: tuple[Stage, ...] = ()
     """The stages; empty where they cannot be told apart. A graph that fuses them is faster than their sum."""
     energy: Energy | None = None

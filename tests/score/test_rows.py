@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
+from zoo import store
 from zoo.score.comparing import group_of, latest
 from zoo.score.metrics import METRICS
 from zoo.score.reading import rows_of
@@ -125,3 +127,20 @@ def test_miou_is_shown_with_what_is_known_of_it(records):
     assert plain.span("miou") is None
     assert known.span("miou") == (0.4012, 0.4588)
     assert mean.span("miou") == pytest.approx((mean.miou - mean.miou_spread, mean.miou + mean.miou_spread))
+
+
+@pytest.mark.parametrize(
+    ("version", "model", "runtime", "share", "pipeline_s", "grade_reason"),
+    [
+        (1, "fpn_resnet18", "eager", 0.01761469948178588, 0.0327567465, "pipeline spread 8.8%"),
+        (2, "encoder_decoder", "openvino", 0.23447782854369115, 0.008133048, "network spread 9.5%"),
+        (3, "lraspp_mobilenet_v3_large", "eager", 0.31244873822059965, 0.0107403605, "pipeline spread 7.8%"),
+    ],
+)
+def test_records_written_by_older_versions_say_what_they_said(version, model, runtime, share, pipeline_s, grade_reason):
+    """One file of each schema version, as it was written."""
+    old = row(store.load(Path(__file__).parent / "written" / f"schema-{version}.json"))
+    assert (old.model, old.runtime, old.protocol) == (model, runtime, "zoo-lat/1")
+    assert old.miou == pytest.approx(share, rel=1e-12)
+    assert old.pipeline_p50_s == pipeline_s
+    assert old.grade_reasons == (grade_reason,)

@@ -126,6 +126,7 @@ def cell_key(
     `folder_id` is a random id of the results folder, unknown to git: records that came with a checkout, even of an
     identical machine, are shown and compared but never count as finished.
     """
+    network = cell.artifact[1].network if cell.artifact else None
     return short_hash(
         {
             "protocol": SPEED_PROTOCOL,
@@ -151,6 +152,7 @@ def cell_key(
             "folder": folder_id,
             "torch": software.torch,
             "versions": [software.cuda, software.cudnn, software.driver, software.runtime],
+            **({"network": network.model_dump(mode="json")} if network else {}),
         },
         32,
     )

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +30,7 @@ from zoo.evaluate import EvaluationResult, accuracy_record, dataset_record
 from zoo.export import Card, read_artifact
 from zoo.faults import how_to_write, reason
 from zoo.files import draft_in, remove_leftovers
+from zoo.foreign import NOTHING, Feed, match, plan_network
 from zoo.measure.clock import grows
 from zoo.record import (
     MEAN_LABEL_MAP,
@@ -90,6 +92,7 @@ def run_bench(
     rerun: bool = False,
     artifact: Path | str | None = None,
     trust: bool = False,
+    feed: Feed = NOTHING,
     on_event: Callable[[Event], None] = lambda _event: None,
 ) -> Sweep:
     """Measure every cell of `config` and keep a record of each under `results`.
@@ -104,6 +107,7 @@ def run_bench(
         rerun: Measure finished cells again.
         artifact: A file that somebody exported, measured in place of `config.models`.
         trust: Run a `.pt2`, which is native code.
+        feed: What a file of another maker cannot say of itself.
         on_event: Called as the sweep goes on.
 
     Returns:
@@ -118,14 +122,18 @@ def run_bench(
             f"seeds = {config.seeds} measures as many trainings of each model and an --artifact holds one; "
             "set seeds = 1, or leave --artifact away"
         )
-    foreign = None if artifact is None else (Path(artifact), read_artifact(Path(artifact), trust=trust))
+    if artifact is None and feed.model_fields_set:
+        raise UserError("--mean, --std, --classes and --output speak of an --artifact; name one, or leave them away")
+    foreign = None if artifact is None else (Path(artifact), read_artifact(Path(artifact), trust=trust, feed=feed))
+    notes = list[str]()
     if foreign is not None:
-        config = _config_of(foreign[1], config)
+        config, notes = _config_of(foreign[1], config)
     specs = [_spec_of(foreign[1])] if foreign else select(config.models)
     named = parse_checkpoints(list(checkpoints), specs)
     dataset = open_dataset(data, cache=cache) if config.accuracy else None
     if foreign is not None:
-        _require_fit(foreign[1], config, dataset)
+        card, more = _fitted(foreign[1], config, dataset)
+        foreign, notes = (foreign[0], card), [*notes, *more]
     results, runs = Path(results), runs_folder(runs)
     _require_disk(config, results, runs)
     if config.seeds > 1:  # a training that is missing is said before the first one takes hours
@@ -143,6 +151,8 @@ def run_bench(
             on_event(Event(model, len(sweep.records) + len(sweep.finished), total, note, record))
 
         bench.tell = tell
+        for note in notes:
+            tell("", note)
         bench.look_at_the_machine(specs, foreign)
         sweep.seconds_before_cells = time.monotonic() - started
         for record, samples in bench.cells(specs, named, foreign):
@@ -494,37 +504,45 @@ def _spec_of(card: Card) -> ModelSpec:
     return ModelSpec(name=card.model, builder="none:none", family=card.family, url=card.paper, licence=card.licence)
 
 
-def _config_of(card: Card, config: BenchConfig) -> BenchConfig:
-    """What a file decides by itself; its precision and runtime are the card's unless others are asked for."""
+def _config_of(card: Card, config: BenchConfig) -> tuple[BenchConfig, list[str]]:
+    """What a file decides by itself, and what to say of it; precision and runtime are the card's unless asked for."""
     batch_size, *image_size, _ = card.input.shape
-    asked = config.model_fields_set
-    return config.model_copy(
-        update={
-            "models": (card.model,),
-            "batch_size": batch_size,
-            "image_size": tuple(image_size) if all(image_size) else config.image_size,
-            "input_sizes": (card.input_size,),
-            "resize": card.resize,
-            "train_missing": False,
-            "runtimes": config.runtimes if "runtimes" in asked else (card.runtime,),
-            "precisions": config.precisions if "precisions" in asked else (card.precision,),
-        }
-    )
+    asked, notes = config.model_fields_set, list[str]()
+    changes: dict[str, Any] = {
+        "models": (card.model,),
+        "batch_size": batch_size,
+        "image_size": tuple(image_size) if all(image_size) else config.image_size,
+        "input_sizes": (card.input_size,),
+        "resize": card.resize,
+        "train_missing": False,
+        "runtimes": config.runtimes if "runtimes" in asked else (card.runtime,),
+        "precisions": config.precisions if "precisions" in asked else (card.precision,),
+    }
+    if card.network is not None:
+        more, notes = plan_network(card.network, card.file, card.class_names, config)
+        changes |= more
+    return config.model_copy(update=changes), notes
 
 
-def _require_fit(card: Card, config: BenchConfig, dataset: Dataset | None) -> None:
-    """A file has one batch size, and its channels mean what its card says."""
+def _fitted(card: Card, config: BenchConfig, dataset: Dataset | None) -> tuple[Card, list[str]]:
+    """See that a file has one batch size and its channels mean what its card says, and bring them to the dataset's."""
     if config.throughput:
         raise UserError(
             "throughput = true needs a file for each batch size and an --artifact has one; set throughput = false, "
             "or leave --artifact away"
         )
-    if dataset is not None and card.class_names and card.class_names != dataset.spec.class_names:
+    if dataset is None or not card.class_names:
+        return card, []
+    if card.network is not None:
+        network, notes = match(card.network, card.class_names, card.file, dataset.spec)
+        return card.model_copy(update={"network": network}), notes
+    if card.class_names != dataset.spec.class_names:
         raise UserError(
             f"{card.file} answers with {len(card.class_names)} classes ({', '.join(card.class_names[:3])}, …), "
             f"{dataset.name} has {dataset.spec.num_classes} ({', '.join(dataset.spec.class_names[:3])}, …): "
             "name the dataset it was trained for with --data, or measure speed alone with --preset latency"
         )
+    return card, []
 
 
 def _require_disk(config: BenchConfig, results: Path, runs: Path) -> None:

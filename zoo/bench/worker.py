@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from zoo import export
+from zoo import export, foreign
 from zoo.cache import use
 from zoo.catalog import MODELS
 from zoo.checkpoint import run_lock
@@ -239,9 +239,9 @@ def measure_stage(job: Job, report: Report) -> Measured:
         stages = clock.measure_stages(runnable.stages, images, device=target, quick=quick) if runnable.stages else {}
     speed = Speed(
         network=clock.summarise(scopes["network"]) if "network" in scopes else None,
-        pipeline=clock.summarise(scopes["pipeline"]),
+        pipeline=clock.summarise(scopes["pipeline"]) if "pipeline" in scopes else None,
         waterfall=clock.summarise_stages(stages),
-        energy=_energy(job, runnable, images),
+        energy=_energy(job, runnable, images) if runnable.is_pipeline else None,
         state=state,
         witness=watch.witness(),
     )
@@ -264,7 +264,7 @@ def _time_scopes(
     runnable: base.Runnable, images: list[torch.Tensor], target: torch.device, *, quick: bool
 ) -> dict[str, clock.Samples]:
     """Both scopes in turn; a file that holds one graph has no network scope."""
-    calls = {"pipeline": _rotating(runnable.predict, images)}
+    calls = {"pipeline": _rotating(runnable.predict, images)} if runnable.is_pipeline else {}
     if runnable.network is not None and runnable.preprocess is not None:
         inputs = [runnable.preprocess(runnable.copy_in(batch)) for batch in images]
         _assert_sane(runnable.network(inputs[0]))
@@ -307,13 +307,19 @@ def _cost(job: Job) -> Cost:
 
 
 def memory_stage(job: Job, _report: Report) -> Memory:
-    """Peak memory of the pipeline scope, in a process that does nothing else."""
+    """Peak memory of the pipeline scope, of a network alone its own, in a process that does nothing else."""
     target = torch.device(job.device)
     base.prepare(job.runtime, target)
     before = memory.baseline(target)
     runnable, _, _ = _load(job)
     images = _random_images(job)
-    return memory.measure_memory(before, lambda index: runnable.predict(images[index % len(images)]), runnable, target)
+    call: base.Call = runnable.predict
+    given = images
+    if not runnable.is_pipeline:
+        assert runnable.preprocess is not None
+        assert runnable.network is not None
+        call, given = runnable.network, [runnable.preprocess(runnable.copy_in(batch)) for batch in images]
+    return memory.measure_memory(before, lambda index: call(given[index % len(given)]), runnable, target)
 
 
 def evaluate_stage(job: Job, report: Report) -> EvaluationResult:
@@ -529,6 +535,19 @@ def _load(job: Job, image_size: Size | None = None) -> tuple[base.Runnable, Weig
     target = torch.device(job.device)
     if job.artifact is not None:
         file, card = job.artifact
+        if card.network is not None:
+            runnable = foreign.deploy(
+                job.runtime,
+                file,
+                card.network,
+                device=target,
+                precision=job.precision,
+                image_size=size,
+                input_size=job.input_size or size,
+                resize=job.config.resize,
+                batch_size=job.batch_size,
+            )
+            return runnable, card.weights, card
         if any(side not in (0, given) for side, given in zip(card.input.shape[1:3], size, strict=True)):
             takes, given = (f"{height}x{width}" for height, width in (card.input.shape[1:3], size))
             raise UserError(f"{file} takes frames of {takes} and the dataset has {given}: export it for that size")

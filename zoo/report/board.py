@@ -242,7 +242,7 @@ def _table(group: Group, title: str, rows: list[Row], baseline: Row | None, sort
         _caution(group, rows),
         columns,
         tuple(lines),
-        _fastest(fastest) if several else (),
+        _fastest(fastest) if several and fastest else (),
         tuple((tuple(names), reason) for reason, names in failed.items()),
         _notes(group, good, under, fastest if several else [])
         if any(not row.baseline for row in rows)

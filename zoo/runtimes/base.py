@@ -10,6 +10,7 @@ A runtime is one module with
     load(...) -> Runnable                   of a file (`FileLoader`), without a FORMAT of a pipeline (`PipelineLoader`)
     graph_precision(device, precision)      with a FORMAT: what the file itself must hold; the rest is chosen on loading
     build(...) -> record.Build              with a FORMAT: writes the file (`Builder`)
+    load_network(...) -> Runnable           where it has one: of a file of another maker (`NetworkLoader`)
     prepare(device)                         where it has one: brings what it loads late into memory
     why_one_size                            with a FORMAT: why a file takes frames of one size; empty if it need not
     snippet(file, options, image)           with a FORMAT: Python that runs the file without this package; `options` is
@@ -123,6 +124,11 @@ class Runnable:
             "copy_out": self.copy_out,
         }
 
+    @property
+    def is_pipeline(self) -> bool:
+        """Whether it maps images to label maps; a network alone, of another maker, does not."""
+        return self.whole is not None or bool(self.stages)
+
     def copy_in(self, images: Tensor) -> Tensor:
         """Host → device."""
         return images.to(self.device, non_blocking=True)
@@ -135,6 +141,7 @@ class Runnable:
         """Pipeline scope: `(N, *image_size, 3)` `uint8` → `(N, *output_size)` `uint8`, host memory to host memory."""
         if self.whole is not None:
             return self.copy_out(self.whole(self.copy_in(images)))
+        assert self.is_pipeline, "a network alone answers no frames"
         for stage in self.stages.values():
             images = stage(images)
         return images
@@ -161,6 +168,23 @@ class FileLoader(Protocol):
 
     def __call__(self, file: Path, *, device: torch.device, precision: Precision) -> Runnable:
         """Make `file` run; what else lies in its folder is its stages."""
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Which input and output of a file are a network's, and what it is fed with."""
+
+    given: str
+    shape: tuple[int, ...]
+    """Of the input, batch included: all its sides are fixed."""
+    made: str
+
+
+class NetworkLoader(Protocol):
+    """`load_network` of a runtime that runs files of other makers."""
+
+    def __call__(self, file: Path, ends: Ends, *, device: torch.device, precision: Precision) -> Runnable:
+        """Make the network alone run: `network` is the one stage, from `ends.given` to `ends.made`."""
 
 
 class Builder(Protocol):
@@ -226,6 +250,23 @@ def load_file(runtime: str, file: Path, *, device: torch.device, precision: Prec
     loader: FileLoader = _module(runtime).load
     with memory_errors():
         return loader(file, device=device, precision=precision)
+
+
+def load_network(runtime: str, file: Path, ends: Ends, *, device: torch.device, precision: Precision) -> Runnable:
+    """Make a network run that another maker exported, as it is.
+
+    Raises:
+        UserError: no such runtime, what it needs is not installed, or it cannot run the file at this size.
+        MemoryError: it ran out of it.
+        UnsupportedError: not this precision on this device, or no such file in this runtime.
+    """
+    _require(runtime, device, precision, building=False)
+    module = _module(runtime)
+    if not hasattr(module, "load_network"):
+        raise UnsupportedError(f"runtime {runtime} runs no networks of other makers here: use onnxruntime or openvino")
+    loader: NetworkLoader = module.load_network
+    with memory_errors():
+        return loader(file, ends, device=device, precision=precision)
 
 
 def build(
@@ -327,6 +368,12 @@ def onnx_contents(file: Path) -> Any:
     if reason := why_missing("onnxruntime", torch.device("cpu"), building=False):
         raise UserError(reason)
     return importlib.import_module("zoo.runtimes.onnx_file").contents(file)
+
+
+def onnx_shapes(file: Path, given: str, shape: Sequence[int]) -> dict[str, tuple[int, ...]]:
+    """Shapes of an ONNX file's outputs by name, where its input `given` has this one; 0 where that does not follow."""
+    shapes: dict[str, tuple[int, ...]] = importlib.import_module("zoo.runtimes.onnx_file").shapes(file, given, shape)
+    return shapes
 
 
 def prepare(runtime: str, device: torch.device) -> None:
@@ -479,6 +526,12 @@ def first_line(error: Exception, length: int = 200) -> str:
     """Begin of what an error says; its name where it says nothing."""
     said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     return said[:length]
+
+
+def why_not(file: Path, ends: Ends, runtime: str, said: str) -> str:
+    """One line on a network of another maker that does not run."""
+    sides = "x".join(map(str, ends.shape))
+    return f"{file} does not run in {runtime} on an input {ends.given} of {sides} ({said}); name another --input-size"
 
 
 def use_own_stream(device: torch.device) -> None:

@@ -143,8 +143,22 @@ def read(file: Path) -> onnx.ModelProto:
         graph = onnx.load(str(file))
         onnx.checker.check_model(graph)
     except Exception as error:  # protobuf's and the checker's errors have no common parent
+        if missing := [name for name in _data_files(file) if not (file.parent / name).is_file()]:
+            raise UserError(
+                f"{file} keeps weights in {', '.join(missing)}, which is not there; copy it beside the file"
+            ) from error
         raise UserError(f"{file} is not a valid ONNX file: {first_line(error)}") from error
     return graph
+
+
+def _data_files(file: Path) -> tuple[str, ...]:
+    """Names of the files beside an ONNX file that hold its weights; none where it is no ONNX file."""
+    try:
+        graph = onnx.load(str(file), load_external_data=False).graph
+    except Exception:  # noqa: BLE001  protobuf's errors have no common parent
+        return ()
+    entries = (entry for tensor in graph.initializer for entry in tensor.external_data if entry.key == "location")
+    return tuple(dict.fromkeys(entry.value for entry in entries))
 
 
 @dataclass(frozen=True)
@@ -170,6 +184,8 @@ class Contents:
     """Of the initialisers."""
     opset: int
     ir_version: int
+    data_files: tuple[str, ...] = ()
+    """Names of the files beside it that hold weights."""
 
 
 def contents(file: Path) -> Contents:
@@ -189,7 +205,23 @@ def contents(file: Path) -> Contents:
         weights_bytes=sum(onnx.numpy_helper.to_array(tensor).nbytes for tensor in graph.initializer),
         opset=max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")),
         ir_version=model.ir_version,
+        data_files=_data_files(file),
     )
+
+
+def shapes(file: Path, given: str, shape: Sequence[int]) -> dict[str, tuple[int, ...]]:
+    """Shapes of the outputs by name, where the input `given` has this one; a side that does not follow is 0."""
+    model = read(file)
+    for value in model.graph.input:
+        if value.name == given:
+            for side, size in zip(value.type.tensor_type.shape.dim, shape, strict=True):
+                side.dim_value = size
+    for value in model.graph.output:  # what it says of them itself may be names
+        for side in value.type.tensor_type.shape.dim:
+            if not side.dim_value:
+                side.Clear()
+    outputs = onnx.shape_inference.infer_shapes(model, data_prop=True).graph.output
+    return {value.name: tuple(side.dim_value for side in value.type.tensor_type.shape.dim) for value in outputs}
 
 
 def _port(value: onnx.ValueInfoProto) -> Port:

@@ -6,7 +6,7 @@ Source: https://onnxruntime.ai/docs/api/python/
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,14 @@ from zoo.record import Build, Precision
 from zoo.runtimes import onnx_file
 from zoo.runtimes.base import (
     Call,
+    Ends,
     Runnable,
     UnsupportedError,
     first_line,
     graph_state,
     saturates_int8,
     use_own_stream,
+    why_not,
 )
 
 try:
@@ -39,7 +41,13 @@ why_one_size = ""
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 EXACT = "session.x64quantprecision"
 """ONNX Runtime's key: of 1 it multiplies `u8` by `u8`. Only x86 has it, and it obeys with VNNI as well."""
-_DTYPES = {"tensor(uint8)": torch.uint8, "tensor(float)": torch.float32, "tensor(float16)": torch.float16}
+_DTYPES = {
+    "tensor(uint8)": torch.uint8,
+    "tensor(int32)": torch.int32,
+    "tensor(int64)": torch.int64,
+    "tensor(float)": torch.float32,
+    "tensor(float16)": torch.float16,
+}
 
 
 def why_missing(device: torch.device, _building: bool) -> str:
@@ -126,10 +134,48 @@ labels = session.run(None, {{session.get_inputs()[0].name: image}})[0][0]  # uin
 """
 
 
-def _session(model: str | bytes, *, device: torch.device, precision: Precision) -> Any:
+def load_network(file: Path, ends: Ends, *, device: torch.device, precision: Precision) -> Runnable:
+    """Run the network of a file of another maker. On CUDA the process may change its stream (`use_own_stream`).
+
+    Its CPU provider computes in fp32 what a file holds in fp16.
+
+    Raises:
+        UserError: ONNX Runtime cannot read it, or not run it at this size.
+        UnsupportedError: the file holds another precision.
+    """
+    if device.type == "cuda":
+        use_own_stream(device)
+    contents = onnx_file.contents(file)
+    runs = "fp32" if contents.precision == "fp16" and device.type == "cpu" else contents.precision
+    if runs != graph_precision(device, precision):
+        holds = contents.precision
+        raise UnsupportedError(f"{file.name} holds {holds}: ONNX Runtime runs it in {runs}, not {precision}")
+    try:
+        session = _session(str(file), device=device, precision=precision, stops=True)
+        (kind,) = (port.type for port in session.get_inputs() if port.name == ends.given)
+        given = np.zeros(ends.shape, np.dtype(str(_DTYPES[kind]).removeprefix("torch.")))
+        (answer,) = session.run([ends.made], {ends.given: given})
+        network = _call(session, device, ends, answer.shape)
+    except UserError:
+        raise
+    except Exception as error:  # ONNX Runtime's errors have no common parent
+        raise UserError(why_not(file, ends, "ONNX Runtime", first_line(error, 300))) from error
+    arithmetic = {"provider": _PROVIDERS[device.type], "provider_options": str(_arithmetic(device, precision))}
+    return Runnable(
+        device=device,
+        precision=precision,
+        weights_bytes=contents.weights_bytes,
+        state=functools.partial(graph_state, device, contents.batch_norm, precision == "tf32"),
+        build=Build(options=arithmetic | _products(precision)),
+        cut=lambda: {"network": network},
+        own_memory=True,
+    )
+
+
+def _session(model: str | bytes, *, device: torch.device, precision: Precision, stops: bool = False) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    if isinstance(model, bytes):  # a stage: its threads would spin on while the next one's work
+    if stops or isinstance(model, bytes):  # a stage: its threads would spin on while the next one's work
         options.add_session_config_entry("session.force_spinning_stop", "1")
     options.log_severity_level = 3  # errors
     if exact := _products(precision).get(EXACT):
@@ -166,9 +212,11 @@ def _products(precision: Precision) -> dict[str, str]:
     }
 
 
-def _call(session: Any, device: torch.device) -> Call:
-    """One input, one output, both bound to torch's memory: nothing is copied."""
-    (given,), (made,) = session.get_inputs(), session.get_outputs()
+def _call(session: Any, device: torch.device, ends: Ends | None = None, shape: Sequence[int] = ()) -> Call:
+    """One input, one output, both bound to torch's memory: nothing is copied. `ends` names one of several outputs."""
+    (given,) = (port for port in session.get_inputs() if ends is None or port.name == ends.given)
+    (made,) = (port for port in session.get_outputs() if ends is None or port.name == ends.made)
+    sides = shape or made.shape
     dtype, place, index = _DTYPES[made.type], device.type, device.index or 0
     run_options = onnxruntime.RunOptions()
     if device.type == "cuda":
@@ -176,8 +224,8 @@ def _call(session: Any, device: torch.device) -> Call:
 
     def run(x: Tensor) -> Tensor:
         x = x.contiguous()
-        shape = [side if isinstance(side, int) else x.shape[axis] for axis, side in enumerate(made.shape)]
-        answer = torch.empty(shape, dtype=dtype, device=device)
+        size = [side if isinstance(side, int) else x.shape[axis] for axis, side in enumerate(sides)]
+        answer = torch.empty(size, dtype=dtype, device=device)
         binding = session.io_binding()
         for bind, name, tensor in ((binding.bind_input, given.name, x), (binding.bind_output, made.name, answer)):
             bind(name, place, index, _numpy_type(tensor), tuple(tensor.shape), tensor.data_ptr())

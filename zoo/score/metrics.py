@@ -78,7 +78,7 @@ def _network(read: Callable[[Latency], float | None]) -> Callable[[Record], floa
 
 
 def _pipeline(read: Callable[[Latency], float | None]) -> Callable[[Record], float | None]:
-    return lambda record: None if record.speed is None else read(record.speed.pipeline)
+    return lambda record: None if record.speed is None or record.speed.pipeline is None else read(record.speed.pipeline)
 
 
 def _most_images_per_s(record: Record) -> float | None:

@@ -193,7 +193,9 @@ def row(record: Record) -> Row:
     letter, reasons = grade(record)
     low, high = (None, None) if speed is None or speed.network is None else speed.network.p50_interval_s
     miou_low, miou_high = (accuracy and accuracy.miou_interval) or (None, None)
-    pipeline_low, pipeline_high = (None, None) if speed is None else speed.pipeline.p50_interval_s
+    pipeline_low, pipeline_high = (
+        (None, None) if speed is None or speed.pipeline is None else speed.pipeline.p50_interval_s
+    )
     facts: dict[str, Any] = {
         "model": artifact.model,
         "device": record.device.slug,

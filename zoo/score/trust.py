@@ -32,11 +32,8 @@ def grade(record: Record) -> tuple[Grade | None, tuple[str, ...]]:
         return None, ()
     speed, witness, reasons = record.speed, record.speed.witness, []
     limit = MAX_SPREAD_CPU if record.device.kind == "cpu" else MAX_VARIATION_ACCELERATOR
-    scopes = (
-        {"pipeline": speed.pipeline}
-        if speed.network is None
-        else {"network": speed.network, "pipeline": speed.pipeline}
-    )
+    timed = {"network": speed.network, "pipeline": speed.pipeline}
+    scopes = {name: latency for name, latency in timed.items() if latency is not None}
     scope, spread = max(((name, _spread(latency, record)) for name, latency in scopes.items()), key=itemgetter(1))
     if spread > limit:
         reasons.append(f"{scope} spread {spread:.1%}")
@@ -51,7 +48,7 @@ def grade(record: Record) -> tuple[Grade | None, tuple[str, ...]]:
         reasons.append(" and ".join(foreign))
     if not all(latency.warmup_settled for latency in scopes.values()):
         reasons.append("warm-up unsettled")
-    if speed.network and speed.network.p50_interval_s[0] > speed.pipeline.p50_interval_s[1]:
+    if speed.network and speed.pipeline and speed.network.p50_interval_s[0] > speed.pipeline.p50_interval_s[1]:
         reasons.append("network above pipeline")  # which contains it; medians whose intervals overlap may be equal
     letters: tuple[Grade, ...] = ("A", "B", "C")
     return letters[min(len(reasons), 2)], tuple(reasons)
