@@ -14,7 +14,7 @@ import pytest
 
 from zoo import cache, files, locks
 from zoo.cache import choose, clear, entries, use
-from zoo.cli import main
+from zoo.cli.main import main
 from zoo.data.layout import open_dataset
 from zoo.data.prepared import prepare
 

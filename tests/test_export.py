@@ -15,8 +15,9 @@ import pytest
 import torch
 from PIL import Image
 
-from zoo import cli, export, store
+from zoo import export, store
 from zoo.catalog import find
+from zoo.cli import main as cli
 from zoo.data.layout import open_dataset
 from zoo.data.synthetic import write_dataset
 from zoo.errors import ModelError, UserError

@@ -11,7 +11,8 @@ import torch
 from onnx import TensorProto, helper
 
 from tests.foreign import FLOAT, HALF, INT32, INT64, UINT8, write_network
-from zoo import cli, store
+from zoo import store
+from zoo.cli import main as cli
 from zoo.data.layout import open_dataset
 from zoo.data.reading import read_frame
 from zoo.data.synthetic import write_dataset

@@ -13,7 +13,7 @@ BLOCKED = """
 import sys
 for name in {names}:
     sys.modules[name] = None
-from zoo.cli import main
+from zoo.cli.main import main
 sys.exit(main(sys.argv[1:]))
 """
 TORCH = ("torch", "torchvision", "timm", "segmentation_models_pytorch")

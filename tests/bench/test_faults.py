@@ -23,10 +23,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from zoo import cli, store
+from zoo import store
 from zoo.bench import workshop
 from zoo.bench.pair import PairError, run_pair
 from zoo.bench.sweep import run_bench
+from zoo.cli import main as cli
 from zoo.config import BenchConfig, TrainConfig
 from zoo.data.synthetic import write_dataset
 from zoo.errors import UserError

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from zoo.bench.pair import PairError, parse_side, run_pair
-from zoo.cli import main
+from zoo.cli.main import main
 from zoo.config import BenchConfig
 from zoo.errors import UserError
 from zoo.measure.clock import FULL, QUICK, WAKE_S, HostClock, Turns, measure_pair

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from zoo.cli import main
+from zoo.cli.main import main
 from zoo.data.classes import CLASSES_FILE
 from zoo.data.convert import convert_folder
 from zoo.data.layout import open_dataset

@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
-from zoo.cli import main
+from zoo.cli.main import main
 from zoo.data.convert import convert_folder
 from zoo.data.reading import read_image
 from zoo.errors import UserError

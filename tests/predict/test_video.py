@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo.cli import main
+from zoo.cli.main import main
 from zoo.errors import UserError
 from zoo.labels import CITYSCAPES
 from zoo.predict.drawing import color_map, label_ids

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo.cli import main
+from zoo.cli.main import main
 from zoo.data.importers.writing import KINDS
 from zoo.labels import CITYSCAPES
 from zoo.store import save
 
-RESULTS = Path(__file__).parents[1] / "results"
+RESULTS = Path(__file__).parents[2] / "results"
 """The committed records."""
 
 
@@ -282,7 +282,7 @@ def test_predictions_are_read_as_what_they_are(zoo, place):
 
 
 def test_the_readmes_choices_hold_for_the_committed_results(zoo):
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     lines = (root / "README.md").read_text(encoding="utf-8").splitlines()
     commands = [line.partition("#")[0] for line in lines if line.startswith(("zoo pick ", "zoo compare "))]
     assert len(commands) >= 2

@@ -1,0 +1,184 @@
+"""`zoo bench`."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoo.cli.flags import (
+    CACHE,
+    DATA,
+    DEVICE,
+    RESULTS,
+    RUNS,
+    Verbs,
+    add_verb,
+    count,
+    make_console,
+    only_given,
+    read_changes,
+    read_triple,
+    read_words,
+    refuse,
+    warn,
+)
+from zoo.errors import UserError
+
+if TYPE_CHECKING:
+    from zoo.config import BenchConfig
+
+
+def add(verbs: Verbs) -> None:
+    """Add the verb and its flags."""
+    parser = add_verb(verbs, "bench", run, "measure models: mIoU, latency, memory, parameters, multiply-accumulates")
+    parser.add_argument("--models", action="append", metavar="M,…", help="names, globs, tags, all, or your own")
+    parser.add_argument("--data", **DATA)
+    parser.add_argument("--cache", **CACHE)
+    parser.add_argument("--preset", default="quick", metavar="NAME|FILE", help="quick, camvid, cityscapes, latency")
+    parser.add_argument("--checkpoint", action="append", default=[], metavar="MODEL=FILE", help="weights to measure")
+    parser.add_argument("--input-size", action="append", metavar="HxW,…", help="what the network sees, a row each")
+    parser.add_argument("--batch", type=count, metavar="N")
+    runtimes = "eager (default), compile, aoti, onnxruntime, openvino, tensorrt; or installed"
+    parser.add_argument("--runtimes", action="append", metavar="R,…", help=runtimes)
+    parser.add_argument("--precision", action="append", metavar="P,…", help="fp32 (default), tf32, bf16, fp16, int8")
+    parser.add_argument(
+        "--accuracy-images", type=count, metavar="N", help="count mIoU on N images, spread over the split"
+    )
+    parser.add_argument(
+        "--throughput", action="store_true", help="the offline scenario too: images/s as the batch grows"
+    )
+    parser.add_argument(
+        "--seeds", type=count, metavar="N", help="train each model with N seeds: one row, mean and spread"
+    )
+    parser.add_argument("--artifact", metavar="FILE", help="measure an exported .onnx or .pt2 file in place of models")
+    parser.add_argument(
+        "--pair",
+        nargs=2,
+        metavar=("A", "B"),
+        help="time two in turn: faster, slower or tie; each is MODEL[,runtime=R][,precision=P][,input_size=HxW]",
+    )
+    parser.add_argument(
+        "--mean", metavar="R,G,B", help="of an --artifact that takes floats: what to subtract, 0 to 1 or 255"
+    )
+    parser.add_argument("--std", metavar="R,G,B", help="and what to divide by")
+    parser.add_argument("--classes", metavar="A,B,…|FILE", help="its classes in the channels' order; or cityscapes")
+    parser.add_argument("--output", metavar="NAME", help="which of its outputs is the answer")
+    parser.add_argument("--trust", action="store_true", help="run a .pt2, which is native code")
+    parser.add_argument("--device", **DEVICE)
+    parser.add_argument("--threads", type=count, metavar="N", help="CPU threads (default: one per core)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one key of the preset")
+    parser.add_argument("--results", **RESULTS)
+    parser.add_argument("--runs", **RUNS)
+    parser.add_argument("--rerun", action="store_true", help="measure finished cells again")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run it and return its exit code."""
+    from zoo.config import BenchConfig, load_config
+    from zoo.units import parse_size
+
+    changes = read_changes(
+        arguments.set,
+        models=read_words(arguments.models),
+        input_sizes=[parse_size(size) for size in read_words(arguments.input_size) or []] or None,
+        batch_size=arguments.batch,
+        runtimes=read_words(arguments.runtimes),
+        precisions=read_words(arguments.precision),
+        accuracy_images=arguments.accuracy_images,
+        throughput=arguments.throughput or None,
+        seeds=arguments.seeds,
+        device=arguments.device,
+        threads=arguments.threads,
+    )
+    config = load_config(BenchConfig, arguments.preset, changes)
+    if arguments.pair:
+        return _pair(arguments, config)
+
+    from zoo.bench.live import Live
+    from zoo.bench.sweep import run_bench
+    from zoo.foreign import Feed
+
+    feed = Feed(
+        **only_given(
+            mean=read_triple(arguments.mean),
+            std=read_triple(arguments.std),
+            classes=arguments.classes,
+            output=arguments.output,
+        )
+    )
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a plain kill ends a sweep as Ctrl-C does
+    try:
+        with Live(make_console()) as live:
+            sweep = run_bench(
+                config,
+                data=arguments.data,
+                results=arguments.results,
+                runs=arguments.runs,
+                cache=arguments.cache,
+                checkpoints=arguments.checkpoint,
+                rerun=arguments.rerun,
+                artifact=arguments.artifact,
+                trust=arguments.trust,
+                feed=feed,
+                on_event=live,
+            )
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+    from zoo.report.board import make_board
+    from zoo.report.leaderboard import leaderboard, render
+    from zoo.report.output import write
+    from zoo.score.reading import rows_of
+
+    print(render(make_board(rows_of((*sweep.finished, *sweep.records)))))
+    print(
+        f"cells measured: {len(sweep.records)}, finished before: {len(sweep.finished)}; "
+        f"{sweep.seconds / 60:.1f} min; records: {arguments.results}"
+    )
+    everything = leaderboard(arguments.results)
+    warn(everything.warnings)
+    try:
+        print(f"every table: {write(everything, Path(arguments.results) / 'leaderboard.md')[0]}")
+    except UserError as error:  # the records are safe: a page somebody else wrote is no reason to fail
+        warn([str(error)])
+    return sweep.exit_code
+
+
+def _pair(arguments: argparse.Namespace, config: BenchConfig) -> int:
+    flags = (
+        "models",
+        "artifact",
+        "rerun",
+        "throughput",
+        "accuracy_images",
+        "seeds",
+        "mean",
+        "std",
+        "classes",
+        "output",
+    )
+    refuse(arguments, flags, "--pair times the two it names and nothing else")
+
+    from zoo.bench.live import Live
+    from zoo.bench.pair import PairError, run_pair
+    from zoo.report.pair import show_pair
+
+    try:
+        with Live(make_console()) as live:
+            pair = run_pair(
+                config,
+                *arguments.pair,
+                data=arguments.data,
+                runs=arguments.runs,
+                cache=arguments.cache,
+                checkpoints=arguments.checkpoint,
+                on_event=live,
+            )
+    except PairError as error:
+        print(f"zoo: {error}", file=sys.stderr)
+        return 3
+    print(show_pair(pair), end="")
+    return 0

@@ -1,0 +1,59 @@
+"""`zoo export`."""
+
+from __future__ import annotations
+
+import argparse
+
+from zoo.cli.flags import CACHE, DATA, DEVICE, INPUT_SIZE, RESULTS, RUNS, Verbs, add_verb, count, read_size
+
+
+def add(verbs: Verbs) -> None:
+    """Add the verb and its flags."""
+    parser = add_verb(verbs, "export", run, "write a model as the file that ships, with a card and how to load it")
+    parser.add_argument("model", metavar="MODEL")
+    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="such as unet.onnx or unet.pt2")
+    parser.add_argument("--runtime", default="onnxruntime", metavar="R", help="onnxruntime, openvino, tensorrt or aoti")
+    parser.add_argument("--precision", default="fp32", choices=("fp32", "tf32", "bf16", "fp16", "int8"))
+    parser.add_argument("--checkpoint", metavar="FILE", help="weights (default: those of its finished run)")
+    parser.add_argument("--random", action="store_true", help="random weights, for speed alone")
+    parser.add_argument("--data", **DATA)
+    parser.add_argument("--cache", **CACHE)
+    parser.add_argument("--image-size", metavar="HxW", help="size of the frames (default: the dataset's)")
+    parser.add_argument("--input-size", **INPUT_SIZE)
+    parser.add_argument("--resize", choices=("fit", "stretch", "none"), default="fit")
+    parser.add_argument("--batch", type=count, default=1, metavar="N")
+    parser.add_argument("--dynamic", action="store_true", help="take frames of any size (onnxruntime, openvino)")
+    parser.add_argument("--opset", type=count, metavar="N", help="of an ONNX file (default: 20)")
+    parser.add_argument("--device", default="cpu", **DEVICE)
+    parser.add_argument("--runs", **RUNS)
+    parser.add_argument("--results", **RESULTS)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run it and return its exit code."""
+    from zoo.export import export_model
+
+    exported = export_model(
+        arguments.model,
+        arguments.output,
+        runtime=arguments.runtime,
+        precision=arguments.precision,
+        data=arguments.data,
+        checkpoint=arguments.checkpoint,
+        random_weights=arguments.random,
+        image_size=read_size(arguments.image_size),
+        input_size=read_size(arguments.input_size),
+        resize=arguments.resize,
+        batch_size=arguments.batch,
+        opset=arguments.opset,
+        any_size=arguments.dynamic,
+        device=arguments.device,
+        runs=arguments.runs,
+        cache=arguments.cache,
+        results=arguments.results,
+    )
+    print(f"wrote {exported.file} ({exported.card.bytes / 2**20:.1f} MiB) and {exported.card_file}")
+    for note in exported.notes:
+        print(note)
+    print(f"\nto run it without zoo:\n\n{exported.snippet}", end="")
+    return 0

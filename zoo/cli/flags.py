@@ -1,0 +1,199 @@
+"""How flags of the command line behave, whatever the verb: one line for a mistake, and no value lost without a word."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+
+from zoo.errors import UserError
+from zoo.units import parse_whole
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from zoo.spec import Size
+
+DATA: dict[str, Any] = {
+    "metavar": "DIR",
+    "help": "Cityscapes layout (default: CITYSCAPES_DATASET, else synthetic streets)",
+}
+RESULTS: dict[str, Any] = {"metavar": "DIR", "default": "results", "help": "folder of the records (default: results)"}
+CACHE: dict[str, Any] = {
+    "metavar": "DIR",
+    "type": Path,
+    "help": "for drawn data and built artifacts (default: ZOO_CACHE, else the user's cache)",
+}
+RUNS: dict[str, Any] = {"metavar": "DIR", "help": "folder of training runs (default: ZOO_RUNS, else runs)"}
+INPUT_SIZE: dict[str, Any] = {
+    "metavar": "HxW",
+    "help": "what the network sees, such as 512x1024 (default: the frame's size)",
+}
+DEVICE: dict[str, Any] = {"metavar": "D", "help": "auto, cpu, cuda, cuda:0 or mps"}
+TABLES = ("table", "json", "csv", "md")
+
+
+def count(text: str) -> int:
+    """Read a whole number, for argparse."""
+    try:
+        return parse_whole(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+class Once(argparse.Action):
+    """Stores a flag's value, and refuses another for the same flag: which of two is meant is not known."""
+
+    taken: Any = None
+
+    def __call__(
+        self, _parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        """Keep the value."""
+        if option is not None and self.taken not in (None, values):
+            raise argparse.ArgumentError(self, f"given as {self.taken} and as {values}; give it once")
+        self.taken = values
+        setattr(namespace, self.dest, values)
+
+
+class Parser(argparse.ArgumentParser):
+    """One line for a mistake, as everywhere."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.register("action", None, Once)
+
+    def error(self, message: str) -> NoReturn:
+        """Print the mistake and where to read on; exit with 2."""
+        self.exit(2, f"zoo: {message}; see `{self.prog} --help`\n")
+
+
+def add_conditions(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say which rows of the records are meant (`score.filtering.select`)."""
+    group = parser.add_argument_group("which rows", "a repeated flag, or commas, means any of its values")
+    for flag, metavar, text in (
+        ("--models", "M,…", "names, globs or tags"),
+        ("--device", "NAME,…", "such as nvidia-h200"),
+        ("--dataset", "NAME,…", "a name, a version of it (camvid@3f2a8c11), or none"),
+        ("--recipe", "NAME,…", "likewise"),
+        ("--input-size", "HxW,…", None),
+        ("--runtime", "R,…", None),
+        ("--precision", "P,…", None),
+        ("--batch", "N,…", None),
+        ("--threads", "N,…", None),
+        ("--resize", "R,…", "fit, stretch or none"),
+    ):
+        group.add_argument(flag, action="append", metavar=metavar, help=text)
+    group.add_argument(
+        "--where", action="append", default=[], metavar="COLUMN=VALUE", help="any other condition, such as split=val"
+    )
+    group.add_argument("--no-quick", action="store_true", help="leave smoke tests out")
+
+
+Verbs: TypeAlias = "argparse._SubParsersAction[Parser]"  # noqa: SLF001  it has no other name
+
+
+def add_verb(verbs: Verbs, name: str, run: Callable[[argparse.Namespace], int] | None, text: str) -> Parser:
+    """Add a verb, whose flags the caller adds."""
+    added: Parser = verbs.add_parser(name, help=text, description=text, allow_abbrev=False)
+    added.set_defaults(verb=run)
+    return added
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """A console that leaves a reader who has gone to `main`."""
+    from rich.console import Console
+
+    class Piped(Console):
+        """Leaves a reader that has gone to `main`, as `print` does."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    return Piped(highlight=False, stderr=stderr)
+
+
+def only_given(**values: Any) -> dict[str, Any]:
+    """Keep the flags that were given."""
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def read_changes(pairs: list[str], **flags: Any) -> dict[str, Any]:
+    """What `--set` and the flags that stand for a key ask for."""
+    from zoo.config import parse_set
+
+    changes, given = parse_set(pairs), only_given(**flags)
+    for key in given.keys() & changes.keys():
+        raise UserError(f"{key} is given by its own flag and by --set {key}; give it once")
+    return changes | given
+
+
+def refuse(arguments: argparse.Namespace, flags: Sequence[str], why: str) -> None:
+    """Refuse flags that would be ignored."""
+    for flag in flags:
+        value = getattr(arguments, flag)
+        if value is not None and value is not False:
+            raise UserError(f"{why}; leave --{flag.replace('_', '-')} away")
+
+
+def read_size(text: str | None) -> Size | None:
+    """Read `HxW` where it was given."""
+    from zoo.units import parse_size
+
+    return parse_size(text) if text else None
+
+
+def read_conditions(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Which rows of the records are meant; a flag that is repeated or holds commas means any of its values."""
+    from zoo.config import parse_pairs
+    from zoo.score.filtering import FLAGS
+    from zoo.units import parse_size
+
+    found: dict[str, Any] = {"models": read_words(arguments.models) or []}
+    for field, flag in FLAGS.items():
+        found[field] = read_words(getattr(arguments, flag.removeprefix("--").replace("-", "_")))
+    if found["input_size"]:
+        found["input_size"] = [parse_size(size) for size in found["input_size"]]
+    found["quick"] = ["no"] if arguments.no_quick else None
+    for field, value in parse_pairs("--where", arguments.where).items():
+        if found.get(field) is not None:
+            raise UserError(f"{field} is asked for by its own flag and by --where; give it once")
+        found[field] = read_words([value])
+    return found
+
+
+def read_words(values: Sequence[str] | None) -> list[str] | None:
+    """Flatten repeated and comma-separated values."""
+    return None if values is None else [word for value in values for word in value.split(",") if word]
+
+
+def read_numbers(text: str | None) -> list[float] | None:
+    """Read `0.75,1,1.25` where it was given."""
+    try:
+        return None if text is None else [float(number) for number in text.split(",")]
+    except ValueError:
+        raise UserError(f"numbers are separated by commas, such as 0.75,1,1.25; got {text!r}") from None
+
+
+def read_label_values(values: Sequence[str] | None) -> list[int] | None:
+    """Read `19,255` where it was given."""
+    words = [word.strip() for word in read_words(values) or []]
+    if not all(word.isdecimal() for word in words):
+        raise UserError(f"--void takes values of label maps, such as 19 or 19,255; got {','.join(words)!r}")
+    return [int(word) for word in words] or None
+
+
+def read_triple(text: str | None) -> tuple[float, ...] | None:
+    """Read `R,G,B` where it was given."""
+    numbers = read_numbers(text)
+    if numbers is not None and len(numbers) != 3:
+        raise UserError(f"three numbers for red, green and blue, such as 0.485,0.456,0.406; got {text!r}")
+    return None if numbers is None else tuple(numbers)
+
+
+def warn(warnings: Sequence[str]) -> None:
+    """Print each on its own line, apart from the answer."""
+    for warning in warnings:
+        print(f"zoo: {warning}", file=sys.stderr)

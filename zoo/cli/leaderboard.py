@@ -1,0 +1,43 @@
+"""`zoo leaderboard`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from zoo.cli.flags import RESULTS, TABLES, Verbs, add_conditions, add_verb, read_conditions, warn
+from zoo.errors import UserError
+
+
+def add(verbs: Verbs) -> None:
+    """Add the verb and its flags."""
+    parser = add_verb(verbs, "leaderboard", run, "the tables of everything measured")
+    parser.add_argument("--results", **RESULTS)
+    parser.add_argument("--sort", default="miou", metavar="M", help="miou (default), latency, memory, … or a column")
+    parser.add_argument("--format", choices=TABLES, help="default: table, or FILE's ending")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write it, with a plot of mIoU over latency beside")
+    parser.add_argument("--check", action="store_true", help="exit 1 when FILE is not what the records say")
+    add_conditions(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run it and return its exit code."""
+    from zoo.report.leaderboard import leaderboard, render
+
+    if arguments.check and arguments.output is None:
+        raise UserError("--check compares a file with the records: name it with --output FILE")
+    board = leaderboard(arguments.results, sort=arguments.sort, **read_conditions(arguments))
+    warn(board.warnings)
+    if arguments.output is None:
+        print(render(board, arguments.format or "table"), end="")
+        return 0
+
+    from zoo.report.output import stale, write
+
+    if arguments.check:
+        lines = stale(board, arguments.output, arguments.format)
+        print("\n".join(lines) or f"{arguments.output} says what the records say")
+        return 1 if lines else 0
+    for path in write(board, arguments.output, arguments.format):
+        print(f"wrote {path}")
+    return 0

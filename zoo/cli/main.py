@@ -1,0 +1,80 @@
+"""The command line: a verb is a file, which parses, makes one call and prints.
+
+These files alone import inside functions, so that `--help` answers before anything heavy is loaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import sys
+from collections.abc import Sequence
+
+from zoo import __version__
+from zoo.cli import (
+    bench,
+    cache,
+    compare,
+    data,
+    doctor,
+    evaluate,
+    export,
+    leaderboard,
+    listing,
+    pick,
+    predict,
+    train,
+)
+from zoo.cli.flags import Parser
+from zoo.errors import UserError
+
+VERBS = (listing, train, evaluate, predict, bench, export, leaderboard, pick, compare, doctor, cache, data)
+"""As `zoo --help` lists them."""
+EPILOG = """\
+examples:
+  zoo list --tag core                       the models, and what each is
+  zoo bench --models all                    measure every model on this machine (synthetic streets, a smoke test)
+  zoo bench --models core --data DIR --preset camvid
+  zoo leaderboard                           the tables of everything measured
+  zoo pick --max-latency 50ms --max-memory 2GiB
+
+exit codes: 0 done; 1 nothing qualifies (pick), a file is out of date (--check), a dataset has errors (doctor), a
+repeated run gave other weights (train --repeat), or some images could not be predicted (predict); 2 a mistake in what
+was asked for; 3 some cell of a sweep, or a side of a pair, failed; 130 interrupted
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and return its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a character shows another
+    arguments = make_parser().parse_args(argv)
+    try:
+        code: int = arguments.verb(arguments)
+        sys.stdout.flush()
+    except UserError as error:
+        print(f"zoo: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nzoo: interrupted; everything finished is kept", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
+
+
+def make_parser() -> Parser:
+    """All verbs and their flags."""
+    parser = Parser(
+        prog="zoo",
+        description="Which semantic-segmentation model should I deploy on my hardware, and can I trust the answer?",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"zoo {__version__}")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    for verb in VERBS:
+        verb.add(verbs)
+    return parser

@@ -1,0 +1,108 @@
+"""`zoo predict`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from zoo.cli.flags import (
+    CACHE,
+    DATA,
+    DEVICE,
+    INPUT_SIZE,
+    RUNS,
+    Verbs,
+    add_verb,
+    count,
+    make_console,
+    only_given,
+    read_size,
+    read_words,
+    refuse,
+    warn,
+)
+from zoo.errors import UserError
+
+
+def add(verbs: Verbs) -> None:
+    """Add the verb and its flags."""
+    parser = add_verb(verbs, "predict", run, "pictures of what a trained model sees, or a submission to Cityscapes")
+    parser.add_argument("model", metavar="MODEL")
+    parser.add_argument("image", nargs="?", metavar="IMAGE|DIR", help="a photograph or video, or a folder of them")
+    parser.add_argument("-o", "--output", metavar="DIR", help="one folder per kind of picture is written here")
+    parser.add_argument(
+        "--kinds",
+        action="append",
+        metavar="K,…",
+        help="overlay, color, labelIds, confidence (default: all); of a sheet: image, truth, color (default), …",
+    )
+    parser.add_argument("--rate", metavar="R", help="frames per second of the video that is written (default: its own)")
+    parser.add_argument("--split", metavar="NAME", help="frames of the dataset, such as val, in place of images")
+    parser.add_argument("--images", type=count, metavar="N", help="this many of the split, spread over it")
+    parser.add_argument("--sheet", metavar="FILE", help="frames of a split side by side as one picture")
+    parser.add_argument("--submission", metavar="FILE.zip", help="label ids of the whole split for Cityscapes' server")
+    parser.add_argument("--checkpoint", metavar="FILE", help="weights (default: those of its finished run)")
+    parser.add_argument("--data", **DATA)
+    parser.add_argument("--cache", **CACHE)
+    parser.add_argument("--input-size", **INPUT_SIZE)
+    parser.add_argument("--precision", choices=("fp32", "tf32", "bf16", "fp16"), default="fp32")
+    parser.add_argument("--device", default="auto", **DEVICE)
+    parser.add_argument("--runs", **RUNS)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run it and return its exit code."""
+    given = [flag for flag in ("image", "split") if getattr(arguments, flag) is not None]
+    if len(given) != 1:
+        raise UserError("zoo predict takes an IMAGE or a folder of images, or --split NAME of the dataset; give one")
+    outputs = [flag for flag in ("output", "sheet", "submission") if getattr(arguments, flag) is not None]
+    if len(outputs) != 1 or (outputs != ["output"] and arguments.split is None):
+        raise UserError(
+            "zoo predict writes pictures (-o DIR), or of a --split one picture (--sheet FILE) or what Cityscapes' "
+            "server takes (--submission FILE.zip); say which one"
+        )
+    if arguments.split is not None:
+        refuse(arguments, ("rate",), "a rate is that of a video")
+    from zoo.config import parse_rate
+    from zoo.data.layout import open_dataset
+    from zoo.predict.pictures import predict_images, predict_split
+    from zoo.predict.predictor import load_predictor
+    from zoo.predict.sheet import predict_sheet
+    from zoo.predict.submission import predict_submission
+    from zoo.report.progress import LiveImages
+
+    rate = parse_rate(arguments.rate) if arguments.rate else None
+    dataset = open_dataset(arguments.data, cache=arguments.cache)
+    predictor = load_predictor(
+        arguments.model,
+        dataset,
+        checkpoint=arguments.checkpoint,
+        input_size=read_size(arguments.input_size),
+        device=arguments.device,
+        precision=arguments.precision,
+        runs=arguments.runs,
+    )
+    kinds, count = only_given(kinds=read_words(arguments.kinds)), only_given(image_count=arguments.images)
+    faults: list[UserError] = []
+    with LiveImages(make_console(stderr=True), arguments.model) as live:
+        if arguments.submission is not None:
+            if kinds or count:
+                raise UserError("a submission holds the label ids of every frame; leave --kinds and --images away")
+            written = predict_submission(predictor, dataset, arguments.split, arguments.submission, on_image=live)
+            lines = [f"wrote {written}: one label map a frame, checked by the rules of the official script"]
+        elif arguments.sheet is not None:
+            sheet = predict_sheet(predictor, dataset, arguments.split, arguments.sheet, on_image=live, **kinds, **count)
+            lines = [f"wrote {sheet}"]
+        else:
+            shared: dict[str, Any] = {"on_image": live, "on_fault": faults.append, **kinds}
+            if arguments.split is not None:
+                files = predict_split(predictor, dataset, arguments.split, arguments.output, **shared, **count)
+            else:
+                if count:
+                    raise UserError("--images counts frames of a --split; leave it away")
+                files = predict_images(predictor, arguments.image, arguments.output, rate=rate, **shared)
+            few = len(files) <= 4 and arguments.split is None
+            lines = [f"wrote {file}" for file in files] if few else [f"wrote {len(files)} files to {arguments.output}"]
+    print("\n".join(lines))
+    warn([str(fault) for fault in faults])
+    return 1 if faults else 0
