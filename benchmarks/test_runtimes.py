@@ -30,7 +30,7 @@ from zoo.errors import UserError
 from zoo.export import Wanted, load
 from zoo.labels import CITYSCAPES
 from zoo.models.build import build_empty
-from zoo.runtimes import base
+from zoo.runtimes import table
 
 SIZES = {"cpu": (512, 1024), "cuda": (1024, 2048)}
 TRAINED = (96, 128)
@@ -103,7 +103,7 @@ def test_pipeline_beside_torchvisions(benchmark, dataset, device, model, runtime
     if device == "cuda" and not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
     place, size = torch.device(device), SIZES[device]
-    if reason := base.why_missing(runtime, place) or base.why_unsupported(runtime, place, precision):
+    if reason := table.why_missing(runtime, place) or table.why_unsupported(runtime, place, precision):
         pytest.skip(reason)
     images = mosaics_of(dataset, size)
     spec = find(model)

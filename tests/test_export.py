@@ -22,7 +22,7 @@ from zoo.data.layout import open_dataset
 from zoo.data.synthetic import write_dataset
 from zoo.errors import ModelError, UserError
 from zoo.labels import CITYSCAPES
-from zoo.runtimes import base
+from zoo.runtimes import base, table
 
 FRAME = (64, 96)
 CPU = torch.device("cpu")
@@ -90,7 +90,7 @@ def one_line(capsys) -> str:
 
 def test_equal_content_is_built_once(wanted, monkeypatch):
     file, built = export.build(wanted)
-    monkeypatch.setattr(base, "build", lambda *_, **__: pytest.fail("built again"))
+    monkeypatch.setattr(table, "build", lambda *_, **__: pytest.fail("built again"))
     again, cached = export.build(wanted)
     assert (again, cached.sha256) == (file, built.sha256)
     assert cached.build.cached
@@ -158,7 +158,7 @@ def test_state_tells_what_the_network_was(runtime, wanted, tmp_path):
         eager, _, _ = export.load(replace(asked, runtime="eager"))
         kept = "kept" if batch_norm == "folded" else "none"
         assert (eager.state().aux_heads, eager.state().batch_norm) == (aux_heads, kept)
-        foreign = base.load_file(runtime, export.build(asked)[0], device=CPU, precision="fp32").state()
+        foreign = table.load_file(runtime, export.build(asked)[0], device=CPU, precision="fp32").state()
         assert (foreign.aux_heads, foreign.batch_norm) == (None, None)
 
 
@@ -176,7 +176,7 @@ def test_only_the_systems_errors_are_told_as_such(wanted, tmp_path, monkeypatch)
         def fail(*_, error=error, **__):
             raise error
 
-        monkeypatch.setattr(base, "build", fail)
+        monkeypatch.setattr(table, "build", fail)
         with pytest.raises(kind):
             export.build(replace(wanted, cache=tmp_path))
 
@@ -211,7 +211,7 @@ SNIPPET_CASES = [
 
 @pytest.mark.parametrize(("runtime", "name", "more"), SNIPPET_CASES)
 def test_an_exported_file_has_its_card_and_runs_without_zoo(runtime, name, more, place, capsys):
-    if reason := base.why_missing(runtime, CPU):
+    if reason := table.why_missing(runtime, CPU):
         pytest.skip(reason)
     assert cli.main(arguments(place, runtime, name, *more)) == 0
     said = capsys.readouterr().out
@@ -238,7 +238,7 @@ def test_an_exported_file_has_its_card_and_runs_without_zoo(runtime, name, more,
 
     labels = labels_of(said, place)
     pixels = np.array(Image.open(place / "frame.png").convert("RGB"))[None].repeat(batch, axis=0)
-    runnable = base.load_file(runtime, file, device=CPU, precision=precision)
+    runnable = table.load_file(runtime, file, device=CPU, precision=precision)
     expected = runnable.predict(torch.from_numpy(pixels))[0].numpy()
     assert (labels.dtype, labels.shape) == (np.uint8, FRAME)
     assert (labels == expected).mean() > 0.999
@@ -258,7 +258,7 @@ def labels_of(said: str, folder: Path) -> np.ndarray:
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 @pytest.mark.parametrize("more", [(), ("--dynamic",)])
 def test_the_snippet_takes_a_frame_of_another_size(runtime, more, place, tmp_path, capsys):
-    if reason := base.why_missing(runtime, CPU):
+    if reason := table.why_missing(runtime, CPU):
         pytest.skip(reason)
     other = Image.open(place / "frame.png").resize((70, 50))
     other.save(tmp_path / "frame.png")
@@ -266,7 +266,7 @@ def test_the_snippet_takes_a_frame_of_another_size(runtime, more, place, tmp_pat
     labels = labels_of(capsys.readouterr().out, tmp_path)
     given = other if more else other.resize(FRAME[::-1])
     assert labels.shape == given.size[::-1]
-    runnable = base.load_file(runtime, place / "other.onnx", device=CPU, precision="fp32")
+    runnable = table.load_file(runtime, place / "other.onnx", device=CPU, precision="fp32")
     assert (runnable.predict(torch.from_numpy(np.array(given))[None])[0].numpy() == labels).all()
     card = json.loads((place / "other.onnx.json").read_text())
     assert card["input"]["shape"] == ([1, 0, 0, 3] if more else [1, *FRAME, 3])
@@ -374,7 +374,7 @@ def test_a_file_of_another_maker_is_one_row_without_a_network_scope(place, capsy
 
 @pytest.mark.slow
 def test_a_package_is_measured_when_it_is_trusted(place, capsys):
-    if reason := base.why_missing("aoti", CPU):
+    if reason := table.why_missing("aoti", CPU):
         pytest.skip(reason)
     assert cli.main(arguments(place, "aoti", "trusted.pt2")) == 0
     capsys.readouterr()
@@ -388,7 +388,7 @@ def test_a_package_is_measured_when_it_is_trusted(place, capsys):
     with pytest.raises(UserError, match="has no card"):
         export.read_artifact(place / "bare.pt2", trust=True)
     with pytest.raises(UserError, match="compiled for cpu, not cuda"):
-        base.load_file("aoti", place / "bare.pt2", device=torch.device("cuda"), precision="fp32")
+        table.load_file("aoti", place / "bare.pt2", device=torch.device("cuda"), precision="fp32")
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from zoo.errors import ModelError, UserError
 from zoo.export import read_artifact
 from zoo.foreign import Feed, Network, class_names, deploy, match
 from zoo.labels import CITYSCAPES
-from zoo.runtimes import base
+from zoo.runtimes import table
 
 CPU = torch.device("cpu")
 COLORS = [(250, 10, 10), (10, 250, 10), (10, 10, 250), (240, 240, 240)]
@@ -64,7 +64,7 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=str)
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 def test_what_goes_in_comes_out_as_classes(runtime, case, tmp_path):
-    if reason := base.why_missing(runtime, CPU):
+    if reason := table.why_missing(runtime, CPU):
         pytest.skip(reason)
     file = write_network(tmp_path / "net.onnx", COLORS, **case)
     raw = case.get("dtype") == UINT8
@@ -203,7 +203,7 @@ def test_weights_in_a_file_that_is_not_there_are_one_line(tmp_path):
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 def test_a_size_it_does_not_take_is_one_line(runtime, tmp_path):
-    if reason := base.why_missing(runtime, CPU):
+    if reason := table.why_missing(runtime, CPU):
         pytest.skip(reason)
     model = onnx.load(str(write_network(tmp_path / "net.onnx", COLORS, size=("h", "w"))))
     model.graph.node[-1].CopyFrom(helper.make_node("Add", ["scores", "places"], ["answer"]))

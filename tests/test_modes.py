@@ -9,7 +9,7 @@ from zoo.errors import UserError
 from zoo.modes import evaluation_mode, predictor
 from zoo.pipeline import Pipeline
 from zoo.record import Mode
-from zoo.runtimes.base import load_pipeline
+from zoo.runtimes.table import load_pipeline
 from zoo.spec import ModelSpec
 
 SIZE = (50, 70)

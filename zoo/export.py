@@ -29,7 +29,7 @@ from zoo.measure.device import core_count, package_version, resolve_device
 from zoo.models.build import build_empty, build_model
 from zoo.pipeline import Pipeline
 from zoo.record import Build, MemoryFormat, Precision, Record, Resize, State, Weights, short_hash
-from zoo.runtimes import base, eager
+from zoo.runtimes import base, eager, table
 from zoo.runtimes.opset import OPSET, oldest_onnxruntime, require_opset
 from zoo.score.comparing import newest, slower_int8
 from zoo.score.reading import rows_of
@@ -185,7 +185,7 @@ def build(wanted: Wanted) -> tuple[Path, Built]:
         UserError: the model, its weights, the calibration images or the cache folder cannot be used.
         UnsupportedError: the runtime does not run this precision, or nothing can calibrate it.
     """
-    suffix = base.file_format(wanted.runtime)
+    suffix = table.file_format(wanted.runtime)
     folder = (wanted.cache or cache_folder()) / "artifacts" / _content(wanted)
     there = folder.is_dir()
     try:
@@ -210,15 +210,15 @@ def load(wanted: Wanted) -> tuple[base.Runnable, Weights, Built | None]:
         UnsupportedError: as `build` does.
         MemoryError: it ran out of it.
     """
-    if base.file_format(wanted.runtime):
+    if table.file_format(wanted.runtime):
         file, built = build(wanted)
         try:
-            runnable = base.load_file(wanted.runtime, file, device=wanted.device, precision=wanted.precision)
+            runnable = table.load_file(wanted.runtime, file, device=wanted.device, precision=wanted.precision)
         except UserError as error:
             raise ModelError(str(error)) from error
         return with_traits(runnable, built.traits), built.weights, built
     pipeline, weights = make_pipeline(wanted)
-    runnable = base.load_pipeline(
+    runnable = table.load_pipeline(
         wanted.runtime,
         pipeline,
         device=wanted.device,
@@ -298,7 +298,7 @@ def export_model(
             "choose --resize fit or stretch"
         )
     if opset is not None:
-        if (suffix := base.file_format(runtime)) != ".onnx":
+        if (suffix := table.file_format(runtime)) != ".onnx":
             raise UserError(
                 f"--opset is for ONNX files and runtime {runtime} writes {suffix or 'none'}; leave it out, or choose "
                 "onnxruntime, openvino or tensorrt"
@@ -340,16 +340,16 @@ def export_model(
 
 
 def _export(wanted: Wanted, target: Path, records: Sequence[Record]) -> Exported:
-    suffix = base.file_format(wanted.runtime)
+    suffix = table.file_format(wanted.runtime)
     if not suffix:
-        files = ", ".join(name for name in base.RUNTIMES if base.file_format(name))
+        files = ", ".join(name for name in table.RUNTIMES if table.file_format(name))
         raise UserError(
             f"runtime {wanted.runtime} runs this package's own code: there is no file; choose one of {files}"
         )
     if target.suffix != suffix:
         raise UserError(f"runtime {wanted.runtime} writes {suffix} files; got {target}: name it {target.stem}{suffix}")
     source, built = build(wanted)
-    options = base.load_file(wanted.runtime, source, device=wanted.device, precision=wanted.precision).build.options
+    options = table.load_file(wanted.runtime, source, device=wanted.device, precision=wanted.precision).build.options
     measured = [
         record
         for record in records
@@ -357,7 +357,7 @@ def _export(wanted: Wanted, target: Path, records: Sequence[Record]) -> Exported
         and (record.artifact.runtime, record.artifact.precision) == (wanted.runtime, wanted.precision)
     ]
     shape = (wanted.batch_size, *((0, 0) if wanted.any_size else wanted.image_size))
-    contents = base.onnx_contents(source) if suffix == ".onnx" else None
+    contents = table.onnx_contents(source) if suffix == ".onnx" else None
     card = Card(
         file=target.name,
         sha256=built.sha256,
@@ -392,7 +392,7 @@ def _export(wanted: Wanted, target: Path, records: Sequence[Record]) -> Exported
     except OSError as error:
         advice = how_to_write(error, "another file with -o")
         raise UserError(f"cannot write {target}: {reason(error)}; {advice}") from error
-    snippet = base.snippet(wanted.runtime, target, options, card.input.shape)
+    snippet = table.snippet(wanted.runtime, target, options, card.input.shape)
     return Exported(target, card, snippet, _notes(card, records))
 
 
@@ -446,7 +446,7 @@ def read_artifact(file: Path, *, trust: bool, feed: Feed = NOTHING) -> Card:
         feed = card.model_copy(update=feed.model_dump(exclude_unset=True))
     if file.suffix == ".pt2":
         raise UserError(f"{file} has no card {path.name}, and a .pt2 does not say what it takes: export it with zoo")
-    contents = base.onnx_contents(file)
+    contents = table.onnx_contents(file)
     beside = [file.parent / name for name in contents.data_files]
     network, names = None, list[str]()
     if feed.model_fields_set or not _is_pipeline(contents.inputs, contents.outputs):
@@ -506,8 +506,8 @@ def _fill(folder: Path, wanted: Wanted, suffix: str) -> None:
     """Build into a folder of the cache."""
     pipeline, weights = make_pipeline(wanted)
     file = folder / f"model{suffix}"
-    precision = base.graph_precision(wanted.runtime, wanted.device, wanted.precision)
-    facts = base.build(
+    precision = table.graph_precision(wanted.runtime, wanted.device, wanted.precision)
+    facts = table.build(
         wanted.runtime,
         pipeline,
         file,
@@ -533,7 +533,7 @@ def _fill(folder: Path, wanted: Wanted, suffix: str) -> None:
 def _traits(pipeline: Pipeline, file: Path, memory_format: MemoryFormat) -> Traits:
     """Of the network that `file` was built of; it holds what the file does, but for what ONNX folds and quantises."""
     state = eager.state(pipeline, memory_format)
-    held = base.onnx_contents(file).weights_bytes if file.suffix == ".onnx" else None
+    held = table.onnx_contents(file).weights_bytes if file.suffix == ".onnx" else None
     return Traits(
         aux_heads="off" if state.aux_heads == "off" else "none",
         has_batch_norm=state.batch_norm == "kept",
@@ -559,10 +559,10 @@ def _calibration(wanted: Wanted) -> list[Tensor]:
 
 def _content(wanted: Wanted) -> str:
     """Hash of all that decides what is in the file."""
-    precision = base.graph_precision(wanted.runtime, wanted.device, wanted.precision)
+    precision = table.graph_precision(wanted.runtime, wanted.device, wanted.precision)
     return short_hash(
         {
-            "format": base.file_format(wanted.runtime),
+            "format": table.file_format(wanted.runtime),
             "precision": precision,
             "model": code_sha256(wanted.spec),
             "classes": wanted.classes.num_classes,

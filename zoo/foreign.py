@@ -23,7 +23,7 @@ from zoo.errors import ModelError, UserError, did_you_mean
 from zoo.labels import CITYSCAPES
 from zoo.pipeline import Pipeline
 from zoo.record import Precision, Resize
-from zoo.runtimes import base
+from zoo.runtimes import base, table
 from zoo.spec import IGNORE_INDEX, DatasetSpec, Facts, ModelSpec, Size, Triple
 
 DTYPES = {"float": torch.float32, "float16": torch.float16, "uint8": torch.uint8}
@@ -263,7 +263,7 @@ def deploy(
     shape = (batch_size, 3, height, width) if network.layout == "NCHW" else (batch_size, height, width, 3)
     ends = base.Ends(network.given, shape, network.made)
     try:
-        runnable = base.load_network(runtime, file, ends, device=device, precision=precision)
+        runnable = table.load_network(runtime, file, ends, device=device, precision=precision)
         call = runnable.network
         assert call is not None
         answer = call(torch.zeros(shape, dtype=DTYPES[network.dtype], device=device))
@@ -368,7 +368,7 @@ def _output(
         raise UserError(f"{file} answers with {told}: no label map; zoo reads {ANSWERS}")
     if len(read) == 1:
         return read[0]
-    shapes = base.onnx_shapes(file, given.name, [side or size for side, size in zip(given.shape, _ANY, strict=True)])
+    shapes = table.onnx_shapes(file, given.name, [side or size for side, size in zip(given.shape, _ANY, strict=True)])
 
     def rank(one: tuple[Any, Answer, int]) -> tuple[bool, int]:
         port, answer, channels = one

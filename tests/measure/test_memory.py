@@ -10,7 +10,7 @@ from torch import nn
 from zoo.measure import memory
 from zoo.pipeline import Pipeline
 from zoo.record import Memory
-from zoo.runtimes import base
+from zoo.runtimes import table
 from zoo.spec import ModelSpec
 
 CPU = torch.device("cpu")
@@ -25,7 +25,7 @@ def measure(connection, width: int, waste: int) -> None:
     spec = ModelSpec(name="net", builder="tests:none", family="Net")
     size = (256, 512)
     pipeline = Pipeline(model, spec, image_size=size, input_size=size, output_size=size, resize="none")
-    runnable = base.load_pipeline("eager", pipeline, device=CPU, precision="fp32")
+    runnable = table.load_pipeline("eager", pipeline, device=CPU, precision="fp32")
     images = torch.zeros(1, *size, 3, dtype=torch.uint8)
     connection.send(memory.measure_memory(before, lambda _: runnable.predict(images), runnable, CPU))
 

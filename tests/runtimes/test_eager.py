@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from zoo.runtimes import base
+from zoo.runtimes import base, table
 
 CPU = torch.device("cpu")
 
@@ -13,7 +13,7 @@ CPU = torch.device("cpu")
 def load(pipeline):
     def load(precision="fp32", memory_format="channels_last", model=None) -> base.Runnable:
         pipe = model or pipeline()
-        return base.load_pipeline("eager", pipe, device=CPU, precision=precision, memory_format=memory_format)
+        return table.load_pipeline("eager", pipe, device=CPU, precision=precision, memory_format=memory_format)
 
     return load
 
@@ -86,6 +86,6 @@ def test_fp32_means_fp32(load):
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_tells_its_flags(pipeline):
-    state = base.load_pipeline("eager", pipeline(), device=torch.device("cuda:0"), precision="fp32").state()
+    state = table.load_pipeline("eager", pipeline(), device=torch.device("cuda:0"), precision="fp32").state()
     assert state.tf32 is False
     assert state.cudnn_benchmark is True

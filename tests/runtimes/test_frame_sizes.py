@@ -9,7 +9,7 @@ from torch import nn
 
 from zoo.errors import UserError
 from zoo.pipeline import Pipeline
-from zoo.runtimes import base, onnx_file
+from zoo.runtimes import base, onnx_file, table
 from zoo.runtimes.opset import OPSET
 from zoo.spec import ModelSpec
 
@@ -57,10 +57,10 @@ def resized(request, tmp_path_factory):
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 def test_every_size_is_brought_to_the_input_as_torch_does(runtime, resized):
-    if reason := base.why_missing(runtime, CPU):
+    if reason := table.why_missing(runtime, CPU):
         pytest.skip(reason)
     file, images, expected = resized
-    found = base.load_file(runtime, file, device=CPU, precision="fp32").whole(images)
+    found = table.load_file(runtime, file, device=CPU, precision="fp32").whole(images)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-3)
 
 
@@ -75,14 +75,14 @@ def test_nothing_in_a_file_is_float64(resized):
 def expected(frame, size) -> tuple[torch.Tensor, torch.Tensor]:
     """Images, and what eager labels them."""
     images = smooth(frame)
-    labels = base.load_pipeline("eager", make_pipeline(frame, size), device=CPU, precision="fp32").predict(images)
+    labels = table.load_pipeline("eager", make_pipeline(frame, size), device=CPU, precision="fp32").predict(images)
     assert len(labels.unique()) > 2 or min(frame) == 1, "the labels must vary"
     return images, labels
 
 
 def check(runtime, file, frame, size) -> base.Runnable:
     images, labels = expected(frame, size)
-    runnable = base.load_file(runtime, file, device=CPU, precision="fp32")
+    runnable = table.load_file(runtime, file, device=CPU, precision="fp32")
     assert (runnable.predict(images) == labels).float().mean() > 0.999
     return runnable
 
@@ -90,18 +90,18 @@ def check(runtime, file, frame, size) -> base.Runnable:
 @pytest.mark.parametrize(("frame", "size"), FEW)
 def test_a_whole_file_answers_as_eager_does(frame, size, tmp_path):
     file = tmp_path / "model.onnx"
-    base.build("onnxruntime", make_pipeline(frame, size), file, device=CPU, precision="fp32")
+    table.build("onnxruntime", make_pipeline(frame, size), file, device=CPU, precision="fp32")
     for runtime in ("onnxruntime", "openvino"):
-        if not base.why_missing(runtime, CPU):
+        if not table.why_missing(runtime, CPU):
             check(runtime, file, frame, size)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("frame", "size"), FEW[1:])
 def test_a_whole_package_answers_as_eager_does(frame, size, tmp_path):
-    if reason := base.why_missing("aoti", CPU):
+    if reason := table.why_missing("aoti", CPU):
         pytest.skip(reason)
-    base.build("aoti", make_pipeline(frame, size), tmp_path / "model.pt2", device=CPU, precision="fp32")
+    table.build("aoti", make_pipeline(frame, size), tmp_path / "model.pt2", device=CPU, precision="fp32")
     check("aoti", tmp_path / "model.pt2", frame, size)
 
 
@@ -110,20 +110,20 @@ def any_size(request, tmp_path_factory):
     """A file for frames of any size, recorded with a square one; the input it brings them to, and how."""
     pipeline = make_pipeline((96, 96), (256, 512), request.param)
     file = tmp_path_factory.mktemp("any") / "model.onnx"
-    base.build("onnxruntime", pipeline, file, device=CPU, precision="fp32", any_size=True)
+    table.build("onnxruntime", pipeline, file, device=CPU, precision="fp32", any_size=True)
     return file, request.param
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 def test_one_file_takes_frames_of_any_size(runtime, any_size):
-    if reason := base.why_missing(runtime, CPU):
+    if reason := table.why_missing(runtime, CPU):
         pytest.skip(reason)
     file, resize = any_size
-    runnable = base.load_file(runtime, file, device=CPU, precision="fp32")
+    runnable = table.load_file(runtime, file, device=CPU, precision="fp32")
     for frame in ((375, 500), (96, 96), (376, 1241), (720, 960), (256, 512), (1, 1), (97, 31)):
         pipeline = make_pipeline(frame, (256, 512), resize)
         images = smooth(frame)
-        labels = base.load_pipeline("eager", pipeline, device=CPU, precision="fp32").predict(images)
+        labels = table.load_pipeline("eager", pipeline, device=CPU, precision="fp32").predict(images)
         answer = runnable.predict(images)
         assert answer.shape == labels.shape
         assert (answer == labels).float().mean() > 0.999, frame
@@ -142,9 +142,9 @@ def test_open_sides_have_names(any_size):
 
 @pytest.mark.parametrize("runtime", ["aoti", "tensorrt"])
 def test_a_runtime_of_one_size_says_so_in_one_line(runtime, tmp_path, monkeypatch):
-    monkeypatch.setattr(base, "_require", lambda *_, **__: None)
+    monkeypatch.setattr(table, "_require", lambda *_, **__: None)
     with pytest.raises(UserError, match="leave --dynamic out") as caught:
-        base.build(
+        table.build(
             runtime, make_pipeline((64, 96), (64, 96)), tmp_path / "m", device=CPU, precision="fp32", any_size=True
         )
     assert "\n" not in str(caught.value)
@@ -153,8 +153,8 @@ def test_a_runtime_of_one_size_says_so_in_one_line(runtime, tmp_path, monkeypatc
 @pytest.mark.slow
 @pytest.mark.parametrize(("frame", "size"), FEW[1:])
 def test_compiled_code_answers_as_eager_does(frame, size):
-    if reason := base.why_missing("compile", CPU):
+    if reason := table.why_missing("compile", CPU):
         pytest.skip(reason)
     images, labels = expected(frame, size)
-    compiled = base.load_pipeline("compile", make_pipeline(frame, size), device=CPU, precision="fp32")
+    compiled = table.load_pipeline("compile", make_pipeline(frame, size), device=CPU, precision="fp32")
     assert (compiled.predict(images) == labels).float().mean() > 0.999

@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 import torch
 
-from zoo.runtimes import base, onnx_file
+from zoo.runtimes import onnx_file, table
 from zoo.runtimes.opset import OPSET
 
 CPU = torch.device("cpu")
@@ -21,7 +21,7 @@ def files(pipeline, images, tmp_path_factory):
     """fp32 and int8."""
     folder = tmp_path_factory.mktemp("files")
     for precision in ("fp32", "int8"):
-        base.build(
+        table.build(
             "onnxruntime",
             pipeline(resize="fit"),
             folder / f"{precision}.onnx",
@@ -68,7 +68,7 @@ def test_cuts_make_up_the_whole(precision, files, images):
 
 
 def test_equal_weights_give_equal_bytes(files, pipeline, tmp_path):
-    base.build("onnxruntime", pipeline(resize="fit"), tmp_path / "again.onnx", device=CPU, precision="fp32")
+    table.build("onnxruntime", pipeline(resize="fit"), tmp_path / "again.onnx", device=CPU, precision="fp32")
     assert (tmp_path / "again.onnx").read_bytes() == (files / "fp32.onnx").read_bytes()
 
 

@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 import torch
 
-from zoo.runtimes import base
+from zoo.runtimes import base, table
 from zoo.runtimes.onnxruntime import EXACT
 
 CPU = torch.device("cpu")
@@ -30,7 +30,7 @@ MACHINES = [
 def file(pipeline, images, tmp_path_factory):
     file = tmp_path_factory.mktemp("int8") / "int8.onnx"
     calibration = [images(1, seed) for seed in range(4)]
-    base.build("onnxruntime", pipeline(), file, device=CPU, precision="int8", calibration=calibration)
+    table.build("onnxruntime", pipeline(), file, device=CPU, precision="int8", calibration=calibration)
     return file
 
 
@@ -46,15 +46,15 @@ def test_products_are_chosen_by_what_the_cpu_has(machine, features, exact, file,
         return session(model, options, **more)
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", spy)
-    runnable = base.load_file("onnxruntime", file, device=CPU, precision="int8")
-    eager = base.load_pipeline("eager", pipeline(), device=CPU, precision="fp32")
+    runnable = table.load_file("onnxruntime", file, device=CPU, precision="int8")
+    eager = table.load_pipeline("eager", pipeline(), device=CPU, precision="fp32")
     assert (runnable.predict(images(1)) == eager.predict(images(1))).float().mean() > 0.95
     assert runnable.stages
     assert taken == [exact] * 4, "the whole and its stages"
     options = runnable.build.options
     assert options[EXACT] == exact
     assert ("x86 CPU without VNNI" in options["int8_products"]) == (exact == "1")
-    text = base.snippet("onnxruntime", file, options, (1, 41, 57, 3))
+    text = table.snippet("onnxruntime", file, options, (1, 41, 57, 3))
     assert f'settings.add_session_config_entry("{EXACT}", "{exact}")' in text
     assert "InferenceSession(" in text.splitlines()[-2]
     assert ", settings, " in text.splitlines()[-2]
@@ -75,7 +75,7 @@ def test_the_key_does_what_it_is_taken_for(exact, kind, file, tmp_path):
 
 
 def test_other_precisions_are_told_nothing_of_it(pipeline, tmp_path):
-    base.build("onnxruntime", pipeline(), tmp_path / "fp32.onnx", device=CPU, precision="fp32")
-    options = base.load_file("onnxruntime", tmp_path / "fp32.onnx", device=CPU, precision="fp32").build.options
+    table.build("onnxruntime", pipeline(), tmp_path / "fp32.onnx", device=CPU, precision="fp32")
+    options = table.load_file("onnxruntime", tmp_path / "fp32.onnx", device=CPU, precision="fp32").build.options
     assert set(options) == {"provider", "provider_options"}
-    assert "settings" not in base.snippet("onnxruntime", tmp_path / "fp32.onnx", options, (1, 41, 57, 3))
+    assert "settings" not in table.snippet("onnxruntime", tmp_path / "fp32.onnx", options, (1, 41, 57, 3))

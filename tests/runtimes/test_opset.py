@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from zoo.errors import UserError
-from zoo.runtimes import base, onnx_file
+from zoo.runtimes import onnx_file, table
 from zoo.runtimes.opset import OPSET, OPSETS, RELEASES, oldest_onnxruntime, require_opset
 
 CPU = torch.device("cpu")
@@ -19,14 +19,14 @@ CPU = torch.device("cpu")
 )
 def test_the_ir_version_is_the_lowest(opset, ir_version, precision, pipeline, images, tmp_path):
     file, pipe, seen = tmp_path / "model.onnx", pipeline(resize="fit"), [images(1)]
-    base.build("onnxruntime", pipe, file, device=CPU, precision=precision, opset=opset, calibration=seen)
+    table.build("onnxruntime", pipe, file, device=CPU, precision=precision, opset=opset, calibration=seen)
     onnx.checker.check_model(onnx.load(file), full_check=True)
     contents = onnx_file.contents(file)
     assert (contents.opset, contents.ir_version) == (opset, ir_version)
-    eager = base.load_pipeline("eager", pipeline(resize="fit"), device=CPU, precision="fp32").predict(images(1))
+    eager = table.load_pipeline("eager", pipeline(resize="fit"), device=CPU, precision="fp32").predict(images(1))
     for runtime in ("onnxruntime", "openvino"):
-        if not base.why_missing(runtime, CPU):
-            runnable = base.load_file(runtime, file, device=CPU, precision=precision)
+        if not table.why_missing(runtime, CPU):
+            runnable = table.load_file(runtime, file, device=CPU, precision=precision)
             assert (runnable.predict(images(1)) == eager).float().mean() > 0.95
             assert len(runnable.stages) == 5
 

@@ -18,7 +18,7 @@ from torch import nn
 
 from zoo.errors import ModelError, UserError
 from zoo.record import Build, Precision, State
-from zoo.runtimes import base, onnxruntime, openvino
+from zoo.runtimes import base, onnxruntime, openvino, table
 
 CPU = torch.device("cpu")
 CASES = (("none", 1), ("fit", 2))
@@ -34,7 +34,7 @@ LOGIT_ERROR = {"fp32": 1e-4, "tf32": 1e-2, "bf16": 3e-2, "fp16": 1e-2, "int8": 1
 def rows(device: str) -> list:
     """Runtime, precision, resize, batch size."""
     found = []
-    for runtime, precision, (resize, batch) in itertools.product(base.RUNTIMES, get_args(Precision), CASES):
+    for runtime, precision, (resize, batch) in itertools.product(table.RUNTIMES, get_args(Precision), CASES):
         row = runtime, precision, resize, batch
         slow = runtime in ("compile", "aoti") and row in SLOW
         if device == "cuda" or slow or runtime not in ("compile", "aoti"):
@@ -48,7 +48,7 @@ def expected(pipeline, images):
 
     @functools.cache
     def answer(resize: str, batch: int, seed: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
-        runnable = base.load_pipeline("eager", pipeline(resize=resize), device=CPU, precision="fp32")
+        runnable = table.load_pipeline("eager", pipeline(resize=resize), device=CPU, precision="fp32")
         labels = runnable.predict(images(batch, seed))
         assert (torch.bincount(labels.flatten()) / labels.numel() >= 0.01).sum() >= 6, "the labels must vary"
         return labels, runnable.network(runnable.preprocess(images(batch, seed)))
@@ -64,7 +64,7 @@ def built(pipeline, images, tmp_path_factory):
     def of_content(suffix: str, holds: str, resize: str, batch: int, runtime: str, device: torch.device):
         file = tmp_path_factory.mktemp("built") / f"model{suffix}"
         calibration = [images(batch, seed) for seed in range(8)]
-        return file, base.build(
+        return file, table.build(
             runtime,
             pipeline(resize=resize),
             file,
@@ -75,7 +75,7 @@ def built(pipeline, images, tmp_path_factory):
         )
 
     def build(runtime: str, precision: str, resize: str, batch: int, device: torch.device = CPU):
-        suffix, holds = base.file_format(runtime), base.graph_precision(runtime, device, precision)
+        suffix, holds = table.file_format(runtime), table.graph_precision(runtime, device, precision)
         writer = "onnxruntime" if suffix == ".onnx" and device == CPU else runtime
         return of_content(suffix, holds, resize, batch, writer, device)
 
@@ -83,27 +83,27 @@ def built(pipeline, images, tmp_path_factory):
 
 
 def why_not(runtime: str, device: torch.device, precision: str) -> str:
-    return base.why_missing(runtime, device) or base.why_unsupported(runtime, device, precision)
+    return table.why_missing(runtime, device) or table.why_unsupported(runtime, device, precision)
 
 
-@pytest.mark.parametrize(("runtime", "precision"), itertools.product(base.RUNTIMES, get_args(Precision)))
+@pytest.mark.parametrize(("runtime", "precision"), itertools.product(table.RUNTIMES, get_args(Precision)))
 def test_what_does_not_run_says_why_in_one_line(runtime, precision, pipeline, tmp_path):
     reason = why_not(runtime, CPU, precision)
     assert "\n" not in reason
     if not reason:
         return
     assert len(reason) > 20
-    kind = UserError if base.why_missing(runtime, CPU) else base.UnsupportedError
+    kind = UserError if table.why_missing(runtime, CPU) else base.UnsupportedError
     with pytest.raises(kind) as caught:
         deploy(runtime, precision, pipeline, tmp_path)
     assert str(caught.value) == reason
 
 
 def deploy(runtime, precision, pipeline, folder):
-    if base.file_format(runtime):
-        base.build(runtime, pipeline(), folder / "model", device=CPU, precision=precision)
+    if table.file_format(runtime):
+        table.build(runtime, pipeline(), folder / "model", device=CPU, precision=precision)
     else:
-        base.load_pipeline(runtime, pipeline(), device=CPU, precision=precision)
+        table.load_pipeline(runtime, pipeline(), device=CPU, precision=precision)
 
 
 @pytest.mark.parametrize(("runtime", "precision", "resize", "batch"), rows("cpu"))
@@ -124,11 +124,11 @@ def check(device, runtime, precision, resize, batch, pipeline, images, built, ex
     if reason := why_not(runtime, device, precision):
         pytest.skip(reason)
     facts = Build()
-    if base.file_format(runtime):
+    if table.file_format(runtime):
         file, facts = built(runtime, precision, resize, batch, device)
-        runnable = base.load_file(runtime, file, device=device, precision=precision)
+        runnable = table.load_file(runtime, file, device=device, precision=precision)
     else:
-        runnable = base.load_pipeline(
+        runnable = table.load_pipeline(
             runtime, pipeline(resize=resize), device=device, precision=precision, batch_size=batch
         )
     given, others = images(batch), images(batch, 5)
@@ -184,7 +184,7 @@ def share(ours: torch.Tensor, theirs: torch.Tensor) -> float:
 
 def test_an_unknown_runtime_gets_one_line(pipeline):
     with pytest.raises(UserError, match="Did you mean 'eager'") as caught:
-        base.load_pipeline("eagre", pipeline(), device=CPU, precision="fp32")
+        table.load_pipeline("eagre", pipeline(), device=CPU, precision="fp32")
     assert "\n" not in str(caught.value)
 
 
@@ -192,20 +192,20 @@ def test_an_unknown_runtime_gets_one_line(pipeline):
 def test_a_missing_package_is_one_line(runtime, package, monkeypatch):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == package else find(name))
-    assert base.why_missing(runtime, CPU) == f"runtime {runtime} needs {package}: pip install 'zoo-seg[runtimes]'"
+    assert table.why_missing(runtime, CPU) == f"runtime {runtime} needs {package}: pip install 'zoo-seg[runtimes]'"
 
 
 @pytest.mark.parametrize("runtime", ["compile", "aoti"])
 def test_a_missing_compiler_is_one_line(runtime, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda _: None)
-    reason = base.why_missing(runtime, CPU)
+    reason = table.why_missing(runtime, CPU)
     assert f"runtime {runtime} needs a C++ compiler" in reason
     assert "\n" not in reason
 
 
 def test_missing_headers_are_one_line(monkeypatch, tmp_path):
     monkeypatch.setattr(sysconfig, "get_path", lambda _: str(tmp_path))
-    assert "Python.h" in base.why_missing("compile", CPU)
+    assert "Python.h" in table.why_missing("compile", CPU)
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_missing_headers_are_one_line(monkeypatch, tmp_path):
 )
 def test_a_runtime_refuses_a_file_it_does_not_run(runtime, name, fitting, tmp_path):
     with pytest.raises(UserError, match=f"choose {fitting}$"):
-        base.load_file(runtime, tmp_path / name, device=CPU, precision="fp32")
+        table.load_file(runtime, tmp_path / name, device=CPU, precision="fp32")
 
 
 @pytest.mark.parametrize(("runtime", "suffix"), [("onnxruntime", ".onnx"), ("openvino", ".onnx"), ("aoti", ".pt2")])
@@ -223,22 +223,22 @@ def test_garbage_is_one_line(runtime, suffix, content, tmp_path):
     file = tmp_path / f"model{suffix}"
     file.write_bytes(content)
     with pytest.raises(UserError, match="model") as caught:
-        base.load_file(runtime, file, device=CPU, precision="fp32")
+        table.load_file(runtime, file, device=CPU, precision="fp32")
     assert "\n" not in str(caught.value)
 
 
 def test_a_package_is_loaded_without_a_compiler(monkeypatch, tmp_path):
     monkeypatch.setattr(shutil, "which", lambda _: None)
-    assert "C++ compiler" in base.why_missing("aoti", CPU)
-    assert base.why_missing("aoti", CPU, building=False) == ""
+    assert "C++ compiler" in table.why_missing("aoti", CPU)
+    assert table.why_missing("aoti", CPU, building=False) == ""
 
 
 def test_aoti_on_cuda_needs_its_toolkit(monkeypatch):
     monkeypatch.setattr(torch.utils._triton, "has_triton", lambda: True)
     monkeypatch.setattr("torch.utils.cpp_extension.CUDA_HOME", None)
-    assert "CUDA_HOME" in base.why_missing("aoti", torch.device("cuda"))
+    assert "CUDA_HOME" in table.why_missing("aoti", torch.device("cuda"))
     monkeypatch.setattr(torch.utils._triton, "has_triton", lambda: False)
-    assert "runtime aoti needs Triton" in base.why_missing("aoti", torch.device("cuda"))
+    assert "runtime aoti needs Triton" in table.why_missing("aoti", torch.device("cuda"))
 
 
 @pytest.mark.parametrize(
@@ -251,21 +251,21 @@ def test_memory_that_ends_while_loading_is_a_memory_error(said, built, monkeypat
     file, _ = built("onnxruntime", "fp32", "none", 1)
     monkeypatch.setattr(onnxruntime, "_session", fail)
     with pytest.raises(MemoryError, match=said):
-        base.load_file("onnxruntime", file, device=CPU, precision="fp32")
+        table.load_file("onnxruntime", file, device=CPU, precision="fp32")
 
 
 def test_onnxruntimes_stages_leave_the_cores_to_each_other(built):
     file, _ = built("onnxruntime", "fp32", "none", 1)
-    runnable = base.load_file("onnxruntime", file, device=CPU, precision="fp32")
+    runnable = table.load_file("onnxruntime", file, device=CPU, precision="fp32")
     for call in (runnable.preprocess, runnable.network, runnable.upsample_argmax):
         options = inspect.getclosurevars(call).nonlocals["session"].get_session_options()
         assert options.get_session_config_entry("session.force_spinning_stop") == "1"
         assert options.intra_op_num_threads == torch.get_num_threads()
 
 
-@pytest.mark.parametrize("runtime", base.RUNTIMES)
+@pytest.mark.parametrize("runtime", table.RUNTIMES)
 def test_version_names_the_package(runtime):
-    name, _, version = base.version(runtime).partition(" ")
+    name, _, version = table.version(runtime).partition(" ")
     if runtime in ("onnxruntime", "openvino"):
         assert name == runtime
         assert version[0].isdigit()
@@ -279,23 +279,23 @@ def test_a_converter_that_fails_is_one_line(pipeline, tmp_path, monkeypatch):
 
     monkeypatch.setattr(torch.onnx, "export", fail)
     with pytest.raises(ModelError, match="cannot convert this network: TypeError: TypeError"):
-        base.build("onnxruntime", pipeline(), tmp_path / "model.onnx", device=CPU, precision="fp32")
+        table.build("onnxruntime", pipeline(), tmp_path / "model.onnx", device=CPU, precision="fp32")
 
 
 @pytest.mark.parametrize(
-    "runtime", [pytest.param(name, marks=[pytest.mark.slow] * (name == "compile")) for name in base.RUNTIMES]
+    "runtime", [pytest.param(name, marks=[pytest.mark.slow] * (name == "compile")) for name in table.RUNTIMES]
 )
 def test_a_runtime_is_prepared(runtime):
-    if reason := base.why_missing(runtime, CPU):
+    if reason := table.why_missing(runtime, CPU):
         pytest.skip(reason)
-    base.prepare(runtime, CPU)
+    table.prepare(runtime, CPU)
     assert not torch._inductor.config.freezing
 
 
 @pytest.mark.slow
 def test_what_another_artifact_compiled_stays(pipeline, images):
     def load(resize):
-        return base.load_pipeline("compile", pipeline(resize=resize), device=CPU, precision="fp32")
+        return table.load_pipeline("compile", pipeline(resize=resize), device=CPU, precision="fp32")
 
     first = load("none")
     expected = first.predict(images(1))
@@ -303,7 +303,7 @@ def test_what_another_artifact_compiled_stays(pipeline, images):
     counters = torch._dynamo.utils.counters
     before = counters["stats"]["unique_graphs"]
     assert torch.equal(first.predict(images(1)), expected)
-    eager = base.load_pipeline("eager", pipeline(resize="fit"), device=CPU, precision="fp32")
+    eager = table.load_pipeline("eager", pipeline(resize="fit"), device=CPU, precision="fp32")
     assert share(second.predict(images(1)), eager.predict(images(1))) > 0.999
     assert counters["stats"]["unique_graphs"] == before
 
@@ -319,17 +319,17 @@ class Branches(nn.Conv2d):
 @pytest.mark.parametrize("runtime", ["onnxruntime", "aoti"])
 def test_a_network_that_cannot_be_exported_is_one_line(runtime, pipeline, tmp_path, capfd):
     with pytest.raises(ModelError, match=r"torch\.export cannot record this network: .*data-dependent") as caught:
-        base.build(runtime, pipeline(Branches(3, 19, 1)), tmp_path / "model", device=CPU, precision="fp32")
+        table.build(runtime, pipeline(Branches(3, 19, 1)), tmp_path / "model", device=CPU, precision="fp32")
     assert "\n" not in str(caught.value)
     assert len(capfd.readouterr().err.splitlines()) <= 1
 
 
 def test_compile_tells_graph_breaks_and_leaves_no_setting_behind(pipeline, images):
     branches = Branches(3, 19, 1)
-    runnable = base.load_pipeline("compile", pipeline(deepcopy(branches)), device=CPU, precision="fp32")
+    runnable = table.load_pipeline("compile", pipeline(deepcopy(branches)), device=CPU, precision="fp32")
     assert runnable.build.graph_break_count > 0
     assert not torch._inductor.config.freezing
-    eager = base.load_pipeline("eager", pipeline(branches), device=CPU, precision="fp32")
+    eager = table.load_pipeline("eager", pipeline(branches), device=CPU, precision="fp32")
     assert share(runnable.predict(images(1)), eager.predict(images(1))) > 0.999
 
 
@@ -338,7 +338,7 @@ def test_a_file_is_never_named_by_a_precision_it_does_not_hold(runtime, built):
     for holds, asked in (("fp32", "int8"), ("int8", "fp32")):
         file, _ = built(runtime, holds, "none", 1)
         with pytest.raises(base.UnsupportedError, match=f"holds {holds}"):
-            base.load_file(runtime, file, device=CPU, precision=asked)
+            table.load_file(runtime, file, device=CPU, precision=asked)
 
 
 def test_openvino_fp32_is_fp32_and_not_what_the_cpu_likes_best(built):
@@ -347,13 +347,13 @@ def test_openvino_fp32_is_fp32_and_not_what_the_cpu_likes_best(built):
     def kinds(compiled) -> set[str]:
         return set(openvino._precisions(compiled))
 
-    runnable = base.load_file("openvino", file, device=CPU, precision="fp32")
+    runnable = table.load_file("openvino", file, device=CPU, precision="fp32")
     assert kinds(inspect.getclosurevars(runnable.whole).nonlocals["request"].get_compiled_model()) == {"f32"}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(openvino, "_precisions", lambda _: Counter(f32=9, bf16=1))
         with pytest.raises(base.UnsupportedError, match="1 in bf16"):
-            base.load_file("openvino", file, device=CPU, precision="fp32")
+            table.load_file("openvino", file, device=CPU, precision="fp32")
     if base.gains_from_bf16(CPU):
         assert kinds(openvino._core().compile_model(str(file), "CPU")) != {"f32"}, "left alone it takes bf16"
-        runnable = base.load_file("openvino", file, device=CPU, precision="bf16")
+        runnable = table.load_file("openvino", file, device=CPU, precision="bf16")
         assert kinds(inspect.getclosurevars(runnable.whole).nonlocals["request"].get_compiled_model()) == {"bf16"}

@@ -25,11 +25,11 @@ from zoo.data.reading import frame_size
 from zoo.errors import UserError, did_you_mean
 from zoo.record import Artifact, Precision
 from zoo.report.pair import Pair
-from zoo.runtimes import base
+from zoo.runtimes import table
 from zoo.spec import ModelSpec, Size
 from zoo.units import parse_size
 
-CHOICES: dict[str, tuple[str, ...]] = {"runtime": tuple(base.RUNTIMES), "precision": get_args(Precision)}
+CHOICES: dict[str, tuple[str, ...]] = {"runtime": tuple(table.RUNTIMES), "precision": get_args(Precision)}
 """What the words of a side may be; `input_size` is any size."""
 KEYS = (*CHOICES, "input_size")
 Value = TypeVar("Value")

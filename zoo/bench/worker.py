@@ -55,7 +55,7 @@ from zoo.record import (
     Weights,
     Witness,
 )
-from zoo.runtimes import base
+from zoo.runtimes import base, table
 from zoo.spec import DatasetSpec, ModelSpec, Size
 from zoo.train.loop import Trained, train
 
@@ -157,19 +157,19 @@ def survey(job: Job, _report: Report) -> Survey:
     target = device.resolve_device(job.device)
     if job.spec.name not in MODELS and job.artifact is None:
         _try(job)
-    asked = list(base.RUNTIMES if INSTALLED in job.config.runtimes else job.config.runtimes)
+    asked = list(table.RUNTIMES if INSTALLED in job.config.runtimes else job.config.runtimes)
     if job.artifact is not None and INSTALLED in job.config.runtimes:
-        asked = [runtime for runtime in asked if base.file_format(runtime) == job.artifact[0].suffix]
-    missing = {runtime: reason for runtime in asked if (reason := base.why_missing(runtime, target))}
+        asked = [runtime for runtime in asked if table.file_format(runtime) == job.artifact[0].suffix]
+    missing = {runtime: reason for runtime in asked if (reason := table.why_missing(runtime, target))}
     present = [runtime for runtime in asked if runtime not in missing]
     unsupported = {
         (runtime, precision): reason
         for runtime in present
         for precision in job.config.precisions
-        if (reason := base.why_unsupported(runtime, target, precision))
+        if (reason := table.why_unsupported(runtime, target, precision))
     }
-    software = {runtime: device.software(target, base.version(runtime)) for runtime in present}
-    files = frozenset(runtime for runtime in present if base.file_format(runtime))
+    software = {runtime: device.software(target, table.version(runtime)) for runtime in present}
+    files = frozenset(runtime for runtime in present if table.file_format(runtime))
     return Survey(str(target), device.probe(target), software, files, missing, unsupported)
 
 
@@ -309,7 +309,7 @@ def _cost(job: Job) -> Cost:
 def memory_stage(job: Job, _report: Report) -> Memory:
     """Peak memory of the pipeline scope, of a network alone its own, in a process that does nothing else."""
     target = torch.device(job.device)
-    base.prepare(job.runtime, target)
+    table.prepare(job.runtime, target)
     before = memory.baseline(target)
     runnable, _, _ = _load(job)
     images = _random_images(job)
@@ -551,7 +551,7 @@ def _load(job: Job, image_size: Size | None = None) -> tuple[base.Runnable, Weig
         if any(side not in (0, given) for side, given in zip(card.input.shape[1:3], size, strict=True)):
             takes, given = (f"{height}x{width}" for height, width in (card.input.shape[1:3], size))
             raise UserError(f"{file} takes frames of {takes} and the dataset has {given}: export it for that size")
-        runnable = base.load_file(job.runtime, file, device=target, precision=job.precision)
+        runnable = table.load_file(job.runtime, file, device=target, precision=job.precision)
         return export.with_traits(runnable, card.traits), card.weights, card
     return export.load(
         export.Wanted(

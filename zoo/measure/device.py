@@ -87,7 +87,7 @@ def probe(device: torch.device) -> Device:
 
 
 def software(device: torch.device, runtime: str = "") -> Software:
-    """Versions that can move a number on `device`; `runtime` is `base.version` of what runs the network."""
+    """Versions that can move a number on `device`; `runtime` is `table.version` of what runs the network."""
     on_cuda = device.type == "cuda"
     return Software(
         zoo=package_version("zoo-seg") or "0",

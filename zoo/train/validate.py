@@ -24,7 +24,8 @@ from zoo.models.trial import fit_model
 from zoo.modes import predictor, seen_window
 from zoo.pipeline import Pipeline
 from zoo.record import Mode, Network, Precision
-from zoo.runtimes.base import Runnable, UnsupportedError, load_pipeline
+from zoo.runtimes.base import Runnable, UnsupportedError
+from zoo.runtimes.table import load_pipeline
 from zoo.spec import ModelSpec, Size
 from zoo.train.norms import GAP_IMAGES, mode_gap
 
