@@ -13,18 +13,12 @@ import pytest
 import torch
 from PIL import Image
 
+from zoo.baseline import mean_label_map, predict_constant
 from zoo.data.layout import open_dataset
 from zoo.data.reading import read_image, read_label
 from zoo.data.synthetic import write_dataset
 from zoo.errors import UserError
-from zoo.evaluate import (
-    accuracy_record,
-    by_size,
-    evaluate,
-    evaluate_predictions,
-    mean_label_map,
-    predict_constant,
-)
+from zoo.evaluate import accuracy_record, by_size, evaluate, evaluate_predictions
 from zoo.labels import CITYSCAPES, LABELS, TRAIN_ID_TO_LABEL_ID
 from zoo.record import Mode
 from zoo.report.accuracy import show_accuracy
@@ -451,7 +445,7 @@ def test_the_mean_label_map_is_counted_in_blocks(tmp_path, monkeypatch, block_by
     read = np.stack([read_label(frame, dataset.spec) for frame in dataset.frames("train")])
     counts = np.stack([(read == train_id).sum(axis=0) for train_id in range(19)])  # K, H, W
     expected = np.where(counts.any(axis=0), counts.argmax(axis=0), counts.sum(axis=(1, 2)).argmax())
-    monkeypatch.setattr("zoo.evaluate.BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr("zoo.baseline.BLOCK_BYTES", block_bytes)
     tracemalloc.start()
     np.testing.assert_array_equal(mean_label_map(dataset), expected)
     _, peak = tracemalloc.get_traced_memory()

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from zoo import export, store
+from zoo.card import read_artifact
 from zoo.catalog import find
 from zoo.cli import main as cli
 from zoo.data.layout import open_dataset
@@ -339,7 +340,7 @@ def test_a_measured_file_has_its_record_in_its_card(place, capsys):
     card = json.loads((place / "mine.onnx.json").read_text())
     assert card["record"]["key"] == record.key
     assert "no record yet" not in capsys.readouterr().out.rpartition("wrote ")[2]
-    assert export.read_artifact(place / "mine.onnx", trust=False).record == record
+    assert read_artifact(place / "mine.onnx", trust=False).record == record
 
 
 def test_what_is_exported_is_what_a_sweep_measured(place, capsys):
@@ -386,7 +387,7 @@ def test_a_package_is_measured_when_it_is_trusted(place, capsys):
     assert record.artifact.file_bytes == (place / "trusted.pt2").stat().st_size
     (place / "trusted.pt2").rename(place / "bare.pt2")
     with pytest.raises(UserError, match="has no card"):
-        export.read_artifact(place / "bare.pt2", trust=True)
+        read_artifact(place / "bare.pt2", trust=True)
     with pytest.raises(UserError, match="compiled for cpu, not cuda"):
         table.load_file("aoti", place / "bare.pt2", device=torch.device("cuda"), precision="fp32")
 
@@ -475,10 +476,10 @@ def contract_model(
 def test_a_foreign_file_is_named_by_what_it_computes_in(wanted, tmp_path):
     file, _ = export.build(replace(wanted, precision="int8"))
     (tmp_path / "theirs.onnx").write_bytes(file.read_bytes())
-    card = export.read_artifact(tmp_path / "theirs.onnx", trust=False)
+    card = read_artifact(tmp_path / "theirs.onnx", trust=False)
     assert (card.precision, card.weights.source, card.input.shape) == ("int8", "file", (1, *FRAME, 3))
     onnx.save(contract_model(), tmp_path / "mine.onnx")
-    assert export.read_artifact(tmp_path / "mine.onnx", trust=False).precision == "fp32"
+    assert read_artifact(tmp_path / "mine.onnx", trust=False).precision == "fp32"
 
 
 FLOAT = onnx.TensorProto.FLOAT
@@ -500,7 +501,7 @@ UINT8 = onnx.TensorProto.UINT8
 )
 def test_a_foreign_file_keeps_the_contract_or_is_a_network(change, network, tmp_path):
     onnx.save(contract_model(**change), tmp_path / "model.onnx")
-    card = export.read_artifact(tmp_path / "model.onnx", trust=False)
+    card = read_artifact(tmp_path / "model.onnx", trust=False)
     assert network == (card.network and str(card.network))
     assert card.input_size == (None if network and "HxW" in network else FRAME)
 
@@ -523,7 +524,7 @@ def test_a_file_that_is_no_artifact_is_one_line(name, content, card, said, tmp_p
     if card is not None:
         (tmp_path / f"{name}.json").write_bytes(card)
     with pytest.raises(UserError, match=said) as caught:
-        export.read_artifact(tmp_path / name, trust=False)
+        read_artifact(tmp_path / name, trust=False)
     assert "\n" not in str(caught.value)
 
 
@@ -532,4 +533,4 @@ def test_a_card_of_another_file_is_refused(wanted, place, tmp_path):
     onnx.save(contract_model(), tmp_path / "one.onnx")
     assert exported.card_file.is_file()
     with pytest.raises(UserError, match="card of another file"):
-        export.read_artifact(tmp_path / "one.onnx", trust=False)
+        read_artifact(tmp_path / "one.onnx", trust=False)

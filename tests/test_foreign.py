@@ -12,12 +12,12 @@ from onnx import TensorProto, helper
 
 from tests.foreign import FLOAT, HALF, INT32, INT64, UINT8, write_network
 from zoo import store
+from zoo.card import read_artifact
 from zoo.cli import main as cli
 from zoo.data.layout import open_dataset
 from zoo.data.reading import read_frame
 from zoo.data.synthetic import write_dataset
 from zoo.errors import ModelError, UserError
-from zoo.export import read_artifact
 from zoo.foreign import Feed, Network, class_names, deploy, match
 from zoo.labels import CITYSCAPES
 from zoo.runtimes import table

@@ -28,7 +28,7 @@ from zoo import record
 from zoo.confusion import Counts, count_pairs, count_runs, counts, find_runs
 from zoo.data.layout import DAMAGE, Dataset, Frame, OnFrame
 from zoo.data.loading import evaluation_frames
-from zoo.data.reading import frame_size, read_label, unreadable
+from zoo.data.reading import read_label, unreadable
 from zoo.data.spelling import stored_mode
 from zoo.encodings import (
     Encoding,
@@ -48,15 +48,13 @@ from zoo.instances import CATEGORY_NAMES, CLASS_NAMES, TARGETS, Seen, instance_c
 from zoo.labels import CITYSCAPES
 from zoo.measure.device import core_count
 from zoo.score.accuracy import miou_interval
-from zoo.spec import IGNORE_INDEX, DatasetSpec, Size
+from zoo.spec import DatasetSpec, Size
 
 Predict = Callable[[Tensor], Tensor]
 """`(N, H, W, 3)` `uint8` RGB on the host → `(N, H, W)` `uint8` train ids on the host."""
 LabelMap = npt.NDArray[np.uint8]
 Item = tuple[Frame, LabelMap, LabelMap]
 """A frame, its image `(H, W, 3)` and its truth `(H, W)`."""
-BLOCK_BYTES = 512 * 2**20
-"""What the mean label map is counted in at a time; all of 12 megapixels and 150 classes would be 7 GiB."""
 Given = TypeVar("Given")
 Answer = TypeVar("Answer")
 
@@ -198,7 +196,7 @@ def evaluate_predictions(
     pairs, present, are_ids = np.zeros((spec.num_classes, 256), np.int64), np.zeros(256, np.bool_), True
     count = partial(_count_file, spec=spec, weighs_instances=_has_instances(dataset, split))
     items = ((frame, files[frame.name]) for frame in frames)
-    for done, image in enumerate(_in_order(count, items, workers or core_count()), 1):
+    for done, image in enumerate(in_order(count, items, workers or core_count()), 1):
         fitting = {name: tally for name, tally in tallies.items() if tally.fits(image)}
         if not any(tally.is_sound for tally in fitting.values()):
             raise _strange(files[image.name], image, tallies, asked, spec)
@@ -234,46 +232,6 @@ def evaluate_predictions(
         doubts=tuple(better(right, others) or order),
     )
     return replace(tallies[taken].result(), mode=None, reading=reading)
-
-
-def mean_label_map(dataset: Dataset, split: str = "train") -> LabelMap:
-    """The map that is right most often when every image gets the same one: each pixel's most frequent train id.
-
-    Pixels that are never labelled get the most frequent class of all.
-
-    Rows are counted a block at a time, of `BLOCK_BYTES`, and the labels are read once for each block.
-
-    Returns:
-        `(H, W)` at the size of most of the split's frames; labels of other sizes are resized (nearest) to it.
-    """
-    spec, frames = dataset.spec, dataset.frames(split)
-    height, width = size = frame_size(dataset, split)
-    label_map: LabelMap = np.empty(size, np.uint8)
-    pixel_counts = np.zeros(spec.num_classes, np.int64)
-    count_type = np.min_scalar_type(len(frames))
-    row_bytes = width * ((spec.num_classes + 1) * count_type.itemsize + 4 * np.intp().itemsize)
-    row_count = max(1, BLOCK_BYTES // row_bytes)
-    for top in range(0, height, row_count):
-        rows = slice(top, min(top + row_count, height))
-        seen = np.zeros((rows.stop - top) * width * (spec.num_classes + 1), count_type)
-        firsts = np.arange(0, seen.size, spec.num_classes + 1)  # of each pixel, K + 1: the last one is ignored
-        for truth in _in_order(partial(read_label, spec=spec), frames, core_count()):
-            seen[firsts + np.minimum(_nearest(truth, size)[rows].ravel(), spec.num_classes)] += 1
-        counted = seen.reshape(-1, spec.num_classes + 1)[:, : spec.num_classes]
-        pixel_counts += counted.sum(axis=0, dtype=np.int64)
-        label_map[rows] = np.where(counted.any(axis=1), counted.argmax(axis=1), IGNORE_INDEX).reshape(-1, width)
-    label_map[label_map == IGNORE_INDEX] = pixel_counts.argmax()
-    return label_map
-
-
-def predict_constant(label_map: LabelMap) -> Predict:
-    """A `predict` that answers every image with the same `(H, W)` map, resized (nearest) to the image."""
-
-    def predict(images: Tensor) -> Tensor:
-        answer = torch.from_numpy(_nearest(label_map, (images.shape[1], images.shape[2])))
-        return answer.expand(len(images), -1, -1)
-
-    return predict
 
 
 def dataset_record(dataset: Dataset, split: str, image_limit: int | None = None) -> record.Dataset:
@@ -442,7 +400,7 @@ def _count_file(item: tuple[Frame, Path], *, spec: DatasetSpec, weighs_instances
     )
 
 
-def _in_order(call: Callable[[Given], Answer], items: Iterable[Given], workers: int) -> Iterator[Answer]:
+def in_order(call: Callable[[Given], Answer], items: Iterable[Given], workers: int) -> Iterator[Answer]:
     """Map in threads, which decode and count outside Python's lock; two items a thread are under way, no more."""
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[Future[Answer]] = deque()
@@ -532,12 +490,6 @@ def _require_size(path: Path, values: npt.NDArray[Any], size: tuple[int, ...]) -
             f"{path} is {values.shape[0]}x{values.shape[1]}, its ground truth {size[0]}x{size[1]}; "
             "all are compared at full size"
         )
-
-
-def _nearest(label_map: LabelMap, size: tuple[int, ...]) -> LabelMap:
-    if label_map.shape == size:
-        return label_map
-    return np.array(Image.fromarray(label_map).resize((size[1], size[0]), Image.Resampling.NEAREST))
 
 
 def _some(values: Sequence[int]) -> str:

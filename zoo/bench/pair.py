@@ -13,9 +13,9 @@ from typing import Any, Protocol, TypeVar, get_args
 
 import numpy as np
 
+from zoo.bench.job import Job, Paired, Side, Survey
 from zoo.bench.plan import parse_checkpoints, plan_weights
 from zoo.bench.sweep import Event
-from zoo.bench.worker import Job, Paired, Side, Survey
 from zoo.bench.workshop import Workshop
 from zoo.catalog import MODELS, code_sha256, find
 from zoo.checkpoint import runs_folder

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from zoo.card import Card
 from zoo.catalog import code_sha256, find
 from zoo.checkpoint import find_checkpoint, read_facts
 from zoo.config import BenchConfig, TrainConfig
 from zoo.data.layout import Dataset
 from zoo.errors import UserError, did_you_mean
-from zoo.export import Card, makers
+from zoo.export import makers
 from zoo.files import sha256_of
 from zoo.record import SPEED_PROTOCOL, Device, Precision, Software, short_hash
 from zoo.spec import ModelSpec, Size
@@ -156,3 +158,19 @@ def cell_key(
         },
         32,
     )
+
+
+def require_disk(config: BenchConfig, results: Path, runs: Path) -> None:
+    """Refuse a sweep that its disks have no room for.
+
+    Raises:
+        UserError: less is free than the preset says it needs.
+    """
+    for folder in (results, runs):
+        standing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+        free = shutil.disk_usage(standing).free
+        if free < config.disk_bytes:
+            raise UserError(
+                f"{folder} has {free / 2**30:.1f} GiB free and preset {config.name!r} needs "
+                f"{config.disk_bytes / 2**30:.1f} GiB; free some room, or move it with --results and --runs"
+            )

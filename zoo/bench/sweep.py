@@ -12,14 +12,15 @@ from datetime import UTC, datetime
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from zoo import store
-from zoo.bench.plan import Cell, WeightsPlan, cell_key, parse_checkpoints, plan_weights
-from zoo.bench.worker import Job, Measured, Survey
+from zoo.bench.given import config_of, fitted, spec_of
+from zoo.bench.job import Job, Measured, Survey
+from zoo.bench.plan import Cell, WeightsPlan, cell_key, parse_checkpoints, plan_weights, require_disk
 from zoo.bench.workshop import Outcome, Workshop
+from zoo.card import Card, read_artifact
 from zoo.catalog import MODELS, code_sha256, select
 from zoo.checkpoint import read_facts, run_folder, runs_folder
 from zoo.config import INSTALLED, BenchConfig, TrainConfig
@@ -27,10 +28,9 @@ from zoo.data.layout import Dataset, open_dataset
 from zoo.data.reading import frame_size
 from zoo.errors import UserError
 from zoo.evaluate import EvaluationResult, accuracy_record, dataset_record
-from zoo.export import Card, read_artifact
 from zoo.faults import how_to_write, reason
 from zoo.files import draft_in, remove_leftovers
-from zoo.foreign import NOTHING, Feed, match, plan_network
+from zoo.foreign import NOTHING, Feed
 from zoo.measure.clock import grows
 from zoo.record import (
     MEAN_LABEL_MAP,
@@ -127,15 +127,15 @@ def run_bench(
     foreign = None if artifact is None else (Path(artifact), read_artifact(Path(artifact), trust=trust, feed=feed))
     notes = list[str]()
     if foreign is not None:
-        config, notes = _config_of(foreign[1], config)
-    specs = [_spec_of(foreign[1])] if foreign else select(config.models)
+        config, notes = config_of(foreign[1], config)
+    specs = [spec_of(foreign[1])] if foreign else select(config.models)
     named = parse_checkpoints(list(checkpoints), specs)
     dataset = open_dataset(data, cache=cache) if config.accuracy else None
     if foreign is not None:
-        card, more = _fitted(foreign[1], config, dataset)
+        card, more = fitted(foreign[1], config, dataset)
         foreign, notes = (foreign[0], card), [*notes, *more]
     results, runs = Path(results), runs_folder(runs)
-    _require_disk(config, results, runs)
+    require_disk(config, results, runs)
     if config.seeds > 1:  # a training that is missing is said before the first one takes hours
         for spec in specs:
             plan_weights(spec, config, dataset, runs, named)
@@ -497,60 +497,3 @@ def _arrays(measured: Measured | None, counted: EvaluationResult | None) -> Samp
             "false_negatives": counted.false_negatives,
         }
     return arrays
-
-
-def _spec_of(card: Card) -> ModelSpec:
-    """A model's name for a file, for tables; nothing is built of it."""
-    return ModelSpec(name=card.model, builder="none:none", family=card.family, url=card.paper, licence=card.licence)
-
-
-def _config_of(card: Card, config: BenchConfig) -> tuple[BenchConfig, list[str]]:
-    """What a file decides by itself, and what to say of it; precision and runtime are the card's unless asked for."""
-    batch_size, *image_size, _ = card.input.shape
-    asked, notes = config.model_fields_set, list[str]()
-    changes: dict[str, Any] = {
-        "models": (card.model,),
-        "batch_size": batch_size,
-        "image_size": tuple(image_size) if all(image_size) else config.image_size,
-        "input_sizes": (card.input_size,),
-        "resize": card.resize,
-        "train_missing": False,
-        "runtimes": config.runtimes if "runtimes" in asked else (card.runtime,),
-        "precisions": config.precisions if "precisions" in asked else (card.precision,),
-    }
-    if card.network is not None:
-        more, notes = plan_network(card.network, card.file, card.class_names, config)
-        changes |= more
-    return config.model_copy(update=changes), notes
-
-
-def _fitted(card: Card, config: BenchConfig, dataset: Dataset | None) -> tuple[Card, list[str]]:
-    """See that a file has one batch size and its channels mean what its card says, and bring them to the dataset's."""
-    if config.throughput:
-        raise UserError(
-            "throughput = true needs a file for each batch size and an --artifact has one; set throughput = false, "
-            "or leave --artifact away"
-        )
-    if dataset is None or not card.class_names:
-        return card, []
-    if card.network is not None:
-        network, notes = match(card.network, card.class_names, card.file, dataset.spec)
-        return card.model_copy(update={"network": network}), notes
-    if card.class_names != dataset.spec.class_names:
-        raise UserError(
-            f"{card.file} answers with {len(card.class_names)} classes ({', '.join(card.class_names[:3])}, …), "
-            f"{dataset.name} has {dataset.spec.num_classes} ({', '.join(dataset.spec.class_names[:3])}, …): "
-            "name the dataset it was trained for with --data, or measure speed alone with --preset latency"
-        )
-    return card, []
-
-
-def _require_disk(config: BenchConfig, results: Path, runs: Path) -> None:
-    for folder in (results, runs):
-        standing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
-        free = shutil.disk_usage(standing).free
-        if free < config.disk_bytes:
-            raise UserError(
-                f"{folder} has {free / 2**30:.1f} GiB free and preset {config.name!r} needs "
-                f"{config.disk_bytes / 2**30:.1f} GiB; free some room, or move it with --results and --runs"
-            )

@@ -10,13 +10,11 @@ import contextlib
 import logging
 import math
 import os
-import re
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -26,16 +24,18 @@ import torch
 from tqdm import tqdm
 
 from zoo import export, foreign
+from zoo.baseline import mean_label_map, predict_constant
+from zoo.bench.job import Job, Measured, Paired, Side, Survey
+from zoo.bench.trouble import trouble_of
 from zoo.cache import use
+from zoo.card import Built
 from zoo.catalog import MODELS
 from zoo.checkpoint import run_lock
-from zoo.config import INSTALLED, BenchConfig
-from zoo.data.layout import Dataset, cache_folder
+from zoo.config import INSTALLED
+from zoo.data.layout import cache_folder
 from zoo.data.loading import evaluation_frames
 from zoo.errors import ModelError, UserError
-from zoo.evaluate import EvaluationResult, by_size, evaluate, mean_label_map, predict_constant
-from zoo.export import Card
-from zoo.labels import CITYSCAPES
+from zoo.evaluate import EvaluationResult, by_size, evaluate
 from zoo.measure import clock, device, energy, macs, memory
 from zoo.models import from_smp, from_torchvision  # noqa: F401  imported here so that the fork server has them
 from zoo.models.build import build_empty, build_model
@@ -45,18 +45,13 @@ from zoo.record import (
     BatchRate,
     Build,
     Cost,
-    Device,
     Energy,
     Memory,
-    Precision,
-    Software,
     Speed,
-    State,
     Weights,
-    Witness,
 )
 from zoo.runtimes import base, table
-from zoo.spec import DatasetSpec, ModelSpec, Size
+from zoo.spec import Size
 from zoo.train.loop import Trained, train
 
 ROTATION = 4
@@ -65,87 +60,6 @@ AGREEMENT_IMAGES = 4
 MAX_VARIED = 6
 """Labels of at least 1 % each that a reference map holds before equal ones mean anything; of few classes a third."""
 IMAGE_SEED = 0
-
-
-@dataclass(frozen=True)
-class Job:
-    """All a worker needs to know of its cell."""
-
-    config: BenchConfig
-    spec: ModelSpec
-    device: str
-    runtime: str = "eager"
-    precision: Precision = "fp32"
-    image_size: Size = (0, 0)
-    input_size: Size | None = None
-    """What the network sees; `None`: the frame's own size."""
-    batch_size: int = 1
-    dataset: Dataset | None = None
-    weights: Path | None = None
-    run_dir: Path | None = None
-    cache: Path | None = None
-    artifact: tuple[Path, Card] | None = None
-    """A file that somebody exported, in place of a model."""
-    rival: Job | None = None
-    """The other artifact of a pair."""
-
-    @property
-    def name(self) -> str:
-        """As a side of a pair is named: `unet,runtime=eager,precision=fp32,input_size=512x1024`."""
-        height, width = self.input_size or self.image_size
-        return f"{self.spec.name},runtime={self.runtime},precision={self.precision},input_size={height}x{width}"
-
-    @property
-    def classes(self) -> DatasetSpec:
-        """Those of the dataset, Cityscapes' where there is none."""
-        return self.dataset.spec if self.dataset else CITYSCAPES
-
-
-@dataclass(frozen=True)
-class Survey:
-    """The machine as a worker sees it."""
-
-    device_name: str
-    device: Device
-    software: dict[str, Software]
-    """By runtime; those that can run here."""
-    file_runtimes: frozenset[str]
-    """Those of them that run a file, laid out as they like."""
-    missing: dict[str, str]
-    """Runtime → what to install."""
-    unsupported: dict[tuple[str, Precision], str]
-    """Reason, for each pair of runtime and precision that this device does not run."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What the timed process counted; `samples` are seconds per scope."""
-
-    weights: Weights
-    file_sha256: str | None
-    file_bytes: int | None
-    build: Build
-    cost: Cost | None
-    speed: Speed
-    samples: dict[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Side:
-    """One artifact of a pair, as it ran."""
-
-    weights: Weights
-    file: export.Built | None
-    state: State
-
-
-@dataclass(frozen=True)
-class Paired:
-    """What two artifacts that ran in turn gave."""
-
-    sides: tuple[Side, Side]
-    turns: clock.Turns
-    witness: Witness
 
 
 Report = Callable[[str], None]
@@ -447,22 +361,6 @@ STAGES: dict[str, Callable[[Job, Report], Any]] = {
 }
 
 
-OUT_OF_MEMORY = (
-    "MemoryError", "std::bad_alloc", "annot allocate memory", "can't allocate memory", "ailed to allocate memory",
-    "CUDA error: out of memory", "STATUS_ALLOC_FAILED",
-)  # fmt: skip
-"""What libraries say that have no memory left, each in its own way."""
-
-
-@dataclass(frozen=True)
-class Trouble:
-    """Why a stage gave no answer, as the worker saw it."""
-
-    status: str
-    reason: str
-    detail: str
-
-
 class _Warnings(logging.Handler):
     """Sends what this package warns of to the sweep, which has the terminal."""
 
@@ -498,7 +396,7 @@ def main(stages: list[str], job: Job, answers: Connection, lifeline: Connection)
         for stage in stages:
             answers.send((stage, STAGES[stage](job, lambda text: answers.send(("note", text)))))
     except BaseException as error:  # noqa: BLE001  failure is data: whatever it is becomes a record
-        answers.send(("trouble", _trouble(error)))
+        answers.send(("trouble", trouble_of(error)))
     answers.close()
     sys.stdout.flush()
 
@@ -509,27 +407,7 @@ def _die_with_the_sweep(lifeline: Connection) -> None:
     os._exit(1)
 
 
-def _trouble(error: BaseException) -> Trouble:
-    reason = " ".join(str(error).split()) or type(error).__name__
-    frames = traceback.extract_tb(error.__traceback__)[-8:]
-    trace = " > ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames)
-    reason = without_folders(reason)
-    if isinstance(error, base.UnsupportedError):
-        return Trouble("unsupported", reason, "")
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(words in reason for words in OUT_OF_MEMORY):
-        return Trouble("oom", f"out of memory: {reason[:200]}", trace)
-    if isinstance(error, UserError) and not isinstance(error, ModelError):
-        return Trouble("user", " ".join(str(error).split()), "")
-    kind = "" if isinstance(error, ModelError) else f"{type(error).__name__}: "
-    return Trouble("failed", kind + reason[:300], trace)
-
-
-def without_folders(text: str) -> str:
-    """Leave only the file name of each absolute path: no folder of this machine ever stands in a record."""
-    return re.sub(r"(?<![\w.:/])/(?:[^\s/'\":,;|]+/)+", "", text)
-
-
-def _load(job: Job, image_size: Size | None = None) -> tuple[base.Runnable, Weights, export.Built | None]:
+def _load(job: Job, image_size: Size | None = None) -> tuple[base.Runnable, Weights, Built | None]:
     """Make the artifact a job names run, for frames of `image_size`."""
     size = image_size or job.image_size
     target = torch.device(job.device)

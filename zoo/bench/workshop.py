@@ -29,6 +29,8 @@ except ImportError:  # Windows, which `Workshop` refuses
     fcntl = resource = None  # type: ignore[assignment]
 
 from zoo.bench import worker
+from zoo.bench.job import Job
+from zoo.bench.trouble import OUT_OF_MEMORY, without_folders
 from zoo.errors import UserError
 from zoo.faults import how_to_write, reason
 from zoo.record import Status
@@ -102,7 +104,7 @@ class Workshop:
         self._lifeline.close()
 
     def run(
-        self, stages: list[str], job: worker.Job, *, timeout_s: float, on_note: Callable[[str, str], None] | None = None
+        self, stages: list[str], job: Job, *, timeout_s: float, on_note: Callable[[str, str], None] | None = None
     ) -> Outcome:
         """Run `stages` in one new process and return what it sent; it is gone when this returns, whatever happens.
 
@@ -190,7 +192,7 @@ class Workshop:
                 began = time.monotonic()
 
 
-def _work(stages: list[str], job: worker.Job, answers: Connection, lifeline: Connection, chatter: Connection) -> None:
+def _work(stages: list[str], job: Job, answers: Connection, lifeline: Connection, chatter: Connection) -> None:
     """What a new process does: see to its end and its limits, then to its stages."""
     os.setsid()  # a process group: whatever it starts ends with it
     if sys.platform == "linux":  # the kernel ends the group with the sweep, even where Python hangs in native code
@@ -241,14 +243,14 @@ def _explain_death(exitcode: int | None, log: IO[bytes], kills_before: int | Non
     if exitcode == -signal.SIGKILL and _oom_kills() != kills_before:
         outcome.status = "oom"
         outcome.reason = "killed by the system for want of memory"
-    elif any(words in last for words in worker.OUT_OF_MEMORY):
+    elif any(words in last for words in OUT_OF_MEMORY):
         outcome.status = "oom"
         outcome.reason = "out of memory, and not enough left to say where"
     elif exitcode is not None and exitcode < 0:
         outcome.reason = f"ended by {signal.Signals(-exitcode).name if -exitcode in set(signal.Signals) else -exitcode}"
     else:
         outcome.reason = f"the worker ended with exit code {exitcode} and no answer"
-    outcome.detail = worker.without_folders(last)[:500]
+    outcome.detail = without_folders(last)[:500]
 
 
 def _oom_kills() -> int | None:
