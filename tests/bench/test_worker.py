@@ -1,13 +1,10 @@
-"""What the fork server holds, and what a worker makes of an error."""
+"""What the fork server holds."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
-import pytest
-
-from zoo.bench import worker
 from zoo.bench.workshop import PRELOAD
 
 NO_OPERATION = """
@@ -38,17 +35,3 @@ def test_the_fork_server_only_imports():
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("0 "), f"importing the workers runs torch operations: {done.stdout}"
-
-
-@pytest.mark.parametrize(
-    ("error", "status"),
-    [
-        (MemoryError(), "oom"),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes"), "oom"),
-        (ValueError("odd\nlines"), "failed"),
-    ],
-)
-def test_errors_become_a_status_and_one_line(error, status):
-    trouble = worker._trouble(error)
-    assert trouble.status == status
-    assert "\n" not in trouble.reason
