@@ -25,6 +25,7 @@ from zoo.pipeline import Pipeline
 from zoo.record import Precision, Resize
 from zoo.runtimes import base, table
 from zoo.spec import IGNORE_INDEX, DatasetSpec, Facts, ModelSpec, Size, Triple
+from zoo.units import show_size
 
 DTYPES = {"float": torch.float32, "float16": torch.float16, "uint8": torch.uint8}
 """What an input may be, as ONNX names it."""
@@ -201,7 +202,7 @@ def plan_network(
     if network.unread:
         notes[0] += f"; not read: {', '.join(network.unread)} (--output NAME reads another)"
     if config.input_sizes and sizes != config.input_sizes:
-        notes.append(f"{file}: its input is {_text(sizes[0])}, whatever input size was asked for")
+        notes.append(f"{file}: its input is {show_size(sizes[0])}, whatever input size was asked for")
     if not network.is_fed:
         notes.append(f"{file}: the network alone; --mean, --std and --classes give the pipeline and mIoU as well")
     elif not names:
@@ -440,7 +441,3 @@ def _named(text: str) -> list[str]:
 def _told(port: Any) -> str:
     sides = ", ".join(str(side or "any") for side in port.shape)
     return f"{port.dtype} ({sides})"
-
-
-def _text(size: Size) -> str:
-    return f"{size[0]}x{size[1]}"

@@ -14,6 +14,7 @@ from zoo.errors import UserError
 from zoo.record import Resize
 from zoo.resample import resize_by_products
 from zoo.spec import ModelSpec, Size
+from zoo.units import show_size
 from zoo.upsample import upsample_argmax
 
 
@@ -66,8 +67,8 @@ class Pipeline(nn.Module):
         super().__init__()
         if resize == "none" and image_size != input_size:
             raise UserError(
-                f"resize = none needs frames of the input's size; frames are {_text(image_size)}, the input is "
-                f"{_text(input_size)}: choose resize = fit or stretch, or leave the input size away"
+                f"resize = none needs frames of the input's size; frames are {show_size(image_size)}, the input is "
+                f"{show_size(input_size)}: choose resize = fit or stretch, or leave the input size away"
             )
         self.model = model
         self.spec = spec
@@ -131,7 +132,3 @@ def _fit(size: Size, box: Size) -> Size:
 
 def _round_up(size: Size, divisor: int) -> Size:
     return -(-size[0] // divisor) * divisor, -(-size[1] // divisor) * divisor
-
-
-def _text(size: Size) -> str:
-    return f"{size[0]}x{size[1]}"

@@ -20,6 +20,7 @@ from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensor, FakeTensorMo
 from zoo.catalog import MODELS
 from zoo.errors import ModelError
 from zoo.spec import IGNORE_INDEX, ModelSpec, Size
+from zoo.units import show_size
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ def fit_model(module: nn.Module, spec: ModelSpec, num_classes: int, sizes: Seque
         _log.warning(
             "%s: its sides are padded to multiples of %d, found by trying: it does not take %s as it is, but %s; "
             "`divisor = %d` on the model says so beforehand",
-            *(spec.name, divisor, _text(size), _text(padded), divisor),
+            *(spec.name, divisor, show_size(size), show_size(padded), divisor),
         )
     return spec.model_copy(update={"divisor": divisor})
 
@@ -213,7 +214,3 @@ def _quiet() -> Iterator[None]:
 
 def _shape(tensor: Tensor) -> str:
     return f"({', '.join(str(side) for side in tensor.shape)})"
-
-
-def _text(size: Size) -> str:
-    return f"{size[0]}x{size[1]}"
