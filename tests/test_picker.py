@@ -322,12 +322,39 @@ def test_the_newest_version_of_a_dataset_is_taken_and_another_can_be_named(recor
     )
 
 
+def test_an_image_more_is_a_version_too_and_a_part_of_the_images_is_none(records):
+    old, new = (
+        row(records.make(model, fingerprint=fingerprint, minutes=minutes))
+        for model, fingerprint, minutes in (("old", "0123456789abcdef", 0), ("new", "fedcba9876543210", 5))
+    )
+    grown = dataclasses.replace(new, image_count=new.image_count + 1)
+    choice = pick([old, grown])
+    assert choice.winner.model == "new"
+    assert "streets@fedcba98; name another with --dataset (streets@01234567)" in choice.notes[0]
+    assert winner([old, grown], dataset="streets@01234567") == "old"
+    part = dataclasses.replace(new, image_count=2, image_limit=2)
+    with pytest.raises(UserError, match=r"image count is 16 or 2; .*choose one, such as with"):
+        pick([old, part])
+
+
+def test_rows_without_a_dataset_are_named_by_what_takes_them(records):
+    rows = [
+        row(records.make("fast", right=None, dataset=None, recipe="none", recipe_hash=None)),
+        row(records.make("a")),
+    ]
+    with pytest.raises(UserError, match=r"dataset is none or streets@.*choose one, such as with --dataset none$"):
+        pick(rows, objective="latency")
+    assert winner(rows, objective="latency", dataset="none") == "fast"
+
+
 def test_smoke_tests_can_be_left_out_and_models_named(records):
     rows = [row(records.make("a")), row(records.make("b", right=0.9)), row(records.make("c", right=0.95, quick=True))]
     assert winner(rows, models=["a", "c*"]) == "a"
     assert winner(rows, models=["c"]) == "c"
     with pytest.raises(UserError, match=r"no record with model 'c'. "):
         pick(rows, models=["c"], quick=False)
+    with pytest.raises(UserError, match="no record that is asked for is a full run; `zoo leaderboard`"):
+        pick(rows[2:], quick=False)
 
 
 def test_a_tie_of_miou_is_named(records):
