@@ -75,7 +75,7 @@ def test_every_loser_says_why(rows):
     choice = pick(rows, max_latency_s=0.030)
     why = {loser.row.model: loser.why for loser in choice.losers}
     assert why == {
-        "small": ("mIoU 25.0 % against 42.9 %: whether that is more than chance is not known",),
+        "small": ("mIoU 25.0 % against 42.9 %, whether by more than chance is not known",),
         "large": ("pipeline p50 100 ms > 30.0 ms (233% off)",),
         "broken": ("oom: measure: too big",),
     }
@@ -256,6 +256,36 @@ def test_what_has_no_interval_is_not_behind_unless_it_is_a_count(records, object
     assert tail.kind == "unknown", "no interval of a p99 is kept"
 
 
+def test_what_is_said_of_the_next_is_what_is_said_of_it_as_a_loser(records):
+    known = {"best": (0.60, (0.420, 0.440)), "near": (0.58, (0.40, 0.425)), "far": (0.59, (0.417, 0.419))}
+    rows = [
+        row(records.make(name, right=right, miou_interval=interval, p50_s=0.03 - 0.01 * place))
+        for place, (name, (right, interval)) in enumerate(known.items())
+    ]
+    assert pick(rows).winner.model == "near"
+    assert "far is 1.0 points of mIoU behind the highest; one seed, these weights" in pick(rows).notes
+    other = row(records.make("other", right=0.59))
+    (note,) = (note for note in pick([rows[0], other]).notes if note.startswith("other"))
+    assert note == (
+        "other is 1.0 points of mIoU below the highest, whether by more than chance is not known; "
+        "one seed, these weights"
+    )
+
+
+def test_what_decides_among_ties_is_said_to_be_unknown_where_it_is(records):
+    rows = [
+        row(records.make("best", miou_interval=(0.42, 0.44))),
+        dataclasses.replace(row(records.make("network", miou_interval=(0.42, 0.44))), pipeline_p50_s=None),
+        row(records.make("unheld", right=0.3)),
+    ]
+    why = {loser.row.model: loser.why for loser in pick(rows, objective="params").losers}
+    tied = "parameters 30.0 M, a tie with 30.0 M; "
+    assert why == {
+        "network": (f"{tied}pipeline p50 is not known",),
+        "unheld": (f"{tied}mIoU 17.7 % against 33.4 %, whether by more than chance is not known",),
+    }
+
+
 def test_many_losers_are_a_line(records):
     rows = [row(records.make("best", right=0.9, miou_interval=(0.80, 0.84)))]
     rows += [row(records.make(f"m{index}", right=0.5, miou_interval=(0.3, 0.4), minutes=index)) for index in range(33)]
@@ -288,8 +318,33 @@ def test_the_newest_version_of_a_dataset_is_taken_and_another_can_be_named(recor
         pick([rows[0], elsewhere])
     assert str(caught.value).endswith(
         "device is intel-xeon-2c or nvidia-h200; dataset is streets@01234567 or streets@fedcba98; "
-        "choose one with --device, --dataset"
+        "choose one, such as with --device intel-xeon-2c"
     )
+
+
+def test_an_image_more_is_a_version_too_and_a_part_of_the_images_is_none(records):
+    old, new = (
+        row(records.make(model, fingerprint=fingerprint, minutes=minutes))
+        for model, fingerprint, minutes in (("old", "0123456789abcdef", 0), ("new", "fedcba9876543210", 5))
+    )
+    grown = dataclasses.replace(new, image_count=new.image_count + 1)
+    choice = pick([old, grown])
+    assert choice.winner.model == "new"
+    assert "streets@fedcba98; name another with --dataset (streets@01234567)" in choice.notes[0]
+    assert winner([old, grown], dataset="streets@01234567") == "old"
+    part = dataclasses.replace(new, image_count=2, image_limit=2)
+    with pytest.raises(UserError, match=r"image count is 16 or 2; .*choose one, such as with"):
+        pick([old, part])
+
+
+def test_rows_without_a_dataset_are_named_by_what_takes_them(records):
+    rows = [
+        row(records.make("fast", right=None, dataset=None, recipe="none", recipe_hash=None)),
+        row(records.make("a")),
+    ]
+    with pytest.raises(UserError, match=r"dataset is none or streets@.*choose one, such as with --dataset none$"):
+        pick(rows, objective="latency")
+    assert winner(rows, objective="latency", dataset="none") == "fast"
 
 
 def test_smoke_tests_can_be_left_out_and_models_named(records):
@@ -298,6 +353,8 @@ def test_smoke_tests_can_be_left_out_and_models_named(records):
     assert winner(rows, models=["c"]) == "c"
     with pytest.raises(UserError, match=r"no record with model 'c'. "):
         pick(rows, models=["c"], quick=False)
+    with pytest.raises(UserError, match="no record that is asked for is a full run; `zoo leaderboard`"):
+        pick(rows[2:], quick=False)
 
 
 def test_a_tie_of_miou_is_named(records):
@@ -323,7 +380,7 @@ def test_seeds_are_picked_by_their_mean(records):
     choice = pick(rows)
     assert (choice.winner.model, choice.winner.seed_count) == ("steady", 2)
     assert choice.notes[0].startswith("tie: lucky cannot be told from the highest mIoU (the spread over seeds);")
-    assert "far is 24.9 points of mIoU behind; a mean of 2 seeds, these weights" in choice.notes
+    assert "far is 24.9 points of mIoU behind the highest; a mean of 2 seeds, these weights" in choice.notes
     assert "steady (" in show_choice(choice)
     assert "mIoU 42.9 ± 0.0 %" in show_choice(choice)
 
@@ -348,11 +405,11 @@ def test_quick_rows_only_when_there_is_nothing_else(records, rows):
 
 def test_a_smoke_test_never_stands_in_for_a_full_run(records):
     rows = [row(records.make("a", right=None)), row(records.make("b", quick=True))]
-    with pytest.raises(UserError, match="no full record has a mIoU; train with"):
+    with pytest.raises(UserError, match="no full record has a mIoU; choose by something else with --objective"):
         pick(rows)
     assert winner(rows, objective="latency") == "a"
     failed = [row(records.failed("a")), rows[1]]
-    with pytest.raises(UserError, match="no full record here is ok; see `zoo leaderboard`"):
+    with pytest.raises(UserError, match=r"no full record here is ok; timeout: .*; `zoo leaderboard` names all"):
         pick(failed)
     elsewhere = [row(records.make("a", device="nvidia-h200")), rows[1]]
     assert winner(elsewhere, device="intel-xeon-2c") == "b", "what is filtered out is no full run"
@@ -362,24 +419,24 @@ def test_what_may_not_be_compared_is_not(records, rows):
     elsewhere = [row(records.make("gpu", device="nvidia-h200", batch_size=2))]
     with pytest.raises(
         UserError,
-        match="device is intel-xeon-2c or nvidia-h200; batch size is 1 or 2; choose one with --device, --batch",
+        match="device is intel-xeon-2c or nvidia-h200; batch size is 1 or 2; choose one, such as with --device intel-x",
     ):
         pick(rows + elsewhere)
     assert winner(rows + elsewhere, device="nvidia-h200") == "gpu"
     batches = [row(records.make("batch", batch_size=8))]
-    with pytest.raises(UserError, match="batch size is 1 or 8; choose one with --batch"):
+    with pytest.raises(UserError, match="batch size is 1 or 8; choose one, such as with --batch 1"):
         pick(rows + batches)
     assert winner(rows + batches, batch_size=8) == "batch"
     for changes, words in (
-        ({"thread_count": 1}, "thread count is 2 or 1; choose one with --threads"),
-        ({"resize": "stretch"}, "resize is fit or stretch; choose one with --resize"),
+        ({"thread_count": 1}, "thread count is 2 or 1; choose one, such as with --threads 2"),
+        ({"resize": "stretch"}, "resize is fit or stretch; choose one, such as with --resize fit"),
     ):
         other = [row(records.make("other", **changes))]
         with pytest.raises(UserError, match=words):
             pick(rows + other)
         assert winner(rows + other, **changes) == "other"
     outputs = [row(records.make("output", output_size=(64, 64)))]
-    with pytest.raises(UserError, match="is 512x1024 or 64x64; choose one with --where output_size=512x1024"):
+    with pytest.raises(UserError, match="is 512x1024 or 64x64; choose one, such as with --where output_size=512x1024"):
         pick(rows + outputs)
 
 
@@ -398,8 +455,10 @@ def test_a_baseline_alone_is_nothing_to_pick_from(records):
 
 
 def test_rows_without_the_number_say_how_to_get_it(records):
-    with pytest.raises(UserError, match=r"no record has a mIoU; train with `zoo train"):
+    with pytest.raises(UserError, match=r"no record has a mIoU; choose by something else with --objective \(latency, "):
         pick([row(records.make("a", right=None))])
+    with pytest.raises(UserError, match=r"no record has a mIoU; train with `zoo train"):
+        pick([row(records.make("a", right=None))], objective="latency", min_miou=0.3)
     with pytest.raises(UserError, match=r"no record here is ok"):
         pick([row(records.failed("a"))])
 

@@ -29,10 +29,9 @@ OBJECTIVES: dict[str, str] = {
     "params": "param_count",
     "macs": "mac_count",
 }
-SPANNED = ("miou", *LATENCIES)
-"""Metrics that a second measurement would find elsewhere: without an interval nothing is known to be behind in them."""
 NEXT = ("miou", LATENCY, "peak_memory_bytes")
 """What decides among rows that tie in the objective, in order."""
+CHANCE = "whether by more than chance is not known"
 
 
 @dataclass(frozen=True)
@@ -196,8 +195,11 @@ def _one_group(rows: list[Row], needed: list[Metric]) -> tuple[Group, tuple[str,
                 if "mIoU" in missing
                 else "measure with `zoo bench`"
             )
+            if missing == ["mIoU"] == [needed[0].title] and all(metric.key != "miou" for metric in needed[1:]):
+                how = f"choose by something else with --objective ({', '.join(list(OBJECTIVES)[1:])}), or {how}"
             raise UserError(f"no {kind} has a {what}; {how}")
-        raise UserError(f"no {kind} here is ok; see `zoo leaderboard` for the reasons, then `zoo bench` again")
+        why = list(dict.fromkeys(f"{row.status}: {row.reason or 'no reason was recorded'}" for row in asked))
+        raise UserError(f"no {kind} here is ok; {_some(why, 1)}; `zoo leaderboard` names all")
     usable, notes = newest_versions([row for row in usable if row.protocol == SPEED_PROTOCOL] or usable)
     groups = list(dict.fromkeys(group_of(row) for row in usable))
     if len(groups) > 1:
@@ -211,8 +213,13 @@ def _may_not_be_compared(groups: list[Group]) -> str:
         if found.pop(version, None):
             found[field] = list(dict.fromkeys(version_of(group, field) for group in groups))
     said = "; ".join(f"{field.replace('_', ' ')} is {' or '.join(values)}" for field, values in found.items())
-    how = [FLAGS.get(field, f"--where {field}={values[0]}") for field, values in found.items()]
-    return f"these records may not be compared with each other: {said}; choose one with {', '.join(how)}"
+    alone = next((field for field, values in found.items() if len(values) == len(groups)), None)  # which tells them all
+    asked = {alone: found[alone]} if alone else found
+    how = [
+        f"{FLAGS[field]} {values[0]}" if field in FLAGS else f"--where {field}={values[0]}"
+        for field, values in asked.items()
+    ]
+    return f"these records may not be compared with each other: {said}; choose one, such as with {' '.join(how)}"
 
 
 @dataclass(frozen=True)
@@ -296,15 +303,17 @@ def _loser(row: Row, label: str, winner: Row | None, limits: list[Limit], goal: 
     first = f"{goal.title} {goal.say(row.value(goal.key))}"
     best = goal.say(steps[0].best.value(goal.key))
     if last is steps[0]:
-        if last.ties[row.key].tie is None and goal.key in SPANNED:
-            why = f"{first} against {best}: whether that is more than chance is not known"
-            return Loser(row, label, "unknown", (why,), 0.0)
+        if last.ties[row.key].tie is None:
+            return Loser(row, label, "unknown", (f"{first} against {best}, {CHANCE}",), 0.0)
         return Loser(row, label, "behind", (f"{first}, behind {best}",), 0.0)
     tied = f"{first}, a tie with {best}"
     if last is None:
         return Loser(row, label, "tie", (f"{tied}, as in all else that decides",), 0.0)
+    if row.value(last.metric.key) is None:
+        return Loser(row, label, "tie", (f"{tied}; {last.metric.title} is not known",), 0.0)
     number, least = (last.metric.say(one.value(last.metric.key)) for one in (row, last.best))
-    return Loser(row, label, "tie", (f"{tied}; {last.metric.title} {number}, behind {least}",), 0.0)
+    said = f" against {least}, {CHANCE}" if last.ties[row.key].tie is None else f", behind {least}"
+    return Loser(row, label, "tie", (f"{tied}; {last.metric.title} {number}{said}",), 0.0)
 
 
 def _percent(share: float) -> str:
@@ -363,10 +372,12 @@ def _notes(
         )
     if goal.key == "miou" and len(fit) > 1:
         seeds = "one seed" if winner.seed_count < 2 else f"a mean of {winner.seed_count} seeds"
-        behind = sorted((row for row in fit if row not in steps[0].left), key=lambda row: _rank(row, goal))
-        if behind:
-            gap = (winner.miou or 0) - (behind[0].miou or 0)
-            notes.append(f"{labels[behind[0].key]} is {100 * gap:.1f} points of mIoU behind; {seeds}, these weights")
+        others = sorted((row for row in fit if row not in steps[0].left), key=lambda row: _rank(row, goal))
+        if others:
+            gap = f"{100 * ((steps[0].best.miou or 0) - (others[0].miou or 0)):.1f} points of mIoU"
+            unknown = steps[0].ties[others[0].key].tie is None
+            said = f"{gap} below the highest, {CHANCE}" if unknown else f"{gap} behind the highest"
+            notes.append(f"{labels[others[0].key]} is {said}; {seeds}, these weights")
         else:
             notes.append(f"{seeds}, these weights: another training may order them otherwise")
     for limit in limits:

@@ -140,6 +140,30 @@ def test_a_flag_with_two_values_is_refused(zoo, place, line):
     assert list(place.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(
+            "pick --max-latency=",
+            "pick --min-miou=",
+            "pick --runtime=",
+            "pick --where split=",
+            "leaderboard --models=,",
+        ),
+        *("train unet --data=", "eval unet --checkpoint=", "bench --models=", "bench --runtimes=, --models unet"),
+    ],
+)
+def test_an_empty_value_is_none(zoo, place, results, line):
+    code, out, error = zoo(line)
+    assert (code, out) == (2, "")
+    assert re.search(r"empty value; give one, or leave the flag away|got ',?'; name some, or leave it away", error)
+    assert error.count("\n") == 1
+
+
+def test_spaces_after_commas_are_no_part_of_a_value(results):
+    assert main(["pick", "--models", "unet, fcn", "--precision", "fp32,"]) == 0
+
+
 def test_the_same_value_twice_is_no_mistake(zoo, results):
     assert zoo("pick --format json --format json")[0] == 0
 

@@ -153,6 +153,7 @@ def test_each_metric_with_its_ratio(put, tmp_path):
     assert measures["latency_p50_s"].ratio == pytest.approx(2.5)
     assert measures["latency_p50_s"].tie is False
     assert measures["param_count"].ratio == 1
+    assert measures["miou_lost"].ratio is None
     assert measures["throughput_per_s"].ratio is None
     text = show_comparison(comparison, plain=True)
     assert "2.50x" in text
@@ -160,6 +161,17 @@ def test_each_metric_with_its_ratio(put, tmp_path):
     assert "one seed, these weights" in text
     values = json.loads(show_comparison(comparison, "json"))
     assert values["metrics"]["latency_p50_s"] == {"first": 0.01, "second": 0.025, "ratio": 2.5, "tie": False}
+
+
+def test_of_what_can_be_a_gain_there_is_no_ratio(put, tmp_path):
+    put("a", right=0.5)
+    for precision, right in (("bf16", 0.51), ("int8", 0.49)):
+        put("a", right=right, precision=precision, memory_bytes=400 * 2**20 if precision == "bf16" else 300 * 2**20)
+    comparison = compare("a,precision=int8", "a,precision=bf16", tmp_path)
+    measures = {measure.metric.key: measure for measure in comparison.measures}
+    assert measures["miou_lost"].first > 0 > measures["miou_lost"].second
+    assert measures["miou_lost"].ratio is None
+    assert measures["peak_memory_bytes"].tie is False, "as `pick` has it"
 
 
 @pytest.mark.parametrize(("second", "tie"), [(0.0100, True), (0.0102, True), (0.0103, False), (0.0097, False)])

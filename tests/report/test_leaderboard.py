@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -81,6 +82,10 @@ def test_no_miou_says_how_to_fill_it(records):
     assert "no training" in board.tables[0].title
     board = make_board([row(records.make("a", right=None, dataset=None))])
     assert board.tables[0].notes[0].startswith("no mIoU: accuracy was not asked for")
+    theirs = replace(row(records.make("theirs", right=None, dataset=None)), weights_source="file")
+    (note,) = make_board([theirs]).tables[0].notes
+    assert note.startswith("no mIoU for theirs: `zoo bench --artifact FILE` counts it with --data"), "no MODEL to train"
+    assert "--mean, --std and --classes" in note
 
 
 def test_a_group_of_failures_still_has_its_table(records):

@@ -155,12 +155,24 @@ def test_a_network_that_answers_with_one_class(tiny, config, dataset, tmp_path):
         preflight.require_something_to_learn(spec, config, dataset)
 
 
-@pytest.mark.parametrize("warmup", [6, 1500])
-def test_a_warm_up_that_never_ends(tiny, config, dataset, tmp_path, warmup):
+@pytest.mark.parametrize("warmup", [5, 6, 1500])
+def test_a_warm_up_that_keeps_the_rate_low(tiny, config, dataset, tmp_path, warmup):
     recipe = {"optimizer": "adamw_poly", "warmup_steps": warmup}
-    refused(tiny(), config, dataset, tmp_path, f"warm-up of {warmup} steps is not over in a run of 6", **recipe)
+    refused(tiny(), config, dataset, tmp_path, f"warm-up of {warmup} steps in a run of 6", **recipe)
     fine = config.model_copy(update={"warmup_steps": warmup, "optimizer": "sgd_poly"})  # which has none
     assert train(tiny(), fine, dataset, run_dir=tmp_path / "run", device=CPU, validate=False).complete
+
+
+@pytest.mark.parametrize(
+    ("steps", "warmup", "peak"), [(1600, 1500, "29"), (2000, 1500, "36"), (2000, 500, None), (3000, 1500, None)]
+)
+def test_a_warm_up_that_takes_most_of_a_run(tiny, config, steps, warmup, peak):
+    config = config.model_copy(update={"steps": steps, "warmup_steps": warmup, "adamw_learning_rate": 1e-3})
+    if peak is None:
+        preflight.require_a_recipe_that_learns(tiny(), config, "adamw_poly")
+    else:
+        with pytest.raises(ModelError, match=f"would reach {peak} % of what was asked"):
+            preflight.require_a_recipe_that_learns(tiny(), config, "adamw_poly")
 
 
 def test_the_rate_that_a_warm_up_reaches_is_told(tiny, config):

@@ -51,7 +51,9 @@ class Once(argparse.Action):
     def __call__(
         self, _parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
     ) -> None:
-        """Keep the value."""
+        """Keep the value; none is that of a shell's variable that is not set."""
+        if option is not None and values == "":
+            raise argparse.ArgumentError(self, "got an empty value; give one, or leave the flag away")
         if option is not None and self.taken not in (None, values):
             raise argparse.ArgumentError(self, f"given as {self.taken} and as {values}; give it once")
         self.taken = values
@@ -165,8 +167,17 @@ def read_conditions(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def read_words(values: Sequence[str] | None) -> list[str] | None:
-    """Flatten repeated and comma-separated values."""
-    return None if values is None else [word for value in values for word in value.split(",") if word]
+    """Flatten repeated and comma-separated values, where they were given.
+
+    Raises:
+        UserError: they were, and there is none.
+    """
+    if values is None:
+        return None
+    words = [stripped for value in values for word in value.split(",") if (stripped := word.strip())]
+    if not words:
+        raise UserError(f"a flag that takes several values got {','.join(values)!r}; name some, or leave it away")
+    return words
 
 
 def read_numbers(text: str | None) -> list[float] | None:
@@ -179,7 +190,7 @@ def read_numbers(text: str | None) -> list[float] | None:
 
 def read_label_values(values: Sequence[str] | None) -> list[int] | None:
     """Read `19,255` where it was given."""
-    words = [word.strip() for word in read_words(values) or []]
+    words = read_words(values) or []
     if not all(word.isdecimal() for word in words):
         raise UserError(f"--void takes values of label maps, such as 19 or 19,255; got {','.join(words)!r}")
     return [int(word) for word in words] or None

@@ -343,11 +343,17 @@ def _caution(group: Group, rows: list[Row]) -> str:
 
 def _notes(group: Group, good: list[Row], under: list[Row], fastest: list[Fastest]) -> tuple[str, ...]:
     notes = []
-    missing = _models(row for row in good if row.miou is None)
+    unscored = [row for row in good if row.miou is None]
+    missing = _models(unscored)
     if missing:
         which = f"{len(missing)} of {len(_models(good))} models" if len(missing) > 1 else missing[0]
         train = "`zoo train MODEL --data DIR --config RECIPE`"
-        if group.dataset is None:
+        if all(row.weights_source == "file" for row in unscored):
+            notes.append(
+                f"no mIoU for {which}: `zoo bench --artifact FILE` counts it with --data, and of another maker's file "
+                "with --mean, --std and --classes"
+            )
+        elif group.dataset is None:
             notes.append(
                 f"no mIoU: accuracy was not asked for. To fill it: `zoo bench --data DIR` after {train}, "
                 "or with `--checkpoint MODEL=FILE`."

@@ -263,7 +263,7 @@ def _side_by_side(one: Row, other: Row, sources: Sources, warnings: tuple[str, .
     measures = []
     for metric in METRICS.values():
         a, b = one.value(metric.key), other.value(metric.key)
-        ratio = b / a if a and b is not None else None
+        ratio = b / a if a and b is not None and a > 0 <= b else None  # a loss may be a gain
         measures.append(Measure(metric, a, b, ratio, pairs.tie(one, other, metric.key).tie))
     ties = [
         measure.metric.title

@@ -114,6 +114,8 @@ def tie(one: Row, other: Row, key: str) -> bool | None:
         return None
     if METRICS[key].alike(value, others_value):
         return True
+    if METRICS[key].exact:
+        return False
     span, others = one.span(key), other.span(key)
     return None if span is None or others is None else span[0] <= others[1] and others[0] <= span[1]
 

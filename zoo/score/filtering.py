@@ -91,8 +91,9 @@ def matches(one: Row, field: str, wanted: str) -> bool:
 
 
 def version_of(group: Group, field: str) -> str:
-    """Name the version of a dataset or recipe: `camvid@3f2a8c11`."""
-    return f"{text_of(getattr(group, field))}@{text_of(getattr(group, VERSIONS[field]))[:_SHOWN_DIGITS]}"
+    """Name the version of a dataset or recipe: `camvid@3f2a8c11`; its name alone where it has none."""
+    name, digits = text_of(getattr(group, field)), getattr(group, VERSIONS[field])
+    return f"{name}@{digits[:_SHOWN_DIGITS]}" if digits else name
 
 
 def newest_versions(rows: Iterable[Row]) -> tuple[list[Row], tuple[str, ...]]:
@@ -106,8 +107,9 @@ def newest_versions(rows: Iterable[Row]) -> tuple[list[Row], tuple[str, ...]]:
         by_group[group_of(one)].append(one)
     unversioned: dict[str, Any] = dict.fromkeys(VERSIONS.values())
     alike: dict[Group, list[Group]] = defaultdict(list)
-    for group in by_group:
-        alike[group._replace(**unversioned)].append(group)
+    for group, found in by_group.items():
+        whole = all(one.image_limit is None for one in found)  # then how many there are is its version's
+        alike[group._replace(**unversioned, **({"image_count": None} if whole else {}))].append(group)
     kept, notes = [], []
     for groups in alike.values():
         newest, *older = sorted(groups, key=lambda group: max(one.started_at for one in by_group[group]), reverse=True)
@@ -132,11 +134,13 @@ def _is_model(one: Row, pattern: str) -> bool:
 def _no_record(field: str, wanted: str, rows: list[Row]) -> str:
     """Say what there is; of a dataset or recipe with several versions each of them."""
     there = [one for one in rows if not one.baseline] or rows
+    if field == "quick":
+        kind = "a full run" if wanted == "no" else "a smoke test"
+        return f"no record that is asked for is {kind}; `zoo leaderboard` lists what is there"
     names = {text_of(getattr(one, field)) for one in there}
     if field in VERSIONS:
         versions = {(text_of(getattr(one, field)), version_of(group_of(one), field)) for one in there}
         several = {name for name in names if sum(name == of for of, _ in versions) > 1 or "@" in wanted}
-        names = (names - several) | {version for name, version in versions if name in several and name != "none"}
-        names |= {name for name in several if name == "none"}
+        names = (names - several) | {version for name, version in versions if name in several}
     hint = did_you_mean(wanted, names)
     return f"no record with {field.replace('_', ' ')} {wanted!r}.{hint} There is: {', '.join(sorted(names))}"

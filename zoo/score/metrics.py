@@ -42,6 +42,8 @@ class Metric:
     """Digits after the point; `None`: three significant digits."""
     least: float | None = None
     """Smallest difference that matters, in SI units; `None`: `LEAST_SHARE` of the larger value."""
+    exact: bool = False
+    """Whether a second measurement finds the same: without an interval, what differs by more than matters is apart."""
 
     def show(self, value: float | None) -> str:
         """Return the number for a human, without its unit: `"12.3"`, or `"n/a"`."""
@@ -111,7 +113,7 @@ def _instances(
 
 _PERCENT: dict[str, Any] = {"unit": "%", "scale": 100.0, "decimals": 1, "least": 1e-3}
 _MS: dict[str, Any] = {"unit": "ms", "scale": 1e3}
-_MIB: dict[str, Any] = {"unit": "MiB", "scale": 2.0**-20}
+_MIB: dict[str, Any] = {"unit": "MiB", "scale": 2.0**-20, "exact": True}
 
 METRICS: dict[str, Metric] = {
     metric.key: metric
@@ -171,6 +173,7 @@ METRICS: dict[str, Metric] = {
             better="lower",
             of=lambda record: None if record.cost is None else record.cost.param_count,
             scale=1e-6,
+            exact=True,
         ),
         Metric(
             "mac_count",
@@ -179,6 +182,7 @@ METRICS: dict[str, Metric] = {
             better="lower",
             of=lambda record: None if record.cost is None else record.cost.mac_count,
             scale=1e-9,
+            exact=True,
         ),
         Metric(
             "equal_label_share",

@@ -28,6 +28,8 @@ from zoo.train.schedule import learning_rate
 
 CROP_UNIT = 32
 """A multiple of most networks' strides."""
+LEAST_PEAK = 1 / 2
+"""Of the learning rate that was asked for, to be reached in the run."""
 MAX_FIRST_SHARE = 1 / 2
 """Of the averaged weights, still those of the first step."""
 TRIED_SIZES = 4
@@ -38,14 +40,16 @@ def require_a_recipe_that_learns(spec: ModelSpec, config: TrainConfig, family: R
     """Refuse a recipe by which this model's kept weights would hardly be trained.
 
     Raises:
-        ModelError: a warm-up as long as the run, or an average that has not left the first step behind.
+        ModelError: a warm-up that takes most of the run, or an average that has not left the first step behind.
     """
-    if family == "adamw_poly" and config.warmup_steps >= config.steps:
+    if family == "adamw_poly" and config.warmup_steps:
         peak = max(learning_rate(step, config, family) for step in range(config.steps)) / config.adamw_learning_rate
-        raise ModelError(
-            f"{spec.name}: a warm-up of {config.warmup_steps} steps is not over in a run of {config.steps}, whose rate "
-            f"would reach {100 * peak:.2g} % of what was asked; set warmup_steps={config.steps // 10}, or more steps"
-        )
+        if peak < LEAST_PEAK:
+            raise ModelError(
+                f"{spec.name}: after a warm-up of {config.warmup_steps} steps in a run of {config.steps} the rate "
+                f"would reach {100 * peak:.2g} % of what was asked; set warmup_steps={config.steps // 10}, or more "
+                "steps"
+            )
     decay = config.ema_decay or 0.0
     first = decay ** (config.steps - 1)
     if config.steps > 1 and first > MAX_FIRST_SHARE:
