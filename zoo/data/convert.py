@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,9 +24,9 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from zoo.data.classes import CLASSES_FILE, read_classes
-from zoo.data.layout import OnFrame, open_dataset
+from zoo.data.layout import OnFrame, named_train_ids, open_dataset
 from zoo.data.naming import IMAGE_SUFFIXES, LABEL_KINDS
-from zoo.data.reading import opened, orientation_of, require_map, upright
+from zoo.data.reading import opened, orientation_of, read_image, require_map, upright
 from zoo.data.spelling import (
     BLACK,
     Color,
@@ -55,6 +56,7 @@ PLAIN_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 CAMERA_BITS = (8, 10, 12, 14, 16)
 """What cameras put into 16 bits."""
 _COPIED = "copied as they are"
+_SAVED = "saved as PNG"
 _DONE = {
     "grey": "grey made RGB",
     "bits": "grey of few bits made RGB",
@@ -96,10 +98,8 @@ class _File:
     kind: Literal["image", "label", "other"]
     partner: Path | None = None
     """An image's label map, a label map's image."""
-
-    @property
-    def train_ids(self) -> bool:
-        return self.path.stem.endswith("_labelTrainIds")
+    train_ids: bool = False
+    """Of a label map: whether it holds train ids."""
 
     @property
     def what(self) -> str:
@@ -182,19 +182,21 @@ def convert_folder(
     choices = _Choices(spec, _bits(highest, bits), exif, meanings, label_by == "values", ignore_other_colors)
 
     def fill(folder: Path) -> None:
-        write = partial(_write, choices=choices, targets={path: folder / name for path, name in targets.items()})
+        written = {path: folder / name for path, name in targets.items()}
+        write = partial(_write, choices=choices, targets=written)
         with _threads() as pool:
             for count, (file, what) in enumerate(zip(files, pool.map(write, files), strict=True), 1):
                 done[file.kind].update(what)
                 if on_file:
                     on_file(count, len(files))
+        _keep_one_ending(folder / CLASSES_FILE, written, files, done)
 
     try:
         whole_folder(target, fill)
     except OSError as error:
         advice = how_to_write(error, "another folder")
         raise UserError(f"cannot convert to {target}: {reason(error)}; {advice}") from error
-    return Converted(target, dict(done["image"]), dict(done["label"]), len(images), len(maps))
+    return Converted(target, dict(+done["image"]), dict(+done["label"]), len(images), len(maps))
 
 
 @contextmanager
@@ -216,7 +218,10 @@ def _files(source: Path, *, labels: bool, classes: Path | str | None) -> tuple[D
     if not any((source / name).exists() for name in ("leftImg8bit", "gtFine", CLASSES_FILE)):
         spec = read_classes(Path(classes)).spec if classes else CITYSCAPES
         kind: Literal["image", "label"] = "label" if labels else "image"
-        found = [_File(path, kind if path.suffix.lower() in SUFFIXES else "other") for path in sorted(paths)]
+        found = [
+            _File(path, kind if path.suffix.lower() in SUFFIXES else "other", train_ids=named_train_ids(path))
+            for path in sorted(paths)
+        ]
         if all(file.kind == "other" for file in found):
             raise UserError(f"no image in {source}; an image ends in {', '.join(SUFFIXES)}")
         return spec, found
@@ -228,13 +233,15 @@ def _files(source: Path, *, labels: bool, classes: Path | str | None) -> tuple[D
     dataset = open_dataset(source)
     frames = [frame for split in dataset.splits() for frame in dataset.frames(split)]
     label_of = {frame.image: frame.label for frame in frames}
-    image_of = {frame.label: frame.image for frame in frames if frame.label}
+    of_label = {frame.label: frame for frame in frames if frame.label}
     found = []
     for path in sorted(dataset.root / path.relative_to(source) for path in paths):
         if path in label_of:
             found.append(_File(path, "image", label_of[path]))
-        elif path in image_of or path.stem.rpartition("_")[2] in LABEL_KINDS:
-            found.append(_File(path, "label", image_of.get(path)))
+        elif frame := of_label.get(path):
+            found.append(_File(path, "label", frame.image, frame.has_train_ids))
+        elif path.stem.rpartition("_")[2] in LABEL_KINDS:
+            found.append(_File(path, "label", train_ids=named_train_ids(path)))
         else:
             found.append(_File(path, "other"))
     return dataset.spec, found
@@ -347,6 +354,26 @@ def _write(file: _File, *, choices: _Choices, targets: Mapping[Path, Path]) -> l
     return done
 
 
+def _keep_one_ending(
+    classes: Path, targets: Mapping[Path, Path], files: Sequence[_File], done: Mapping[str, Counter[str]]
+) -> None:
+    """Where a `classes.toml` names images, or label maps, by their ending, one that became a PNG takes all with it."""
+    if not classes.is_file() or read_classes(classes).naming is None:
+        return
+    text = classes.read_text(encoding="utf-8")
+    for kind in ("image", "label"):
+        written = [targets[file.path] for file in files if file.kind == kind]
+        named, count = re.subn(rf"""(?m)^(\s*{kind}\s*=\s*["'][^"'\n]*)\.\w+(["'])""", r"\1.png\2", text)
+        if not count or all(path.exists() for path in written):
+            continue
+        text = named
+        for path in (path for path in written if path.exists() and path.suffix.lower() != ".png"):
+            Image.fromarray(read_image(path)).save(path.with_suffix(".png"))
+            path.unlink()
+            done[kind].update({_COPIED: -1, _SAVED: 1})
+    classes.write_text(text, encoding="utf-8")
+
+
 def _image(file: _File, choices: _Choices) -> tuple[Pixels, list[str]]:
     with opened("image", file.path) as image:
         mode, done = stored_mode(image), []
@@ -370,7 +397,7 @@ def _image(file: _File, choices: _Choices) -> tuple[Pixels, list[str]]:
     pixels, turned = _turned(file, pixels, orientation, choices.exif)
     done += turned
     if not done and file.path.suffix.lower() not in PLAIN_SUFFIXES:
-        done.append("saved as PNG")
+        done.append(_SAVED)
     return pixels, done
 
 
