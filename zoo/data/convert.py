@@ -24,12 +24,12 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from zoo.data.classes import CLASSES_FILE, read_classes
+from zoo.data.coloring import ids_of_colors
 from zoo.data.layout import OnFrame, named_train_ids, open_dataset
 from zoo.data.naming import IMAGE_SUFFIXES, LABEL_KINDS
 from zoo.data.reading import opened, orientation_of, read_image, require_map, upright
 from zoo.data.spelling import (
-    BLACK,
-    Color,
+    OTHER_COLORS,
     Pixels,
     Samples,
     deep_samples,
@@ -38,14 +38,14 @@ from zoo.data.spelling import (
     known_values,
     require_one_picture,
     stored_mode,
-    value_colors,
+    unread_form,
     values_of,
 )
 from zoo.errors import UserError
 from zoo.faults import how_to_read, how_to_write, reason
 from zoo.files import whole_folder
 from zoo.labels import CITYSCAPES
-from zoo.spec import IGNORE_INDEX, DatasetSpec
+from zoo.spec import DatasetSpec
 
 LabelBy = Literal["auto", "values", "colors"]
 Exif = Literal["auto", "turn", "ignore"]
@@ -318,22 +318,6 @@ def _meanings(readings: Iterable[_Readings], asked: LabelBy) -> dict[str, bool]:
     return meant
 
 
-def _table(spec: DatasetSpec, train_ids: bool) -> dict[Color, int]:
-    """Colour → the first label value that has it; black that is no class's counts nowhere."""
-    table: dict[Color, int] = {}
-    for value, color in value_colors(spec, train_ids=train_ids).items():
-        table.setdefault(color, value)
-    if (none := _no_class(spec, train_ids)) is not None:
-        table.setdefault(BLACK, none)
-    return table
-
-
-def _no_class(spec: DatasetSpec, train_ids: bool) -> int | None:
-    """The first label value that counts nowhere."""
-    known = known_values(spec, train_ids=train_ids)
-    return next((value for value, train_id in known.items() if train_id == IGNORE_INDEX), None)
-
-
 # One file
 
 
@@ -383,8 +367,8 @@ def _image(file: _File, choices: _Choices) -> tuple[Pixels, list[str]]:
             full = (1 << choices.bits) - 1
             pixels = in_three(((samples * 255 + full // 2) // full).astype(np.uint8))
             done.append(f"16 bits scaled to 8, as {choices.bits} bits are filled")
-        elif form == "other" and image.mode not in ("CMYK", "YCbCr", "LAB", "HSV"):
-            raise UserError(f"{file.what} has Pillow mode {mode}, whose range nobody knows; save it as 8-bit RGB")
+        elif form == "other" and image.mode not in OTHER_COLORS:
+            raise unread_form(file.what, mode)
         else:
             pixels = np.array(_as_rgb(image))
             if form == "other":
@@ -466,7 +450,9 @@ def _label_values(
     with opened("label", file.path) as image:
         require_map(image, file.what)
         if by_color:
-            return _ids_of_colors(np.array(image.convert("RGB")), file, spec, ignore_others=ignore_others)
+            return ids_of_colors(
+                np.array(image.convert("RGB")), file.what, spec, train_ids=file.train_ids, ignore_others=ignore_others
+            )
         plain = image.convert(image.mode[:-1]) if stored_mode(image) in ("LA", "RGBA") else image
         values = values_of(plain, file.what, spec, train_ids=file.train_ids, whatever_colors=whatever_colors)
     known = known_values(spec, train_ids=file.train_ids)
@@ -477,24 +463,3 @@ def _label_values(
             f"list the values in {CLASSES_FILE}"
         )
     return values
-
-
-def _ids_of_colors(colors: Pixels, file: _File, spec: DatasetSpec, *, ignore_others: bool) -> Pixels:
-    """`(H, W, 3)` RGB → `(H, W)` label values."""
-    table, none = _table(spec, file.train_ids), _no_class(spec, file.train_ids)
-    packed = colors.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
-    present, places, counts = np.unique(packed, return_inverse=True, return_counts=True)
-    rgb = [(int(color) >> 16, (int(color) >> 8) & 255, int(color) & 255) for color in present]
-    values = [table.get(color) for color in rgb]
-    others = [color for color, value in zip(rgb, values, strict=True) if value is None]
-    if others and (not ignore_others or none is None):
-        pixels = sum(int(count) for value, count in zip(values, counts, strict=True) if value is None)
-        how = (
-            f"list a value that counts nowhere in {CLASSES_FILE}'s ignored"
-            if none is None
-            else f"correct the colours in {CLASSES_FILE}, or give --ignore-other-colors to have them count nowhere"
-        )
-        raise UserError(
-            f"{file.what} has {pixels} pixels in {len(others)} colours of no class, such as {others[0]}; {how}"
-        )
-    return np.array([none if value is None else value for value in values], np.uint8)[places].reshape(packed.shape)
