@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 
 import numpy as np
 import pytest
@@ -90,6 +91,7 @@ FOLDERS = {
         "colors",
         [],
     ),
+    "16 bits": (lambda maps: [m.astype(np.uint16) for m in named(maps, IDS, 19)], "trainIds", [19]),
     "three equal channels": (lambda maps: [np.stack([m] * 3, axis=2) for m in named(maps, IDS, 19)], "trainIds", [19]),
 }
 
@@ -343,3 +345,22 @@ def test_a_subset_of_the_classes(score, streets, truths):
     result = score(maps)
     assert result.reading.encoding == "trainIds"
     assert result.reading.right_as["labelIds"] < pixel_accuracy(result.confusion) / 3
+
+
+@pytest.mark.parametrize("bits", [1, 4])
+def test_grey_of_few_bits_holds_its_values_unscaled(score, streets, truths, tmp_path, bits):
+    """Pillow reads such a file scaled to 255."""
+    top = (1 << bits) - 1
+    shown = [np.where(values > top, 0, values).astype(np.uint8) for values in truths]
+    expected = score(shown, "trainIds").confusion
+    for path, values in zip(sorted((tmp_path / "out").iterdir()), shown, strict=True):
+        if bits == 1:
+            Image.fromarray(values * 255).convert("1", dither=Image.Dither.NONE).save(path)
+            continue
+        Image.fromarray(values).convert("P").save(path, bits=bits)  # Pillow writes few bits for a palette alone:
+        png = bytearray(path.read_bytes())
+        png[25] = 0  # its header is made to say grey
+        png[29:33] = zlib.crc32(png[12:29]).to_bytes(4, "big")
+        path.write_bytes(png)
+    found = evaluate_predictions(tmp_path / "out", streets, "val", "trainIds")
+    np.testing.assert_array_equal(found.confusion, expected)

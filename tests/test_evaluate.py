@@ -4,7 +4,6 @@ import json
 import os
 import tracemalloc
 import weakref
-import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -496,18 +495,8 @@ def overwrite(name, pixels):
     return lambda folder: Image.fromarray(pixels).save(folder / f"town_000000_{name}_pred.png")
 
 
-def grey_of_4_bits(folder):
-    """Pillow writes 4 bits for a palette alone: its header is made to say grey."""
-    path = folder / "town_000000_000003_pred.png"
-    Image.fromarray(np.zeros(SIZE, np.uint8)).convert("P").save(path, bits=4)
-    png = bytearray(path.read_bytes())
-    png[25] = 0
-    png[29:33] = zlib.crc32(png[12:29]).to_bytes(4, "big")
-    path.write_bytes(png)
-
-
 SPOILED = {
-    "4 bit": (grey_of_4_bits, r"000003_pred.png is a L;4 image; a label map is single-channel 8-bit"),
+    "16 bit": (overwrite("000003", np.full(SIZE, 7001, np.uint16)), "has 16 bits and holds 7001; a label map holds 0"),
     "missing": (lambda folder: (folder / "town_000000_000003_pred.png").unlink(), "first town_000000_000003; expected"),
     "longer number": (
         lambda folder: (folder / "town_000000_000003_pred.png").rename(folder / "town_000000_0000030_pred.png"),
@@ -523,7 +512,6 @@ SPOILED = {
         r"000003_pred.png is an image in colours, and trainIds are numbers; see --encoding colors",
     ),
     "see-through": (overwrite("000003", np.zeros((*SIZE, 4), np.uint8)), r"000003_pred.png is a RGBA image"),
-    "16 bit": (overwrite("000003", np.zeros(SIZE, np.uint16)), r"000003_pred.png is a I;16B image"),
     "values": (
         overwrite("000003", np.full(SIZE, 77, np.uint8)),
         r"000003_pred.png holds 77, no value of trainIds; if it means .* give --void 77",

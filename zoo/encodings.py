@@ -14,11 +14,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
-from zoo.data.layout import DAMAGE
-from zoo.data.reading import unreadable
-from zoo.data.spelling import stored_mode
+from zoo.data.reading import opened
+from zoo.data.spelling import form_of, stored_mode, values_of
 from zoo.errors import UserError
 from zoo.labels import CITYSCAPES, LABELS, TRAIN_ID_TO_LABEL_ID
 from zoo.spec import IGNORE_INDEX, DatasetSpec
@@ -262,22 +260,22 @@ def read_prediction(path: Path, spec: DatasetSpec) -> Decoded:
     """Read a label map `(H, W)` of numbers, palette entries or colours.
 
     Raises:
-        UserError: a damaged file, one of more than 8 bits or fewer, see-through, or of more colours than classes.
+        UserError: a damaged file, one of 16 bits that holds more than 8, see-through, or of more colours than classes.
     """
-    try:
-        with Image.open(path) as image:
-            mode = stored_mode(image)
-            if mode in ("RGBA", "LA") and image.getchannel("A").getextrema() == (255, 255):
-                mode = mode[:-1]
-                pixels = np.asarray(image.convert(mode))
-            else:
-                pixels = np.asarray(image)
-            palette = image.getpalette("RGB")
-    except DAMAGE as error:
-        raise unreadable("label map", path, error) from error
+    with opened("label map", path) as image:
+        mode = stored_mode(image)
+        if form_of(mode) in ("bits", "deep"):
+            what = f"label map {path}"
+            return Decoded(values_of(image, what, spec, train_ids=False, whatever_colors=True), are_ids=True)
+        if mode in ("RGBA", "LA") and image.getchannel("A").getextrema() == (255, 255):
+            mode = mode[:-1]
+            pixels = np.asarray(image.convert(mode))
+        else:
+            pixels = np.asarray(image)
+        palette = image.getpalette("RGB")
     if mode == "L":
         return Decoded(pixels, are_ids=True)
-    if mode in ("P", "P;4", "P;2", "P;1"):  # palette entries are never scaled, grey of fewer bits is
+    if form_of(mode) == "palette":
         used, shown = _used(pixels), np.zeros((256, 3), np.uint8)
         entries = np.array(palette, np.uint8).reshape(-1, 3)
         shown[: len(entries)] = entries

@@ -75,6 +75,14 @@ def test_void_of_another_value_is_named_and_the_files_are_not_to_be_renamed(stre
     assert errors(streets) == []
 
 
+@pytest.mark.parametrize("values", [[0, 1, 255], [0, 2, 13, 255]])
+def test_what_may_be_train_ids_is_not_only_to_be_ignored(streets, values):
+    """Which would leave most classes uncounted, and the others wrong."""
+    fill(streets, values, [0.2, *[0.8 / (len(values) - 1)] * (len(values) - 1)])
+    assert all("if they hold train ids, rename them to _labelTrainIds.png" in said for said in errors(streets))
+    assert errors(streets)
+
+
 @pytest.mark.parametrize("void", [255, 0])
 def test_train_ids_are_still_found_by_what_they_show(streets, void):
     table = np.full(256, void, np.uint8)

@@ -292,3 +292,51 @@ def test_an_interrupted_conversion_leaves_nothing(tmp_path, target):
     with pytest.raises(KeyboardInterrupt):
         convert_folder(source, target, on_file=stop)
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+
+
+@pytest.mark.parametrize("quote", ['"', "'"])
+def test_files_that_classes_toml_names_by_their_ending_keep_one(streets, target, quote):
+    for path in streets.rglob("*_leftImg8bit.png"):
+        with Image.open(path) as image:
+            image.save(path.with_suffix(".jpg"))
+        path.unlink()
+    grey = min(streets.rglob("*_leftImg8bit.jpg"))
+    with Image.open(grey) as image:
+        image.convert("L").save(grey)
+    (streets / CLASSES_FILE).write_text(f"image = {quote}*_leftImg8bit.jpg{quote}  # of *.jpg\n")
+    before = open_dataset(streets)
+    assert convert_folder(streets, target).images == {"saved as PNG": 5, "grey made RGB": 1}
+    after = open_dataset(target)
+    for split in ("train", "val"):
+        for ours, theirs in zip(after.frames(split), before.frames(split), strict=True):
+            assert ours.image.suffix == ".png"
+            for one, other in zip(read_frame(ours, after.spec), read_frame(theirs, before.spec), strict=True):
+                np.testing.assert_array_equal(one, other)
+
+
+def test_images_whose_ending_nobody_names_stay_what_they_are(streets, target):
+    first, second, *_ = sorted(streets.rglob("*_leftImg8bit.png"))
+    with Image.open(first) as image:
+        image.save(first.with_suffix(".jpg"))
+    first.unlink()
+    with Image.open(second) as image:
+        image.convert("L").save(second)
+    (streets / CLASSES_FILE).write_text('label = "*_gtFine_labelIds.png"\n')
+    convert_folder(streets, target)
+    assert [path.name for path in target.rglob("*.jpg")] == [first.with_suffix(".jpg").name]
+    assert open_dataset(target).splits() == open_dataset(streets).splits()
+
+
+def test_train_ids_that_classes_toml_tells_of_are_converted_as_such(streets, target):
+    train_ids = np.array([CITYSCAPES.label_to_train_id.get(value, 255) for value in range(256)], np.uint8)
+    for path in streets.rglob("*_gtFine_labelIds.png"):
+        with Image.open(path) as image:
+            ids = train_ids[np.array(image)]
+        as_palette(ids, RNG.integers(1, 64, (256, 3))).save(path.with_name(path.name.replace("labelIds", "annotation")))
+        path.unlink()
+    (streets / CLASSES_FILE).write_text('label = "*_gtFine_annotation.png"\nencoding = "trainIds"\n')
+    before = open_dataset(streets)
+    convert_folder(streets, target)
+    after = open_dataset(target)
+    for ours, theirs in zip(after.frames("val"), before.frames("val"), strict=True):
+        np.testing.assert_array_equal(read_frame(ours, after.spec)[1], read_frame(theirs, before.spec)[1])

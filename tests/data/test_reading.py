@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
+from zoo.data.convert import convert_folder
 from zoo.data.layout import open_dataset
 from zoo.data.reading import frame_size, read_frame, read_image, read_label, read_photo
 from zoo.errors import UserError
@@ -182,7 +183,7 @@ def test_a_form_that_could_mean_two_things_is_refused_with_a_way_on(folder, why)
     path, _ = folder.add()
     REFUSED[why](path)
     for read in (read_image, read_photo):
-        with pytest.raises(UserError, match=f"{path.name} .*{why}.*(zoo data convert|split it)") as caught:
+        with pytest.raises(UserError, match=f"{path.name} .*{why}.*(zoo data convert|split it|save it as)") as caught:
             read(path)
         assert "\n" not in str(caught.value)
 
@@ -388,3 +389,17 @@ def test_truncated_label_and_missing_label_are_named(folder):
         read_label(opened.frames("val")[0], CITYSCAPES)
     with pytest.raises(UserError, match="has no label file"):
         read_label(opened.frames("test")[0], CITYSCAPES)
+
+
+def test_a_form_that_holds_no_ids_is_sent_to_no_command_that_refuses_it_too(folder, tmp_path):
+    image, (label,) = folder.add()
+    Image.new("F", (12, 8)).save(label, format="TIFF")
+    for read in (
+        lambda: read_label(only_frame(folder), CITYSCAPES),
+        lambda: convert_folder(folder.root, tmp_path / "plain"),
+    ):
+        with pytest.raises(UserError, match=r"Pillow mode F.* save it as a single-channel 8-bit PNG$"):
+            read()
+    Image.new("F", (12, 8)).save(image, format="TIFF")
+    with pytest.raises(UserError, match=r"Pillow mode F.* save it as 8-bit RGB$"):
+        read_image(image)

@@ -628,3 +628,34 @@ def test_links_in_a_circle_end(streets, whole):
 def test_paths_below_home(streets, monkeypatch):
     monkeypatch.setenv("HOME", str(streets.parent))
     assert open_dataset(Path("~/streets")).root == streets
+
+
+@pytest.mark.parametrize("part", ["leftImg8bit_foggy", "gtCoarse"])
+def test_a_folder_beside_those_that_are_read_is_not_taken_for_a_part_of_them(streets, whole, part):
+    """Else clear weather would be scored for who asked for fog, and fine labels for who asked for coarse ones."""
+    old, new = ("leftImg8bit", "leftImg8bit_foggy_beta_0.02") if part == "leftImg8bit_foggy" else ("gtFine", "gtCoarse")
+    shutil.copytree(streets / old, streets / part)
+    rename_all(streets, f"_{old}", f"_{new}", top=part)
+    command_in(refused(streets / part, part, "is not what"))
+    for given in (streets / part, streets):
+        dataset = same_frames(given, whole)
+        frame = dataset.frames("val")[0]
+        assert part in (frame.image if old == "leftImg8bit" else frame.label).relative_to(streets).parts
+
+
+def test_datasets_beside_a_dataset_have_no_part_in_it(streets, whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "other")
+    (streets / "gtFine").rename(streets / "gtCoarse")
+    rename_all(streets, "_gtFine", "_gtCoarse", top="gtCoarse")
+    assert same_frames(streets / "gtCoarse", whole).root == streets
+
+
+@pytest.mark.parametrize(("top", "name"), [("leftImg8bit", "leftImg8bit_foggy"), ("gtFine", "gtfine")])
+def test_a_part_whose_other_half_lies_beside_it_names_the_folder_of_both(streets, whole, top, name):
+    if name != "gtfine":
+        rename_all(streets, "_leftImg8bit", "_leftImg8bit_foggy_beta_0.02", top=top)
+    (streets / top).rename(streets / name)
+    if name == "gtfine":
+        (streets / "leftImg8bit").rename(streets / "leftimg8bit")
+    message = refused(streets / name, "beside it")
+    same_frames(Path(message.rpartition("--data ")[2]), whole)

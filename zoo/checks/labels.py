@@ -40,9 +40,13 @@ def pixels_of(split: str, seen: Sequence[Seen], spec: DatasetSpec) -> Iterator[F
     if strange:
         said = ", ".join(map(str, sorted(set().union(*strange.values()))[:8]))
         none = f'classes = "cityscapes" and ignored = [{said}]' if spec == CITYSCAPES else f"[{said}] under ignored"
+        advice = f"correct the files; or say what they mean in {CLASSES_FILE}, such as {none} where that is nothing"
+        present = {*np.flatnonzero(sum(look.values for look, _ in labelled if look.values is not None)).tolist()}
+        as_train_ids = present <= {*range(spec.num_classes), IGNORE_INDEX}
+        if spec == CITYSCAPES and as_train_ids and any(0 < value < RARE_AS_LABEL_IDS for value in present):
+            advice = f"if they hold train ids, rename them to _labelTrainIds.png; else {advice}"
         yield finding_of(
-            "error", f"{counted(strange, 'label map')} of {split} with values that mean nothing: {said}",
-            f"correct the files; or say what they mean in {CLASSES_FILE}, such as {none} where that is nothing",
+            "error", f"{counted(strange, 'label map')} of {split} with values that mean nothing: {said}", advice,
             list(strange),
         )  # fmt: skip
     others = [(look.label_fault, path) for look, path in labelled if path not in strange]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,12 +24,12 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from zoo.data.classes import CLASSES_FILE, read_classes
-from zoo.data.layout import OnFrame, open_dataset
+from zoo.data.coloring import ids_of_colors
+from zoo.data.layout import OnFrame, named_train_ids, open_dataset
 from zoo.data.naming import IMAGE_SUFFIXES, LABEL_KINDS
-from zoo.data.reading import opened, orientation_of, require_map, upright
+from zoo.data.reading import opened, orientation_of, read_image, require_map, upright
 from zoo.data.spelling import (
-    BLACK,
-    Color,
+    OTHER_COLORS,
     Pixels,
     Samples,
     deep_samples,
@@ -37,14 +38,14 @@ from zoo.data.spelling import (
     known_values,
     require_one_picture,
     stored_mode,
-    value_colors,
+    unread_form,
     values_of,
 )
 from zoo.errors import UserError
 from zoo.faults import how_to_read, how_to_write, reason
 from zoo.files import whole_folder
 from zoo.labels import CITYSCAPES
-from zoo.spec import IGNORE_INDEX, DatasetSpec
+from zoo.spec import DatasetSpec
 
 LabelBy = Literal["auto", "values", "colors"]
 Exif = Literal["auto", "turn", "ignore"]
@@ -55,6 +56,7 @@ PLAIN_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 CAMERA_BITS = (8, 10, 12, 14, 16)
 """What cameras put into 16 bits."""
 _COPIED = "copied as they are"
+_SAVED = "saved as PNG"
 _DONE = {
     "grey": "grey made RGB",
     "bits": "grey of few bits made RGB",
@@ -96,10 +98,8 @@ class _File:
     kind: Literal["image", "label", "other"]
     partner: Path | None = None
     """An image's label map, a label map's image."""
-
-    @property
-    def train_ids(self) -> bool:
-        return self.path.stem.endswith("_labelTrainIds")
+    train_ids: bool = False
+    """Of a label map: whether it holds train ids."""
 
     @property
     def what(self) -> str:
@@ -182,19 +182,21 @@ def convert_folder(
     choices = _Choices(spec, _bits(highest, bits), exif, meanings, label_by == "values", ignore_other_colors)
 
     def fill(folder: Path) -> None:
-        write = partial(_write, choices=choices, targets={path: folder / name for path, name in targets.items()})
+        written = {path: folder / name for path, name in targets.items()}
+        write = partial(_write, choices=choices, targets=written)
         with _threads() as pool:
             for count, (file, what) in enumerate(zip(files, pool.map(write, files), strict=True), 1):
                 done[file.kind].update(what)
                 if on_file:
                     on_file(count, len(files))
+        _keep_one_ending(folder / CLASSES_FILE, written, files, done)
 
     try:
         whole_folder(target, fill)
     except OSError as error:
         advice = how_to_write(error, "another folder")
         raise UserError(f"cannot convert to {target}: {reason(error)}; {advice}") from error
-    return Converted(target, dict(done["image"]), dict(done["label"]), len(images), len(maps))
+    return Converted(target, dict(+done["image"]), dict(+done["label"]), len(images), len(maps))
 
 
 @contextmanager
@@ -216,7 +218,10 @@ def _files(source: Path, *, labels: bool, classes: Path | str | None) -> tuple[D
     if not any((source / name).exists() for name in ("leftImg8bit", "gtFine", CLASSES_FILE)):
         spec = read_classes(Path(classes)).spec if classes else CITYSCAPES
         kind: Literal["image", "label"] = "label" if labels else "image"
-        found = [_File(path, kind if path.suffix.lower() in SUFFIXES else "other") for path in sorted(paths)]
+        found = [
+            _File(path, kind if path.suffix.lower() in SUFFIXES else "other", train_ids=named_train_ids(path))
+            for path in sorted(paths)
+        ]
         if all(file.kind == "other" for file in found):
             raise UserError(f"no image in {source}; an image ends in {', '.join(SUFFIXES)}")
         return spec, found
@@ -228,13 +233,15 @@ def _files(source: Path, *, labels: bool, classes: Path | str | None) -> tuple[D
     dataset = open_dataset(source)
     frames = [frame for split in dataset.splits() for frame in dataset.frames(split)]
     label_of = {frame.image: frame.label for frame in frames}
-    image_of = {frame.label: frame.image for frame in frames if frame.label}
+    of_label = {frame.label: frame for frame in frames if frame.label}
     found = []
     for path in sorted(dataset.root / path.relative_to(source) for path in paths):
         if path in label_of:
             found.append(_File(path, "image", label_of[path]))
-        elif path in image_of or path.stem.rpartition("_")[2] in LABEL_KINDS:
-            found.append(_File(path, "label", image_of.get(path)))
+        elif frame := of_label.get(path):
+            found.append(_File(path, "label", frame.image, frame.has_train_ids))
+        elif path.stem.rpartition("_")[2] in LABEL_KINDS:
+            found.append(_File(path, "label", train_ids=named_train_ids(path)))
         else:
             found.append(_File(path, "other"))
     return dataset.spec, found
@@ -311,22 +318,6 @@ def _meanings(readings: Iterable[_Readings], asked: LabelBy) -> dict[str, bool]:
     return meant
 
 
-def _table(spec: DatasetSpec, train_ids: bool) -> dict[Color, int]:
-    """Colour → the first label value that has it; black that is no class's counts nowhere."""
-    table: dict[Color, int] = {}
-    for value, color in value_colors(spec, train_ids=train_ids).items():
-        table.setdefault(color, value)
-    if (none := _no_class(spec, train_ids)) is not None:
-        table.setdefault(BLACK, none)
-    return table
-
-
-def _no_class(spec: DatasetSpec, train_ids: bool) -> int | None:
-    """The first label value that counts nowhere."""
-    known = known_values(spec, train_ids=train_ids)
-    return next((value for value, train_id in known.items() if train_id == IGNORE_INDEX), None)
-
-
 # One file
 
 
@@ -347,6 +338,26 @@ def _write(file: _File, *, choices: _Choices, targets: Mapping[Path, Path]) -> l
     return done
 
 
+def _keep_one_ending(
+    classes: Path, targets: Mapping[Path, Path], files: Sequence[_File], done: Mapping[str, Counter[str]]
+) -> None:
+    """Where a `classes.toml` names images, or label maps, by their ending, one that became a PNG takes all with it."""
+    if not classes.is_file() or read_classes(classes).naming is None:
+        return
+    text = classes.read_text(encoding="utf-8")
+    for kind in ("image", "label"):
+        written = [targets[file.path] for file in files if file.kind == kind]
+        named, count = re.subn(rf"""(?m)^(\s*{kind}\s*=\s*["'][^"'\n]*)\.\w+(["'])""", r"\1.png\2", text)
+        if not count or all(path.exists() for path in written):
+            continue
+        text = named
+        for path in (path for path in written if path.exists() and path.suffix.lower() != ".png"):
+            Image.fromarray(read_image(path)).save(path.with_suffix(".png"))
+            path.unlink()
+            done[kind].update({_COPIED: -1, _SAVED: 1})
+    classes.write_text(text, encoding="utf-8")
+
+
 def _image(file: _File, choices: _Choices) -> tuple[Pixels, list[str]]:
     with opened("image", file.path) as image:
         mode, done = stored_mode(image), []
@@ -356,8 +367,8 @@ def _image(file: _File, choices: _Choices) -> tuple[Pixels, list[str]]:
             full = (1 << choices.bits) - 1
             pixels = in_three(((samples * 255 + full // 2) // full).astype(np.uint8))
             done.append(f"16 bits scaled to 8, as {choices.bits} bits are filled")
-        elif form == "other" and image.mode not in ("CMYK", "YCbCr", "LAB", "HSV"):
-            raise UserError(f"{file.what} has Pillow mode {mode}, whose range nobody knows; save it as 8-bit RGB")
+        elif form == "other" and image.mode not in OTHER_COLORS:
+            raise unread_form(file.what, mode)
         else:
             pixels = np.array(_as_rgb(image))
             if form == "other":
@@ -370,7 +381,7 @@ def _image(file: _File, choices: _Choices) -> tuple[Pixels, list[str]]:
     pixels, turned = _turned(file, pixels, orientation, choices.exif)
     done += turned
     if not done and file.path.suffix.lower() not in PLAIN_SUFFIXES:
-        done.append("saved as PNG")
+        done.append(_SAVED)
     return pixels, done
 
 
@@ -439,7 +450,9 @@ def _label_values(
     with opened("label", file.path) as image:
         require_map(image, file.what)
         if by_color:
-            return _ids_of_colors(np.array(image.convert("RGB")), file, spec, ignore_others=ignore_others)
+            return ids_of_colors(
+                np.array(image.convert("RGB")), file.what, spec, train_ids=file.train_ids, ignore_others=ignore_others
+            )
         plain = image.convert(image.mode[:-1]) if stored_mode(image) in ("LA", "RGBA") else image
         values = values_of(plain, file.what, spec, train_ids=file.train_ids, whatever_colors=whatever_colors)
     known = known_values(spec, train_ids=file.train_ids)
@@ -450,24 +463,3 @@ def _label_values(
             f"list the values in {CLASSES_FILE}"
         )
     return values
-
-
-def _ids_of_colors(colors: Pixels, file: _File, spec: DatasetSpec, *, ignore_others: bool) -> Pixels:
-    """`(H, W, 3)` RGB → `(H, W)` label values."""
-    table, none = _table(spec, file.train_ids), _no_class(spec, file.train_ids)
-    packed = colors.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
-    present, places, counts = np.unique(packed, return_inverse=True, return_counts=True)
-    rgb = [(int(color) >> 16, (int(color) >> 8) & 255, int(color) & 255) for color in present]
-    values = [table.get(color) for color in rgb]
-    others = [color for color, value in zip(rgb, values, strict=True) if value is None]
-    if others and (not ignore_others or none is None):
-        pixels = sum(int(count) for value, count in zip(values, counts, strict=True) if value is None)
-        how = (
-            f"list a value that counts nowhere in {CLASSES_FILE}'s ignored"
-            if none is None
-            else f"correct the colours in {CLASSES_FILE}, or give --ignore-other-colors to have them count nowhere"
-        )
-        raise UserError(
-            f"{file.what} has {pixels} pixels in {len(others)} colours of no class, such as {others[0]}; {how}"
-        )
-    return np.array([none if value is None else value for value in values], np.uint8)[places].reshape(packed.shape)

@@ -30,6 +30,8 @@ CONVERT = "`zoo data convert DIR NEW`"
 BLACK: Color = (0, 0, 0)
 LOSSLESS = ("PNG", "TIFF", "BMP", "PPM", "GIF")
 """Formats, as Pillow calls them, that a label map may have: its values survive."""
+OTHER_COLORS = ("CMYK", "YCbCr", "LAB", "HSV")
+"""Pillow's modes of other colour spaces, which can be made RGB."""
 _GREYS: list[Color] = [(value, value, value) for value in range(256)]
 _FEW_BITS = {"1": 255, "L;2": 85, "L;4": 17}  # what Pillow multiplies the values with
 
@@ -129,8 +131,11 @@ def values_of(
 
 def unread_form(what: str, mode: str) -> UserError:
     """Of a form that is never read."""
-    expected = "a single-channel 8-bit PNG of ids" if what.startswith("label") else "8-bit RGB"
-    return UserError(f"{what} has Pillow mode {mode}, and {expected} is read; {CONVERT} writes it so")
+    if what.startswith("label"):
+        return UserError(f"{what} has Pillow mode {mode}, which holds no ids; save it as a single-channel 8-bit PNG")
+    if mode.partition(";")[0] in OTHER_COLORS:
+        return UserError(f"{what} has Pillow mode {mode}, and 8-bit RGB is read; {CONVERT} writes it so")
+    return UserError(f"{what} has Pillow mode {mode}, whose range nobody knows; save it as 8-bit RGB")
 
 
 def value_colors(spec: DatasetSpec, *, train_ids: bool) -> Mapping[int, Color]:

@@ -117,6 +117,8 @@ def _find(given: Path) -> tuple[Path, list[str]]:
     for parent in given.parents[:3]:
         if top := _dataset_at(parent):
             if given.parent == parent == top and _TOP.match(given.name):
+                if line := _unread(given, top):
+                    raise UserError(f"{given} is not what {top} is read from; have it read by `{written(top, line)}`")
                 return top, [f"{given} is a part of the dataset {top}, which is read as a whole"]
             raise UserError(f"{given} lies inside a dataset; give its top folder: --data {shlex.quote(str(top))}")
     inside = _datasets_in(given)
@@ -133,11 +135,20 @@ def _dataset_at(folder: Path) -> Path | None:
     """The dataset whose images lie right below a folder: the folder, or the one above that has the labels."""
     for images, labels in ((IMAGES, LABELS), ("rgb_anon", "gt")):
         if (folder / images).is_dir():
-            if not os.path.lexists(folder / labels) and _beside(folder, labels):
+            has_labels = os.path.lexists(folder / labels) or (folder / "gtCoarse").is_dir()
+            if not has_labels and any(not _is_whole(found.parent) for found in _beside(folder, labels)):
                 return folder.parent
             if images == IMAGES or (folder / labels).is_dir():
                 return folder
     return None
+
+
+def _unread(part: Path, top: Path) -> str:
+    """The line that names the files of a folder beside those that the layout reads; empty where it is one of those."""
+    if part.name in (IMAGES, LABELS) or not _is_whole(top) or os.path.lexists(top / CLASSES_FILE):
+        return ""
+    named = [(key, path, match) for path in walk(part) for key, match in _matches(path)]
+    return next((f'{key} = "*_{path.name[match.start(1) :]}"' for key, path, match in reversed(named)), "")
 
 
 def _datasets_in(folder: Path) -> list[Path]:
@@ -191,14 +202,10 @@ def _recognise(root: Path) -> tuple[Path, Naming, str] | None:
     labels: dict[str, dict[Path, set[str]]] = {}
     extensions: dict[str, str] = {}
     for path in walk(root):
-        stem, dot, extension = path.name.rpartition(".")
-        if not (dot and f".{extension.lower()}" in IMAGE_SUFFIXES):
-            continue
-        for found, pattern in ((images, _IMAGE), (labels, _LABEL)):
-            if match := pattern.match(stem):
-                top, split = _top_of(root, path)
-                found.setdefault(match[1], {}).setdefault(top, set()).add(split)
-                extensions.setdefault(match[1], extension)
+        for key, match in _matches(path):
+            top, split = _top_of(root, path)
+            (images if key == "image" else labels).setdefault(match[1], {}).setdefault(top, set()).add(split)
+            extensions.setdefault(match[1], path.suffix[1:])
     if not images and not labels:
         return None
     kinds = {next(known for known in _LABELS_OF if end.startswith(known)) for end in images}
@@ -232,6 +239,12 @@ def _recognise(root: Path) -> tuple[Path, Naming, str] | None:
     )
     others = [end for end in (*images, *labels) if end not in (image_end, label_end)]
     return top, naming, note + (f", and not {', '.join(others)}" if others else "")
+
+
+def _matches(path: Path) -> list[tuple[str, re.Match[str]]]:
+    """What a file may be by its name, `"image"` or `"label"`, with how that ends in group 1."""
+    kinds = (("image", _IMAGE), ("label", _LABEL)) if path.suffix.lower() in IMAGE_SUFFIXES else ()
+    return [(key, match) for key, pattern in kinds if (match := pattern.match(path.stem))]
 
 
 def _top_of(root: Path, path: Path) -> tuple[Path, str]:
@@ -290,7 +303,8 @@ def _half(root: Path, images: Mapping[str, _Tops], labels: Mapping[str, _Tops]) 
     said = f"{root} holds {have} alone (*_{end} in {_said(tops)}) and no {lack} named *_{wanted}*"
     target = next(iter(tops)).parent if next(iter(tops)) != root else root
     found = _beside(root, wanted)
-    if len(found) == 1 and not _is_whole(found[0].parent):
+    siblings = [folder for folder in _readable_folders(root.parent) if folder.name.lower().startswith(wanted.lower())]
+    if siblings or (len(found) == 1 and not _is_whole(found[0].parent)):
         return f"{said}; those are beside it: --data {shlex.quote(str(root.parent))}"
     source = shlex.quote(str(found[0])) if len(found) == 1 else f"FOLDER/{wanted}"
     archive = f"unpack the archive with {wanted} there, or " if not found else ""
