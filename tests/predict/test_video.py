@@ -1,5 +1,6 @@
 """Videos and files of several pages: every frame is predicted, and a video comes back."""
 
+import resource
 import sys
 from fractions import Fraction
 
@@ -210,6 +211,18 @@ def test_an_interrupted_video_leaves_nothing(tmp_path, predictor):
         predict_images(predictor, clip, tmp_path / "out", on_image=stop)
     assert names(tmp_path) == ["clip.mp4"]
     assert not (tmp_path / "out").exists()
+
+
+def test_a_disk_that_takes_nothing_is_one_line_and_no_crash(tmp_path, predictor):
+    clip = film(tmp_path / "clip.mp4", 60)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))  # not even the head of a file can be written
+    try:
+        with pytest.raises(UserError, match="cannot write .* may not be so large there"):
+            predict_images(predictor, clip, tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert names(tmp_path) == ["clip.mp4"]
 
 
 def test_a_photograph_and_a_video_may_share_a_name(tmp_path, predictor):

@@ -159,6 +159,8 @@ def predict_clip(
                         reels[kind].add(PICTURES[kind](prediction, predictor.classes))
                     seen += 1
                     on_frame(seen, prediction)
+                for reel in reels.values():
+                    reel.finish()
             finally:
                 for reel in reels.values():
                     reel.close()
@@ -221,12 +223,13 @@ class _Reel:
             )
         )
 
+    def finish(self) -> None:
+        """Write what is still waiting. Not after a fault: where a head could not be written, libav crashes."""
+        self._put(None)
+
     def close(self) -> None:
-        """Write what is still waiting."""
-        try:
-            self._put(None)
-        finally:
-            self.container.close()
+        """Close the file, whole or not."""
+        self.container.close()
 
     def _put(self, frame: Any) -> None:
         self.container.mux(self.stream.encode(frame))
