@@ -28,6 +28,7 @@ from zoo.data.naming import IMAGE_SUFFIXES, LABEL_KINDS
 from zoo.data.reading import opened, orientation_of, require_map, upright
 from zoo.data.spelling import (
     BLACK,
+    CONVERTED_MODES,
     Color,
     Pixels,
     Samples,
@@ -37,6 +38,7 @@ from zoo.data.spelling import (
     known_values,
     require_one_picture,
     stored_mode,
+    unread_form,
     value_colors,
     values_of,
 )
@@ -356,8 +358,8 @@ def _image(file: _File, choices: _Choices) -> tuple[Pixels, list[str]]:
             full = (1 << choices.bits) - 1
             pixels = in_three(((samples * 255 + full // 2) // full).astype(np.uint8))
             done.append(f"16 bits scaled to 8, as {choices.bits} bits are filled")
-        elif form == "other" and image.mode not in ("CMYK", "YCbCr", "LAB", "HSV"):
-            raise UserError(f"{file.what} has Pillow mode {mode}, whose range nobody knows; save it as 8-bit RGB")
+        elif form == "other" and image.mode not in CONVERTED_MODES:
+            raise unread_form(file.what, mode)
         else:
             pixels = np.array(_as_rgb(image))
             if form == "other":

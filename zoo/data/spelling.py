@@ -27,6 +27,8 @@ Form = Literal["color", "grey", "bits", "palette", "alpha", "deep", "other"]
 """RGB; one channel; of 1, 2 or 4 bits; entries of a palette; with alpha; of 16 bits a channel; anything else."""
 
 CONVERT = "`zoo data convert DIR NEW`"
+CONVERTED_MODES = ("CMYK", "YCbCr", "LAB", "HSV")
+"""Pillow's modes, of images, that are never read but converted to RGB."""
 BLACK: Color = (0, 0, 0)
 LOSSLESS = ("PNG", "TIFF", "BMP", "PPM", "GIF")
 """Formats, as Pillow calls them, that a label map may have: its values survive."""
@@ -129,8 +131,11 @@ def values_of(
 
 def unread_form(what: str, mode: str) -> UserError:
     """Of a form that is never read."""
-    expected = "a single-channel 8-bit PNG of ids" if what.startswith("label") else "8-bit RGB"
-    return UserError(f"{what} has Pillow mode {mode}, and {expected} is read; {CONVERT} writes it so")
+    is_label = what.startswith("label")
+    expected = "a single-channel 8-bit PNG of ids" if is_label else "8-bit RGB"
+    converted = not is_label and mode.partition(";")[0] in CONVERTED_MODES
+    remedy = f"{CONVERT} writes it so" if converted else "nobody knows its range, so save it as that"
+    return UserError(f"{what} has Pillow mode {mode}, and {expected} is read; {remedy}")
 
 
 def value_colors(spec: DatasetSpec, *, train_ids: bool) -> Mapping[int, Color]:
