@@ -25,9 +25,9 @@ def blamed_on(model: str) -> Iterator[None]:
     """Turn what a model raises while it runs into one line that names the model."""
     try:
         yield
-    except UserError:
+    except (UserError, BrokenPipeError):  # the latter is of a pipe that is printed to
         raise
-    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+    except Exception as error:  # a network of one's own may assert, import, read a file …
         where = traceback.extract_tb(error.__traceback__)[-1]
         said = " ".join(str(error).split())[:300]
         place = f"{Path(where.filename).name}:{where.lineno}"

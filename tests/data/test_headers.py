@@ -32,7 +32,7 @@ SAID = [
     "2 of 5 images of val are stored as grey: the one channel is read as red, green and blue",
     "1 of 5 images of val is stored with alpha: it hides nothing and is left out",
     "3 of 5 label maps of val are stored with a palette: the indices are read, not the colours",
-    "1 of 5 label maps of val is stored in 16 bits: they hold 8-bit values, which are read",
+    "1 of 5 label maps of val is stored in 16 bits: 8-bit values in them are read, others refused",
 ]
 
 

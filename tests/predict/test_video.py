@@ -1,5 +1,6 @@
 """Videos and files of several pages: every frame is predicted, and a video comes back."""
 
+import resource
 import sys
 from fractions import Fraction
 
@@ -209,6 +210,21 @@ def test_an_interrupted_video_leaves_nothing(tmp_path, predictor):
     with pytest.raises(KeyboardInterrupt):
         predict_images(predictor, clip, tmp_path / "out", on_image=stop)
     assert names(tmp_path) == ["clip.mp4"]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_disk_that_takes_nothing_is_one_line_and_no_crash(tmp_path, predictor):
+    film(tmp_path / "clips" / "a.mp4", 60)
+    film(tmp_path / "clips" / "b.mp4", 60)
+    faults = []
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))  # not even the head of a file can be written
+    try:
+        with pytest.raises(UserError, match=r"cannot write .* may not be so large there"):
+            predict_images(predictor, tmp_path / "clips", tmp_path / "out", on_fault=faults.append)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not faults  # the second one would fare no better
     assert not (tmp_path / "out").exists()
 
 

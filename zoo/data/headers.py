@@ -26,14 +26,14 @@ IMAGE_NOTES: dict[Form, str] = {
     "bits": "in few bits: the one channel is read as red, green and blue",
     "palette": "with a palette: the colours are read",
     "alpha": "with alpha: it hides nothing and is left out",
-    "deep": "in 16 bits: they hold 8-bit values, which are read",
+    "deep": "in 16 bits: 8-bit values in them are read, others refused",
 }
 LABEL_NOTES: dict[Form, str] = {
     "bits": "in 1, 2 or 4 bits: the values are read unscaled",
     "palette": "with a palette: the indices are read, not the colours",
     "color": "as RGB: the value of the three equal channels is read",
     "alpha": "with alpha: it hides nothing and is left out",
-    "deep": "in 16 bits: they hold 8-bit values, which are read",
+    "deep": "in 16 bits: 8-bit values in them are read, others refused",
 }
 """How a form that is not the plain one is read; no form but these is."""
 

@@ -22,7 +22,7 @@ from zoo.errors import UserError
 from zoo.faults import how_to_read, reason
 from zoo.predict.drawing import KINDS, PICTURES, Kind, check_kinds, encoded
 from zoo.predict.predictor import Prediction, Predictor
-from zoo.predict.stream import Count, OnFault, stream, write
+from zoo.predict.stream import Count, OnFault, WriteError, stream, write
 from zoo.predict.video import FILMED, VIDEO_SUFFIXES, frame_count, predict_clip
 
 PHOTO_SUFFIXES = (*IMAGE_SUFFIXES, ".bmp", ".gif", ".jp2", ".ppm")
@@ -100,7 +100,7 @@ def predict_images(
         try:
             files += _write_clip(predictor, name, path, output, kinds or FILMED, rate, on_done, on_fault)
         except UserError as error:
-            if alone or on_fault is None:
+            if alone or on_fault is None or isinstance(error, WriteError):
                 raise
             on_fault(error)
     return files

@@ -23,6 +23,10 @@ OnFault = Callable[[UserError], None]
 _THREADS = 4  # that read, draw and write while the network computes
 
 
+class WriteError(UserError):
+    """Nothing can be written where predictions belong: no reason to go on with the next image."""
+
+
 class Count:
     """Images done, of a number that may prove too low: told to `on_image` one by one."""
 
@@ -91,4 +95,4 @@ def write(contents: Mapping[Path, Content], target: Path) -> None:
     try:
         write_all(contents)
     except OSError as error:
-        raise UserError(f"cannot write {target}: {reason(error)}; {how_to_write(error, 'another place')}") from error
+        raise WriteError(f"cannot write {target}: {reason(error)}; {how_to_write(error, 'another place')}") from error

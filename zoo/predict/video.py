@@ -17,7 +17,7 @@ from zoo.errors import UserError
 from zoo.faults import how_to_read, how_to_write, reason
 from zoo.predict.drawing import PICTURES, Kind
 from zoo.predict.predictor import Prediction, Predictor
-from zoo.predict.stream import write
+from zoo.predict.stream import WriteError, write
 from zoo.spec import Size
 
 VIDEO_SUFFIXES = (
@@ -159,6 +159,8 @@ def predict_clip(
                         reels[kind].add(PICTURES[kind](prediction, predictor.classes))
                     seen += 1
                     on_frame(seen, prediction)
+                for reel in reels.values():
+                    reel.finish()
             finally:
                 for reel in reels.values():
                     reel.close()
@@ -171,7 +173,7 @@ def predict_clip(
             _write_together(videos, film)
         except _av().FFmpegError as error:  # of an encoder: what a decoder says is counted
             said = OSError(getattr(error, "errno", 0), reason(error))
-            raise UserError(f"cannot write a video: {reason(error)}; {how_to_write(said, 'another place')}") from error
+            raise WriteError(f"cannot write a video: {reason(error)}; {how_to_write(said, 'another place')}") from error
         missing = clip.count - seen
         if clip.damaged or missing > max(2, clip.count // 50):
             return UserError(
@@ -221,12 +223,13 @@ class _Reel:
             )
         )
 
+    def finish(self) -> None:
+        """Write what is still waiting. Not after a fault: where a head could not be written, libav crashes."""
+        self._put(None)
+
     def close(self) -> None:
-        """Write what is still waiting."""
-        try:
-            self._put(None)
-        finally:
-            self.container.close()
+        """Close the file, whole or not."""
+        self.container.close()
 
     def _put(self, frame: Any) -> None:
         self.container.mux(self.stream.encode(frame))

@@ -109,7 +109,8 @@ def newest_versions(rows: Iterable[Row]) -> tuple[list[Row], tuple[str, ...]]:
     alike: dict[Group, list[Group]] = defaultdict(list)
     for group, found in by_group.items():
         whole = all(one.image_limit is None for one in found)  # then how many there are is its version's
-        alike[group._replace(**unversioned, **({"image_count": None} if whole else {}))].append(group)
+        condition = group._replace(**unversioned)
+        alike[condition._replace(image_count=None) if whole else condition].append(group)
     kept, notes = [], []
     for groups in alike.values():
         newest, *older = sorted(groups, key=lambda group: max(one.started_at for one in by_group[group]), reverse=True)

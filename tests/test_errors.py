@@ -1,0 +1,33 @@
+"""What a model raises is one line that names it."""
+
+import subprocess
+
+import pytest
+
+from zoo.errors import ModelError, UserError, blamed_on
+
+RAISED = [
+    AssertionError("sides are multiples of 32"),
+    ImportError("no module named 'extra'"),
+    OSError(5, "Input/output error"),
+    StopIteration(),
+    RuntimeError("two\n lines"),
+    subprocess.CalledProcessError(1, "nvcc"),
+]
+
+
+@pytest.mark.parametrize("error", RAISED, ids=lambda error: type(error).__name__)
+def test_whatever_a_model_raises_is_one_line_that_names_it(error):
+    with (
+        pytest.raises(ModelError, match=f"^net:build failed: {type(error).__name__}: ") as caught,
+        blamed_on("net:build"),
+    ):
+        raise error
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("error", [UserError("mend it"), BrokenPipeError(), KeyboardInterrupt()], ids=repr)
+def test_what_is_no_fault_of_a_model_comes_through(error):
+    with pytest.raises(type(error)) as caught, blamed_on("net:build"):
+        raise error
+    assert caught.value is error
