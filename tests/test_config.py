@@ -120,6 +120,14 @@ def test_recipes_that_records_name_keep_their_hashes():
     assert load_config(BenchConfig, "quick", older).train.recipe_hash == "8875bcb3d8a4"
 
 
+def test_sizes_are_written_as_everywhere():
+    changes = parse_set(["train.crop_size=64x128", "train.image_size=[32, 64]", "image_size=96X160"])
+    config = load_config(BenchConfig, "quick", changes)
+    assert (config.train.crop_size, config.train.image_size, config.image_size) == ((64, 128), (32, 64), (96, 160))
+    with pytest.raises(UserError, match=r"^the flags: crop_size: a size is HEIGHTxWIDTH in pixels, such as 512x1024"):
+        load_config(TrainConfig, None, parse_set(["crop_size=64"]) | {"crop_size": "64"})
+
+
 def test_set_pairs_are_toml_or_plain_text():
     assert parse_set(["steps=300", "crop_size=[64, 128]", "flip=false", "optimizer=adamw_poly", "train.steps=2"]) == {
         "steps": 300,

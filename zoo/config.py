@@ -14,14 +14,23 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from zoo.errors import UserError, did_you_mean
 from zoo.record import MemoryFormat, Precision, Resize, short_hash
 from zoo.spec import Facts, Size
+from zoo.units import parse_size
 
 INSTALLED = "installed"
 """In place of a runtime: all that can run here."""
+
+
+def _written(value: object) -> object:
+    """A size as it is written everywhere else: `256x512`."""
+    return parse_size(value) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+
+
+WrittenSize = Annotated[Size, BeforeValidator(_written)]
 
 
 class TrainConfig(Facts):
@@ -34,9 +43,9 @@ class TrainConfig(Facts):
     """Images of one optimizer step, over all processes and pieces."""
     accumulate: int = Field(default=1, gt=0)
     """Pieces each process computes its share of the batch in, one after another: less memory for the same step."""
-    image_size: Size | None = None
+    image_size: WrittenSize | None = None
     """Frames are first resized to fit inside this, aspect kept; `None`: as they come."""
-    crop_size: Size = (512, 1024)
+    crop_size: WrittenSize = (512, 1024)
     """Where no frame of a dataset fills it at its largest scale, its empty rest is left away."""
     scale_range: tuple[float, float] = (0.5, 2.0)
     flip: bool = True
@@ -119,9 +128,9 @@ class BenchConfig(Facts):
     models: tuple[str, ...] = ("all",)
     """Names, globs, tags, `all`, `decoder:timm/encoder`, or a model of your own."""
     split: str = "val"
-    input_sizes: tuple[Size, ...] = ()
+    input_sizes: tuple[WrittenSize, ...] = ()
     """What the network sees, one cell each; empty: the frame's own size."""
-    image_size: Size = (1024, 2048)
+    image_size: WrittenSize = (1024, 2048)
     """Size of the frames latency is measured with when no dataset is opened (`accuracy = false`)."""
     resize: Resize = "fit"
     batch_size: int = Field(default=1, gt=0)

@@ -40,6 +40,7 @@ from zoo.train.preflight import (
     useful_crop_size,
 )
 from zoo.train.run import describe_run, resume_run, write_run
+from zoo.train.schedule import family_of
 from zoo.train.step import TrainingStep, seed
 from zoo.train.stop import Stop, asked_to_stop
 
@@ -185,6 +186,8 @@ def train(
         if group.is_first:
             _log.warning("%s", warnings[0])
     seed(config.seed)  # of the initial weights
+    if begins:
+        require_a_recipe_that_learns(spec, config, family_of(spec, config))  # before weights are fetched
     pretrained = bool(spec.pretrained) if config.pretrained == "auto" else config.pretrained
     module, spec = build_model(spec, dataset.spec.num_classes, pretrained, _sizes(config, dataset, validate=validates))
     spec = dataset.spec.adapt(spec)
@@ -256,7 +259,6 @@ def train(
 
     def try_first() -> None:
         require_something_to_learn(spec, config, dataset)
-        require_a_recipe_that_learns(spec, config, one.family)
         weights_bytes = sum(tensor.nbytes for tensor in one.module.state_dict().values())
         require_room(run_dir, weights_bytes, copies=_copies(one, keep_state=keep_state))
         if validates:

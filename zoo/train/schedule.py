@@ -13,7 +13,12 @@ from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from zoo.config import TrainConfig
-from zoo.spec import RecipeFamily
+from zoo.spec import ModelSpec, RecipeFamily
+
+
+def family_of(spec: ModelSpec, config: TrainConfig) -> RecipeFamily:
+    """Return the recipe family a model is trained by: its own, or the one that is asked for."""
+    return spec.recipe if config.optimizer == "auto" else config.optimizer
 
 
 def make_optimizer(module: nn.Module, config: TrainConfig, family: RecipeFamily) -> Optimizer:

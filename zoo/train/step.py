@@ -18,12 +18,12 @@ from zoo.data.loading import Batch
 from zoo.errors import ModelError
 from zoo.models.build import training_logits
 from zoo.runtimes.base import gains_from_bf16
-from zoo.spec import ModelSpec, RecipeFamily
+from zoo.spec import ModelSpec
 from zoo.train.distributed import ALONE, Group
 from zoo.train.feed import Feed
 from zoo.train.losses import SegmentationLoss
 from zoo.train.norms import LabelMaps, ModeGap, estimate_statistics, mode_gap
-from zoo.train.schedule import learning_rate, make_optimizer, set_learning_rate
+from zoo.train.schedule import family_of, learning_rate, make_optimizer, set_learning_rate
 
 
 def seed(*words: int) -> None:
@@ -63,7 +63,7 @@ class TrainingStep:
     ) -> None:
         self.module, self.spec, self.config, self.device, self.group = module, spec, config, device, group
         self.num_classes = num_classes
-        self.family: RecipeFamily = spec.recipe if config.optimizer == "auto" else config.optimizer
+        self.family = family_of(spec, config)
         self.bf16 = config.precision == "bf16" or (config.precision == "auto" and gains_from_bf16(device))
         self.feed = Feed(spec, num_classes, device)
         self.loss = SegmentationLoss(config, align_corners=spec.align_corners, weights=weights, device=device)
