@@ -364,7 +364,7 @@ NOT_MAPS = {
     "16 bits and holds 26003.*_instanceIds.png": as_image(np.full((8, 12), 26003, np.uint16)),
     "96 transparent pixels": as_image(np.zeros((8, 12, 4), np.uint8)),
     "is a JPEG file of Pillow mode L; a label map is a PNG": lambda path: Image.fromarray(IDS).save(path, "JPEG"),
-    "Pillow mode F, .* ids is read; nobody knows its range, so save it as that": lambda path: Image.new(
+    "Pillow mode F, which holds no ids; save it as a single-channel 8-bit PNG": lambda path: Image.new(
         "F", (12, 8)
     ).save(path, "TIFF"),
     "is a WEBP file": lambda path: Image.fromarray(np.dstack([IDS] * 3)).save(path, "WEBP"),

@@ -443,8 +443,8 @@ def test_seeds_stand_in_one_row_and_one_seed_is_marked(records):
     assert any(note.startswith("±: mean and sample standard deviation of mIoU over the seeds") for note in table.notes)
     assert any(note.startswith("seeds 1: how far another training would be") for note in table.notes)
     assert "[ ]: 95 % interval of mIoU for these weights, by bootstrap over images" in table.notes
-    (tie,) = [note for note in table.notes if note.startswith("tie: ")]
-    assert "the mIoU of a is within interval or spread of the best, b's" in tie
+    (overlap,) = [note for note in table.notes if note.startswith("overlap: ")]
+    assert "the mIoU of a is within interval or spread of the best, b's" in overlap
     values = json.loads(render(make_board(rows), "json"))
     (mean,) = [value for value in values if value["model"] == "a" and value["status"] == "ok"]
     assert (mean["seed_count"], mean["seed"]) == (3, 2)

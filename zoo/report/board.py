@@ -364,8 +364,9 @@ def _notes(group: Group, good: list[Row], under: list[Row], fastest: list[Fastes
                 "or `zoo bench --checkpoint MODEL=FILE`."
             )
     if under:
-        names = ", ".join(_models(under))
-        notes.append(f"{UNDER} under the baseline, which answers every image with the same map: {names}")
+        named = _models(under)
+        which = f"all {len(named)} models" if len(named) == len(_models(good)) > 1 else ", ".join(named)
+        notes.append(f"{UNDER} under the baseline, which answers every image with the same map: {which}")
     unchecked = _models(one.row for one in fastest if not one.checked)
     if unchecked:
         which = "" if len(unchecked) == len(_models(good)) else f" of {', '.join(unchecked)}"
@@ -409,11 +410,11 @@ def _uncertainty(group: Group, scored: list[Row]) -> Iterator[str]:
     if drawn:
         yield f"[ ]: 95 % interval of mIoU for these weights, by bootstrap over {' or '.join(drawn)}"
     best = max(scored, key=lambda row: row.miou or 0)
-    tied = [model for model in _models(row for row in scored if tie(row, best, "miou")) if model != best.model]
-    if tied and not group.quick:
+    near = [model for model in _models(row for row in scored if tie(row, best, "miou")) if model != best.model]
+    if near and not group.quick:
         yield (
-            f"tie: the mIoU of {', '.join(tied)} is within interval or spread of the best, {best.model}'s; "
-            "`zoo compare A B` holds two against each other on the same images"
+            f"overlap: the mIoU of {', '.join(near)} is within interval or spread of the best, {best.model}'s; whether "
+            "that is a tie `zoo compare A B` says, on the same images"
         )
     yield from dict.fromkeys(note for row in scored if (note := sharing(row)))
 
