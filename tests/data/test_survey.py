@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from zoo.data.convert import convert_folder
 from zoo.data.layout import open_dataset
 from zoo.data.prepared import prepare
 from zoo.data.reading import read_frame
@@ -659,3 +660,43 @@ def test_a_part_whose_other_half_lies_beside_it_names_the_folder_of_both(streets
         (streets / "leftImg8bit").rename(streets / "leftimg8bit")
     message = refused(streets / name, "beside it")
     same_frames(Path(message.rpartition("--data ")[2]), whole)
+
+
+def test_a_printed_command_keeps_what_classes_toml_says(streets, whole):
+    (streets / "classes.toml").write_text('classes = "cityscapes"\nignored = [200]\n')
+    rename_all(streets, "_gtFine", "_gtCoarse", top="gtFine")
+    (streets / "gtFine").rename(streets / "gtCoarse")
+    for beta in ("0.01", "0.02"):
+        shutil.copytree(streets / "leftImg8bit", streets / beta)
+        rename_all(streets, "_leftImg8bit", f"_leftImg8bit_foggy_beta_{beta}", top=beta)
+    shutil.rmtree(streets / "leftImg8bit")
+    rename_all(streets, "_gtCoarse", "_gtFine", top="gtCoarse")
+    command_in(refused(streets, "2 images of each frame"))
+    assert same_frames(streets, whole).spec.label_to_train_id[200] == 255
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".bmp"])
+def test_labels_in_other_files_than_png_are_a_command_away(streets, whole, suffix):
+    for path in files(streets, "*_gtFine_labelIds.png"):
+        with Image.open(path) as label:
+            label.save(path.with_suffix(suffix))
+        path.unlink()
+    message = refused(streets, "have no label")
+    if suffix == ".tif":
+        command_in(message[message.index(f"those in {suffix} files") :])
+    else:
+        (streets / "classes.toml").write_text(f'label = "*_gtFine_labelIds{suffix}"')
+    same_frames(streets, whole)
+
+
+def test_images_of_kinds_that_are_not_read_are_named_with_what_makes_them_png(streets, whole):
+    for path in files(streets, "*_leftImg8bit.png"):
+        with Image.open(path) as image:
+            image.save(path.with_suffix(".bmp"))
+        path.unlink()
+    message = refused(streets, "holds no image", ".bmp")
+    *_, source, target = shlex.split(message.split("`")[1])
+    convert_folder(source, target)
+    shutil.rmtree(source)
+    Path(target).rename(source)
+    same_frames(streets, whole)

@@ -49,7 +49,7 @@ from zoo.data.naming import (
     IMAGE_SUFFIXES,
     INSTANCES,
     LABEL_KINDS,
-    LABEL_SUFFIX,
+    LABEL_SUFFIXES,
     Naming,
     Pattern,
 )
@@ -159,17 +159,17 @@ def _naming(file: _File) -> Naming:
         images = (Pattern(*file.image.split("*")),)
     if file.label is not None:
         pattern = Pattern(*file.label.split("*"))
-        end = pattern.after.removesuffix(LABEL_SUFFIX)
+        end, dot, extension = pattern.after.rpartition(".")
         has_train_ids = file.encoding == "trainIds" if file.encoding else end.lower().endswith("trainids")
         labels = {LABEL_KINDS[has_train_ids]: pattern}
         kind = next((kind for kind in LABEL_KINDS if end.endswith(f"_{kind}")), None)
-        instances = pattern._replace(after=f"{end.removesuffix(kind)}{INSTANCES}{LABEL_SUFFIX}") if kind else None
+        instances = pattern._replace(after=f"{end.removesuffix(kind)}{INSTANCES}{dot}{extension}") if kind else None
     return Naming(images, labels, instances, file.image_folder, file.label_folder)
 
 
 def _misnaming(file: _File) -> str:
     """What cannot be in the keys that name files, empty where all can."""
-    for key, pattern, suffixes in (("image", file.image, IMAGE_SUFFIXES), ("label", file.label, (LABEL_SUFFIX,))):
+    for key, pattern, suffixes in (("image", file.image, IMAGE_SUFFIXES), ("label", file.label, LABEL_SUFFIXES)):
         if pattern is None:
             continue
         if pattern.count("*") != 1:

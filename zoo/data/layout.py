@@ -18,7 +18,7 @@ import platformdirs
 from PIL import Image
 
 from zoo.data import synthetic
-from zoo.data.listing import NEEDS_LABELS, Listing, how_to_mend
+from zoo.data.listing import NEEDS_LABELS, Listing, how_to_mend, walk
 from zoo.data.naming import CITYSCAPES_NAMES, IMAGES, INSTANCES, LABEL_KINDS, LABELS, LAYOUT, Naming, known_split
 from zoo.data.survey import Survey, labels_beside, survey, written
 from zoo.errors import UserError, did_you_mean
@@ -343,7 +343,7 @@ def _checked(listing: Listing) -> tuple[Frame, ...]:
             raise UserError(f"{name} is not named in UTF-8, as records and reports are; rename it")
     annotations = {kind: _one_each(f"{kind} files", files) for kind, files in listing.annotations.items()}
     if not listing.images:
-        raise UserError(f"split folder {folder} holds no image; expected {LAYOUT}")
+        raise UserError(f"split folder {folder} holds no image; expected {LAYOUT}{_other_images(folder)}")
     for files in annotations.values() if listing.naming == CITYSCAPES_NAMES else ():
         for name in sorted(images.keys() & files.keys()):
             cities = {listing.city(path) for path in (images[name], files[name])}
@@ -376,6 +376,13 @@ def _pair_for(listing: Listing) -> str:
         return ""
     lines = (f'image = "*{extensions.pop()}"', f'image_folder = "{IMAGES}"')
     return f"; or name all images so: `{written(listing.folder.parents[1], *lines)}`"
+
+
+def _other_images(folder: Path) -> str:
+    """The command that makes PNGs of the images of a split, where they are of kinds that are not read; else nothing."""
+    endings = {path.suffix for path in walk(folder) if path.suffix.lower() in (".bmp", ".gif", ".jp2", ".ppm")}
+    command = shlex.join(["zoo", "data", "convert", str(folder.parent), f"{folder.parent}_png"])
+    return f"; `{command}` makes PNGs of {' and '.join(sorted(endings))}, to be put in its place" if endings else ""
 
 
 def _one_each(what: str, files: Mapping[str, tuple[Path, ...]]) -> dict[str, Path]:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 LABEL_SUFFIX = ".png"
+LABEL_SUFFIXES = (LABEL_SUFFIX, ".tif", ".tiff", ".bmp")
+"""What a `classes.toml` may name: their values survive."""
 LABEL_KINDS = ("labelIds", "labelTrainIds")
 """In order of precedence; a split is read from the first kind that all of its frames have."""
 INSTANCES = "instanceIds"

@@ -19,6 +19,7 @@ from zoo.data.naming import (
     CITYSCAPES_NAMES,
     IMAGE_SUFFIXES,
     IMAGES,
+    LABEL_SUFFIX,
     LABELS,
     LAYOUT,
     Naming,
@@ -181,6 +182,10 @@ def labels_beside(root: Path) -> str:
     """Where labels that a folder lacks may be, and what brings them together; empty where none are near."""
     if (root / "gtCoarse").is_dir():
         return f"; those of gtCoarse are taken by `{written(root, _COARSE)}`"
+    others = [path for path in walk(root / LABELS) if path.suffix != LABEL_SUFFIX and dict(_matches(path)).get("label")]
+    if others:
+        line = f'label = "*_{LABELS}_{others[0].name.rpartition("_")[2]}"'
+        return f"; those in {others[0].suffix} files are taken by `{written(root, line)}`"
     found = [] if os.path.lexists(root / LABELS) else _beside(root, LABELS)
     if len(found) != 1:
         return ""
@@ -288,8 +293,12 @@ def _choice(root: Path, images: Mapping[str, object], extensions: Mapping[str, s
 
 
 def written(root: Path, *lines: str) -> str:
-    """The command that writes these lines into a dataset's `classes.toml`."""
-    return f"printf '%s\\n' {' '.join(map(shlex.quote, lines))} > {shlex.quote(str(root / CLASSES_FILE))}"
+    """The command that writes these lines into a dataset's `classes.toml`, before what it holds already."""
+    file, new = (shlex.quote(str(root / name)) for name in (CLASSES_FILE, f"{CLASSES_FILE}.new"))
+    command = f"printf '%s\\n' {' '.join(map(shlex.quote, lines))}"
+    if os.path.lexists(root / CLASSES_FILE):
+        return f"{{ {command}; cat {file}; }} > {new} && mv {new} {file}"
+    return f"{command} > {file}"
 
 
 def _half(root: Path, images: Mapping[str, _Tops], labels: Mapping[str, _Tops]) -> str:
