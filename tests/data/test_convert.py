@@ -235,7 +235,7 @@ MISTAKES = {
     "holds 2 pictures": lambda path: Image.new("RGB", SIZE).save(
         path, save_all=True, append_images=[Image.new("RGB", SIZE, "red")]
     ),
-    "Pillow mode F, whose range nobody knows; save it as 8-bit RGB": lambda path: Image.new("F", SIZE).save(path, "TIFF"),
+    "Pillow mode F, whose range nobody knows; save it": lambda path: Image.new("F", SIZE).save(path, "TIFF"),
     "would be written to the same file": lambda path: Image.new("RGB", SIZE).save(path.with_suffix(".jpg")),
 }
 

@@ -26,7 +26,7 @@ from PIL import Image, ImageCms
 from zoo.data.classes import CLASSES_FILE, read_classes
 from zoo.data.coloring import ids_of_colors
 from zoo.data.layout import OnFrame, named_train_ids, open_dataset
-from zoo.data.naming import IMAGE_SUFFIXES, LABEL_KINDS
+from zoo.data.naming import LABEL_KINDS, PHOTO_SUFFIXES
 from zoo.data.reading import opened, orientation_of, read_image, require_map, upright
 from zoo.data.spelling import (
     OTHER_COLORS,
@@ -49,8 +49,6 @@ from zoo.spec import DatasetSpec
 
 LabelBy = Literal["auto", "values", "colors"]
 Exif = Literal["auto", "turn", "ignore"]
-SUFFIXES = (*IMAGE_SUFFIXES, ".bmp", ".gif", ".jp2", ".ppm")
-"""What is taken for an image in a folder."""
 PLAIN_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 """Of files that stay as they are where their pixels are plain; others become PNG."""
 CAMERA_BITS = (8, 10, 12, 14, 16)
@@ -219,11 +217,11 @@ def _files(source: Path, *, labels: bool, classes: Path | str | None) -> tuple[D
         spec = read_classes(Path(classes)).spec if classes else CITYSCAPES
         kind: Literal["image", "label"] = "label" if labels else "image"
         found = [
-            _File(path, kind if path.suffix.lower() in SUFFIXES else "other", train_ids=named_train_ids(path))
+            _File(path, kind if path.suffix.lower() in PHOTO_SUFFIXES else "other", train_ids=named_train_ids(path))
             for path in sorted(paths)
         ]
         if all(file.kind == "other" for file in found):
-            raise UserError(f"no image in {source}; an image ends in {', '.join(SUFFIXES)}")
+            raise UserError(f"no image in {source}; an image ends in {', '.join(PHOTO_SUFFIXES)}")
         return spec, found
     if labels or classes:
         raise UserError(

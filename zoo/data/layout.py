@@ -19,7 +19,17 @@ from PIL import Image
 
 from zoo.data import synthetic
 from zoo.data.listing import NEEDS_LABELS, Listing, how_to_mend, walk
-from zoo.data.naming import CITYSCAPES_NAMES, IMAGES, INSTANCES, LABEL_KINDS, LABELS, LAYOUT, Naming, known_split
+from zoo.data.naming import (
+    CITYSCAPES_NAMES,
+    IMAGES,
+    INSTANCES,
+    LABEL_KINDS,
+    LABELS,
+    LAYOUT,
+    OTHER_SUFFIXES,
+    Naming,
+    known_split,
+)
 from zoo.data.survey import Survey, labels_beside, survey, written
 from zoo.errors import UserError, did_you_mean
 from zoo.faults import how_to_read, reason
@@ -380,7 +390,7 @@ def _pair_for(listing: Listing) -> str:
 
 def _other_images(folder: Path) -> str:
     """The command that makes PNGs of the images of a split, where they are of kinds that are not read; else nothing."""
-    endings = {path.suffix for path in walk(folder) if path.suffix.lower() in (".bmp", ".gif", ".jp2", ".ppm")}
+    endings = {path.suffix for path in walk(folder) if path.suffix.lower() in OTHER_SUFFIXES}
     command = shlex.join(["zoo", "data", "convert", str(folder.parent), f"{folder.parent}_png"])
     return f"; `{command}` makes PNGs of {' and '.join(sorted(endings))}, to be put in its place" if endings else ""
 

@@ -8,6 +8,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
+"""Of a dataset's images."""
+OTHER_SUFFIXES = (".bmp", ".gif", ".jp2", ".ppm")
+"""Of pictures that no dataset has, but that are predicted and converted."""
+PHOTO_SUFFIXES = (*IMAGE_SUFFIXES, *OTHER_SUFFIXES)
+"""What is taken for an image in a folder; a file that is named is tried whatever its suffix."""
 LABEL_SUFFIX = ".png"
 LABEL_SUFFIXES = (LABEL_SUFFIX, ".tif", ".tiff", ".bmp")
 """What a `classes.toml` may name: their values survive."""

@@ -15,7 +15,7 @@ from PIL import Image
 
 from zoo.data.headers import notes, sound_headers
 from zoo.data.layout import Dataset, OnFrame, spread
-from zoo.data.naming import IMAGE_SUFFIXES
+from zoo.data.naming import PHOTO_SUFFIXES
 from zoo.data.reading import read_image, read_pages, read_photo
 from zoo.data.spelling import Pixels
 from zoo.errors import UserError
@@ -25,8 +25,6 @@ from zoo.predict.predictor import Prediction, Predictor
 from zoo.predict.stream import Count, OnFault, WriteError, stream, write
 from zoo.predict.video import FILMED, VIDEO_SUFFIXES, frame_count, predict_clip
 
-PHOTO_SUFFIXES = (*IMAGE_SUFFIXES, ".bmp", ".gif", ".jp2", ".ppm")
-"""What is taken for an image in a folder; a file that is named is tried whatever its suffix."""
 _log = logging.getLogger(__name__)
 
 
