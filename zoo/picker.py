@@ -152,7 +152,7 @@ def pick(
     rows = [row for row in latest(every) if not row.baseline and group_of(row) == group]
     choice = _choose(rows, limits, goal, baseline_for(group, every), pairs)
     if older := {row.protocol for row in every if not row.baseline and not row.quick} - {group.protocol}:
-        warnings += (f"rows of {', '.join(sorted(older))} are left out: {group.protocol} measures by other rules",)
+        notes += (f"rows of {', '.join(sorted(older))} are left out: {group.protocol} measures by other rules",)
     return replace(choice, notes=(*notes, *choice.notes), warnings=warnings)
 
 

@@ -347,7 +347,7 @@ def test_a_pair_that_ends_badly_is_one_line(net, armed, hurried, tmp_path, capsy
 NURSERY = """
     import json, os, re, resource, shutil, signal, sys, time, traceback
     import zoo.bench.sweep
-    from zoo import cli
+    from zoo.cli import main as cli
     from zoo.bench import workshop
 
     workshop.PRELOAD.append("brief_budgets")

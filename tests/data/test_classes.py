@@ -232,7 +232,7 @@ def test_mean_and_std_of_the_dataset_are_what_a_network_is_fed(tmp_path):
     for split in ("train", "val"):
         for kind, pixels in (
             ("leftImg8bit/{}/a/a_000000_000000_leftImg8bit.png", np.full((32, 64, 3), (102, 51, 153), np.uint8)),
-            ("gtFine/{}/a/a_000000_000000_gtFine_labelIds.png", np.ones((32, 64), np.uint8)),
+            ("gtFine/{}/a/a_000000_000000_gtFine_labelIds.png", np.repeat(np.uint8([[1], [2]]), 16, 0).repeat(64, 1)),
         ):
             path = root / kind.format(split)
             path.parent.mkdir(parents=True, exist_ok=True)

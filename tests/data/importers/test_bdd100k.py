@@ -35,7 +35,7 @@ def test_its_train_ids_are_those_of_cityscapes(bdd, tmp_path):
         assert frame.has_train_ids
         assert read_label(frame, dataset.spec).ravel()[:20].tolist() == [*range(19), 255]
     assert dataset.frames("test")[0].label is None
-    assert dataset.shared_sequences("val") == ()
+    assert dataset.shared_sequences("val") is None, "its names tell no sequences"
 
 
 def test_what_is_wrong_is_named(bdd, refused):
