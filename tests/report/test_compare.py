@@ -364,3 +364,10 @@ def test_one_graph_has_no_network_latency_to_compare(artifacts, tmp_path):
     assert (measures["latency_p50_s"].second, measures["latency_p50_s"].ratio) == (None, None)
     assert measures["pipeline_p50_s"].ratio == 1
     assert measures["miou_lost"].second == 0
+
+
+def test_the_baseline_is_found_beside_the_models(records, tmp_path):
+    for record in (records.make("unet"), records.baseline()):
+        save(record, {}, tmp_path)
+    with pytest.raises(UserError, match="`zoo leaderboard` has the baseline's mIoU beside theirs"):
+        compare("mean_label_map", "unet", tmp_path)

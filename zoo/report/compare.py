@@ -191,7 +191,10 @@ def _pair(firsts: list[Row], seconds: list[Row], *, names: tuple[str, str]) -> t
     if not allowed:
         nearest = min(found, key=len)
         said = "; ".join(f"{field.replace('_', ' ')} {' vs '.join(values)}" for field, values in nearest.items())
-        raise UserError(f"{names[0]} and {names[1]} may not be compared: {said}; measure both in the same way")
+        how = "measure both in the same way"
+        if any(row.baseline for pair in pairs for row in pair):
+            how = "`zoo leaderboard` has the baseline's mIoU beside theirs"
+        raise UserError(f"{names[0]} and {names[1]} may not be compared: {said}; {how}")
     allowed = _likeliest(allowed)
     if len(allowed) > 1:
         varying = _varying(allowed, names, CONDITIONS) or _varying(allowed, names, RARE)
