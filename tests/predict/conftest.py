@@ -7,22 +7,10 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
+from tests.predict.frames import NET, SIZE
 from zoo.data.layout import open_dataset
 from zoo.labels import CITYSCAPES
 from zoo.predict.predictor import load_predictor
-
-SIZE = (36, 50)
-
-
-NET = """
-from torch import nn
-
-
-def build(num_classes):
-    net = nn.Conv2d(3, num_classes, 5, stride=4, padding=2)
-    net.divisor = 8
-    return net
-"""
 
 
 @pytest.fixture(autouse=True)

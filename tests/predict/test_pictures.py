@@ -14,6 +14,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
+from tests.predict.frames import FEW, NET, SIZE, names, photo, pixels, save
 from zoo.cli.main import main
 from zoo.data.convert import convert_folder
 from zoo.data.reading import read_image
@@ -23,49 +24,7 @@ from zoo.labels import CITYSCAPES, TRAIN_ID_TO_LABEL_ID
 from zoo.predict.drawing import KINDS, color_map, label_ids, overlay
 from zoo.predict.pictures import predict_images, predict_split
 from zoo.predict.predictor import load_predictor
-from zoo.spec import DatasetSpec
 from zoo.train.validate import evaluate_model
-
-SIZE = (36, 50)
-
-
-NET = """
-from torch import nn
-
-
-def build(num_classes):
-    net = nn.Conv2d(3, num_classes, 5, stride=4, padding=2)
-    net.divisor = 8
-    return net
-"""
-
-
-FEW = DatasetSpec(
-    name="few",
-    class_names=("ground", "water"),
-    class_colors=((200, 100, 0), (0, 0, 200)),
-    label_to_train_id={9: 0, 0: 1, 4: 0, 5: 1},
-)
-
-
-def pixels(path):
-    with Image.open(path) as image:
-        return np.array(image)
-
-
-def names(root):
-    return sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
-
-
-def save(path, array, **options):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(array).save(path, **options)
-    return path
-
-
-def photo(seed=0, size=SIZE):
-    blocks = np.random.default_rng(seed).integers(0, 256, (4, 5, 3), np.uint8)
-    return np.array(Image.fromarray(blocks).resize((size[1], size[0]), Image.Resampling.NEAREST))
 
 
 def test_written_labels_score_what_evaluation_counts(tmp_path, predictor, model, dataset):

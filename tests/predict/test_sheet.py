@@ -6,34 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.predict.frames import SIZE, names, photo, pixels, save
 from zoo.data.layout import open_dataset
 from zoo.data.reading import read_image
 from zoo.errors import UserError
 from zoo.labels import CITYSCAPES
 from zoo.predict.drawing import color_map, overlay
 from zoo.predict.sheet import predict_sheet
-
-SIZE = (36, 50)
-
-
-def pixels(path):
-    with Image.open(path) as image:
-        return np.array(image)
-
-
-def names(root):
-    return sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
-
-
-def save(path, array, **options):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(array).save(path, **options)
-    return path
-
-
-def photo(seed=0, size=SIZE):
-    blocks = np.random.default_rng(seed).integers(0, 256, (4, 5, 3), np.uint8)
-    return np.array(Image.fromarray(blocks).resize((size[1], size[0]), Image.Resampling.NEAREST))
 
 
 @pytest.mark.parametrize("kinds", [("image", "truth", "color"), ("color",), ("overlay", "confidence")])

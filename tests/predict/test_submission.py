@@ -9,46 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.predict.frames import FEW, names, photo, pixels, save
 from zoo.data.layout import open_dataset
 from zoo.data.reading import read_image
 from zoo.errors import UserError
 from zoo.labels import TRAIN_ID_TO_LABEL_ID
 from zoo.predict.submission import check_submission, predict_submission
-from zoo.spec import DatasetSpec
 from zoo.train.validate import evaluate_model
 
 np.in1d = getattr(np, "in1d", np.isin)  # noqa: NPY201  numpy 2.4 removed the name that cityscapesScripts uses
-
-
-SIZE = (36, 50)
-
-
-FEW = DatasetSpec(
-    name="few",
-    class_names=("ground", "water"),
-    class_colors=((200, 100, 0), (0, 0, 200)),
-    label_to_train_id={9: 0, 0: 1, 4: 0, 5: 1},
-)
-
-
-def pixels(path):
-    with Image.open(path) as image:
-        return np.array(image)
-
-
-def names(root):
-    return sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
-
-
-def save(path, array, **options):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(array).save(path, **options)
-    return path
-
-
-def photo(seed=0, size=SIZE):
-    blocks = np.random.default_rng(seed).integers(0, 256, (4, 5, 3), np.uint8)
-    return np.array(Image.fromarray(blocks).resize((size[1], size[0]), Image.Resampling.NEAREST))
 
 
 def encoded(form="PNG", array=None):

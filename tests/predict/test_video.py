@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.predict.frames import names
 from zoo.cli.main import main
 from zoo.errors import UserError
 from zoo.labels import CITYSCAPES
@@ -42,10 +43,6 @@ def watch(path):
     with av.open(str(path)) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
         return np.stack(frames), container.streams.video[0].average_rate
-
-
-def names(root):
-    return sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
 
 
 def cut(path, share=0.6):
