@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.data.reading import opened
-from zoo.data.spelling import form_of, stored_mode, values_of
+from zoo.data.spelling import codes_of, form_of, stored_mode, values_of
 from zoo.errors import UserError
 from zoo.labels import CITYSCAPES, LABELS, TRAIN_ID_TO_LABEL_ID
 from zoo.spec import IGNORE_INDEX, DatasetSpec
@@ -292,7 +292,7 @@ def _decode_colors(path: Path, pixels: npt.NDArray[np.uint8], spec: DatasetSpec)
         used = _used(values)
         return Decoded(values, True, *_by_color(spec, used, np.repeat(used[:, None], 3, axis=1)))
     known = np.array(sorted(_colors(spec)), np.uint8)  # ascending, so their codes are
-    packed, codes = _packed(pixels), _packed(known)
+    packed, codes = codes_of(pixels), codes_of(known)
     places = np.minimum(np.searchsorted(codes, packed), len(codes) - 1)
     strange = packed[codes[places] != packed]
     if (count := len(np.unique(strange))) > len(codes):
@@ -304,12 +304,6 @@ def _decode_colors(path: Path, pixels: npt.NDArray[np.uint8], spec: DatasetSpec)
         first = int(strange[0])
         return Decoded(places.astype(np.uint8), False, None, (first >> 16, first >> 8 & 255, first & 255))
     return Decoded(places.astype(np.uint8), False, *_by_color(spec, np.arange(len(known)), known))
-
-
-def _packed(colors: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
-    """One number for each colour."""
-    red, green, blue = (colors[..., channel].astype(np.int32) for channel in range(3))
-    return red << 16 | green << 8 | blue
 
 
 def _used(values: npt.NDArray[np.uint8]) -> npt.NDArray[np.intp]:

@@ -12,6 +12,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -110,6 +111,16 @@ def remove_leftovers(root: Path) -> None:
         for name in [name for name in names if name.startswith(_DRAFT)]:
             _remove_if_dead(Path(folder, name))
             names.remove(name)
+
+
+@contextmanager
+def threads() -> Iterator[ThreadPoolExecutor]:
+    """None of them is at work any more at the end, whatever brought it: a draft that is removed stays removed."""
+    pool = ThreadPoolExecutor()
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 @contextmanager

@@ -250,7 +250,7 @@ def test_damaged_file_is_named_and_leaves_no_block(dataset, cache):
 
 
 def test_image_swapped_in_the_middle_is_named(dataset, cache, monkeypatch):
-    monkeypatch.setattr(prepared, "image_size", lambda _path: (3, 4))
+    monkeypatch.setattr(prepared, "frame_sizes", lambda frames: [(3, 4)] * len(frames))
     with pytest.raises(UserError, match="was changed while it was read"):
         prepare(dataset, "train", cache=cache)
     assert blocks(cache) == set()

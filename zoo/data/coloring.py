@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from zoo.data.classes import CLASSES_FILE
-from zoo.data.spelling import BLACK, Color, Pixels, known_values, value_colors
+from zoo.data.spelling import BLACK, Color, Pixels, codes_of, known_values, value_colors
 from zoo.errors import UserError
 from zoo.spec import IGNORE_INDEX, DatasetSpec
 
@@ -24,7 +24,7 @@ def ids_of_colors(colors: Pixels, what: str, spec: DatasetSpec, *, train_ids: bo
         UserError: a colour that no class has, unless it counts nowhere.
     """
     table, none = _table(spec, train_ids), _no_class(spec, train_ids)
-    packed = colors.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
+    packed = codes_of(colors)
     present, places, counts = np.unique(packed, return_inverse=True, return_counts=True)
     rgb = [(int(color) >> 16, (int(color) >> 8) & 255, int(color) & 255) for color in present]
     values = [table.get(color) for color in rgb]

@@ -12,9 +12,8 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -43,7 +42,7 @@ from zoo.data.spelling import (
 )
 from zoo.errors import UserError
 from zoo.faults import how_to_read, how_to_write, reason
-from zoo.files import whole_folder
+from zoo.files import threads, whole_folder
 from zoo.labels import CITYSCAPES
 from zoo.spec import DatasetSpec
 
@@ -173,7 +172,7 @@ def convert_folder(
     targets = _targets(source, files)
     done: dict[str, Counter[str]] = {"image": Counter(), "label": Counter(), "other": Counter()}
     images, maps = ([file for file in files if file.kind == kind] for kind in ("image", "label"))
-    with _threads() as pool:
+    with threads() as pool:
         highest = dict(zip(images, pool.map(_highest, images), strict=True))
         read = partial(_readings, spec=spec, ignore_others=ignore_other_colors)
         meanings = _meanings(list(pool.map(read, maps)), label_by)
@@ -182,7 +181,7 @@ def convert_folder(
     def fill(folder: Path) -> None:
         written = {path: folder / name for path, name in targets.items()}
         write = partial(_write, choices=choices, targets=written)
-        with _threads() as pool:
+        with threads() as pool:
             for count, (file, what) in enumerate(zip(files, pool.map(write, files), strict=True), 1):
                 done[file.kind].update(what)
                 if on_file:
@@ -195,16 +194,6 @@ def convert_folder(
         advice = how_to_write(error, "another folder")
         raise UserError(f"cannot convert to {target}: {reason(error)}; {advice}") from error
     return Converted(target, dict(+done["image"]), dict(+done["label"]), len(images), len(maps))
-
-
-@contextmanager
-def _threads() -> Iterator[ThreadPoolExecutor]:
-    """None of them is at work any more at the end, whatever brought it: a draft that is removed stays removed."""
-    pool = ThreadPoolExecutor()
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _files(source: Path, *, labels: bool, classes: Path | str | None) -> tuple[DatasetSpec, list[_File]]:

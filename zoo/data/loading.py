@@ -26,7 +26,7 @@ from zoo.config import TrainConfig
 from zoo.data.headers import say_forms
 from zoo.data.layout import Dataset, Frame, OnFrame, spread
 from zoo.data.prepared import PreparationError, prepare
-from zoo.data.reading import image_size, read_frame
+from zoo.data.reading import frame_sizes, read_frame
 from zoo.data.spelling import Pixels
 from zoo.data.transforms import Sample, augment
 from zoo.errors import ModelError, UserError
@@ -73,11 +73,10 @@ def evaluation_frames(
     asked = spread(dataset.frames(split), limit)
     say_forms(dataset, split, asked)
     of_size: dict[Size, list[Frame]] = defaultdict(list)
+    for frame, size in zip(asked, frame_sizes(asked), strict=True):
+        of_size[size].append(frame)
     reader_count = min(8, os.cpu_count() or 1)
     with ThreadPoolExecutor(reader_count) as readers:
-        sizes = readers.map(lambda frame: image_size(frame.image), asked)
-        for frame, size in zip(asked, sizes, strict=True):
-            of_size[size].append(frame)
         frames = list(chain.from_iterable(of_size.values()))
         unread = iter(frames)
         waiting = deque(readers.submit(read_frame, frame, dataset.spec) for frame in islice(unread, reader_count + 1))

@@ -30,7 +30,7 @@ import numpy as np
 from zoo.cache import use
 from zoo.data.headers import say_forms
 from zoo.data.layout import Dataset, Frame, OnFrame, cache_folder, named_train_ids
-from zoo.data.reading import image_size, read_frame, unreadable
+from zoo.data.reading import frame_sizes, read_frame, unreadable
 from zoo.data.spelling import Pixels
 from zoo.errors import UserError
 from zoo.faults import how_to_write, reason
@@ -179,7 +179,7 @@ def _decode(work: Mapping[Path, Sequence[Frame]], spec: DatasetSpec, total: int,
     """Make the folders of `work` from their frames, one after the other, the frames of each on all cores."""
     with ThreadPoolExecutor() as pool:
         frames = [frame for group in work.values() for frame in group]
-        sizes = dict(zip(frames, pool.map(lambda frame: image_size(frame.image), frames), strict=True))
+        sizes = dict(zip(frames, frame_sizes(frames), strict=True))
         _require_room(next(iter(work)), sum(4 * height * width for height, width in sizes.values()))
 
         def fill(group: Sequence[Frame], ready: int, draft: Path) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -169,13 +170,23 @@ def image_size(path: Path) -> Size:
         return image.height, image.width
 
 
+def frame_sizes(frames: Sequence[Frame]) -> list[Size]:
+    """`(height, width)` of each frame's image, in order; headers alone are read, many at once.
+
+    Raises:
+        UserError: an image that cannot be read.
+    """
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(lambda frame: image_size(frame.image), frames))
+
+
 def frame_size(dataset: Dataset, split: str) -> Size:
     """`(height, width)` of most of a split's frames, of equally many those that come first; headers alone are read.
 
     Raises:
         UserError: no such split, or an image that cannot be read.
     """
-    sizes = Counter(image_size(frame.image) for frame in dataset.frames(split))
+    sizes = Counter(frame_sizes(dataset.frames(split)))
     return max(sizes, key=lambda size: sizes[size])
 
 

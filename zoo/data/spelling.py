@@ -160,6 +160,12 @@ def palette_of(image: Image.Image) -> list[Color]:
     return [(red, green, blue) for red, green, blue in zip(*[iter(flat)] * 3, strict=False)]
 
 
+def codes_of(colors: Pixels) -> NDArray[np.int32]:
+    """One number for each colour, `(…, 3)` RGB → `(…)`; of ascending colours they ascend."""
+    red, green, blue = (colors[..., channel].astype(np.int32) for channel in range(3))
+    return red << 16 | green << 8 | blue
+
+
 def in_three(pixels: Pixels) -> Pixels:
     """Make `(H, W)` or `(H, W, C)` three channels: grey is repeated, alpha is left out."""
     if pixels.ndim == 3 and pixels.shape[2] >= 3:

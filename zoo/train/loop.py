@@ -19,7 +19,7 @@ from zoo.checkpoint import CheckpointFacts, read_facts, run_folder, run_lock, ru
 from zoo.config import TrainConfig
 from zoo.data.layout import Dataset, OnFrame, open_dataset
 from zoo.data.loading import Batch, train_batches
-from zoo.data.reading import image_size
+from zoo.data.reading import frame_sizes
 from zoo.errors import ModelError, UserError, blamed_on
 from zoo.evaluate import Predict, by_size, evaluate
 from zoo.measure.device import core_count, software
@@ -360,7 +360,7 @@ def _sizes(config: TrainConfig, dataset: Dataset, *, validate: bool) -> list[Siz
     """What the network will be fed with: crops, and the frames of `val` at the size they are seen at."""
     if not validate:
         return [config.crop_size]
-    seen = [config.image_size] if config.image_size else [image_size(frame.image) for frame in dataset.frames("val")]
+    seen = [config.image_size] if config.image_size else frame_sizes(dataset.frames("val"))
     return [config.crop_size, *dict.fromkeys(seen)]
 
 

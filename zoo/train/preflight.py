@@ -9,7 +9,6 @@ import math
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ import torch
 from zoo.config import TrainConfig
 from zoo.data.layout import Dataset, Frame, spread
 from zoo.data.loading import evaluation_frames
-from zoo.data.reading import image_size, read_image, read_label
+from zoo.data.reading import frame_sizes, read_image, read_label
 from zoo.data.spelling import Pixels
 from zoo.data.transforms import fit_scale
 from zoo.errors import ModelError, UserError
@@ -118,10 +117,8 @@ def useful_crop_size(config: TrainConfig, dataset: Dataset) -> Size:
     Raises:
         UserError: no split `train`, or a damaged file.
     """
-    with ThreadPoolExecutor() as pool:
-        sizes = set(pool.map(lambda frame: image_size(frame.image), dataset.frames("train")))
     filled = [0.0, 0.0]
-    for size in sizes:
+    for size in set(frame_sizes(dataset.frames("train"))):
         scale = config.scale_range[1] * (fit_scale(size, config.image_size) if config.image_size else 1)
         filled = [max(known, side * scale) for known, side in zip(filled, size, strict=True)]
     height, width = (
@@ -158,9 +155,8 @@ def try_network(spec: ModelSpec, dataset: Dataset, split: str, make: Callable[[S
     Raises:
         ModelError: it fails on one of them.
     """
-    with ThreadPoolExecutor() as pool:
-        frames = dataset.frames(split)
-        sizes = list(pool.map(lambda frame: image_size(frame.image), frames))
+    frames = dataset.frames(split)
+    sizes = frame_sizes(frames)
     common = [size for size, _ in Counter(sizes).most_common()]
     by_area = sorted(common, key=math.prod)
     for size in list(dict.fromkeys([by_area[-1], by_area[0], *common]))[:TRIED_SIZES]:

@@ -10,7 +10,6 @@ import re
 from pathlib import Path
 
 from zoo.data.importers.plan import (
-    Color,
     Kind,
     Pair,
     Plan,
@@ -20,7 +19,7 @@ from zoo.data.importers.plan import (
     pair_up,
     read_numbers,
 )
-from zoo.data.spelling import Pixels
+from zoo.data.spelling import Color, Pixels
 from zoo.errors import UserError
 
 # fmt: off

@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 from zoo.data.importers.plan import (
     LABEL_IDS,
-    Color,
     Decode,
     Kind,
     Pair,
@@ -28,7 +27,7 @@ from zoo.data.importers.plan import (
     read_numbers,
     require_each_once,
 )
-from zoo.data.spelling import Pixels
+from zoo.data.spelling import Color, Pixels
 from zoo.errors import UserError
 
 CLASSES: Mapping[str, str] = {

@@ -11,16 +11,13 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image
 
-from zoo.data.layout import DAMAGE
 from zoo.data.naming import IMAGE_SUFFIXES
-from zoo.data.reading import unreadable
-from zoo.data.spelling import Pixels, stored_mode
+from zoo.data.reading import opened
+from zoo.data.spelling import Color, Pixels, codes_of, stored_mode
 from zoo.errors import UserError
 from zoo.labels import LABELS
 
-Color = tuple[int, int, int]
 Decode = Callable[[Path], tuple[Pixels, int]]
 """An annotation file → values of a label file `(H, W)`, and how many pixels had a colour of no class."""
 LABEL_IDS: Mapping[str, int] = {label.name: label.id for label in LABELS}
@@ -211,8 +208,8 @@ def read_colors(path: Path, meaning: Mapping[Color, int], none: int, what: str) 
         pixels = pixels[..., :3]
     elif mode != "RGB":
         raise UserError(f"{path} is a {mode} image; expected colours: {what}")
-    packed = _packed(pixels)
-    known = sorted((int(_packed(np.array(color, np.uint8))), value) for color, value in meaning.items())
+    packed = codes_of(pixels)
+    known = sorted((int(codes_of(np.array(color, np.uint8))), value) for color, value in meaning.items())
     codes, values = np.array([code for code, _ in known]), np.array([value for _, value in known], np.uint8)
     places = np.minimum(np.searchsorted(codes, packed), len(codes) - 1)
     strange = codes[places] != packed
@@ -257,12 +254,9 @@ def listed_names(path: Path) -> list[str]:
 
 def _open(path: Path) -> tuple[str, Pixels, Pixels | None]:
     """Mode as stored, pixels and palette `(256, 3)`."""
-    try:
-        with Image.open(path) as image:
-            mode, pixels = stored_mode(image), np.array(image)
-            form, entries = image.format, image.getpalette("RGB")
-    except DAMAGE as error:
-        raise unreadable("annotation", path, error) from error
+    with opened("annotation", path) as image:
+        mode, pixels = stored_mode(image), np.array(image)
+        form, entries = image.format, image.getpalette("RGB")
     if form == "JPEG":
         raise UserError(f"{path} is a JPEG, which blurs classes into each other; find the annotations as PNG")
     palette = None
@@ -270,13 +264,6 @@ def _open(path: Path) -> tuple[str, Pixels, Pixels | None]:
         palette = np.zeros((256, 3), np.uint8)
         palette[: len(entries) // 3] = np.array(entries, np.uint8).reshape(-1, 3)
     return mode, pixels, palette
-
-
-def _packed(colors: Pixels) -> np.ndarray:
-    """One number for each colour."""
-    red, green, blue = (colors[..., channel].astype(np.int32) for channel in range(3))
-    packed: np.ndarray = red << 16 | green << 8 | blue
-    return packed
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from zoo.data.importers.plan import (
-    Color,
     Kind,
     Pair,
     Plan,
@@ -22,7 +21,7 @@ from zoo.data.importers.plan import (
     read_colors,
     read_numbers,
 )
-from zoo.data.spelling import Pixels
+from zoo.data.spelling import Color, Pixels
 from zoo.errors import UserError
 
 CLASSES = (

@@ -7,10 +7,8 @@ was imported from what, and how classes are mapped, stands in `import.json` besi
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,7 +22,7 @@ from zoo.data.layout import OnFrame
 from zoo.data.reading import read_image
 from zoo.errors import UserError, did_you_mean
 from zoo.faults import how_to_write, reason
-from zoo.files import whole_folder
+from zoo.files import threads, whole_folder
 
 KINDS: Mapping[str, Kind] = {
     "camvid": camvid.KIND,
@@ -116,15 +114,11 @@ def _write_frames(folder: Path, plan: Plan, *, link: bool, on_frame: OnFrame | N
     """Write all frames in threads, which decode and encode outside Python's lock; strange pixels of each."""
     items = [(split, pair) for split, pairs in plan.splits.items() for pair in pairs]
     strange: list[int] = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        try:
-            for count in pool.map(partial(_write_frame, folder, plan, link=link), *zip(*items, strict=True)):
-                strange.append(count)
-                if on_frame:
-                    on_frame(len(strange), len(items))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    with threads() as pool:
+        for count in pool.map(partial(_write_frame, folder, plan, link=link), *zip(*items, strict=True)):
+            strange.append(count)
+            if on_frame:
+                on_frame(len(strange), len(items))
     return strange
 
 
