@@ -151,8 +151,6 @@ def pick(
     group, notes = _one_group(every, [goal, *(limit.metric for limit in limits)])
     rows = [row for row in latest(every) if not row.baseline and group_of(row) == group]
     choice = _choose(rows, limits, goal, baseline_for(group, every), pairs)
-    if older := {row.protocol for row in every if not row.baseline and not row.quick} - {group.protocol}:
-        notes += (f"rows of {', '.join(sorted(older))} are left out: {group.protocol} measures by other rules",)
     return replace(choice, notes=(*notes, *choice.notes), warnings=warnings)
 
 
@@ -204,7 +202,10 @@ def _one_group(rows: list[Row], needed: list[Metric]) -> tuple[Group, tuple[str,
     groups = list(dict.fromkeys(group_of(row) for row in usable))
     if len(groups) > 1:
         raise UserError(_may_not_be_compared(groups))
-    return groups[0], notes
+    (group,) = groups
+    if older := {row.protocol for row in measured if not row.quick} - {group.protocol}:
+        notes += (f"rows of {', '.join(sorted(older))} are left out: {group.protocol} measures by other rules",)
+    return group, notes
 
 
 def _may_not_be_compared(groups: list[Group]) -> str:
