@@ -153,7 +153,7 @@ def _read_card(path: Path) -> Card | Feed:
     try:
         text = path.read_bytes()
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+        raise UserError(f"cannot read {path}: {reason(error)}; {how_to_read(error)}") from error
     if b'"sha256"' not in text:
         return read_feed(path, text)
     try:
