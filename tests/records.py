@@ -180,7 +180,7 @@ def make(
         output_size=output_size,
         resize=resize,
         weights=Weights(
-            source="none" if model == MEAN_LABEL_MAP else "checkpoint" if trained else "random",
+            source="none" if model == MEAN_LABEL_MAP else "run" if trained else "random",
             sha256=short_hash([model, recipe, seed]) if trained else None,
             recipe=recipe if trained else "none",
             recipe_hash=recipe_hash if trained else None,
@@ -246,7 +246,7 @@ def make(
         if ok and trained and images
         else None,
         agreement=equal_share and Agreement(equal_label_share=equal_share, max_logit_error=None, image_count=16),
-        failure=None if ok else Failure(stage="measure", reason=reason),
+        failure=None if ok else Failure(step="measure", reason=reason),
         config={"threads": thread_count, "accuracy_images": accuracy_images},
     )
 

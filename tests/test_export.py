@@ -452,7 +452,7 @@ def test_a_model_that_cannot_be_exported_is_one_line_and_a_failed_record(place, 
         )
     assert code == 3
     (record,) = [one for one in records_of(place) if one.artifact.model == "branches:build"]
-    assert (record.status, record.failure.stage) == ("failed", "build")
+    assert (record.status, record.failure.step) == ("failed", "build")
     assert "data-dependent" in record.failure.reason
 
 

@@ -12,9 +12,9 @@ from zoo.errors import UserError
 from zoo.faults import how_to_read, reason
 from zoo.files import sha256_of
 from zoo.foreign import NOTHING, Feed, Network, read_feed, read_network
-from zoo.record import Build, Precision, Record, Resize, Weights
+from zoo.record import Build, Precision, Record, Weights
 from zoo.runtimes import table
-from zoo.spec import Facts, Size
+from zoo.spec import Facts, Resize, Size
 
 
 class Traits(Facts):

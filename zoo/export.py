@@ -26,12 +26,12 @@ from zoo.files import sha256_of, write_all
 from zoo.measure.device import core_count, package_version, resolve_device
 from zoo.models.build import build_empty, build_model
 from zoo.pipeline import Pipeline
-from zoo.record import MemoryFormat, Precision, Record, Resize, State, Weights, short_hash
+from zoo.record import MemoryFormat, Precision, Record, State, Weights, short_hash
 from zoo.runtimes import base, eager, table
 from zoo.runtimes.opset import OPSET, oldest_onnxruntime, require_opset
 from zoo.score.comparing import newest, slower_int8
 from zoo.score.reading import rows_of
-from zoo.spec import DatasetSpec, ModelSpec, Size
+from zoo.spec import DatasetSpec, ModelSpec, Resize, Size
 from zoo.store import scan
 
 CALIBRATION_IMAGES = 32

@@ -22,9 +22,9 @@ from zoo.data.classes import read_classes
 from zoo.errors import ModelError, UserError, did_you_mean
 from zoo.labels import CITYSCAPES
 from zoo.pipeline import Pipeline
-from zoo.record import Precision, Resize
+from zoo.record import Precision
 from zoo.runtimes import base, table
-from zoo.spec import IGNORE_INDEX, DatasetSpec, Facts, ModelSpec, Size, Triple
+from zoo.spec import IGNORE_INDEX, DatasetSpec, Facts, ModelSpec, Resize, Size, Triple
 from zoo.units import show_size
 
 DTYPES = {"float": torch.float32, "float16": torch.float16, "uint8": torch.uint8}

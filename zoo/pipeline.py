@@ -11,9 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zoo.errors import UserError
-from zoo.record import Resize
 from zoo.resample import resize_by_products
-from zoo.spec import ModelSpec, Size
+from zoo.spec import ModelSpec, Resize, Size
 from zoo.units import show_size
 from zoo.upsample import upsample_argmax
 

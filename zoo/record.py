@@ -12,6 +12,9 @@ Schema history
        a split shares with training. Records of versions 1 and 2 read as they are; their mode is `"whole"`.
     4  what may be unknown: the sequences a split shares (null where names do not tell), the pipeline scope of a file of
        another maker; the number of images of the whole split. Older records read as they are.
+    5  weights: how they came (run, file, published, own), how they are fed, what they began from, their licence; the
+       results folder beside the key; a failure's *step*. In older records `checkpoint` reads as `run` where a recipe is
+       known, else as `file`.
 """
 
 from __future__ import annotations
@@ -22,9 +25,9 @@ from typing import Any, Literal, Self
 
 from pydantic import AwareDatetime, Field, field_validator, model_validator
 
-from zoo.spec import Facts, Size
+from zoo.spec import Facts, Feeding, Resize, Size
 
-SCHEMA = 4
+SCHEMA = 5
 SPEED_PROTOCOL = "zoo-lat/2"
 """`zoo-lat/1` timed one scope after the other; `/2` times both in turn."""
 ACCURACY_PROTOCOL = "zoo-miou/1"
@@ -34,7 +37,6 @@ Precision = Literal["fp32", "tf32", "bf16", "fp16", "int8"]
 MemoryFormat = Literal["channels_last", "contiguous"]
 Layout = Literal[MemoryFormat, "own"]
 """`own`: the runtime lays tensors out as it likes."""
-Resize = Literal["fit", "stretch", "none"]
 
 MEAN_LABEL_MAP = "mean_label_map"
 """Model name of the baseline that answers every image with the same map."""
@@ -82,16 +84,23 @@ class Software(Facts):
     """Package and version of a runtime that is not torch, such as `"openvino 2026.4.1"`."""
 
 
+WeightsKind = Literal["random", "run", "file", "published", "own"]
+"""`random`: freshly initialised, for speed alone; `run`: trained here, by a recipe; `file`: a file that somebody gave;
+`published`: of the table of published checkpoints; `own`: the model brought them itself."""
+
+
 class Weights(Facts):
     """Where the measured weights come from."""
 
-    source: Literal["checkpoint", "random", "file", "none"]
-    """`random`: freshly initialised, for speed alone; accuracy is then null. `file`: they stand in a file that somebody
-    exported. `none`: the baseline has no weights."""
+    source: Literal[WeightsKind, "none"]
+    """Accuracy is null for `random`. `none`: the baseline has no weights."""
     sha256: str | None
-    """Of the weights' bytes (names, shapes, values), independent of the file around them."""
+    """Of the weights' bytes (names, shapes, values), independent of the file around them; of a file in a runtime's own
+    format, of the file."""
+    tag: str = ""
+    """What tells weights of one kind apart for a reader: a published checkpoint's tag, a file's name."""
     recipe: str
-    """Name of the training recipe; `"none"` for random weights, `"external"` for a file another program wrote."""
+    """Name of the training recipe; `"none"` for weights that were not trained, `"external"` where it is not known."""
     recipe_hash: str | None = None
     """Hash of the whole recipe."""
     step_count: int | None = None
@@ -100,6 +109,31 @@ class Weights(Facts):
     """Name of the dataset."""
     pretrained: str = ""
     """Encoder weights training began from, empty for none."""
+    init: str = ""
+    """Whole weights training began from, as `label` names them; empty for none."""
+    init_sha256: str | None = None
+    """Of those, as `sha256`."""
+    licence: str = ""
+    """Of the weights, inherited from those that training began from; empty where it is not known."""
+    url: str = ""
+    """Where they were published."""
+    feeding: Feeding | None = None
+    """How they are fed; null in older records and for random ones."""
+    notes: tuple[str, ...] = ()
+    """What was stripped or left out when a file was read."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sources_of_older_records(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("source") == "checkpoint":
+            return {**value, "source": "run" if value.get("recipe_hash") else "file"}
+        return value
+
+    @property
+    def label(self) -> str:
+        """As a table shows them: `run camvid_cpu`, `published zh320`, `file net.pth`, `own`, `random`."""
+        name = self.recipe if self.recipe_hash else self.tag
+        return f"{self.source} {name}".rstrip()
 
 
 class Artifact(Facts):
@@ -399,11 +433,18 @@ class Agreement(Facts):
 class Failure(Facts):
     """Why a cell has no numbers."""
 
-    stage: Literal["plan", "train", "build", "measure", "memory", "evaluate", "agreement", "throughput", "baseline"]
+    step: Literal["plan", "train", "build", "measure", "memory", "evaluate", "agreement", "throughput", "baseline"]
     reason: str
     """One line for the table."""
     detail: str = ""
     """The last lines of the traceback, without paths of this machine."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _step_of_older_records(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "stage" in value:
+            return {"step" if key == "stage" else key: kept for key, kept in value.items()}
+        return value
 
 
 class Record(Facts):
@@ -414,6 +455,8 @@ class Record(Facts):
     status: Status
     key: str
     """The cell key: equal keys are the same measurement; see `bench/plan.py`."""
+    folder: str = ""
+    """Random id of the results folder it was measured into; empty in older records, whose keys hold it."""
     quick: bool
     """True for a smoke test: fewer samples, a few training steps; never ranked beside full rows."""
     preset: str

@@ -18,6 +18,8 @@ Size = Annotated[tuple[int, int], AfterValidator(_positive)]
 
 Triple = tuple[float, float, float]
 RecipeFamily = Literal["sgd_poly", "adamw_poly"]
+Resize = Literal["fit", "stretch", "none"]
+ChannelOrder = Literal["rgb", "bgr"]
 
 IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
 IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
@@ -29,6 +31,18 @@ class Facts(BaseModel):
     """Base of all specs, configs and records: frozen, and an unknown field is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
+
+
+class Feeding(Facts):
+    """How a network is fed what its weights were trained on."""
+
+    mean: Triple
+    """Of the channels in the order they are fed in, 0 to 1, as is the next."""
+    std: Triple
+    channel_order: ChannelOrder = "rgb"
+    input_size: Size | None = None
+    """What the network saw of a frame, `(height, width)` before padding; `None`: the frame's own size."""
+    resize: Resize = "fit"
 
 
 class ModelSpec(Facts):
@@ -53,6 +67,7 @@ class ModelSpec(Facts):
     """Licence of the code the network is built from."""
     mean: Triple = IMAGENET_MEAN
     std: Triple = IMAGENET_STD
+    channel_order: ChannelOrder = "rgb"
     divisor: int = Field(default=1, gt=0)
     """Height and width of the input must be multiples of this; the pipeline pads."""
     align_corners: bool = False

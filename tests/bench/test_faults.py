@@ -156,7 +156,7 @@ def test_a_worker_that_ends_badly_is_a_record(fault, net, folders, monkeypatch):
     status, reason = WORKER_FAULTS[fault]
     models = net("bad", fault=fault)
     (bad,) = run_bench(speed_only(models, timeout_s=5 if status == "timeout" else 200), **folders).records
-    assert (bad.status, bad.failure.stage) == (status, "measure")
+    assert (bad.status, bad.failure.step) == (status, "measure")
     assert reason in bad.failure.reason
     (folders["results"].parent / "armed").unlink()
     finish(speed_only(models), folders, finished=0)
@@ -183,7 +183,7 @@ def test_a_worker_killed_in_any_stage_is_a_record(stage, streets, net, folders):
     config = speed_only(models, accuracy=True, train_missing=True, keep_checkpoints=False, train=recipe)
     sweep = run_bench(config, **folders, data=streets)
     baseline, bad = sweep.records
-    assert (baseline.status, bad.status, bad.failure.stage) == ("ok", "failed", stage)
+    assert (baseline.status, bad.status, bad.failure.step) == ("ok", "failed", stage)
     (folders["results"].parent / "armed").unlink()
     finish(config, folders, finished=1, data=streets)
 
@@ -255,13 +255,13 @@ def test_a_worker_that_ends_while_it_builds_leaves_no_half_of_a_file(net, folder
     for fault in (KILL, HANG):
         hurried("build" if fault == HANG else "none")
         bad = bench(fault)
-        assert (bad.status, bad.failure.stage) == (ENDED[fault][0], "build")
+        assert (bad.status, bad.failure.step) == (ENDED[fault][0], "build")
         assert ENDED[fault][1] in bad.failure.reason
         assert bad.speed is None
         assert built_files(where["cache"]) == {}
     hurried("none")
     bad = bench(f"if len(image) == 2: {WHOLE_BUT_UNNAMED}")
-    assert (bad.status, bad.failure.stage, bad.failure.reason) == ("failed", "build", "ended by SIGKILL")
+    assert (bad.status, bad.failure.step, bad.failure.reason) == ("failed", "build", "ended by SIGKILL")
     assert None not in (bad.speed, bad.memory), "measured before"
     assert bad.throughput is None
     kept = built_files(where["cache"])
@@ -279,7 +279,7 @@ def test_a_worker_that_ends_while_it_fills_batches_keeps_the_rest(net, folders, 
         hurried("throughput" if fault == HANG else "none", batch_size=2)
         armed.write_text(f"if len(image) == 2: {fault}")
         (bad,) = run_bench(config, **folders).records
-        assert (bad.status, bad.failure.stage) == (ENDED[fault][0], "throughput")
+        assert (bad.status, bad.failure.step) == (ENDED[fault][0], "throughput")
         assert ENDED[fault][1] in bad.failure.reason
         assert bad.speed is not None
         assert bad.memory is not None
@@ -301,7 +301,7 @@ def test_a_worker_that_ends_while_it_compares_keeps_weights_file_and_numbers(
         hurried("agreement" if fault == HANG else "none")
         armed.write_text(fault)
         bad = run_bench(config, **where).records[-1]
-        assert (bad.status, bad.failure.stage) == (ENDED[fault][0], "agreement")
+        assert (bad.status, bad.failure.step) == (ENDED[fault][0], "agreement")
         assert ENDED[fault][1] in bad.failure.reason
         assert None not in (bad.speed, bad.accuracy, bad.memory)
         assert ("train" in bad.seconds, bad.build.cached) == (not kept, bool(kept))

@@ -202,7 +202,7 @@ def test_a_seed_that_cannot_be_trained_does_not_hide_the_others(streets, tmp_pat
     )
     sweep = run_bench(config, data=streets, results=tmp_path / "results", runs=tmp_path / "runs")
     failed = sweep.records[1:]
-    assert [(record.failure.stage, record.artifact.weights.seed) for record in failed] == [("train", 0), ("train", 1)]
+    assert [(record.failure.step, record.artifact.weights.seed) for record in failed] == [("train", 0), ("train", 1)]
     assert len({record.key for record in failed}) == 2
     assert len(store.scan(tmp_path / "results").records) == 3
 
@@ -229,7 +229,7 @@ def test_a_cell_that_breaks_becomes_a_record_and_the_sweep_goes_on(fault, status
     good, bad = sweep.records
     assert (bad.status, bad.artifact.model) == (status, "net:build")
     assert reason in bad.failure.reason
-    assert bad.failure.stage == "measure"
+    assert bad.failure.step == "measure"
     assert good.status == "ok"
     assert sweep.exit_code == 3
     assert "secret" not in store.to_json(bad), "no folder stands in a record"
@@ -257,7 +257,7 @@ def test_a_model_that_cannot_be_trained_is_a_record_and_the_next_one_is_not_dist
     config = QUICK.model_copy(update={"models": ("encoder_decoder", "segformer_b0"), "train": recipe})
     sweep = run_bench(config, data=streets, results=tmp_path / "results", runs=tmp_path / "runs")
     _, diverged, trained = sweep.records
-    assert (diverged.status, diverged.failure.stage) == ("failed", "train")
+    assert (diverged.status, diverged.failure.step) == ("failed", "train")
     assert "the loss became" in diverged.failure.reason
     assert diverged.artifact.weights.recipe == "tiny", "it stands in the table it belongs to"
     assert trained.status == "ok", "adamw does not use that learning rate"

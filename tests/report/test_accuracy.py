@@ -62,7 +62,7 @@ def test_label_maps_of_another_program_say_so():
 
 NETWORK = Network(
     model="unet",
-    weights=Weights(source="checkpoint", sha256="abcdef012345", recipe="camvid", recipe_hash="0123abcd"),
+    weights=Weights(source="run", sha256="abcdef012345", recipe="camvid", recipe_hash="0123abcd"),
     precision="bf16",
     input_size=(8, 9),
 )

@@ -481,7 +481,7 @@ class _Bench:
             cost=measured.cost if measured else None,
             accuracy=accuracy_record(counted, self.dataset, self.config.split) if counted and self.dataset else None,
             agreement=answers.get("agreement"),
-            failure=Failure(stage=failed.stage, reason=failed.reason, detail=failed.detail) if failed else None,
+            failure=Failure(step=failed.stage, reason=failed.reason, detail=failed.detail) if failed else None,
             config=self.config.model_dump(mode="json", exclude={"models"}),
         )
 
