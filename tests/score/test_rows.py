@@ -138,9 +138,7 @@ def test_miou_is_shown_with_what_is_known_of_it(records):
         (4, "encoder_decoder", "eager", 0.22857044361458934, 0.007858018, ("pipeline spread 17.4%",)),
     ],
 )
-def test_records_written_by_older_versions_say_what_they_said(
-    version, model, runtime, share, pipeline_s, grade_reasons
-):
+def test_records_written_by_older_versions_say_what_they_said(version, model, runtime, share, pipeline_s, reasons):
     """One file of each schema version, as it was written."""
     old = row(store.load(Path(__file__).parent / "written" / f"schema-{version}.json"))
     assert (old.model, old.runtime, old.protocol) == (model, runtime, f"zoo-lat/{1 if version < 4 else 2}")
