@@ -17,7 +17,7 @@ from cityscapesscripts.evaluation import evalPixelLevelSemanticLabeling as offic
 
 from zoo.data.layout import open_dataset  # noqa: E402
 from zoo.data.synthetic import write_dataset  # noqa: E402
-from zoo.evaluate import accuracy_record, evaluate_predictions  # noqa: E402
+from zoo.counting import accuracy_record, evaluate_predictions  # noqa: E402
 from zoo.measure.device import core_count  # noqa: E402
 from zoo.score.accuracy import instance_iou, mean_of, miou  # noqa: E402
 

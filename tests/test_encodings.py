@@ -13,7 +13,7 @@ from zoo.data.layout import open_dataset
 from zoo.data.reading import read_label
 from zoo.data.synthetic import write_dataset
 from zoo.errors import UserError
-from zoo.evaluate import accuracy_record, evaluate_predictions
+from zoo.counting import accuracy_record, evaluate_predictions
 from zoo.labels import CITYSCAPES
 from zoo.report.accuracy import show_accuracy
 from zoo.score.accuracy import miou, pixel_accuracy

@@ -34,7 +34,7 @@ class AnySizePreprocess(nn.Module):
             )
         ]
         (down, inside_rows), (across, inside_columns) = filters
-        x = down @ images.to(torch.float32).permute(0, 3, 1, 2) @ across.T
+        x = down @ pipeline.channels_first(images) @ across.T
         x = torch.addcmul(pipeline.offset, x, pipeline.gain) * inside_rows * inside_columns.T  # 0 is the mean here
         return x.to(pipeline.dtype)
 

@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from zoo.counting import LabelMap, Predict, in_order
 from zoo.data.layout import Dataset
 from zoo.data.reading import frame_size, read_label
-from zoo.evaluate import LabelMap, Predict, in_order
 from zoo.measure.device import core_count
 from zoo.spec import IGNORE_INDEX
 

@@ -1,77 +1,31 @@
-"""An artifact as a file: built once for each content, kept in the cache, copied out with a card beside it."""
+"""`zoo export`: an artifact's file, copied out with a card beside it."""
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
-from torch import Tensor
 
-from zoo.cache import used_folder
-from zoo.card import Built, Card, Port, Traits, card_path
+from zoo.artifact import Wanted, build, find_source
+from zoo.card import Card, Port, card_path
 from zoo.catalog import code_sha256, find
-from zoo.checkpoint import find_any_checkpoint, load_weights, read_facts, runs_folder
-from zoo.data.layout import Dataset, cache_folder, open_dataset, spread
-from zoo.data.reading import frame_size, read_image
-from zoo.errors import ModelError, UserError
+from zoo.data.layout import open_dataset
+from zoo.data.reading import frame_size
+from zoo.errors import UserError
 from zoo.faults import how_to_write, reason
-from zoo.files import sha256_of, write_all
-from zoo.measure.device import core_count, package_version, resolve_device
-from zoo.models.build import build_empty, build_model
-from zoo.pipeline import Pipeline
-from zoo.record import MemoryFormat, Precision, Record, State, Weights, short_hash
-from zoo.runtimes import base, eager, table
+from zoo.files import write_all
+from zoo.measure.device import core_count, resolve_device
+from zoo.record import Precision, Record
+from zoo.runtimes import base, table
 from zoo.runtimes.opset import OPSET, oldest_onnxruntime, require_opset
 from zoo.score.comparing import newest, slower_int8
 from zoo.score.reading import rows_of
-from zoo.spec import DatasetSpec, ModelSpec, Resize, Size
+from zoo.spec import Resize, Size
 from zoo.store import scan
-
-CALIBRATION_IMAGES = 32
-RANDOM_SEED = 0
-_PACKAGES = (
-    *("torch", "triton", "torchvision", "segmentation-models-pytorch", "timm"),
-    *("onnx", "onnx-ir", "onnxscript", "onnxruntime", "onnxruntime-gpu"),
-)
-_PACKAGE = Path(__file__).parent
-_CODE = (
-    *("export.py", "checkpoint.py", "models/build.py", "models/trial.py"),
-    *("pipeline.py", "any_size.py", "resample.py", "upsample.py", "runtimes/*.py"),
-)
-"""What decides, beside the model's own code, what is in a file."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """Everything that decides an artifact."""
-
-    spec: ModelSpec
-    classes: DatasetSpec
-    weights: Path | None
-    """A checkpoint; `None`: random ones, seeded."""
-    dataset: Dataset | None
-    """Whose train split calibrates int8."""
-    runtime: str
-    precision: Precision
-    device: torch.device
-    image_size: Size
-    input_size: Size
-    resize: Resize
-    batch_size: int
-    memory_format: MemoryFormat
-    compile_mode: str
-    cache: Path | None
-    opset: int = OPSET
-    """Of an ONNX file."""
-    any_size: bool = False
-    """The sides of the frame are left open; `image_size` is then only what the graph is recorded with."""
+from zoo.weights import Source, knows_itself, parse_asked, require_weights
 
 
 @dataclass(frozen=True)
@@ -80,6 +34,8 @@ class Exported:
 
     file: Path
     card: Card
+    source: Source
+    """The weights in it."""
     snippet: str
     """Python that loads the file without this package."""
     notes: tuple[str, ...] = ()
@@ -91,92 +47,6 @@ class Exported:
         return card_path(self.file)
 
 
-def make_pipeline(wanted: Wanted) -> tuple[Pipeline, Weights]:
-    """Build the network, load its weights and put the pipeline around it.
-
-    Raises:
-        UserError: the model or its weights cannot be used.
-    """
-    if wanted.weights is None:
-        torch.manual_seed(RANDOM_SEED)
-        module, spec = build_model(wanted.spec, wanted.classes.num_classes, sizes=(wanted.input_size,))
-        weights = Weights(source="random", sha256=None, recipe="none", seed=RANDOM_SEED)
-    else:
-        module, spec = build_empty(wanted.spec, wanted.classes.num_classes, (wanted.input_size,))
-        weights = load_weights(module, wanted.weights, spec.name, wanted.classes.num_classes)
-    spec = wanted.classes.adapt(spec)
-    size = wanted.image_size
-    pipeline = Pipeline(
-        module, spec, image_size=size, input_size=wanted.input_size, output_size=size, resize=wanted.resize
-    )
-    return pipeline, weights
-
-
-def build(wanted: Wanted) -> tuple[Path, Built]:
-    """The file of an artifact, from the cache where it has been built before.
-
-    Raises:
-        UserError: the model, its weights, the calibration images or the cache folder cannot be used.
-        UnsupportedError: the runtime does not run this precision, or nothing can calibrate it.
-    """
-    suffix = table.file_format(wanted.runtime)
-    folder = (wanted.cache or cache_folder()) / "artifacts" / _content(wanted)
-    there = folder.is_dir()
-    try:
-        used_folder(folder, lambda draft: _fill(draft, wanted, suffix))
-    except OSError as error:
-        if error.errno is None:  # no word of the system's
-            raise
-        advice = how_to_write(error, "another cache with --cache")
-        raise UserError(f"cannot write {folder}: {reason(error)}; {advice}") from error
-    built = Built.model_validate_json((folder / "built.json").read_bytes())
-    if there:
-        built = built.model_copy(update={"build": built.build.model_copy(update={"cached": True})})
-    return folder / built.file, built
-
-
-def load(wanted: Wanted) -> tuple[base.Runnable, Weights, Built | None]:
-    """Make an artifact run, building its file first where its runtime wants one.
-
-    Raises:
-        UserError: as `build` does.
-        ModelError: the runtime cannot load the file.
-        UnsupportedError: as `build` does.
-        MemoryError: it ran out of it.
-    """
-    if table.file_format(wanted.runtime):
-        file, built = build(wanted)
-        try:
-            runnable = table.load_file(wanted.runtime, file, device=wanted.device, precision=wanted.precision)
-        except UserError as error:
-            raise ModelError(str(error)) from error
-        return with_traits(runnable, built.traits), built.weights, built
-    pipeline, weights = make_pipeline(wanted)
-    runnable = table.load_pipeline(
-        wanted.runtime,
-        pipeline,
-        device=wanted.device,
-        precision=wanted.precision,
-        memory_format=wanted.memory_format,
-        compile_mode=wanted.compile_mode,
-        batch_size=wanted.batch_size,
-    )
-    return runnable, weights, None
-
-
-def with_traits(runnable: base.Runnable, traits: Traits | None) -> base.Runnable:
-    """A file as it runs, with what was known before it was one; as it is where nothing was."""
-    if traits is None:
-        return runnable
-
-    def state() -> State:
-        found = runnable.state()
-        batch_norm = (found.batch_norm or "folded") if traits.has_batch_norm else "none"
-        return found.model_copy(update={"aux_heads": traits.aux_heads, "batch_norm": batch_norm})
-
-    return replace(runnable, state=state, weights_bytes=traits.weights_bytes)
-
-
 def export_model(
     name: str,
     target: Path | str,
@@ -184,11 +54,10 @@ def export_model(
     runtime: str = "onnxruntime",
     precision: Precision = "fp32",
     data: Path | str | None = None,
-    checkpoint: Path | str | None = None,
-    random_weights: bool = False,
+    weights: Path | str = "auto",
     image_size: Size | None = None,
     input_size: Size | None = None,
-    resize: Resize = "fit",
+    resize: Resize | None = None,
     batch_size: int = 1,
     opset: int | None = None,
     any_size: bool = False,
@@ -204,13 +73,13 @@ def export_model(
         target: The file to write, with its card beside it.
         runtime: One that runs a file: `onnxruntime`, `openvino`, `tensorrt` or `aoti`.
         precision: What it computes in.
-        data: Dataset in the Cityscapes layout: its classes, frame size, runs, and train split for int8; `None`: the
-            variable `CITYSCAPES_DATASET`, else the embedded synthetic streets.
-        checkpoint: Weights; `None`: those of the model's finished run on this dataset, where there is one recipe alone.
-        random_weights: Seeded random weights instead.
-        image_size: `(height, width)` of the frames; `None`: the dataset's.
+        data: Dataset in the Cityscapes layout: its classes, frame size, runs, and train split for int8; `None`: none
+            where a file of weights tells its classes, else the variable `CITYSCAPES_DATASET`, else the embedded
+            synthetic streets.
+        weights: `auto`, `random`, `run[:RECIPE[:SEED]]`, `published[:TAG]`, `own` or a file (`zoo.weights`).
+        image_size: `(height, width)` of the frames; `None`: the dataset's; without one what the network sees.
         input_size: What the network sees; `None`: as it was trained, else the frame's own size.
-        resize: How a frame is brought to it.
+        resize: How a frame is brought to it; `None`: as it was trained.
         batch_size: Frames per call, fixed in the file.
         opset: Operator set of an ONNX file; `None`: `opset.OPSET`.
         any_size: Take frames of any size, each brought to `input_size`; ONNX Runtime and OpenVINO do.
@@ -222,8 +91,6 @@ def export_model(
     Raises:
         UserError: no such model, runtime or device; no weights; a file that cannot be written.
     """
-    if random_weights and checkpoint:
-        raise UserError(f"--random and --checkpoint {checkpoint} name two sorts of weights; give one of the two")
     if batch_size < 1:
         raise UserError(f"a file takes 1 image per call or more; got --batch {batch_size}")
     if any_size and resize == "none":
@@ -238,24 +105,28 @@ def export_model(
                 "onnxruntime, openvino or tensorrt"
             )
         require_opset(opset)
-    spec, place = find(name), resolve_device(device)
-    dataset = open_dataset(data, cache=cache)
-    file = None
-    if not random_weights:
-        file = Path(checkpoint) if checkpoint else find_any_checkpoint(runs_folder(runs), spec, dataset)
-    facts = read_facts(file) if file else None
-    image_size = image_size or frame_size(dataset, dataset.splits()[-1])
+    spec, place, asked = find(name), resolve_device(device), parse_asked(str(weights))
+    dataset = None if data is None and precision != "int8" and knows_itself(asked) else open_dataset(data, cache=cache)
+    source = find_source(weights, spec, dataset, runs, cache)
+    if asked.kind != "random":
+        require_weights(source, spec.name)
+    if image_size is None:
+        image_size = frame_size(dataset, dataset.splits()[-1]) if dataset else source.input_size
+    if image_size is None:
+        raise UserError(f"{spec.name} was trained at its frames' own size; say how large yours are with --image-size")
+    classes = dataset.spec if dataset else source.classes
+    assert classes is not None, "weights that know themselves"
     wanted = Wanted(
         spec=spec,
-        classes=dataset.spec,
-        weights=file,
+        classes=classes,
+        source=source,
         dataset=dataset,
         runtime=runtime,
         precision=precision,
         device=place,
         image_size=image_size,
-        input_size=input_size or (facts.config.image_size if facts else None) or image_size,
-        resize=resize,
+        input_size=input_size or source.input_size or image_size,
+        resize=resize or source.resize,
         batch_size=batch_size,
         memory_format="channels_last",
         compile_mode="default",
@@ -327,7 +198,7 @@ def _export(wanted: Wanted, target: Path, records: Sequence[Record]) -> Exported
         advice = how_to_write(error, "another file with -o")
         raise UserError(f"cannot write {target}: {reason(error)}; {advice}") from error
     snippet = table.snippet(wanted.runtime, target, options, card.input.shape)
-    return Exported(target, card, snippet, _notes(card, records))
+    return Exported(target, card, wanted.source, snippet, _notes(card, records))
 
 
 def _notes(card: Card, records: Sequence[Record]) -> tuple[str, ...]:
@@ -344,94 +215,3 @@ def _notes(card: Card, records: Sequence[Record]) -> tuple[str, ...]:
         slower = slower_int8(newest(rows_of(records)))
         notes += [pair.text for pair in slower if pair.int8.key == card.record.key]
     return tuple(notes)
-
-
-def _fill(folder: Path, wanted: Wanted, suffix: str) -> None:
-    """Build into a folder of the cache."""
-    pipeline, weights = make_pipeline(wanted)
-    file = folder / f"model{suffix}"
-    precision = table.graph_precision(wanted.runtime, wanted.device, wanted.precision)
-    facts = table.build(
-        wanted.runtime,
-        pipeline,
-        file,
-        device=wanted.device,
-        precision=wanted.precision,
-        memory_format=wanted.memory_format,
-        batch_size=wanted.batch_size,
-        calibration=_calibration(wanted) if precision == "int8" else (),
-        opset=wanted.opset,
-        any_size=wanted.any_size,
-    )
-    built = Built(
-        file=file.name,
-        sha256=sha256_of(file),
-        bytes=file.stat().st_size,
-        weights=weights,
-        build=facts,
-        traits=_traits(pipeline, file, wanted.memory_format),
-    )
-    (folder / "built.json").write_text(built.model_dump_json(indent=1), encoding="utf-8")
-
-
-def _traits(pipeline: Pipeline, file: Path, memory_format: MemoryFormat) -> Traits:
-    """Of the network that `file` was built of; it holds what the file does, but for what ONNX folds and quantises."""
-    state = eager.state(pipeline, memory_format)
-    held = table.onnx_contents(file).weights_bytes if file.suffix == ".onnx" else None
-    return Traits(
-        aux_heads="off" if state.aux_heads == "off" else "none",
-        has_batch_norm=state.batch_norm == "kept",
-        weights_bytes=base.tensor_bytes(pipeline.model.state_dict()) if held is None else held,
-    )
-
-
-def _calibration(wanted: Wanted) -> list[Tensor]:
-    """Images `(N, *image_size, 3)` `uint8`, spread over the train split; other sizes are resized to the frames'."""
-    if wanted.dataset is None or "train" not in wanted.dataset.splits():
-        raise base.UnsupportedError(
-            "int8 is calibrated on images of a train split, none is open: name a --data (and measure accuracy)"
-        )
-    height, width = wanted.image_size
-    images = []
-    for frame in spread(wanted.dataset.frames("train"), CALIBRATION_IMAGES):
-        pixels = read_image(frame.image)
-        if pixels.shape[:2] != (height, width):
-            pixels = np.array(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR))
-        images.append(torch.from_numpy(pixels)[None].expand(wanted.batch_size, -1, -1, -1).contiguous())
-    return images
-
-
-def _content(wanted: Wanted) -> str:
-    """Hash of all that decides what is in the file."""
-    precision = table.graph_precision(wanted.runtime, wanted.device, wanted.precision)
-    return short_hash(
-        {
-            "format": table.file_format(wanted.runtime),
-            "precision": precision,
-            "model": code_sha256(wanted.spec),
-            "classes": wanted.classes.num_classes,
-            "fed": [wanted.classes.mean, wanted.classes.std],
-            "weights": _digest(wanted.weights, wanted.weights.stat().st_mtime_ns) if wanted.weights else "random",
-            "calibration": wanted.dataset.fingerprint("train") if precision == "int8" and wanted.dataset else None,
-            "sizes": [wanted.image_size, wanted.input_size, wanted.resize, wanted.batch_size],
-            "graph": [wanted.opset, wanted.any_size],
-            "memory_format": wanted.memory_format,
-            "device": [wanted.device.type, sorted(base.cpu_features()), base.capability(wanted.device)],
-            "threads": torch.get_num_threads(),  # Inductor writes it into its code
-            "makers": makers(),
-        },
-        32,
-    )
-
-
-@functools.cache
-def makers() -> str:
-    """Hash of what turns a model into an artifact: the packages' versions and this package's own code."""
-    files = sorted(path for pattern in _CODE for path in _PACKAGE.glob(pattern))
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
-    return short_hash([digest, *(package_version(package) for package in _PACKAGES)], 32)
-
-
-@functools.cache
-def _digest(file: Path, _modified_ns: int) -> str:
-    return sha256_of(file)

@@ -223,8 +223,7 @@ def match(network: Network, names: Sequence[str], file: str, dataset: DatasetSpe
     Raises:
         UserError: they have none in common.
     """
-    index = {name.casefold(): train_id for train_id, name in enumerate(dataset.class_names)}
-    train_ids = tuple(index.get(name.casefold(), IGNORE_INDEX) for name in names)
+    train_ids = dataset.train_ids_of(names)
     if set(train_ids) == {IGNORE_INDEX}:
         raise UserError(
             f"{file}: none of its classes ({', '.join(names[:3])}, …) is one of {dataset.name}'s "

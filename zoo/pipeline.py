@@ -33,7 +33,7 @@ class Pipeline(nn.Module):
 
     Args:
         model: `(N, 3, H, W)` normalised images → `(N, K, h, w)` logits.
-        spec: how the model is fed and read: `mean`, `std`, `divisor`, `align_corners`, `train_ids`.
+        spec: how the model is fed and read: `mean`, `std`, `channel_order`, `divisor`, `align_corners`, `train_ids`.
         image_size: of the frames as they come.
         input_size: what the network sees, before padding to the divisor.
         output_size: of the label maps.
@@ -101,7 +101,7 @@ class Pipeline(nn.Module):
     def preprocess(self, images: Tensor) -> Tensor:
         """`(N, *image_size, 3)` `uint8` RGB → `(N, 3, *padded_size)` normalised, as the network takes it."""
         assert images.shape[1:] == (*self.image_size, 3), f"{tuple(images.shape)} is not (N, *{self.image_size}, 3)"
-        x = images.to(torch.float32).permute(0, 3, 1, 2)  # N3HW; its memory stays NHWC
+        x = self.channels_first(images)
         if self.fitted_size != self.image_size:
             if torch.compiler.is_exporting():
                 x = resize_by_products(x, self.fitted_size)
@@ -111,6 +111,11 @@ class Pipeline(nn.Module):
         bottom, right = self.padded_size[0] - self.fitted_size[0], self.padded_size[1] - self.fitted_size[1]
         x = F.pad(x, (0, right, 0, bottom)) if bottom or right else x  # 0 is the mean here
         return x.to(dtype=self.dtype, memory_format=self.memory_format)
+
+    def channels_first(self, images: Tensor) -> Tensor:
+        """`(N, H, W, 3)` `uint8` RGB → `(N, 3, H, W)` `float32` in the network's order; its memory stays NHWC."""
+        x = images.to(torch.float32).permute(0, 3, 1, 2)
+        return x.flip(1) if self.spec.channel_order == "bgr" else x
 
     def network(self, x: Tensor) -> Tensor:
         """`(N, 3, *padded_size)` → `(N, K, h, w)` logits."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -36,9 +37,10 @@ class Facts(BaseModel):
 class Feeding(Facts):
     """How a network is fed what its weights were trained on."""
 
-    mean: Triple
-    """Of the channels in the order they are fed in, 0 to 1, as is the next."""
-    std: Triple
+    mean: Triple | None = None
+    """Of the channels in the order they are fed in, 0 to 1, as is the next; `None`: not known, then as the dataset and
+    the architecture say."""
+    std: Triple | None = None
     channel_order: ChannelOrder = "rgb"
     input_size: Size | None = None
     """What the network saw of a frame, `(height, width)` before padding; `None`: the frame's own size."""
@@ -100,6 +102,11 @@ class DatasetSpec(Facts):
     def num_classes(self) -> int:
         """Number of classes that are trained and scored (K)."""
         return len(self.class_names)
+
+    def train_ids_of(self, names: Sequence[str]) -> tuple[int, ...]:
+        """Which of these classes each name is, whatever its case; `IGNORE_INDEX` for one that is none of them."""
+        index = {name.casefold(): train_id for train_id, name in enumerate(self.class_names)}
+        return tuple(index.get(name.casefold(), IGNORE_INDEX) for name in names)
 
     def adapt(self, model: ModelSpec) -> ModelSpec:
         """How a model is fed on this dataset: the dataset's mean and std in place of the model's, where it has them."""

@@ -19,7 +19,7 @@ from zoo.cli.main import main
 from zoo.data.convert import convert_folder
 from zoo.data.reading import read_image
 from zoo.errors import UserError
-from zoo.evaluate import evaluate_predictions
+from zoo.counting import evaluate_predictions
 from zoo.labels import CITYSCAPES, TRAIN_ID_TO_LABEL_ID
 from zoo.predict.drawing import KINDS, color_map, label_ids, overlay
 from zoo.predict.pictures import predict_images, predict_split

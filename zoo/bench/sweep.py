@@ -24,10 +24,10 @@ from zoo.card import Card, read_artifact
 from zoo.catalog import MODELS, code_sha256, select
 from zoo.checkpoint import read_facts, run_folder, runs_folder
 from zoo.config import INSTALLED, BenchConfig, TrainConfig
+from zoo.counting import EvaluationResult, accuracy_record, dataset_record
 from zoo.data.layout import Dataset, open_dataset
 from zoo.data.reading import frame_size
 from zoo.errors import UserError
-from zoo.evaluate import EvaluationResult, accuracy_record, dataset_record
 from zoo.faults import how_to_write, reason
 from zoo.files import draft_in, remove_leftovers
 from zoo.foreign import NOTHING, Feed

@@ -32,10 +32,10 @@ from zoo.card import Built
 from zoo.catalog import MODELS
 from zoo.checkpoint import run_lock
 from zoo.config import INSTALLED
+from zoo.counting import EvaluationResult, by_size, evaluate
 from zoo.data.layout import cache_folder
 from zoo.data.loading import evaluation_frames
 from zoo.errors import ModelError, UserError
-from zoo.evaluate import EvaluationResult, by_size, evaluate
 from zoo.measure import clock, device, energy, macs, memory
 from zoo.models import from_smp, from_torchvision  # noqa: F401  imported here so that the fork server has them
 from zoo.models.build import build_empty, build_model

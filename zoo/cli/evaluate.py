@@ -10,6 +10,7 @@ from zoo.cli.flags import (
     DEVICE,
     INPUT_SIZE,
     RUNS,
+    WEIGHTS,
     Verbs,
     add_verb,
     count,
@@ -19,6 +20,7 @@ from zoo.cli.flags import (
     read_numbers,
     read_size,
     refuse,
+    say_weights,
     warn,
 )
 from zoo.errors import UserError
@@ -28,7 +30,7 @@ def add(verbs: Verbs) -> None:
     """Add the verb and its flags."""
     parser = add_verb(verbs, "eval", run, "mIoU of a model, or of label maps another program wrote, at full size")
     parser.add_argument("model", nargs="?", metavar="MODEL")
-    parser.add_argument("--checkpoint", metavar="FILE", help="weights (default: those of its finished run)")
+    parser.add_argument("--weights", "--checkpoint", **WEIGHTS)
     parser.add_argument("--predictions", metavar="DIR", help="folder of label PNGs to score instead of a model")
     parser.add_argument(
         "--encoding",
@@ -54,20 +56,20 @@ def add(verbs: Verbs) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run it and return its exit code."""
     if (arguments.model is None) == (arguments.predictions is None):
-        raise UserError("zoo eval takes a MODEL (and --checkpoint FILE), or --predictions DIR; give one of the two")
+        raise UserError("zoo eval takes a MODEL (and --weights), or --predictions DIR; give one of the two")
     if arguments.predictions is None:
         refuse(arguments, ("encoding", "void", "workers"), "only --predictions are files to be decoded")
     else:
-        flags = ("checkpoint", "input_size", "window", "stride", "scales", "flip", "precision", "device", "runs")
+        flags = ("weights", "input_size", "window", "stride", "scales", "flip", "precision", "device", "runs")
         refuse(arguments, flags, "--predictions are scored as they are")
+    from zoo.counting import accuracy_record
     from zoo.data.layout import open_dataset
-    from zoo.evaluate import accuracy_record
     from zoo.report.accuracy import show_accuracy
     from zoo.report.progress import LiveImages
 
     dataset = open_dataset(arguments.data, cache=arguments.cache)
     if arguments.predictions is not None:
-        from zoo.evaluate import evaluate_predictions
+        from zoo.counting import evaluate_predictions
 
         with LiveImages(make_console(stderr=True), "scoring") as live:
             result = evaluate_predictions(
@@ -79,15 +81,14 @@ def run(arguments: argparse.Namespace) -> int:
                 on_image=live,
             )
     else:
+        from zoo.evaluate import evaluate_model
         from zoo.modes import evaluation_mode
-        from zoo.train.validate import evaluate_model
 
         with LiveImages(make_console(stderr=True), arguments.model) as live:
             result = evaluate_model(
                 arguments.model,
                 dataset,
                 arguments.split,
-                checkpoint=arguments.checkpoint,
                 input_size=read_size(arguments.input_size),
                 mode=evaluation_mode(
                     window=read_size(arguments.window),
@@ -96,8 +97,10 @@ def run(arguments: argparse.Namespace) -> int:
                     **only_given(scales=read_numbers(arguments.scales)),
                 ),
                 runs=arguments.runs,
+                cache=arguments.cache,
+                on_source=lambda source: say_weights(arguments.model, source),
                 on_image=live,
-                **only_given(device=arguments.device, precision=arguments.precision),
+                **only_given(weights=arguments.weights, device=arguments.device, precision=arguments.precision),
             )
     warn(result.warnings)
     accuracy = accuracy_record(result, dataset, arguments.split)

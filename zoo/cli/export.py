@@ -4,7 +4,22 @@ from __future__ import annotations
 
 import argparse
 
-from zoo.cli.flags import CACHE, DATA, DEVICE, INPUT_SIZE, RESULTS, RUNS, Verbs, add_verb, count, read_size
+from zoo.cli.flags import (
+    CACHE,
+    DATA,
+    DEVICE,
+    INPUT_SIZE,
+    RESULTS,
+    RUNS,
+    WEIGHTS,
+    Verbs,
+    add_verb,
+    count,
+    only_given,
+    read_size,
+    say_weights,
+)
+from zoo.errors import UserError
 
 
 def add(verbs: Verbs) -> None:
@@ -14,13 +29,13 @@ def add(verbs: Verbs) -> None:
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="such as unet.onnx or unet.pt2")
     parser.add_argument("--runtime", default="onnxruntime", metavar="R", help="onnxruntime, openvino, tensorrt or aoti")
     parser.add_argument("--precision", default="fp32", choices=("fp32", "tf32", "bf16", "fp16", "int8"))
-    parser.add_argument("--checkpoint", metavar="FILE", help="weights (default: those of its finished run)")
-    parser.add_argument("--random", action="store_true", help="random weights, for speed alone")
+    parser.add_argument("--weights", "--checkpoint", **WEIGHTS)
+    parser.add_argument("--random", action="store_true", help="the same as --weights random: for speed alone")
     parser.add_argument("--data", **DATA)
     parser.add_argument("--cache", **CACHE)
     parser.add_argument("--image-size", metavar="HxW", help="size of the frames (default: the dataset's)")
     parser.add_argument("--input-size", **INPUT_SIZE)
-    parser.add_argument("--resize", choices=("fit", "stretch", "none"), default="fit")
+    parser.add_argument("--resize", choices=("fit", "stretch", "none"))
     parser.add_argument("--batch", type=count, default=1, metavar="N")
     parser.add_argument("--dynamic", action="store_true", help="take frames of any size (onnxruntime, openvino)")
     parser.add_argument("--opset", type=count, metavar="N", help="of an ONNX file (default: 20)")
@@ -31,6 +46,8 @@ def add(verbs: Verbs) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run it and return its exit code."""
+    if arguments.random and arguments.weights not in (None, "random"):
+        raise UserError(f"--random and --weights {arguments.weights} name two sorts of weights; give one of the two")
     from zoo.export import export_model
 
     exported = export_model(
@@ -39,8 +56,6 @@ def run(arguments: argparse.Namespace) -> int:
         runtime=arguments.runtime,
         precision=arguments.precision,
         data=arguments.data,
-        checkpoint=arguments.checkpoint,
-        random_weights=arguments.random,
         image_size=read_size(arguments.image_size),
         input_size=read_size(arguments.input_size),
         resize=arguments.resize,
@@ -51,7 +66,9 @@ def run(arguments: argparse.Namespace) -> int:
         runs=arguments.runs,
         cache=arguments.cache,
         results=arguments.results,
+        **only_given(weights="random" if arguments.random else arguments.weights),
     )
+    say_weights(arguments.model, exported.source)
     print(f"wrote {exported.file} ({exported.card.bytes / 2**20:.1f} MiB) and {exported.card_file}")
     for note in exported.notes:
         print(note)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from zoo.spec import Size
+    from zoo.weights import Source
 
 DATA: dict[str, Any] = {
     "metavar": "DIR",
@@ -30,6 +31,11 @@ RUNS: dict[str, Any] = {"metavar": "DIR", "help": "folder of training runs (defa
 INPUT_SIZE: dict[str, Any] = {
     "metavar": "HxW",
     "help": "what the network sees, such as 512x1024 (default: the frame's size)",
+}
+WEIGHTS: dict[str, Any] = {
+    "metavar": "W",
+    "help": "auto (default: its newest finished run, else what is on this machine), random, run[:RECIPE[:SEED]], "
+    "published[:TAG], own, or a FILE",
 }
 DEVICE: dict[str, Any] = {"metavar": "D", "help": "auto, cpu, cuda, cuda:0 or mps"}
 TABLES = ("table", "json", "csv", "md")
@@ -202,6 +208,11 @@ def read_triple(text: str | None) -> tuple[float, ...] | None:
     if numbers is not None and len(numbers) != 3:
         raise UserError(f"three numbers for red, green and blue, such as 0.485,0.456,0.406; got {text!r}")
     return None if numbers is None else tuple(numbers)
+
+
+def say_weights(model: str, source: Source) -> None:
+    """Print which weights a verb took, apart from its answer."""
+    print(f"{model}: {source.said}", file=sys.stderr)
 
 
 def warn(warnings: Sequence[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zoo.cli.flags import (
     CACHE,
@@ -11,6 +11,7 @@ from zoo.cli.flags import (
     DEVICE,
     INPUT_SIZE,
     RUNS,
+    WEIGHTS,
     Verbs,
     add_verb,
     count,
@@ -19,9 +20,15 @@ from zoo.cli.flags import (
     read_size,
     read_words,
     refuse,
+    say_weights,
     warn,
 )
 from zoo.errors import UserError
+
+if TYPE_CHECKING:
+    from zoo.data.layout import Dataset
+    from zoo.predict.predictor import Predictor
+    from zoo.report.progress import LiveImages
 
 
 def add(verbs: Verbs) -> None:
@@ -41,7 +48,7 @@ def add(verbs: Verbs) -> None:
     parser.add_argument("--images", type=count, metavar="N", help="this many of the split, spread over it")
     parser.add_argument("--sheet", metavar="FILE", help="frames of a split side by side as one picture")
     parser.add_argument("--submission", metavar="FILE.zip", help="label ids of the whole split for Cityscapes' server")
-    parser.add_argument("--checkpoint", metavar="FILE", help="weights (default: those of its finished run)")
+    parser.add_argument("--weights", "--checkpoint", **WEIGHTS)
     parser.add_argument("--data", **DATA)
     parser.add_argument("--cache", **CACHE)
     parser.add_argument("--input-size", **INPUT_SIZE)
@@ -65,44 +72,59 @@ def run(arguments: argparse.Namespace) -> int:
         refuse(arguments, ("rate",), "a rate is that of a video")
     from zoo.config import parse_rate
     from zoo.data.layout import open_dataset
-    from zoo.predict.pictures import predict_images, predict_split
+    from zoo.predict.pictures import predict_images
     from zoo.predict.predictor import load_predictor
-    from zoo.predict.sheet import predict_sheet
-    from zoo.predict.submission import predict_submission
     from zoo.report.progress import LiveImages
+    from zoo.weights import knows_itself, parse_asked
 
     rate = parse_rate(arguments.rate) if arguments.rate else None
-    dataset = open_dataset(arguments.data, cache=arguments.cache)
+    asked = parse_asked(arguments.weights or "auto")
+    needless = arguments.split is None and arguments.data is None and knows_itself(asked)
+    dataset = None if needless else open_dataset(arguments.data, cache=arguments.cache)
     predictor = load_predictor(
         arguments.model,
         dataset,
-        checkpoint=arguments.checkpoint,
         input_size=read_size(arguments.input_size),
         device=arguments.device,
         precision=arguments.precision,
         runs=arguments.runs,
+        cache=arguments.cache,
+        **only_given(weights=arguments.weights),
     )
-    kinds, count = only_given(kinds=read_words(arguments.kinds)), only_given(image_count=arguments.images)
+    say_weights(arguments.model, predictor.source)
     faults: list[UserError] = []
     with LiveImages(make_console(stderr=True), arguments.model) as live:
-        if arguments.submission is not None:
-            if kinds or count:
-                raise UserError("a submission holds the label ids of every frame; leave --kinds and --images away")
-            written = predict_submission(predictor, dataset, arguments.split, arguments.submission, on_image=live)
-            lines = [f"wrote {written}: one label map a frame, checked by the rules of the official script"]
-        elif arguments.sheet is not None:
-            sheet = predict_sheet(predictor, dataset, arguments.split, arguments.sheet, on_image=live, **kinds, **count)
-            lines = [f"wrote {sheet}"]
-        else:
+        if dataset is None or arguments.split is None:
+            if arguments.images is not None:
+                raise UserError("--images counts frames of a --split; leave it away")
+            kinds = only_given(kinds=read_words(arguments.kinds))
             shared: dict[str, Any] = {"on_image": live, "on_fault": faults.append, **kinds}
-            if arguments.split is not None:
-                files = predict_split(predictor, dataset, arguments.split, arguments.output, **shared, **count)
-            else:
-                if count:
-                    raise UserError("--images counts frames of a --split; leave it away")
-                files = predict_images(predictor, arguments.image, arguments.output, rate=rate, **shared)
-            few = len(files) <= 4 and arguments.split is None
+            files = predict_images(predictor, arguments.image, arguments.output, rate=rate, **shared)
+            few = len(files) <= 4
             lines = [f"wrote {file}" for file in files] if few else [f"wrote {len(files)} files to {arguments.output}"]
+        else:
+            lines = [_split(arguments, predictor, dataset, live, faults)]
     print("\n".join(lines))
     warn([str(fault) for fault in faults])
     return 1 if faults else 0
+
+
+def _split(
+    arguments: argparse.Namespace, predictor: Predictor, dataset: Dataset, live: LiveImages, faults: list[UserError]
+) -> str:
+    """Predict frames of the dataset and say what was written."""
+    from zoo.predict.pictures import predict_split
+    from zoo.predict.sheet import predict_sheet
+    from zoo.predict.submission import predict_submission
+
+    kinds, count = only_given(kinds=read_words(arguments.kinds)), only_given(image_count=arguments.images)
+    where, shared = (predictor, dataset, arguments.split), {"on_image": live, **kinds, **count}
+    if arguments.submission is not None:
+        if kinds or count:
+            raise UserError("a submission holds the label ids of every frame; leave --kinds and --images away")
+        written = predict_submission(*where, arguments.submission, on_image=live)
+        return f"wrote {written}: one label map a frame, checked by the rules of the official script"
+    if arguments.sheet is not None:
+        return f"wrote {predict_sheet(*where, arguments.sheet, **shared)}"
+    files = predict_split(*where, arguments.output, on_fault=faults.append, **shared)
+    return f"wrote {len(files)} files to {arguments.output}"

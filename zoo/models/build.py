@@ -26,7 +26,7 @@ from zoo.errors import UserError
 from zoo.models.trial import fit_model, said
 from zoo.spec import ModelSpec, Size
 
-_CARRIED = ("mean", "std", "divisor", "align_corners", "train_ids")
+_CARRIED = ("mean", "std", "channel_order", "divisor", "align_corners", "train_ids")
 _FETCHERS = {"huggingface_hub", "httpx", "requests", "urllib3", "urllib", "safetensors", "safetensors_rust"}
 
 

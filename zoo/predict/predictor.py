@@ -11,14 +11,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from zoo.artifact import deploy, find_source
+from zoo.catalog import find
 from zoo.data.layout import Dataset
 from zoo.data.spelling import Pixels
-from zoo.errors import blamed_on
+from zoo.errors import UserError, blamed_on
+from zoo.measure.device import resolve_device
 from zoo.pipeline import Pipeline
 from zoo.record import Precision
 from zoo.runtimes.base import Runnable
 from zoo.spec import DatasetSpec, Size
-from zoo.train.validate import trained_pipeline
+from zoo.weights import Source, require_weights
 
 _BAND_ROWS = 64  # of full-size logits that are alive at a time
 
@@ -41,6 +44,8 @@ class Predictor:
 
     name: str
     classes: DatasetSpec
+    source: Source
+    """Its weights."""
     deployed: Callable[[Size], tuple[Pipeline, Runnable]]
 
     def __call__(self, image: Pixels, *, confidence: bool = False) -> Prediction:
@@ -62,32 +67,40 @@ class Predictor:
 
 def load_predictor(
     name: str,
-    dataset: Dataset,
+    dataset: Dataset | None = None,
     *,
-    checkpoint: Path | str | None = None,
+    weights: Path | str = "auto",
     input_size: Size | None = None,
     device: str = "auto",
     precision: Precision = "fp32",
     runs: Path | str | None = None,
+    cache: Path | None = None,
 ) -> Predictor:
     """Load a trained model to predict with.
 
     Args:
         name: Whatever `zoo.catalog.find` takes.
-        dataset: Its classes and colours, and which run's weights.
-        checkpoint: Its weights; `None`: those of its finished run on this dataset, where there is one recipe alone.
+        dataset: Its classes and colours, and which run's weights; `None`: those that a file of weights tells.
+        weights: `auto`, `random`, `run[:RECIPE[:SEED]]`, `published[:TAG]`, `own` or a file (`zoo.weights`).
         input_size: What the network sees, `(height, width)`; `None`: as it was trained, else the image's own size.
         device: `auto`, `cpu`, `cuda`, `cuda:1` …
         precision: What the network computes in.
         runs: Folder of all runs; `None`: `ZOO_RUNS`, else `runs`.
+        cache: Where published weights are kept; `None`: `ZOO_CACHE`, else the user's cache folder.
 
     Raises:
-        UserError: unknown model or device, no weights, or weights of another model.
+        UserError: unknown model or device, no weights, weights of another model or of other classes, or nobody tells
+            what the classes are.
     """
-    deployed = trained_pipeline(
-        name, dataset, checkpoint=checkpoint, input_size=input_size, device=device, precision=precision, runs=runs
-    )
-    return Predictor(name, dataset.spec, functools.lru_cache(maxsize=8)(deployed))
+    spec = find(name)
+    source = find_source(weights, spec, dataset, runs, cache)
+    if weights != "random":
+        require_weights(source, spec.name)
+    classes = dataset.spec if dataset is not None else source.classes
+    if classes is None:
+        raise UserError(f"{spec.name}: these weights tell no classes; give a dataset that has them with --data")
+    deployed = deploy(spec, classes, source, device=resolve_device(device), precision=precision, input_size=input_size)
+    return Predictor(name, classes, source, functools.lru_cache(maxsize=8)(deployed))
 
 
 def _confidence(logits: Tensor, pipeline: Pipeline) -> Pixels:

@@ -28,6 +28,7 @@ class Feed:
         self.device, self.divisor = device, spec.divisor
         self.mean = torch.tensor(spec.mean, device=device) * 255
         self.std = torch.tensor(spec.std, device=device) * 255
+        self.is_bgr = spec.channel_order == "bgr"
         channels = torch.full((256,), IGNORE_INDEX)  # train id → channel
         for channel, train_id in enumerate(spec.train_ids or range(num_classes)):
             if train_id == IGNORE_INDEX:
@@ -45,6 +46,7 @@ class Feed:
         pixels = batch.images.to(self.device, non_blocking=True).float()  # NHW3
         if not torch.equal(batch.colors, torch.ones_like(batch.colors)):
             pixels = recolor(pixels, batch.colors.to(self.device, non_blocking=True))
+        pixels = pixels.flip(3) if self.is_bgr else pixels
         image = ((pixels - self.mean) / self.std).permute(0, 3, 1, 2)  # its memory stays NHWC
         label = self.channels[batch.labels.to(self.device, non_blocking=True).int()]
         bottom, right = (-side % self.divisor for side in label.shape[1:])

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from torch.utils.tensorboard import SummaryWriter
 
-from zoo.checkpoint import write_atomic
+from zoo.state_dict import write_atomic
 
 LOG, VALIDATION, CURVES = "log.csv", "validation.csv", "events.out.tfevents.*"
 

@@ -15,18 +15,19 @@ import torch
 from torch import Tensor
 
 from zoo.catalog import find
-from zoo.checkpoint import CheckpointFacts, read_facts, run_folder, run_lock, runs_folder, save_weights, write_atomic
+from zoo.checkpoint import CheckpointFacts, read_facts, run_folder, run_lock, runs_folder
 from zoo.config import TrainConfig
+from zoo.counting import Predict, by_size, evaluate
 from zoo.data.layout import Dataset, OnFrame, open_dataset
 from zoo.data.loading import Batch, train_batches
 from zoo.data.reading import frame_sizes
 from zoo.errors import ModelError, UserError, blamed_on
-from zoo.evaluate import Predict, by_size, evaluate
 from zoo.measure.device import core_count, software
 from zoo.models.build import build_model
 from zoo.pipeline import Pipeline
 from zoo.score.accuracy import class_iou, miou
-from zoo.spec import ModelSpec, Size
+from zoo.spec import Feeding, ModelSpec, Size
+from zoo.state_dict import save_weights, write_atomic
 from zoo.train.distributed import ALONE, Group, process_group, synchronised
 from zoo.train.journal import CURVES, VALIDATION, Journal, read_losses
 from zoo.train.losses import channel_weights
@@ -226,6 +227,10 @@ def train(
             dataset=dataset.name,
             fingerprint=fingerprint,
             synthetic=dataset.synthetic,
+            classes=dataset.spec,
+            feeding=Feeding(
+                mean=spec.mean, std=spec.std, channel_order=spec.channel_order, input_size=config.image_size
+            ),
             config=config,
             recipe_hash=config.recipe_hash,
             step=journal.step_count,

@@ -15,13 +15,13 @@ import numpy as np
 import torch
 
 from zoo.config import TrainConfig
+from zoo.counting import Predict
 from zoo.data.layout import Dataset, Frame, spread
 from zoo.data.loading import evaluation_frames
 from zoo.data.reading import frame_sizes, read_image, read_label
 from zoo.data.spelling import Pixels
 from zoo.data.transforms import fit_scale
 from zoo.errors import ModelError, UserError
-from zoo.evaluate import Predict
 from zoo.spec import IGNORE_INDEX, ModelSpec, RecipeFamily, Size
 from zoo.train.schedule import learning_rate
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo.checkpoint import read_facts, read_weights, weights_sha256
+from zoo.checkpoint import read_facts
 from zoo.data.layout import OnFrame, open_dataset
 from zoo.errors import UserError
+from zoo.state_dict import read_weights, weights_sha256
 from zoo.train.loop import OnStep, OnValidation, Trained, train_model
 from zoo.train.run import read_run
 

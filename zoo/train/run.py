@@ -14,7 +14,6 @@ import torch
 from pydantic import Field, ValidationError
 
 from zoo.catalog import code_sha256
-from zoo.checkpoint import write_atomic
 from zoo.config import TrainConfig
 from zoo.data.layout import Dataset
 from zoo.errors import UserError
@@ -22,6 +21,7 @@ from zoo.faults import how_to_read, reason
 from zoo.measure.device import probe, software
 from zoo.record import Software
 from zoo.spec import Facts, ModelSpec
+from zoo.state_dict import write_atomic
 
 RUN_FILE = "run.json"
 

@@ -1,0 +1,371 @@
+"""The one road from a model and its weights to what runs: network, pipeline, file, `Runnable`.
+
+Whatever is measured, scored, shown or exported comes along here. A runtime's file is built once for each content and
+kept in the cache.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from zoo.cache import used_folder
+from zoo.card import Built, Traits
+from zoo.catalog import code_sha256
+from zoo.checkpoint import runs_folder
+from zoo.data.layout import Dataset, cache_folder, spread
+from zoo.data.reading import read_image
+from zoo.errors import ModelError, UserError
+from zoo.faults import how_to_write, reason
+from zoo.files import sha256_of
+from zoo.labels import CITYSCAPES
+from zoo.measure.device import package_version
+from zoo.models.build import build_empty, build_model
+from zoo.models.trial import fit_model
+from zoo.modes import seen_window
+from zoo.pipeline import Pipeline
+from zoo.record import MemoryFormat, Network, Precision, State, Weights, short_hash
+from zoo.runtimes import base, eager, table
+from zoo.runtimes.opset import OPSET
+from zoo.spec import DatasetSpec, ModelSpec, Resize, Size
+from zoo.state_dict import load_into, read_state_dict, weights_sha256
+from zoo.weights import Brought, Source, parse_asked, resolve
+
+CALIBRATION_IMAGES = 32
+RANDOM_SEED = 0
+_FED = {"mean", "std", "channel_order", "train_ids"}
+_PACKAGES = (
+    *("torch", "triton", "torchvision", "segmentation-models-pytorch", "timm"),
+    *("onnx", "onnx-ir", "onnxscript", "onnxruntime", "onnxruntime-gpu"),
+)
+_PACKAGE = Path(__file__).parent
+_CODE = (
+    *("artifact.py", "state_dict.py", "models/build.py", "models/trial.py"),
+    *("pipeline.py", "any_size.py", "resample.py", "upsample.py", "runtimes/*.py"),
+)
+"""What decides, beside the model's own code, what is in a file."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Everything that decides an artifact."""
+
+    spec: ModelSpec
+    classes: DatasetSpec
+    """What its labels mean."""
+    source: Source
+    dataset: Dataset | None
+    """Whose train split calibrates int8."""
+    runtime: str
+    precision: Precision
+    device: torch.device
+    image_size: Size
+    input_size: Size
+    resize: Resize
+    batch_size: int
+    memory_format: MemoryFormat
+    compile_mode: str
+    cache: Path | None
+    opset: int = OPSET
+    """Of an ONNX file."""
+    any_size: bool = False
+    """The sides of the frame are left open; `image_size` is then only what the graph is recorded with."""
+
+
+def make_network(
+    spec: ModelSpec, classes: DatasetSpec, source: Source, sizes: Sequence[Size] | None = ()
+) -> tuple[nn.Module, ModelSpec, Weights]:
+    """Build the network and load its weights.
+
+    Args:
+        spec: The model.
+        classes: What its labels shall mean.
+        source: Its weights, matched to `classes` (`weights.resolve`).
+        sizes: As in `models.build.build_model`.
+
+    Returns:
+        The network, how it is fed and read with these weights, and the weights as a record keeps them.
+
+    Raises:
+        UserError: the model or its weights cannot be used.
+    """
+    count = source.num_classes or classes.num_classes
+    if source.file is None:
+        torch.manual_seed(RANDOM_SEED)
+        module, spec = build_model(spec, count, sizes=sizes)
+        sha256 = weights_sha256(module.state_dict()) if source.kind == "own" else None
+        if sha256 != source.sha256:
+            raise ModelError(f"{spec.name}: the weights it brings are others than a moment ago; its files were changed")
+        return module, source.fed(spec, classes), source.facts(sha256)
+    module, spec = build_empty(spec, count, sizes)
+    loaded = load_into(module, read_state_dict(source.file), path=source.file, model=spec.name)
+    return module, source.fed(spec, classes), source.facts(weights_sha256(loaded.tensors), loaded.notes)
+
+
+def find_source(
+    weights: Path | str, spec: ModelSpec, dataset: Dataset | None, runs: Path | str | None, cache: Path | None
+) -> Source:
+    """Find the weights a verb was asked for (`weights.resolve`), building a model of your own where that decides.
+
+    Raises:
+        UserError: as `weights.parse_asked` and `weights.resolve`.
+    """
+    count = (dataset.spec if dataset else CITYSCAPES).num_classes
+    return resolve(
+        parse_asked(str(weights)),
+        spec,
+        dataset,
+        runs=runs_folder(runs),
+        cache=cache,
+        brings=lambda: brought(spec, count),
+    )
+
+
+def brought(spec: ModelSpec, num_classes: int) -> Brought:
+    """What a model of your own holds when it is built: the same tensors from call to call, or others.
+
+    Raises:
+        UserError: it cannot be built.
+    """
+    states = []
+    for seed in (RANDOM_SEED, RANDOM_SEED + 1):
+        torch.manual_seed(seed)
+        states.append(build_model(spec, num_classes, sizes=None)[0].state_dict())
+    first, second = states
+    differing = [name for name in first if name not in second or not torch.equal(first[name], second[name])]
+    return Brought(None, differing[0]) if differing else Brought(weights_sha256(first))
+
+
+def make_pipeline(wanted: Wanted) -> tuple[Pipeline, Weights]:
+    """Build the network, load its weights and put the pipeline around it.
+
+    Raises:
+        UserError: the model or its weights cannot be used.
+    """
+    module, spec, weights = make_network(wanted.spec, wanted.classes, wanted.source, (wanted.input_size,))
+    size = wanted.image_size
+    pipeline = Pipeline(
+        module, spec, image_size=size, input_size=wanted.input_size, output_size=size, resize=wanted.resize
+    )
+    return pipeline, weights
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """One network with its weights, deployed for frames of any size in eager mode; all sizes share the network."""
+
+    module: nn.Module
+    spec: ModelSpec
+    classes: DatasetSpec
+    """What its labels mean."""
+    facts: Network
+    source: Source
+    device: torch.device
+
+    def __call__(self, size: Size, scale: float = 1.0, window: Size | None = None) -> tuple[Pipeline, base.Runnable]:
+        """Deploy it for frames of `size`, of which it sees `scale` times its input size, whole or by windows.
+
+        Raises:
+            ModelError: the network does not take what it would see.
+            UserError: the device does not compute in the precision.
+        """
+        height, width = self.facts.input_size or size
+        seen = max(1, round(scale * height)), max(1, round(scale * width))
+        resize = self.source.resize
+
+        def around(spec: ModelSpec) -> Pipeline:
+            return Pipeline(self.module, spec, image_size=size, input_size=seen, output_size=size, resize=resize)
+
+        pipeline = around(self.spec)
+        fed = pipeline.input_size if window is None else seen_window(window, pipeline.fitted_size)
+        pipeline = around(fit_model(self.module, self.spec, self.classes.num_classes, [fed]))
+        try:
+            return pipeline, table.load_pipeline("eager", pipeline, device=self.device, precision=self.facts.precision)
+        except base.UnsupportedError as error:
+            raise UserError(f"{error}; choose another --precision") from error
+
+
+def deploy(
+    spec: ModelSpec,
+    classes: DatasetSpec,
+    source: Source,
+    *,
+    device: torch.device,
+    precision: Precision = "fp32",
+    input_size: Size | None = None,
+) -> Deployed:
+    """Load a model with its weights, to be run on frames of any size.
+
+    Args:
+        spec: The model.
+        classes: What its labels shall mean.
+        source: Its weights, matched to `classes` (`weights.resolve`).
+        device: Where it runs.
+        precision: What the network computes in.
+        input_size: What the network sees, `(height, width)`; `None`: as it was trained, else the frame's own size.
+
+    Raises:
+        UserError: the model or its weights cannot be used.
+    """
+    module, fed, weights = make_network(spec, classes, source, None)  # tried at each size as it comes
+    network = Network(model=spec.name, weights=weights, precision=precision, input_size=input_size or source.input_size)
+    return Deployed(module, fed, classes, network, source, device)
+
+
+def build(wanted: Wanted) -> tuple[Path, Built]:
+    """The file of an artifact, from the cache where it has been built before.
+
+    Raises:
+        UserError: the model, its weights, the calibration images or the cache folder cannot be used.
+        UnsupportedError: the runtime does not run this precision, or nothing can calibrate it.
+    """
+    suffix = table.file_format(wanted.runtime)
+    folder = (wanted.cache or cache_folder()) / "artifacts" / _content(wanted)
+    there = folder.is_dir()
+    try:
+        used_folder(folder, lambda draft: _fill(draft, wanted, suffix))
+    except OSError as error:
+        if error.errno is None:  # no word of the system's
+            raise
+        advice = how_to_write(error, "another cache with --cache")
+        raise UserError(f"cannot write {folder}: {reason(error)}; {advice}") from error
+    built = Built.model_validate_json((folder / "built.json").read_bytes())
+    if there:
+        built = built.model_copy(update={"build": built.build.model_copy(update={"cached": True})})
+    return folder / built.file, built
+
+
+def load(wanted: Wanted) -> tuple[base.Runnable, Weights, Built | None]:
+    """Make an artifact run, building its file first where its runtime wants one.
+
+    Raises:
+        UserError: as `build` does.
+        ModelError: the runtime cannot load the file.
+        UnsupportedError: as `build` does.
+        MemoryError: it ran out of it.
+    """
+    if table.file_format(wanted.runtime):
+        file, built = build(wanted)
+        try:
+            runnable = table.load_file(wanted.runtime, file, device=wanted.device, precision=wanted.precision)
+        except UserError as error:
+            raise ModelError(str(error)) from error
+        return with_traits(runnable, built.traits), built.weights, built
+    pipeline, weights = make_pipeline(wanted)
+    runnable = table.load_pipeline(
+        wanted.runtime,
+        pipeline,
+        device=wanted.device,
+        precision=wanted.precision,
+        memory_format=wanted.memory_format,
+        compile_mode=wanted.compile_mode,
+        batch_size=wanted.batch_size,
+    )
+    return runnable, weights, None
+
+
+def with_traits(runnable: base.Runnable, traits: Traits | None) -> base.Runnable:
+    """A file as it runs, with what was known before it was one; as it is where nothing was."""
+    if traits is None:
+        return runnable
+
+    def state() -> State:
+        found = runnable.state()
+        batch_norm = (found.batch_norm or "folded") if traits.has_batch_norm else "none"
+        return found.model_copy(update={"aux_heads": traits.aux_heads, "batch_norm": batch_norm})
+
+    return replace(runnable, state=state, weights_bytes=traits.weights_bytes)
+
+
+def _fill(folder: Path, wanted: Wanted, suffix: str) -> None:
+    """Build into a folder of the cache."""
+    pipeline, weights = make_pipeline(wanted)
+    file = folder / f"model{suffix}"
+    precision = table.graph_precision(wanted.runtime, wanted.device, wanted.precision)
+    facts = table.build(
+        wanted.runtime,
+        pipeline,
+        file,
+        device=wanted.device,
+        precision=wanted.precision,
+        memory_format=wanted.memory_format,
+        batch_size=wanted.batch_size,
+        calibration=_calibration(wanted) if precision == "int8" else (),
+        opset=wanted.opset,
+        any_size=wanted.any_size,
+    )
+    built = Built(
+        file=file.name,
+        sha256=sha256_of(file),
+        bytes=file.stat().st_size,
+        weights=weights,
+        build=facts,
+        traits=_traits(pipeline, file, wanted.memory_format),
+    )
+    (folder / "built.json").write_text(built.model_dump_json(indent=1), encoding="utf-8")
+
+
+def _traits(pipeline: Pipeline, file: Path, memory_format: MemoryFormat) -> Traits:
+    """Of the network that `file` was built of; it holds what the file does, but for what ONNX folds and quantises."""
+    state = eager.state(pipeline, memory_format)
+    held = table.onnx_contents(file).weights_bytes if file.suffix == ".onnx" else None
+    return Traits(
+        aux_heads="off" if state.aux_heads == "off" else "none",
+        has_batch_norm=state.batch_norm == "kept",
+        weights_bytes=base.tensor_bytes(pipeline.model.state_dict()) if held is None else held,
+    )
+
+
+def _calibration(wanted: Wanted) -> list[Tensor]:
+    """Images `(N, *image_size, 3)` `uint8`, spread over the train split; other sizes are resized to the frames'."""
+    if wanted.dataset is None or "train" not in wanted.dataset.splits():
+        raise base.UnsupportedError(
+            "int8 is calibrated on images of a train split, none is open: name a --data (and measure accuracy)"
+        )
+    height, width = wanted.image_size
+    images = []
+    for frame in spread(wanted.dataset.frames("train"), CALIBRATION_IMAGES):
+        pixels = read_image(frame.image)
+        if pixels.shape[:2] != (height, width):
+            pixels = np.array(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR))
+        images.append(torch.from_numpy(pixels)[None].expand(wanted.batch_size, -1, -1, -1).contiguous())
+    return images
+
+
+def _content(wanted: Wanted) -> str:
+    """Hash of all that decides what is in the file."""
+    precision = table.graph_precision(wanted.runtime, wanted.device, wanted.precision)
+    return short_hash(
+        {
+            "format": table.file_format(wanted.runtime),
+            "precision": precision,
+            "model": code_sha256(wanted.spec),
+            "classes": wanted.classes.num_classes,
+            "fed": wanted.source.fed(wanted.spec, wanted.classes).model_dump(mode="json", include=_FED),
+            "weights": [wanted.source.kind, wanted.source.sha256, wanted.source.num_classes],
+            "calibration": wanted.dataset.fingerprint("train") if precision == "int8" and wanted.dataset else None,
+            "sizes": [wanted.image_size, wanted.input_size, wanted.resize, wanted.batch_size],
+            "graph": [wanted.opset, wanted.any_size],
+            "memory_format": wanted.memory_format,
+            "device": [wanted.device.type, sorted(base.cpu_features()), base.capability(wanted.device)],
+            "threads": torch.get_num_threads(),  # Inductor writes it into its code
+            "makers": makers(),
+        },
+        32,
+    )
+
+
+@functools.cache
+def makers() -> str:
+    """Hash of what turns a model into an artifact: the packages' versions and this package's own code."""
+    files = sorted(path for pattern in _CODE for path in _PACKAGE.glob(pattern))
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+    return short_hash([digest, *(package_version(package) for package in _PACKAGES)], 32)

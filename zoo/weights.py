@@ -1,0 +1,436 @@
+"""Which weights a verb speaks of: what was asked for, what was found, and how it is fed. Free of torch.
+
+One grammar for all verbs: `auto | random | run[:RECIPE[:SEED]] | published[:TAG] | own | FILE`; where several models
+are named, `MODEL=` before it says for which. `auto` takes the model's newest finished run on the dataset, else a
+published checkpoint that lies on this machine, else what the model brings by itself, else random weights, without an
+accuracy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from zoo.catalog import find
+from zoo.checkpoint import CheckpointFacts, FinishedRun, finished_runs, read_facts, runs_of_other_code
+from zoo.data.layout import Dataset
+from zoo.errors import UserError, did_you_mean
+from zoo.files import sha256_of
+from zoo.published import Published, published_folder, published_of
+from zoo.record import Weights, WeightsKind
+from zoo.spec import IGNORE_INDEX, DatasetSpec, Facts, Feeding, ModelSpec, Resize, Size
+
+GRAMMAR = "auto, random, run[:RECIPE[:SEED]], published[:TAG], own, or a FILE"
+LEAST_DIGITS = 6
+"""Of a recipe's hash, to be taken for one."""
+MAX_NAMED = 3
+"""Others that a line names."""
+
+
+class Asked(NamedTuple):
+    """What `--weights` says."""
+
+    kind: Literal["auto", WeightsKind]
+    name: str | None = None
+    """A recipe's name or the first 6 or more digits of its hash, or a published tag."""
+    seed: int | None = None
+    file: Path | None = None
+
+
+AUTO = Asked("auto")
+RANDOM = Asked("random")
+
+
+class Brought(NamedTuple):
+    """What a model of your own holds when it is built."""
+
+    sha256: str | None
+    """Of its tensors, the same from call to call; `None` where they are not."""
+    differing: str = ""
+    """First tensor that was another in a second call."""
+
+
+class Source(Facts):
+    """One set of weights: where they are, what they were trained for, and how they are fed."""
+
+    kind: WeightsKind
+    file: Path | None = None
+    sha256: str | None = None
+    """Of the file's bytes; of `own` weights, of the tensors; null for random ones."""
+    tag: str = ""
+    url: str = ""
+    licence: str = ""
+    """As stated, or inherited from the weights that training began from; empty where it is not known."""
+    trained_on: str | None = None
+    """Name of the dataset."""
+    num_classes: int | None = None
+    """K of the network; `None`: that of the dataset."""
+    classes: DatasetSpec | None = None
+    """What the network's channels are; `None`: not known, then those of the dataset."""
+    train_ids: tuple[int, ...] | None = None
+    """Which class of the dataset at hand each of `classes` is (255: none of them); `None`: they are the same."""
+    feeding: Feeding | None = None
+    """`None`: not known, then as the architecture and the dataset say."""
+    recipe: str = "none"
+    recipe_hash: str | None = None
+    step_count: int | None = None
+    seed: int | None = None
+    pretrained: str = ""
+    init: str = ""
+    init_sha256: str | None = None
+    notes: tuple[str, ...] = ()
+    """Why these and what else there was."""
+    missing: str = ""
+    """Of random weights that nobody asked for: how to have others."""
+
+    def facts(self, sha256: str | None, notes: Sequence[str] = ()) -> Weights:
+        """As a record keeps them; `sha256` of their tensors, `notes` of their reading."""
+        shared = set(Weights.model_fields) & set(Source.model_fields) - {"sha256", "notes"}
+        return Weights(
+            source=self.kind, sha256=sha256, notes=tuple(notes), **{key: getattr(self, key) for key in shared}
+        )
+
+    @property
+    def input_size(self) -> Size | None:
+        """What the network saw in training; `None`: the frame's own size, or not known."""
+        return None if self.feeding is None else self.feeding.input_size
+
+    @property
+    def resize(self) -> Resize:
+        """How frames were brought to it."""
+        return "fit" if self.feeding is None else self.feeding.resize
+
+    @property
+    def said(self) -> str:
+        """In one line, for a person: which they are, and what else there was."""
+        what = {
+            "random": "random weights",
+            "own": "the weights it brings itself",
+            "published": f"published weights {self.tag}",
+            "file": f"weights of the file {self.file}",
+            "run": f"weights of the run {self.recipe} ({self.step_count} steps, seed {self.seed}, {self.trained_on})",
+        }[self.kind]
+        where = f", {self.file}" if self.file is not None and self.kind in {"run", "published"} else ""
+        return "; ".join([what + where, *self.notes, *([self.missing] if self.missing else [])])
+
+    def fed(self, spec: ModelSpec, dataset: DatasetSpec) -> ModelSpec:
+        """How the network is fed and read with these weights on a dataset.
+
+        What the weights were trained with goes before what the dataset says, and that before the architecture's own.
+        """
+        spec = dataset.adapt(spec)
+        changes: dict[str, object] = {}
+        if self.feeding is not None:
+            known = {key: getattr(self.feeding, key) for key in ("mean", "std", "channel_order")}
+            changes = {key: value for key, value in known.items() if value is not None}
+        if self.train_ids is not None:
+            channels = range(len(self.train_ids)) if spec.train_ids is None else spec.train_ids
+            changes["train_ids"] = tuple(
+                IGNORE_INDEX if channel == IGNORE_INDEX else self.train_ids[channel] for channel in channels
+            )
+        return spec.model_copy(update=changes)
+
+
+def parse_asked(text: str) -> Asked:
+    """Read what `--weights` says of one model.
+
+    Raises:
+        UserError: an empty part, or a seed that is no whole number.
+    """
+    kind, colon, rest = text.partition(":")
+    if kind in ("auto", "random", "own") and not colon:
+        return Asked(kind)  # type: ignore[arg-type]  # one of three, which mypy does not see
+    if kind == "published" and (rest or not colon):
+        return Asked("published", rest or None)
+    if kind == "run":
+        recipe, second, seed = rest.partition(":")
+        if (colon and not recipe) or (second and not seed.isdecimal()):
+            raise UserError(f"--weights run[:RECIPE[:SEED]], such as run:camvid:1; got {text!r}")
+        return Asked("run", recipe or None, int(seed) if seed else None)
+    file = Path(text).expanduser()
+    if not file.exists():
+        near = did_you_mean(kind, ("auto", "random", "run", "published", "own"))
+        raise UserError(f"--weights is {GRAMMAR}; there is no file {text!r}.{near}")
+    return Asked("file", file=file)
+
+
+def parse_all_asked(texts: Sequence[str], models: Sequence[str]) -> dict[str, Asked]:
+    """Read `--weights` of several models: `MODEL=…` for one of them, else for all that have no own.
+
+    Raises:
+        UserError: as `parse_asked`; a model that is not among them, or one with two answers.
+    """
+    named: dict[str, tuple[str, Asked]] = {}
+    for text in texts:
+        model, equals, rest = text.partition("=")
+        if not equals or Path(text).exists():
+            name, rest = "", text
+        else:
+            name = model if model in models else find(model).name
+            if name not in models:
+                near = did_you_mean(model, models)
+                raise UserError(f"--weights names {model!r}, which is not measured.{near} Add it to --models")
+        if named.setdefault(name, (rest, AUTO))[0] != rest:
+            who = f" {name}" if name else ""
+            raise UserError(f"--weights{who} is given as {named[name][0]} and as {rest}; give it once")
+        named[name] = (rest, parse_asked(rest))
+    if "" in named and named[""][1].kind == "file" and len(models) > 1:
+        raise UserError(f"--weights {named[''][0]} is one file and {len(models)} models are named; say MODEL=FILE")
+    everyone = named.get("", ("", AUTO))
+    return {model: named.get(model, everyone)[1] for model in models}
+
+
+def resolve(
+    asked: Asked,
+    spec: ModelSpec,
+    dataset: Dataset | None,
+    *,
+    runs: Path,
+    cache: Path | None = None,
+    brings: Callable[[], Brought] | None = None,
+) -> Source:
+    """Find a model's weights; what every verb calls.
+
+    Args:
+        asked: What `--weights` says.
+        spec: The model.
+        dataset: Whose finished runs and classes are meant; `None`: none is open.
+        runs: Folder of all runs.
+        cache: Where published files are kept, as in `published_folder`.
+        brings: Builds a model of your own twice and says what it holds; only called where that decides.
+
+    Returns:
+        The weights; random ones, with `missing`, where `auto` finds none.
+
+    Raises:
+        UserError: what was asked for is not there, or does not fit the model or the dataset's classes.
+    """
+    match asked.kind:
+        case "random":
+            return Source(kind="random", seed=0)
+        case "file":
+            assert asked.file is not None
+            source = _of_file(asked.file, spec, dataset)
+        case "run":
+            source = _of_run(asked, spec, dataset, runs)
+        case "published":
+            source = _of_published(asked, spec, cache)
+        case "own":
+            source = _own(spec, brings)
+        case "auto":
+            return _automatic(spec, dataset, runs, cache, brings)
+    return source if dataset is None else _fitted(source, spec, dataset)
+
+
+def require_weights(source: Source, model: str) -> Source:
+    """Refuse random weights where trained ones are needed.
+
+    Raises:
+        UserError: with the line that says how to have some.
+    """
+    if source.kind == "random":
+        raise UserError(f"{model}: {source.missing or 'random weights say nothing; name others with --weights'}")
+    return source
+
+
+def knows_itself(asked: Asked) -> bool:
+    """Whether the weights that are asked for tell their classes: then no dataset is needed to use them.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    if asked.kind != "file" or asked.file is None:
+        return False
+    facts = read_facts(asked.file)
+    return facts is not None and facts.classes is not None
+
+
+def _automatic(
+    spec: ModelSpec, dataset: Dataset | None, runs: Path, cache: Path | None, brings: Callable[[], Brought] | None
+) -> Source:
+    if dataset is not None and (found := finished_runs(runs, spec, dataset.fingerprint())):
+        return _fitted(_newest(found), spec, dataset)
+    for one in published_of(spec.name):
+        file = published_folder(cache) / one.file_name
+        if file.is_file() and (dataset is None or not _lacking(one.classes, dataset.spec)):
+            source = _of_published_file(one, file)
+            return source if dataset is None else _fitted(source, spec, dataset)
+    brought = brings() if spec.own and brings is not None else Brought(None)
+    if brought.sha256 is not None:
+        return Source(kind="own", sha256=brought.sha256, recipe="external")
+    return Source(kind="random", seed=0, missing=_how_to_have_some(spec, dataset, runs))
+
+
+def _of_run(asked: Asked, spec: ModelSpec, dataset: Dataset | None, runs: Path) -> Source:
+    if dataset is None:
+        raise UserError(f"{spec.name}: a run is one on a dataset and none is open; name it with --data, or give a FILE")
+    found = finished_runs(runs, spec, dataset.fingerprint())
+    if not found:
+        raise UserError(f"{spec.name}: {_how_to_have_some(spec, dataset, runs)}")
+    wanted = [
+        run
+        for run in found
+        if (asked.name is None or _is_recipe(run, asked.name)) and asked.seed in (None, run.facts.config.seed)
+    ]
+    if not wanted:
+        what = f"recipe {asked.name}" + ("" if asked.seed is None else f" with seed {asked.seed}")
+        raise UserError(f"{spec.name}: no finished run by {what} on {dataset.name}; there is {_names(found)}")
+    return _newest(wanted)
+
+
+def _newest(found: Sequence[FinishedRun]) -> Source:
+    """The first of them, and a note of the others."""
+    first, *others = found
+    notes = (f"the newest; there is also {_names(others)}",) if others else ()
+    return _of_checkpoint(first.file, first.facts).model_copy(update={"notes": notes})
+
+
+def _names(runs: Sequence[FinishedRun]) -> str:
+    """As `--weights` takes them."""
+    configs = (run.facts.config for run in runs)
+    names = [f"run:{config.name}@{config.recipe_hash[:LEAST_DIGITS]}:{config.seed}" for config in configs]
+    more = len(names) - MAX_NAMED
+    return ", ".join(names[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _is_recipe(run: FinishedRun, name: str) -> bool:
+    """Whether a name is a recipe's: its own, `NAME@HASH`, or the hash's first digits alone."""
+    recipe, at, digits = name.rpartition("@")
+    config, known = run.facts.config, run.facts.recipe_hash
+    if at:
+        return config.name == recipe and known.startswith(digits)
+    return config.name == name or (len(name) >= LEAST_DIGITS and known.startswith(name))
+
+
+def _of_file(file: Path, spec: ModelSpec, dataset: Dataset | None) -> Source:
+    facts = read_facts(file)
+    if facts is None:
+        return Source(kind="file", file=file, sha256=sha256_of(file), tag=file.name, recipe="external")
+    if facts.model != spec.name:
+        raise UserError(f"{file} is a checkpoint of {facts.model}, not of {spec.name}; name {facts.model} with it")
+    source = _of_checkpoint(file, facts)
+    if facts.classes is not None or dataset is None or dataset.fingerprint() == facts.fingerprint:
+        return source
+    if facts.num_classes != dataset.spec.num_classes:
+        raise UserError(
+            f"{file} was trained for {facts.num_classes} classes, the dataset has {dataset.spec.num_classes}; "
+            f"give the dataset it was trained on, {facts.dataset}, with --data"
+        )
+    note = f"it does not tell its classes (an older zoo wrote it): taken for those of {dataset.name}, in its order"
+    return source.model_copy(update={"notes": (note,)})
+
+
+def _of_checkpoint(file: Path, facts: CheckpointFacts) -> Source:
+    return Source(
+        kind="run",
+        file=file,
+        sha256=sha256_of(file),
+        licence=facts.licence,
+        trained_on=facts.dataset,
+        num_classes=facts.num_classes,
+        classes=facts.classes,
+        feeding=facts.feeding or Feeding(input_size=facts.config.image_size),  # all that version 1 tells
+        recipe=facts.config.name,
+        recipe_hash=facts.recipe_hash,
+        step_count=facts.step,
+        seed=facts.config.seed,
+        pretrained=facts.pretrained,
+        init=facts.init,
+        init_sha256=facts.init_sha256,
+    )
+
+
+def _of_published(asked: Asked, spec: ModelSpec, cache: Path | None) -> Source:
+    known = published_of(spec.name, asked.name)
+    if not known:
+        tags = ", ".join(one.tag for one in published_of(spec.name))
+        there = f"there is {tags}" if tags else "name others with --weights"
+        what = f"called {asked.name} " if asked.name else ""
+        raise UserError(f"{spec.name}: no published weights {what}are known; {there}")
+    folder = published_folder(cache)
+    for one in known:
+        if (folder / one.file_name).is_file():
+            return _of_published_file(one, folder / one.file_name)
+    first = known[0]
+    raise UserError(
+        f"{spec.name}: its published weights {first.tag} are not on this machine; put {first.url} there as "
+        f"{folder / first.file_name}"
+    )
+
+
+def _of_published_file(one: Published, file: Path) -> Source:
+    return Source(
+        kind="published",
+        file=file,
+        sha256=sha256_of(file),
+        tag=one.tag,
+        url=one.url,
+        licence=one.licence,
+        trained_on=one.classes.name,
+        num_classes=one.classes.num_classes,
+        classes=one.classes,
+        feeding=one.feeding,
+        recipe="external",
+    )
+
+
+def _own(spec: ModelSpec, brings: Callable[[], Brought] | None) -> Source:
+    if not spec.own or brings is None:
+        raise UserError(
+            f"{spec.name} is a row of the zoo, which begins with random weights; --weights own is for a model of your "
+            "own that loads its weights when it is built"
+        )
+    brought = brings()
+    if brought.sha256 is None:
+        raise UserError(
+            f"{spec.name}: its weights are others from call to call ({brought.differing} first), so it brings none of "
+            "its own; load a file where it is built, or give --weights FILE or random"
+        )
+    return Source(kind="own", sha256=brought.sha256, recipe="external")
+
+
+def _lacking(classes: DatasetSpec, dataset: DatasetSpec) -> list[str]:
+    """Classes of the dataset that are none of `classes`, by name."""
+    there = set(dataset.train_ids_of(classes.class_names))
+    return [name for train_id, name in enumerate(dataset.class_names) if train_id not in there]
+
+
+def _fitted(source: Source, spec: ModelSpec, dataset: Dataset) -> Source:
+    """Match the weights' classes to the dataset's by their names.
+
+    Raises:
+        UserError: the dataset has a class that the weights do not know.
+    """
+    if source.classes is None or source.classes.class_names == dataset.spec.class_names:
+        return source
+    names, lacking = source.classes.class_names, _lacking(source.classes, dataset.spec)
+    if lacking:
+        raise UserError(
+            f"{spec.name}: {source.file} was trained for {len(names)} classes of {source.trained_on} "
+            f"({', '.join(names[:3])}, …) and {dataset.name} has others too ({', '.join(lacking[:3])}): give the "
+            f"dataset it was trained on with --data, or begin from it with `zoo train {spec.name} --init {source.file}`"
+        )
+    train_ids = dataset.spec.train_ids_of(names)
+    unused = sum(train_id == IGNORE_INDEX for train_id in train_ids)
+    left = f", {unused} of its {len(names)} are none of them" if unused else ""
+    note = f"its classes are matched to those of {dataset.name} by name, whose order is another{left}"
+    return source.model_copy(update={"train_ids": train_ids, "notes": (*source.notes, note)})
+
+
+def _how_to_have_some(spec: ModelSpec, dataset: Dataset | None, runs: Path) -> str:
+    """Why there are no trained weights, and the nearest there are."""
+    if dataset is None:
+        return "no accuracy without trained weights; name some with --weights"
+    text = (
+        f"no finished run on {dataset.name} in {runs}; train it with `zoo train`, or name weights with --weights, "
+        "without which there is no accuracy"
+    )
+    if before := runs_of_other_code(runs, spec, dataset.fingerprint()):
+        return f"{text} (a run of the model as its code was before, or of an older zoo: {before[0].file})"
+    if others := finished_runs(runs, spec):
+        first = others[0]
+        same = first.facts.dataset == dataset.name
+        version = "another version of it" if same else first.facts.dataset
+        return f"{text} (trained on {version}: {first.file})"
+    return text
