@@ -1,29 +1,18 @@
-"""Checkpoints: facts, foreign files, and what may not be loaded."""
+"""`zoo.checkpoint`: what a file says of itself, run folders, and the search for a finished run."""
 
-import errno
-import pickle
+import json
+import shutil
 
+import numpy as np
 import pytest
-import torch
-from torch import nn
+from safetensors.numpy import save_file
 
-from zoo import checkpoint
-from zoo.checkpoint import (
-    CheckpointFacts,
-    find_any_checkpoint,
-    find_checkpoint,
-    load_weights,
-    read_facts,
-    run_folder,
-    run_lock,
-    runs_folder,
-    save_weights,
-    weights_sha256,
-    write_atomic,
-)
+from tests.checkpoints import facts, leave, spec
+from zoo.checkpoint import FACTS_KEY, finished_runs, read_facts, run_folder, run_lock, runs_folder, runs_of_other_code
 from zoo.config import TrainConfig
 from zoo.errors import UserError
-from zoo.spec import ModelSpec
+from zoo.labels import CITYSCAPES
+from zoo.spec import Feeding, ModelSpec
 
 
 class Streets:
@@ -45,136 +34,52 @@ def config():
     return TrainConfig(name="tiny", steps=6)
 
 
-def network(width=4):
-    return nn.Sequential(nn.Conv2d(3, width, 3), nn.BatchNorm2d(width))
+def write(path, text):
+    save_file({"0.weight": np.zeros((4, 3), np.float32)}, path, metadata=None if text is None else {FACTS_KEY: text})
 
 
-def facts(config, **changes):
-    values = {
-        "model": "net", "num_classes": 4, "dataset": "streets", "fingerprint": "f" * 16, "config": config,
-        "recipe_hash": config.recipe_hash, "step": config.steps, "complete": True, "precision": "fp32", "zoo": "0",
-        "torch": "0",
-    }  # fmt: skip
-    return CheckpointFacts(**values | changes)
+@pytest.mark.parametrize("name", ["w.safetensors", "w.pth", "w"])
+def test_a_checkpoint_knows_itself_whatever_it_is_called(tmp_path, config, name):
+    known = facts(config, classes=CITYSCAPES, feeding=Feeding(mean=(0.1, 0.2, 0.3), channel_order="bgr"))
+    write(tmp_path / name, known.model_dump_json())
+    assert read_facts(tmp_path / name) == known
 
 
-@pytest.fixture
-def saved(tmp_path, config):
-    module = network()
-    save_weights(tmp_path / "w.safetensors", module.state_dict(), facts(config))
-    return tmp_path / "w.safetensors", module
+def test_a_checkpoint_of_version_1_tells_what_it_told(tmp_path, config):
+    old = {**json.loads(facts(config).model_dump_json()), "schema_version": 1}
+    for key in ("classes", "feeding", "init", "init_sha256", "licence"):
+        del old[key]
+    write(tmp_path / "w", json.dumps(old))
+    read = read_facts(tmp_path / "w")
+    assert (read.schema_version, read.config, read.num_classes, read.classes, read.feeding) == (
+        1,
+        config,
+        4,
+        None,
+        None,
+    )
 
 
-def test_weights_come_back_with_their_facts(saved, config):
-    path, module = saved
-    other = network()
-    weights = load_weights(other, path, "net", 4)
-    assert weights_sha256(other.state_dict()) == weights_sha256(module.state_dict()) == weights.sha256
-    assert (weights.recipe, weights.recipe_hash, weights.step_count) == ("tiny", config.recipe_hash, 6)
-    assert read_facts(path).config == config
-    assert list(path.parent.iterdir()) == [path]
+@pytest.mark.parametrize("content", [b"", b"PK garbage", b"no weights at all, but long enough"])
+def test_other_files_carry_no_facts(tmp_path, content):
+    (tmp_path / "w.safetensors").write_bytes(content)
+    assert read_facts(tmp_path / "w.safetensors") is None
+    write(tmp_path / "plain", None)
+    assert read_facts(tmp_path / "plain") is None
 
 
-def test_hash_ignores_memory_order_and_sees_names_shapes_and_values():
-    module = network()
-    state = module.state_dict()
-    same = {name: value.clone() for name, value in reversed(state.items())}
-    same["0.weight"] = same["0.weight"].to(memory_format=torch.channels_last)
-    assert weights_sha256(same) == weights_sha256(state)
-    assert weights_sha256(same | {"0.bias": same["0.bias"] + 1e-6}) != weights_sha256(state)
-    assert weights_sha256(same | {"0.bias": same["0.bias"][None]}) != weights_sha256(state)
-    assert weights_sha256({}) != weights_sha256(state)
-
-
-def test_tied_weights(tmp_path, config):
-    module = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
-    module[1].weight = module[0].weight
-    save_weights(tmp_path / "w.safetensors", module.state_dict(), facts(config))
-    load_weights(module, tmp_path / "w.safetensors", "net", 4)
-
-
-@pytest.mark.parametrize("wrap", [None, "state_dict", "model"])
-@pytest.mark.parametrize("suffix", [".pt", ".pth", ".bin"])
-def test_foreign_state_dicts(tmp_path, wrap, suffix):
-    module, other = network(), network()
-    state = {f"module.{name}": value for name, value in module.state_dict().items()}
-    del state["module.1.num_batches_tracked"]  # files of old versions lack it
-    torch.save({wrap: state, "epoch": 3} if wrap else state, tmp_path / f"w{suffix}")
-    weights = load_weights(other, tmp_path / f"w{suffix}", "net", 4)
-    assert torch.equal(other[0].weight, module[0].weight)
-    assert (weights.recipe, weights.recipe_hash) == ("external", None)
-
-
-def test_heads_that_only_training_runs_may_be_missing(tmp_path, config):
-    module = network()
-    module.training_only = ("aux",)
-    path = tmp_path / "w.safetensors"
-    save_weights(path, module.state_dict(), facts(config))
-    deployed = weights_sha256(module.state_dict())
-    module.aux = nn.Conv2d(3, 3, 1)
-    assert load_weights(module, path, "net", 4).sha256 == deployed
-    save_weights(path, module.state_dict(), facts(config))
-    module.aux = None
-    assert load_weights(module, path, "net", 4).sha256 == deployed
-
-
-class Evil:
-    def __reduce__(self):
-        return print, ("unpickled",)
-
-
-def _pickled(path):
-    path.write_bytes(pickle.dumps(Evil()))
-
-
-BAD = {
-    "corrupt": ("w.safetensors", lambda path: path.write_bytes(b"no weights at all"), "not a readable safetensors"),
-    "empty": ("w.safetensors", lambda path: path.write_bytes(b""), "not a readable safetensors"),
-    "corrupt pickle": ("w.pt", lambda path: path.write_bytes(b"PK garbage"), "w.pt"),
-    "a pickle that is not weights": ("w.pt", _pickled, "w.pt"),
-    "a whole module": ("w.pt", lambda path: torch.save(network(), path), "more than weights"),
-    "no mapping": ("w.pth", lambda path: torch.save([1, 2], path), "holds no state dict"),
-    "other keys": ("w.pt", lambda path: torch.save({"x": torch.zeros(1)}, path), "0.weight is missing"),
-    "other shapes": ("w.pt", lambda path: torch.save(network(8).state_dict(), path), r"0.weight is \(8, 3, 3, 3\)"),
-    "missing file": ("w.pt", lambda path: None, "no checkpoint file"),
-}
-
-
-@pytest.mark.parametrize("case", BAD)
-def test_bad_files_get_one_line(tmp_path, capsys, case):
-    name, write, message = BAD[case]
-    write(tmp_path / name)
-    with pytest.raises(UserError, match=message) as caught:
-        load_weights(network(), tmp_path / name, "net", 4)
-    assert "\n" not in str(caught.value)
-    assert "unpickled" not in capsys.readouterr().out
-
-
-def test_another_models_checkpoint(saved):
-    with pytest.raises(UserError, match="checkpoint of net, not of unet; name net with it"):
-        load_weights(network(), saved[0], "unet", 4)
-    with pytest.raises(UserError, match=r"trained for 4 classes, the dataset has 19; give the dataset .* with --data"):
-        load_weights(network(), saved[0], "net", 19)
-
-
-def test_a_failed_write_keeps_the_old_file(saved, config):
-    path, _ = saved
-    before = path.read_bytes()
-
-    def full(draft):
-        draft.write_bytes(b"half")
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with pytest.raises(UserError, match="No space left"):
-        write_atomic(path, full)
-    assert path.read_bytes() == before
-    assert list(path.parent.iterdir()) == [path]
-
-
-def test_a_folder_that_is_a_file(tmp_path, config):
-    (tmp_path / "runs").write_text("")
-    with pytest.raises(UserError, match="cannot write"):
-        save_weights(tmp_path / "runs" / "w.safetensors", network().state_dict(), facts(config))
+def test_files_that_cannot_be_read_get_one_line(tmp_path, config):
+    with pytest.raises(UserError, match=r"no weights can be read from .*: No such file"):
+        read_facts(tmp_path / "none")
+    with pytest.raises(UserError, match="no weights can be read from"):
+        read_facts(tmp_path)
+    write(tmp_path / "w", "{}")
+    with pytest.raises(UserError, match="facts inside are damaged or of a newer zoo"):
+        read_facts(tmp_path / "w")
+    write(tmp_path / "w", facts(config).model_dump_json())
+    (tmp_path / "cut").write_bytes((tmp_path / "w").read_bytes()[:-4])
+    with pytest.raises(UserError, match="not a readable safetensors"):
+        read_facts(tmp_path / "cut")
 
 
 def test_runs_folder(monkeypatch, tmp_path):
@@ -183,10 +88,6 @@ def test_runs_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("ZOO_RUNS", str(tmp_path))
     assert runs_folder() == tmp_path
     assert runs_folder("here").name == "here"
-
-
-def spec(name):
-    return ModelSpec(name=name, builder="none:none", family="none")
 
 
 def test_run_folders_tell_names_apart(dataset, config, tmp_path):
@@ -203,9 +104,9 @@ def test_run_folders_tell_names_apart(dataset, config, tmp_path):
 
 def test_an_edited_file_of_ones_own_is_another_network(dataset, config, tmp_path):
     own = ModelSpec(name="net:build", builder=f"{tmp_path / 'net.py'}:build", family="own", own=True)
-    (tmp_path / "net.py").write_text("one")
+    (tmp_path / "net.py").write_text("one = 1")
     first = run_folder(tmp_path, own, dataset, config)
-    (tmp_path / "net.py").write_text("two")
+    (tmp_path / "net.py").write_text("one = 2")
     assert run_folder(tmp_path, own, dataset, config) != first
 
 
@@ -217,43 +118,48 @@ def test_two_trainings_do_not_share_a_run(tmp_path):
         pass
 
 
-def test_only_finished_runs_of_the_whole_recipe_are_found(dataset, config, tmp_path):
-    def leave(run_config, **changes):
-        folder = run_folder(tmp_path, spec("net"), dataset, run_config)
-        for name in ("best", "last"):
-            about = facts(run_config, fingerprint=dataset.fingerprint(), **{"complete": name == "last"} | changes)
-            save_weights(folder / f"{name}.safetensors", network().state_dict(), about)
-        return folder
+def test_a_dataset_called_otherwise_by_now_keeps_its_runs(dataset, config, tmp_path):
+    before = leave(tmp_path, dataset, config)
+    dataset.name = "moved"
+    assert run_folder(tmp_path, spec("net"), dataset, config) == before
+    assert finished_runs(tmp_path, spec("net"), dataset.fingerprint())[0].file.parent == before
+    assert run_folder(tmp_path, spec("other"), dataset, config).parts[-3] == "moved-ffffffff"
 
+
+def test_only_finished_runs_are_found(dataset, config, tmp_path):
     def found():
-        return find_checkpoint(tmp_path, spec("net"), dataset, config)
+        return [run.file for run in finished_runs(tmp_path, spec("net"), dataset.fingerprint())]
 
-    leave(config.model_copy(update={"steps": 5}))  # a trial
-    assert found() is None
-    folder = leave(config, complete=False)  # interrupted
-    assert found() is None
-    leave(config, model="other")  # not what its folder says
-    assert found() is None
-    leave(config)
-    assert found() == folder / "best.safetensors"
+    folder = leave(tmp_path, dataset, config, complete=False)  # interrupted
+    assert found() == []
+    leave(tmp_path, dataset, config, model="other")  # not what its folder says
+    assert found() == []
+    leave(tmp_path, dataset, config)
+    assert found() == [folder / "best.safetensors"]
     (folder / "best.safetensors").unlink()
-    assert found() == folder / "last.safetensors"
+    assert found() == [folder / "last.safetensors"]
     (folder / "last.safetensors").write_bytes(b"damaged")
-    assert found() is None
-    assert checkpoint.read_facts(leave(config) / "last.safetensors").complete
+    assert found() == []
 
 
-def test_each_seed_is_a_run_of_its_own(dataset, config, tmp_path):
-    seeds = [config.model_copy(update={"seed": seed}) for seed in (0, 1, 12)]
-    for recipe in seeds:
-        folder = run_folder(tmp_path, spec("net"), dataset, recipe)
-        about = facts(recipe, fingerprint=dataset.fingerprint())
-        save_weights(folder / "last.safetensors", network().state_dict(), about)
-    found = [find_checkpoint(tmp_path, spec("net"), dataset, recipe) for recipe in seeds]
-    assert [path.parent.name.removeprefix(f"tiny-{config.recipe_hash}") for path in found] == ["", "-seed1", "-seed12"]
-    assert find_checkpoint(tmp_path, spec("net"), dataset, config.model_copy(update={"seed": 2})) is None
-    with pytest.raises(UserError, match="was trained on streets with 3 seeds; give --checkpoint"):
-        find_any_checkpoint(tmp_path, spec("net"), dataset)
-    for path in found[1:]:
-        path.unlink()
-    assert find_any_checkpoint(tmp_path, spec("net"), dataset) == found[0]
+def test_runs_are_found_newest_first_on_one_dataset_or_on_any(dataset, config, tmp_path):
+    seeds = [config.model_copy(update={"seed": seed}) for seed in (0, 12, 1)]
+    folders = [leave(tmp_path, dataset, recipe) for recipe in seeds]
+    found = finished_runs(tmp_path, spec("net"), dataset.fingerprint())
+    assert [run.file.parent for run in found] == folders[::-1]
+    assert [run.facts.config.seed for run in found] == [1, 12, 0]
+    dataset.fingerprint = lambda: "e" * 16
+    assert finished_runs(tmp_path, spec("net"), dataset.fingerprint()) == []
+    assert len(finished_runs(tmp_path, spec("net"))) == 3
+    shutil.rmtree(tmp_path)
+    assert finished_runs(tmp_path, spec("net")) == []
+
+
+def test_runs_of_a_model_as_its_code_was_are_others(dataset, config, tmp_path):
+    own = ModelSpec(name="net:build", builder=f"{tmp_path / 'net.py'}:build", family="own", own=True)
+    (tmp_path / "net.py").write_text("one = 1")
+    folder = leave(tmp_path / "runs", dataset, config, model="net:build", network=own)
+    assert runs_of_other_code(tmp_path / "runs", own, dataset.fingerprint()) == []
+    (tmp_path / "net.py").write_text("one = 2")
+    assert finished_runs(tmp_path / "runs", own, dataset.fingerprint()) == []
+    assert runs_of_other_code(tmp_path / "runs", own, dataset.fingerprint())[0].file.parent == folder

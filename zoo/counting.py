@@ -89,6 +89,12 @@ class EvaluationResult:
         """`(3, images, K)`: true positives, false positives and false negatives."""
         return np.stack([self.true_positives, self.false_positives, self.false_negatives])
 
+    @property
+    def samples(self) -> dict[str, npt.NDArray[Any]]:
+        """Per-image counts, as the sidecar of a record keeps them."""
+        counted = ("true_positives", "false_positives", "false_negatives")
+        return {"image_names": np.array(self.image_names), **{name: getattr(self, name) for name in counted}}
+
 
 def evaluate(
     predict: Predict,

@@ -5,23 +5,26 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from zoo import store
 from zoo.artifact import Deployed, deploy, find_source
-from zoo.catalog import find
+from zoo.catalog import code_sha256, find
 from zoo.checkpoint import read_facts
-from zoo.counting import EvaluationResult, Predict, by_size, evaluate
+from zoo.counting import EvaluationResult, Predict, accuracy_record, by_size, evaluate
 from zoo.data.layout import Dataset, OnFrame
 from zoo.data.loading import evaluation_frames
+from zoo.data.reading import frame_size
 from zoo.data.spelling import Pixels
-from zoo.errors import blamed_on
-from zoo.measure.device import resolve_device
+from zoo.errors import UserError, blamed_on
+from zoo.measure.device import probe, resolve_device, software
 from zoo.modes import predictor
-from zoo.record import Mode, Precision
-from zoo.spec import Size
+from zoo.record import Artifact, Mode, Precision, Record, short_hash
+from zoo.spec import Feeding, Size
 from zoo.train.norms import GAP_IMAGES, mode_gap
 from zoo.weights import Source, require_weights
 
@@ -77,6 +80,67 @@ def evaluate_model(
         counted = evaluate(by_size(make), dataset, split, on_image=on_image)
         warning = _stale_statistics(deployed, dataset, split)
     return replace(counted, mode=mode, network=deployed.facts, warnings=(warning,) if warning else ())
+
+
+def keep_record(
+    result: EvaluationResult, dataset: Dataset, split: str, *, device: str = "auto", results: Path | str = "results"
+) -> Path:
+    """Keep what `evaluate_model` counted as a record without speed; what `zoo eval --record` does.
+
+    Args:
+        result: Of a model of the zoo.
+        dataset: What it was counted on.
+        split: Likewise.
+        device: As it was given to `evaluate_model`.
+        results: Folder of the records.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        UserError: label maps of another program, which no model of the zoo made; or the folder cannot be written.
+    """
+    network, target = result.network, resolve_device(device)
+    if network is None:
+        raise UserError("a record is that of a model, and these label maps are another program's")
+    spec, machine, versions = find(network.model), probe(target), software(target)
+    accuracy = accuracy_record(result, dataset, split)
+    size = frame_size(dataset, split)
+    artifact = Artifact(
+        model=spec.name,
+        family=spec.family,
+        runtime="eager",
+        precision=network.precision,
+        memory_format="channels_last",
+        batch_size=1,
+        input_size=network.input_size or size,
+        output_size=size,
+        resize=(network.weights.feeding or Feeding()).resize,
+        weights=network.weights,
+        code_sha256=code_sha256(spec),
+    )
+    known = {
+        "artifact": artifact.model_dump(mode="json"),
+        "dataset": accuracy.dataset.model_dump(mode="json"),
+        "mode": None if accuracy.mode is None else accuracy.mode.model_dump(mode="json"),
+        "protocol": accuracy.protocol,
+        "torch": versions.torch,
+        "machine": machine.machine_id,
+    }
+    kept = Record(
+        status="ok",
+        key=short_hash(known, 32),
+        quick=False,
+        preset="eval",
+        artifact=artifact,
+        device=machine,
+        software=versions,
+        dataset=accuracy.dataset,
+        started_at=datetime.now(UTC) - timedelta(seconds=result.seconds),
+        seconds={"evaluate": result.seconds},
+        accuracy=accuracy,
+    )
+    return store.save(kept, result.samples, Path(results))
 
 
 def _stale_statistics(deployed: Deployed, dataset: Dataset, split: str) -> str | None:

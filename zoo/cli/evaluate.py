@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from zoo.cli.flags import (
     CACHE,
     DATA,
     DEVICE,
     INPUT_SIZE,
+    RESULTS,
     RUNS,
     WEIGHTS,
     Verbs,
@@ -50,6 +52,8 @@ def add(verbs: Verbs) -> None:
     parser.add_argument("--precision", choices=("fp32", "tf32", "bf16", "fp16"), help="default: fp32")
     parser.add_argument("--device", **DEVICE)
     parser.add_argument("--runs", **RUNS)
+    parser.add_argument("--record", action="store_true", help="keep the score among the records, without speed")
+    parser.add_argument("--results", **RESULTS)
     parser.add_argument("--format", choices=("table", "json", "md"), default="table")
 
 
@@ -60,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.predictions is None:
         refuse(arguments, ("encoding", "void", "workers"), "only --predictions are files to be decoded")
     else:
-        flags = ("weights", "input_size", "window", "stride", "scales", "flip", "precision", "device", "runs")
+        flags = ("weights", "input_size", "window", "stride", "scales", "flip", "precision", "device", "runs", "record")
         refuse(arguments, flags, "--predictions are scored as they are")
     from zoo.counting import accuracy_record
     from zoo.data.layout import open_dataset
@@ -105,4 +109,10 @@ def run(arguments: argparse.Namespace) -> int:
     warn(result.warnings)
     accuracy = accuracy_record(result, dataset, arguments.split)
     print(show_accuracy(accuracy, arguments.format, network=result.network, reading=result.reading), end="")
+    if arguments.record:
+        from zoo.evaluate import keep_record
+
+        device = only_given(device=arguments.device)
+        kept = keep_record(result, dataset, arguments.split, results=arguments.results, **device)
+        print(f"kept {kept}", file=sys.stderr)
     return 0
