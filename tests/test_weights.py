@@ -11,7 +11,7 @@ from zoo.checkpoint import FACTS_KEY
 from zoo.config import TrainConfig
 from zoo.errors import UserError
 from zoo.labels import CITYSCAPES
-from zoo.published import PUBLISHED, published_folder, published_of
+from zoo.published.table import PUBLISHED, published_folder, published_of
 from zoo.spec import DatasetSpec, Feeding, ModelSpec
 from zoo.weights import (
     AUTO,
@@ -147,7 +147,7 @@ def test_auto_then_takes_published_weights_then_own_ones_then_none(tmp_path, own
     file.write_bytes(b"weights")
     source = found(AUTO, tmp_path, model=row)
     assert (source.kind, source.tag, source.input_size) == ("published", PUBLISHED[0].tag, (1024, 2048))
-    assert source.licence == PUBLISHED[0].licence
+    assert source.licence == PUBLISHED[0].weights_licence.value
     assert found(AUTO, tmp_path, model=row, dataset=Streets(classes("moose", "road"))).kind == "random"
     brought = found(AUTO, tmp_path, model=own, brings=lambda: Brought("a" * 64))
     assert (brought.kind, brought.sha256) == ("own", "a" * 64)

@@ -17,7 +17,8 @@ from zoo.checkpoint import CheckpointFacts, FinishedRun, finished_runs, read_fac
 from zoo.data.layout import Dataset
 from zoo.errors import UserError, did_you_mean
 from zoo.files import sha256_of
-from zoo.published import Published, published_folder, published_of
+from zoo.published.facts import Published
+from zoo.published.table import published_folder, published_of
 from zoo.record import Weights, WeightsKind
 from zoo.spec import IGNORE_INDEX, DatasetSpec, Facts, Feeding, ModelSpec, Resize, Size
 
@@ -366,7 +367,7 @@ def _of_published_file(one: Published, file: Path) -> Source:
         sha256=sha256_of(file),
         tag=one.tag,
         url=one.url,
-        licence=one.licence,
+        licence=one.weights_licence.value,
         trained_on=one.classes.name,
         num_classes=one.classes.num_classes,
         classes=one.classes,

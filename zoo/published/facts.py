@@ -1,0 +1,63 @@
+"""What is known of a published checkpoint: where it lies, whose it is, how it is read and fed. Free of torch."""
+
+from __future__ import annotations
+
+from zoo.labels import CITYSCAPES
+from zoo.spec import DatasetSpec, Facts, Feeding
+
+
+class Stated(Facts):
+    """Something that somebody stated, and where."""
+
+    value: str
+    """`"unknown"` where nobody did."""
+    source: str = ""
+    """URL; empty for what is unknown."""
+
+
+UNKNOWN = Stated(value="unknown")
+
+
+class Claim(Facts):
+    """An mIoU its authors published."""
+
+    miou: float
+    """On Cityscapes val, 0 to 1."""
+    protocol: str
+    """In a few words: `whole`, `slide 1024x1024`, `labels at 512x1024` …"""
+    source: str
+    """URL."""
+
+
+class Published(Facts):
+    """One published checkpoint of one row of the zoo."""
+
+    model: str
+    tag: str
+    """Whose it is, such as `zh320`: one of a model's checkpoints."""
+    file_name: str
+    """As it is kept on this machine."""
+    url: str
+    sha256: str | None = None
+    """Of the file; null where nobody stated it."""
+    byte_count: int | None = None
+    key_map: tuple[tuple[str, str], ...] = ()
+    """Names in the file → names of the row's network: regular expressions and their replacements, each applied to every
+    name, in order."""
+    left_out: tuple[str, ...] = ()
+    """Regular expressions of names in the file, before they are mapped, that the deployed network has no use for."""
+    classes: DatasetSpec = CITYSCAPES
+    """What its output channels are."""
+    channels: tuple[int, ...] | None = None
+    """Which of `classes` each output channel is (255: none); `None`: channel k is class k."""
+    feeding: Feeding
+    trained_on: str = "Cityscapes fine train"
+    code_licence: Stated = UNKNOWN
+    weights_licence: Stated = UNKNOWN
+    data_terms: Stated = UNKNOWN
+    claim: Claim | None = None
+
+    @property
+    def id(self) -> str:
+        """`model:tag`."""
+        return f"{self.model}:{self.tag}"

@@ -1,0 +1,34 @@
+"""Checkpoints of github.com/zh320/realtime-semantic-segmentation-pytorch: one recipe, 800 epochs, 1024x1024 crops.
+
+The smp networks are smp's own classes (its `models/smp_wrapper.py`), saved by smp 0.3.2: their names are our rows'.
+"""
+
+from __future__ import annotations
+
+from zoo.published.facts import Claim, Published, Stated
+from zoo.spec import IMAGENET_MEAN, IMAGENET_STD, Feeding
+
+_REPOSITORY = "https://github.com/zh320/realtime-semantic-segmentation-pytorch"
+_LICENCE = Stated(value="Apache-2.0", source=f"{_REPOSITORY}/blob/main/LICENSE")
+_CITYSCAPES = Stated(value="Cityscapes: non-commercial", source="https://www.cityscapes-dataset.com/license/")
+_FULL = Feeding(mean=IMAGENET_MEAN, std=IMAGENET_STD, input_size=(1024, 2048))
+
+
+def _smp(model: str, name: str, miou: float) -> Published:
+    return Published(
+        model=f"{model}_resnet18", tag="zh320", file_name=f"zh320-{name}.pth",
+        url=f"{_REPOSITORY}/releases/download/v1.2/{name}.pth", feeding=_FULL, code_licence=_LICENCE,
+        weights_licence=_LICENCE, data_terms=_CITYSCAPES, claim=Claim(miou=miou, protocol="whole", source=_REPOSITORY),
+    )  # fmt: skip
+
+
+SMP: tuple[Published, ...] = (
+    _smp("unet", "unet", 0.7445),
+    _smp("unetplusplus", "unetpp", 0.7557),
+    _smp("linknet", "linknet", 0.7319),
+    _smp("fpn", "fpn", 0.7494),
+    _smp("pspnet", "pspnet", 0.6726),
+    _smp("pan", "pan", 0.7246),
+    _smp("manet", "manet", 0.7614),
+    _smp("deeplabv3plus", "deeplabv3p", 0.7590),
+)
