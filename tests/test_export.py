@@ -1,4 +1,4 @@
-"""Artifacts as files: cached by content, exported with a card, run without this package, measured by anybody."""
+"""Artifacts as files: exported with a card, run without this package, measured by anybody."""
 
 from __future__ import annotations
 
@@ -15,57 +15,25 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.artifacts import CPU, FRAME, make_place, make_wanted
 from zoo import export, store
+from zoo.artifact import build
 from zoo.card import read_artifact
-from zoo.catalog import find
 from zoo.cli import main as cli
-from zoo.data.layout import open_dataset
 from zoo.data.synthetic import write_dataset
-from zoo.errors import ModelError, UserError
+from zoo.errors import UserError
 from zoo.labels import CITYSCAPES
-from zoo.runtimes import base, table
-
-FRAME = (64, 96)
-CPU = torch.device("cpu")
-NET = """
-    import torch
-
-    def build(num_classes):
-        return torch.nn.Sequential(
-            torch.nn.Conv2d(3, 8, 5, 4, 2), torch.nn.BatchNorm2d(8), torch.nn.ReLU(), torch.nn.Conv2d(8, num_classes, 1)
-        )
-"""
+from zoo.runtimes import table
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with a model of one's own, streets and a frame."""
-    folder = tmp_path_factory.mktemp("place")
-    (folder / "net.py").write_text(textwrap.dedent(NET))
-    write_dataset(folder / "streets", image_size=FRAME, train_count=3, val_count=2)
-    frame = open_dataset(folder / "streets").frames("val")[0].image
-    Image.open(frame).save(folder / "frame.png")
-    return folder
+    return make_place(tmp_path_factory.mktemp("place"))
 
 
 @pytest.fixture(scope="module")
 def wanted(place):
-    return export.Wanted(
-        spec=find(f"{place / 'net.py'}:build"),
-        classes=CITYSCAPES,
-        weights=None,
-        dataset=open_dataset(place / "streets"),
-        runtime="onnxruntime",
-        precision="fp32",
-        device=CPU,
-        image_size=FRAME,
-        input_size=FRAME,
-        resize="fit",
-        batch_size=1,
-        memory_format="channels_last",
-        compile_mode="default",
-        cache=place / "cache",
-    )
+    return make_wanted(place)
 
 
 def arguments(place: Path, runtime: str, name: str, *more: str) -> list[str]:
@@ -87,119 +55,6 @@ def one_line(capsys) -> str:
     said = capsys.readouterr().err
     assert said.count("\n") == 1, said
     return said
-
-
-def test_equal_content_is_built_once(wanted, monkeypatch):
-    file, built = export.build(wanted)
-    monkeypatch.setattr(table, "build", lambda *_, **__: pytest.fail("built again"))
-    again, cached = export.build(wanted)
-    assert (again, cached.sha256) == (file, built.sha256)
-    assert cached.build.cached
-    shared, _ = export.build(replace(wanted, runtime="openvino"))
-    assert shared == file, "one fp32 file serves ONNX Runtime and OpenVINO"
-    assert export.build(replace(wanted, runtime="openvino", precision="bf16"))[0] == file
-
-
-def test_whatever_changes_the_file_changes_its_name(wanted, place, tmp_path):
-    other, network = tmp_path / "net.py", tmp_path / "weights.pt"
-    other.write_text((place / "net.py").read_text().replace("8", "4"))
-    torch.save(torch.nn.Conv2d(3, 8, 1).state_dict(), network)
-    changes = [
-        {},
-        {"spec": find(f"{other}:build")},
-        {"weights": network},
-        {"image_size": (64, 128)},
-        {"input_size": (32, 48)},
-        {"resize": "stretch"},
-        {"batch_size": 2},
-        {"precision": "int8"},
-        {"opset": 18},
-        {"any_size": True},
-        {"runtime": "aoti"},
-        {"runtime": "aoti", "precision": "bf16"},
-        {"classes": CITYSCAPES.model_copy(update={"class_names": ("a", "b"), "class_colors": ((0, 0, 0), (1, 1, 1))})},
-    ]
-    hashes = {export._content(replace(wanted, **change)) for change in changes}
-    assert len(hashes) == len(changes)
-    network.write_bytes(network.read_bytes() + b" ")
-    assert export._content(replace(wanted, weights=network)) not in hashes, "known by its bytes"
-
-
-def test_the_code_that_writes_the_file_is_part_of_its_name(wanted, monkeypatch):
-    before = export._content(wanted)
-    monkeypatch.setattr(export, "makers", lambda: "other")
-    assert export._content(wanted) != before
-    files = {path.name for pattern in export._CODE for path in export._PACKAGE.glob(pattern)}
-    assert {"export.py", "pipeline.py", "resample.py", "upsample.py", "onnx_file.py", "build.py"} <= files
-
-
-@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
-def test_state_tells_what_the_network_was(runtime, wanted, tmp_path):
-    """Batch norm and auxiliary heads are known where the file was built, and only there."""
-    plain, heads = tmp_path / "plain.py", tmp_path / "heads.py"
-    plain.write_text("import torch\n\ndef build(num_classes):\n    return torch.nn.Conv2d(3, num_classes, 3, 2, 1)\n")
-    heads.write_text(
-        textwrap.dedent("""
-            import torch
-
-            class Net(torch.nn.Sequential):
-                def training_logits(self, x):
-                    return self(x), self(x)
-
-            def build(num_classes):
-                return Net(torch.nn.Conv2d(3, num_classes, 3, 2, 1), torch.nn.BatchNorm2d(num_classes))
-        """)
-    )
-    for file, aux_heads, batch_norm in ((plain, "none", "none"), (heads, "off", "folded")):
-        asked = replace(wanted, runtime=runtime, spec=find(f"{file}:build"))
-        runnable, _, built = export.load(asked)
-        state = runnable.state()
-        assert (state.aux_heads, state.batch_norm) == (aux_heads, batch_norm)
-        assert 0 < runnable.weights_bytes == built.traits.weights_bytes < built.bytes
-        eager, _, _ = export.load(replace(asked, runtime="eager"))
-        kept = "kept" if batch_norm == "folded" else "none"
-        assert (eager.state().aux_heads, eager.state().batch_norm) == (aux_heads, kept)
-        foreign = table.load_file(runtime, export.build(asked)[0], device=CPU, precision="fp32").state()
-        assert (foreign.aux_heads, foreign.batch_norm) == (None, None)
-
-
-def test_a_file_that_does_not_load_is_the_models_fault(wanted, tmp_path):
-    asked = replace(wanted, cache=tmp_path)
-    file, _ = export.build(asked)
-    file.write_bytes(b"garbage")
-    with pytest.raises(ModelError, match="not a valid ONNX file"):
-        export.load(asked)
-
-
-def test_only_the_systems_errors_are_told_as_such(wanted, tmp_path, monkeypatch):
-    for error, kind in ((OSError(28, "No space left"), UserError), (OSError("CUDA_HOME is not set"), OSError)):
-
-        def fail(*_, error=error, **__):
-            raise error
-
-        monkeypatch.setattr(table, "build", fail)
-        with pytest.raises(kind):
-            export.build(replace(wanted, cache=tmp_path))
-
-
-def test_int8_needs_images_to_be_calibrated_on(wanted):
-    with pytest.raises(base.UnsupportedError, match="--data"):
-        export.build(replace(wanted, precision="int8", dataset=None))
-    file, built = export.build(replace(wanted, precision="int8"))
-    assert built.build.calibration_image_count == 3
-    assert file != export.build(wanted)[0]
-
-
-def test_calibration_images_are_spread_over_the_train_split(wanted, place, monkeypatch):
-    write_dataset(place / "five", image_size=(48, 96), train_count=5, val_count=1)
-    dataset = open_dataset(place / "five")
-    monkeypatch.setattr(export, "CALIBRATION_IMAGES", 3)
-    images = export._calibration(replace(wanted, dataset=dataset, image_size=(48, 96), batch_size=2))
-    frames = [np.array(Image.open(dataset.frames("train")[index].image)) for index in (0, 1, 3)]
-    assert [image.shape for image in images] == [(2, 48, 96, 3)] * 3
-    assert all((image.numpy() == frame).all() for image, frame in zip(images, frames, strict=True))
-    resized = export._calibration(replace(wanted, dataset=dataset))
-    assert {image.shape for image in resized} == {(1, *FRAME, 3)}
 
 
 SNIPPET_CASES = [
@@ -289,7 +144,7 @@ def test_a_file_for_any_size_is_measured_at_the_datasets(place):
 
 
 def test_an_int8_file_that_is_slower_than_fp32_says_so(records, place, wanted, capsys):
-    _, built = export.build(replace(wanted, precision="int8"))
+    _, built = build(replace(wanted, precision="int8"))
     for precision, p50_s in (("fp32", 0.01), ("int8", 0.02)):
         made = records.make("net:build", right=None, runtime="onnxruntime", precision=precision, p50_s=p50_s)
         artifact = made.artifact.model_copy(update={"file_sha256": built.sha256 if precision == "int8" else None})
@@ -474,7 +329,7 @@ def contract_model(
 
 
 def test_a_foreign_file_is_named_by_what_it_computes_in(wanted, tmp_path):
-    file, _ = export.build(replace(wanted, precision="int8"))
+    file, _ = build(replace(wanted, precision="int8"))
     (tmp_path / "theirs.onnx").write_bytes(file.read_bytes())
     card = read_artifact(tmp_path / "theirs.onnx", trust=False)
     assert (card.precision, card.weights.source, card.input.shape) == ("int8", "file", (1, *FRAME, 3))

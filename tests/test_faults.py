@@ -34,7 +34,7 @@ VERBS = {
 }
 """Rooms that one verb speaks from: a flag they name by itself is that verb's."""
 SHARED = {
-    "train/validate.py": ("eval", "predict"),  # both load trained models
+    "artifact.py": ("eval", "predict", "export"),  # all load weights
     "export.py": ("export", "bench"),  # bench reads what export wrote
 }
 """Rooms that several verbs speak from: one of them has it."""

@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 
 from zoo.baseline import mean_label_map, predict_constant
+from zoo.counting import accuracy_record, evaluate
 from zoo.data.layout import open_dataset
 from zoo.doctor import examine
-from zoo.counting import accuracy_record, evaluate
 from zoo.report.accuracy import show_accuracy
 
 

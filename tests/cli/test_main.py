@@ -150,7 +150,7 @@ def test_a_flag_with_two_values_is_refused(zoo, place, line):
             "pick --where split=",
             "leaderboard --models=,",
         ),
-        *("train unet --data=", "eval unet --checkpoint=", "bench --models=", "bench --runtimes=, --models unet"),
+        *("train unet --data=", "eval unet --weights=", "bench --models=", "bench --runtimes=, --models unet"),
     ],
 )
 def test_an_empty_value_is_none(zoo, place, results, line):

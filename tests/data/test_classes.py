@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from zoo.artifact import Wanted, make_pipeline
 from zoo.bench.sweep import run_bench
 from zoo.catalog import MODELS, find
 from zoo.config import BenchConfig, TrainConfig
@@ -15,13 +16,13 @@ from zoo.data.layout import open_dataset
 from zoo.data.reading import read_image, read_label
 from zoo.data.synthetic import write_dataset
 from zoo.errors import UserError
-from zoo.export import Wanted, make_pipeline
+from zoo.evaluate import evaluate_model
 from zoo.labels import CITYSCAPES
 from zoo.picker import pick
 from zoo.report.leaderboard import leaderboard, render
 from zoo.spec import IGNORE_INDEX
 from zoo.train.loop import train_model
-from zoo.train.validate import evaluate_model
+from zoo.weights import Asked, resolve
 
 HARBOUR = """
 name = "Harbour"
@@ -247,14 +248,14 @@ def test_mean_and_std_of_the_dataset_are_what_a_network_is_fed(tmp_path):
     trained = train_model(model, recipe, data=root, cache=tmp_path / "cache", **where)
     assert set(seen.read_text().split()) == {"1.6000"}, "trained and validated"
     seen.unlink()
-    evaluate_model(model, open_dataset(root), checkpoint=trained.best, **where)
+    evaluate_model(model, open_dataset(root), weights=trained.best, **where)
     assert set(seen.read_text().split()) == {"1.6000"}, "evaluated"
     dataset = open_dataset(root)
     pipeline, _ = make_pipeline(
         Wanted(
             spec=find(model),
             classes=dataset.spec,
-            weights=trained.best,
+            source=resolve(Asked("file", file=trained.best), find(model), dataset, runs=tmp_path),
             dataset=dataset,
             runtime="eager",
             precision="fp32",

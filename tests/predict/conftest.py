@@ -58,4 +58,4 @@ def model(tmp_path_factory):
 @pytest.fixture(scope="module")
 def predictor(model, dataset):
     name, checkpoint = model
-    return load_predictor(name, dataset, checkpoint=checkpoint, device="cpu")
+    return load_predictor(name, dataset, weights=checkpoint, device="cpu")

@@ -16,15 +16,15 @@ from torch import nn
 
 from tests.predict.frames import FEW, NET, SIZE, names, photo, pixels, save
 from zoo.cli.main import main
+from zoo.counting import evaluate_predictions
 from zoo.data.convert import convert_folder
 from zoo.data.reading import read_image
 from zoo.errors import UserError
-from zoo.counting import evaluate_predictions
+from zoo.evaluate import evaluate_model
 from zoo.labels import CITYSCAPES, TRAIN_ID_TO_LABEL_ID
 from zoo.predict.drawing import KINDS, color_map, label_ids, overlay
 from zoo.predict.pictures import predict_images, predict_split
 from zoo.predict.predictor import load_predictor
-from zoo.train.validate import evaluate_model
 
 
 def test_written_labels_score_what_evaluation_counts(tmp_path, predictor, model, dataset):
@@ -34,7 +34,7 @@ def test_written_labels_score_what_evaluation_counts(tmp_path, predictor, model,
     assert len(written) == 3 * len(KINDS)
     assert "confidence/town1/town1_000000_000001_confidence.png" in names(tmp_path)
     assert seen == [(1, 3), (2, 3), (3, 3)]
-    counted = evaluate_model(model[0], dataset, checkpoint=model[1], device="cpu")
+    counted = evaluate_model(model[0], dataset, weights=model[1], device="cpu")
     scored = evaluate_predictions(tmp_path / "labelIds", dataset, "val", "labelIds")
     np.testing.assert_array_equal(scored.confusion, counted.confusion)
     assert np.count_nonzero(counted.confusion.sum(axis=0)) > 3, "the network answers one class everywhere"
@@ -203,7 +203,7 @@ class Picky(nn.Conv2d):
     (tmp_path / "bad.py").write_text(source)
     save_file(nn.Conv2d(3, 19, 1).state_dict(), tmp_path / "w.safetensors")
     name = f"{tmp_path / 'bad.py'}:Picky"
-    failing = load_predictor(name, dataset, checkpoint=tmp_path / "w.safetensors", device="cpu")
+    failing = load_predictor(name, dataset, weights=tmp_path / "w.safetensors", device="cpu")
     with pytest.raises(UserError, match=r"bad:Picky: forward fails on a \(1, 3, 36, 50\) image: RuntimeError: too"):
         predict_split(failing, dataset, "val", tmp_path / "out")
 

@@ -13,9 +13,9 @@ from tests.predict.frames import FEW, names, photo, pixels, save
 from zoo.data.layout import open_dataset
 from zoo.data.reading import read_image
 from zoo.errors import UserError
+from zoo.evaluate import evaluate_model
 from zoo.labels import TRAIN_ID_TO_LABEL_ID
 from zoo.predict.submission import check_submission, predict_submission
-from zoo.train.validate import evaluate_model
 
 np.in1d = getattr(np, "in1d", np.isin)  # noqa: NPY201  numpy 2.4 removed the name that cityscapesScripts uses
 
@@ -47,7 +47,7 @@ def test_the_official_evaluation_takes_a_submission(tmp_path, predictor, model, 
     theirs = official.evaluateImgLists(found, truths, official.args)
     matrix = np.asarray(theirs["confMatrix"]).astype(np.int64)
     ids = [TRAIN_ID_TO_LABEL_ID[k] for k in range(19)]
-    ours = evaluate_model(model[0], dataset, checkpoint=model[1], device="cpu").confusion
+    ours = evaluate_model(model[0], dataset, weights=model[1], device="cpu").confusion
     np.testing.assert_array_equal(matrix[np.ix_(ids, ids)], ours[:, :-1])
 
 
