@@ -15,9 +15,10 @@ np.in1d = getattr(np, "in1d", np.isin)  # noqa: NPY201  numpy 2.4 removed the na
 
 from cityscapesscripts.evaluation import evalPixelLevelSemanticLabeling as official  # noqa: E402, N813
 
+from zoo.counting import accuracy_record  # noqa: E402
 from zoo.data.layout import open_dataset  # noqa: E402
 from zoo.data.synthetic import write_dataset  # noqa: E402
-from zoo.counting import accuracy_record, evaluate_predictions  # noqa: E402
+from zoo.label_maps import evaluate_predictions  # noqa: E402
 from zoo.measure.device import core_count  # noqa: E402
 from zoo.score.accuracy import instance_iou, mean_of, miou  # noqa: E402
 

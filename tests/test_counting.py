@@ -13,11 +13,12 @@ import torch
 from PIL import Image
 
 from zoo.baseline import mean_label_map, predict_constant
-from zoo.counting import accuracy_record, by_size, evaluate, evaluate_predictions
+from zoo.counting import accuracy_record, by_size, evaluate
 from zoo.data.layout import open_dataset
 from zoo.data.reading import read_image, read_label
 from zoo.data.synthetic import write_dataset
 from zoo.errors import UserError
+from zoo.label_maps import evaluate_predictions
 from zoo.labels import CITYSCAPES, LABELS, TRAIN_ID_TO_LABEL_ID
 from zoo.record import Mode
 from zoo.report.accuracy import show_accuracy

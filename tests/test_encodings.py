@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo.counting import accuracy_record, evaluate_predictions
+from zoo.counting import accuracy_record
 from zoo.data.layout import open_dataset
 from zoo.data.reading import read_label
 from zoo.data.synthetic import write_dataset
 from zoo.errors import UserError
+from zoo.label_maps import evaluate_predictions
 from zoo.labels import CITYSCAPES
 from zoo.report.accuracy import show_accuracy
 from zoo.score.accuracy import miou, pixel_accuracy

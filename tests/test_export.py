@@ -276,7 +276,7 @@ def test_a_model_without_weights_is_one_line(place, capsys, tmp_path):
     assert cli.main([*given, "--checkpoint", str(tmp_path / "nowhere.pt")]) == 2
     assert "nowhere.pt" in one_line(capsys)
     assert cli.main([*given, "--runs", str(tmp_path)]) == 2
-    assert "--checkpoint FILE" in one_line(capsys)
+    assert "name weights with --weights" in one_line(capsys)
 
 
 def test_a_model_that_cannot_be_exported_is_one_line_and_a_failed_record(place, capsys):

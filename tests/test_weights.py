@@ -158,7 +158,7 @@ def test_auto_then_takes_published_weights_then_own_ones_then_none(tmp_path, own
 def test_what_is_asked_for_and_not_there_gets_one_line(tmp_path, own):
     row = spec(PUBLISHED[0].model)
     for asked, model, brings, message in (
-        ("run", spec("net"), None, "net: no finished run on streets in .*; train it with `zoo train`"),
+        ("run", spec("net"), None, "net: no finished run on streets in .*; train one with `zoo train`"),
         ("published", spec("net"), None, "net: no published weights are known"),
         ("published:nobody", row, None, f"called nobody are known; there is {PUBLISHED[0].tag}"),
         ("published", row, None, f"not on this machine; put {PUBLISHED[0].url} there as {published_folder(tmp_path)}"),

@@ -17,7 +17,7 @@ _PUBLIC = {
     "compare": "zoo.report.compare:compare",
     "create_model": "zoo.models.build:create_model",
     "evaluate_model": "zoo.evaluate:evaluate_model",
-    "evaluate_predictions": "zoo.counting:evaluate_predictions",
+    "evaluate_predictions": "zoo.label_maps:evaluate_predictions",
     "import_dataset": "zoo.data.importers.writing:import_dataset",
     "evaluation_mode": "zoo.modes:evaluation_mode",
     "examine": "zoo.doctor:examine",

@@ -11,12 +11,11 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, get_args
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,27 +27,17 @@ from zoo import record
 from zoo.confusion import Counts, count_pairs, count_runs, counts, find_runs
 from zoo.data.layout import DAMAGE, Dataset, Frame, OnFrame
 from zoo.data.loading import evaluation_frames
-from zoo.data.reading import read_label, unreadable
+from zoo.data.reading import unreadable
 from zoo.data.spelling import stored_mode
 from zoo.encodings import (
-    Encoding,
-    Fit,
     Table,
-    better,
-    choose,
-    fitting_numbers,
-    inferable,
-    read_prediction,
-    renamed,
-    require_void,
     tables,
 )
 from zoo.errors import UserError
 from zoo.instances import CATEGORY_NAMES, CLASS_NAMES, TARGETS, Seen, instance_counts, see_instances
 from zoo.labels import CITYSCAPES
-from zoo.measure.device import core_count
 from zoo.score.accuracy import miou_interval
-from zoo.spec import DatasetSpec, Size
+from zoo.spec import Size
 
 Predict = Callable[[Tensor], Tensor]
 """`(N, H, W, 3)` `uint8` RGB on the host → `(N, H, W)` `uint8` train ids on the host."""
@@ -121,8 +110,8 @@ def evaluate(
     """
     image_count = len(dataset.frames(split))
     image_count = min(image_limit or image_count, image_count)
-    weighs_instances = _has_instances(dataset, split)
-    tally = _Tally(tables(dataset.spec)["trainIds"], dataset.spec.num_classes)
+    weighs_instances = has_instances(dataset, split)
+    tally = Tally(tables(dataset.spec)["trainIds"], dataset.spec.num_classes)
     for batch in _batches(evaluation_frames(dataset, split, limit=image_limit), batch_size):
         frames, images, truths = zip(*batch, strict=True)
         maps = predict(torch.from_numpy(np.stack(images)))
@@ -133,7 +122,7 @@ def evaluate(
                 "compared at the ground truth's full size"
             )
         for frame, truth, label_map in zip(frames, truths, maps.numpy(force=True), strict=True):
-            tally.add(_count(frame, truth, label_map, dataset.spec.num_classes, weighs_instances=weighs_instances))
+            tally.add(count_image(frame, truth, label_map, dataset.spec.num_classes, weighs_instances=weighs_instances))
             if on_image:
                 on_image(len(tally.names), image_count)
     return _in_order_of(dataset.frames(split), tally.result())
@@ -154,90 +143,6 @@ def by_size(make: Callable[[Size], Predict]) -> Predict:
         return made[size](images)
 
     return predict
-
-
-def evaluate_predictions(
-    folder: Path | str,
-    dataset: Dataset,
-    split: str,
-    encoding: Encoding = "auto",
-    *,
-    void: Sequence[int] = (),
-    workers: int | None = None,
-    on_image: OnFrame | None = None,
-) -> EvaluationResult:
-    """Score label maps any other program wrote: one PNG per frame, found by the frame's name.
-
-    Args:
-        folder: Searched with all folders below it for names that begin with `<city>_<seq>_<frame>`.
-        dataset: An opened dataset.
-        split: Such as `"val"`.
-        encoding: What the values are. `"auto"` decides from the values of all files and, where they fit several
-            encodings, by which of them most pixels are right; the result's `reading` says what was taken.
-        void: Values that mean none of the classes, a miss on a counted pixel, as 255 does everywhere.
-        workers: Threads that decode and count, a few files each at a time; `None`: one per core. The result is the same
-            for any number.
-        on_image: Told of every image counted.
-
-    Raises:
-        UserError: unknown encoding; `void` that is a class; a frame without a prediction or with two; a file that is
-            damaged, of another size, no 8-bit label map, or holds values of no encoding; or `"auto"` cannot tell.
-    """
-    if encoding not in get_args(Encoding):
-        raise UserError(f"encoding is one of {', '.join(get_args(Encoding))}; got {encoding!r}")
-    if workers is not None and workers < 1:
-        raise UserError(f"workers are threads, 1 or more; got {workers}")
-    spec, void = dataset.spec, tuple(sorted(set(void)))
-    require_void(spec, encoding, void)
-    frames = dataset.frames(split)
-    files = _find_predictions(Path(folder), frames)
-    # Every encoding that still fits is counted, so that each file is read once.
-    known: dict[str, Table | None] = {**tables(spec, void), "colors": None}
-    tallies = {
-        name: _Tally(table, spec.num_classes, *inferable(name, spec.num_classes, auto=encoding == "auto"))
-        for name, table in known.items()
-        if encoding in ("auto", name)
-    }
-    asked = len(tallies)
-    pairs, present, are_ids = np.zeros((spec.num_classes, 256), np.int64), np.zeros(256, np.bool_), True
-    count = partial(_count_file, spec=spec, weighs_instances=_has_instances(dataset, split))
-    items = ((frame, files[frame.name]) for frame in frames)
-    for done, image in enumerate(in_order(count, items, workers or core_count()), 1):
-        fitting = {name: tally for name, tally in tallies.items() if tally.fits(image)}
-        if not any(tally.is_sound for tally in fitting.values()):
-            raise _strange(files[image.name], image, tallies, asked, spec)
-        tallies = fitting
-        for tally in tallies.values():
-            tally.add(image)
-        pairs, present, are_ids = pairs + image.pairs, present | image.present, are_ids and image.are_ids
-        if on_image:
-            on_image(done, len(frames))
-    if len(tallies) > 1 and "colors" in tallies and not tallies["colors"].names_a_class:  # black alone is no colour
-        del tallies["colors"]
-    fits = {
-        name: Fit(
-            tally.confusion,
-            tuple(tally.strange),
-            tally.is_sound,
-            None if tally.table is None else tally.table.meant(present),
-        )
-        for name, tally in tallies.items()
-    }
-    most = max(fit.right for fit in fits.values())
-    order = renamed(pairs, most, spec.class_names) if are_ids else []
-    taken = choose(fits, order) if encoding == "auto" else encoding
-    if are_ids and encoding != "auto":
-        fits |= fitting_numbers(pairs, present, spec, void, without=encoding)
-    right = fits[taken].right
-    others = {name: fit for name, fit in fits.items() if name != taken}
-    reading = record.Reading(
-        encoding=taken,
-        asked=encoding != "auto",
-        void=(*void, *fits[taken].inferred),
-        right_as={name: fit.right for name, fit in others.items()},
-        doubts=tuple(better(right, others) or order),
-    )
-    return replace(tallies[taken].result(), mode=None, reading=reading)
 
 
 def dataset_record(dataset: Dataset, split: str, image_limit: int | None = None) -> record.Dataset:
@@ -276,7 +181,7 @@ def accuracy_record(result: EvaluationResult, dataset: Dataset, split: str) -> r
     )
 
 
-class _ImageCounts(NamedTuple):
+class ImageCounts(NamedTuple):
     """What was counted on one image, before it is known what a prediction's values stand for."""
 
     name: str
@@ -292,7 +197,7 @@ class _ImageCounts(NamedTuple):
     strange_color: tuple[int, ...] = ()
 
 
-class _Tally:
+class Tally:
     """Adds up images whose predictions are read in one encoding.
 
     Args:
@@ -319,7 +224,7 @@ class _Tally:
         self.names: list[str] = []
         self.started = time.perf_counter()
 
-    def fits(self, image: _ImageCounts) -> bool:
+    def fits(self, image: ImageCounts) -> bool:
         """Whether all values of an image are of this encoding; the one that may be inferred is remembered."""
         if self.table is None:
             return image.colors is not None
@@ -336,7 +241,8 @@ class _Tally:
         """Whether it may be taken with no other in question."""
         return self.strange <= self.known_void
 
-    def add(self, image: _ImageCounts) -> None:
+    def add(self, image: ImageCounts) -> None:
+        """Count one more image, whose values `fits` found to be of this encoding."""
         table = self.table or image.colors
         assert table is not None
         self.names_a_class = self.names_a_class or table.names_a_class(image.present)
@@ -349,6 +255,7 @@ class _Tally:
             self.instances = weighed if self.instances is None else self.instances + weighed
 
     def result(self) -> EvaluationResult:
+        """What was counted over all images."""
         tp, fp, fn = (np.stack(part).astype(np.int32) for part in zip(*self.per_image, strict=True))
         return EvaluationResult(
             self.confusion,
@@ -361,26 +268,9 @@ class _Tally:
         )
 
 
-def _strange(
-    file: Path, image: _ImageCounts, tallies: Mapping[str, _Tally], asked: int, spec: DatasetSpec
-) -> UserError:
-    """Say what a file holds that no encoding still in question has, and what to do about it."""
-    before = "; the files before it fit no other encoding" if len(tallies) < asked else ""
-    numbers = {name: tally.table for name, tally in tallies.items() if tally.table is not None}
-    names = " or ".join(numbers)
-    if not image.are_ids and numbers.keys() == tallies.keys():
-        return UserError(f"{file} is an image in colours, and {names} are numbers{before}; see --encoding colors")
-    if not image.are_ids or not numbers:
-        color = f"colour {list(image.strange_color)}" if image.strange_color else "numbers"
-        return UserError(f"{file} holds {color}, which is no class's colour in {spec.name}{before}")
-    strange = sorted({value for table in numbers.values() for value in table.strange(image.present)})
-    hint = "" if len(strange) > 1 else f"; if it means none of the classes, give --void {strange[0]}"
-    return UserError(f"{file} holds {_some(strange)}, no value of {names}{before}{hint}")
-
-
-def _count(
+def count_image(
     frame: Frame, truth: LabelMap, prediction: LabelMap, num_classes: int, *, weighs_instances: bool
-) -> _ImageCounts:
+) -> ImageCounts:
     """Count one label map `(H, W)` against its truth `(H, W)` and its frame's instance map."""
     if not weighs_instances:
         pairs, seen = count_pairs(truth, prediction), None
@@ -392,18 +282,7 @@ def _count(
             seen = see_instances(runs, instances, prediction)
         except ValueError as error:
             raise UserError(f"{frame.instances} holds {error}; correct or remove the file") from error
-    return _ImageCounts(frame.name, pairs[:num_classes].copy(), pairs.sum(axis=0) > 0, seen)
-
-
-def _count_file(item: tuple[Frame, Path], *, spec: DatasetSpec, weighs_instances: bool) -> _ImageCounts:
-    frame, file = item
-    truth = read_label(frame, spec)
-    prediction = read_prediction(file, spec)
-    _require_size(file, prediction.values, truth.shape)
-    counted = _count(frame, truth, prediction.values, spec.num_classes, weighs_instances=weighs_instances)
-    return counted._replace(
-        are_ids=prediction.are_ids, colors=prediction.colors, strange_color=prediction.strange_color
-    )
+    return ImageCounts(frame.name, pairs[:num_classes].copy(), pairs.sum(axis=0) > 0, seen)
 
 
 def in_order(call: Callable[[Given], Answer], items: Iterable[Given], workers: int) -> Iterator[Answer]:
@@ -431,7 +310,7 @@ def _in_order_of(frames: Sequence[Frame], result: EvaluationResult) -> Evaluatio
     )
 
 
-def _has_instances(dataset: Dataset, split: str) -> bool:
+def has_instances(dataset: Dataset, split: str) -> bool:
     """Whether every frame has an instance map, in the encoding of Cityscapes' labels."""
     return dataset.spec == CITYSCAPES and all(frame.instances is not None for frame in dataset.frames(split))
 
@@ -448,33 +327,6 @@ def _batches(items: Iterable[Item], batch_size: int) -> Iterator[list[Item]]:
         yield batch
 
 
-def _find_predictions(folder: Path, frames: Iterable[Frame]) -> dict[str, Path]:
-    """File of every frame's prediction, by frame name."""
-    if not folder.is_dir():
-        raise UserError(f"no folder {folder}; give a folder that holds one label PNG per frame")
-    names = {frame.name for frame in frames}
-    found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*.png")):
-        name = _frame_name(path.stem, names)
-        if name in found:
-            raise UserError(f"two predictions for frame {name}: {found[name]} and {path}; keep one of them")
-        if name is not None:
-            found[name] = path
-    missing = sorted(names - found.keys())
-    if missing:
-        raise UserError(
-            f"{len(missing)} of {len(names)} frames have no prediction in {folder}, first {missing[0]}; "
-            f"expected a file named {missing[0]}*.png"
-        )
-    return found
-
-
-def _frame_name(stem: str, names: set[str]) -> str | None:
-    """The frame a file name begins with; `a_0_1` does not begin `a_0_10_labelIds`."""
-    ends = (end for end in range(len(stem), 0, -1) if end == len(stem) or not stem[end].isalnum())
-    return next((stem[:end] for end in ends if stem[:end] in names), None)
-
-
 def _read_instances(frame: Frame, size: tuple[int, ...]) -> npt.NDArray[np.uint16]:
     """Read an instance map `(H, W)` of the ground truth's size."""
     path = frame.instances
@@ -486,17 +338,18 @@ def _read_instances(frame: Frame, size: tuple[int, ...]) -> npt.NDArray[np.uint1
         raise unreadable("instance map", path, error) from error
     if mode not in ("I;16B", "L"):  # without an object 8 bits are enough
         raise UserError(f"{path} is a {mode} image; an instance map is single-channel 16-bit, label id * 1000 + n")
-    _require_size(path, values, size)
+    require_size(path, values, size)
     return values.astype(np.uint16, copy=False)
 
 
-def _require_size(path: Path, values: npt.NDArray[Any], size: tuple[int, ...]) -> None:
+def require_size(path: Path, values: npt.NDArray[Any], size: tuple[int, ...]) -> None:
+    """Refuse a file `(H, W)` that is not of its ground truth's size.
+
+    Raises:
+        UserError: it is of another.
+    """
     if values.shape != size:
         raise UserError(
             f"{path} is {values.shape[0]}x{values.shape[1]}, its ground truth {size[0]}x{size[1]}; "
             "all are compared at full size"
         )
-
-
-def _some(values: Sequence[int]) -> str:
-    return ", ".join(map(str, values[:5])) + (" …" if len(values) > 5 else "")

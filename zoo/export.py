@@ -12,7 +12,7 @@ import torch
 from zoo.artifact import Wanted, build, find_source
 from zoo.card import Card, Port, card_path
 from zoo.catalog import code_sha256, find
-from zoo.data.layout import open_dataset
+from zoo.data.layout import Dataset, open_dataset
 from zoo.data.reading import frame_size
 from zoo.errors import UserError
 from zoo.faults import how_to_write, reason
@@ -23,7 +23,7 @@ from zoo.runtimes import base, table
 from zoo.runtimes.opset import OPSET, oldest_onnxruntime, require_opset
 from zoo.score.comparing import newest, slower_int8
 from zoo.score.reading import rows_of
-from zoo.spec import Resize, Size
+from zoo.spec import ModelSpec, Resize, Size
 from zoo.store import scan
 from zoo.weights import Source, knows_itself, parse_asked, require_weights
 
@@ -91,29 +91,13 @@ def export_model(
     Raises:
         UserError: no such model, runtime or device; no weights; a file that cannot be written.
     """
-    if batch_size < 1:
-        raise UserError(f"a file takes 1 image per call or more; got --batch {batch_size}")
-    if any_size and resize == "none":
-        raise UserError(
-            "--dynamic brings frames of any size to the input's, and --resize none leaves them as they are; "
-            "choose --resize fit or stretch"
-        )
-    if opset is not None:
-        if (suffix := table.file_format(runtime)) != ".onnx":
-            raise UserError(
-                f"--opset is for ONNX files and runtime {runtime} writes {suffix or 'none'}; leave it out, or choose "
-                "onnxruntime, openvino or tensorrt"
-            )
-        require_opset(opset)
+    _require_options(runtime, batch_size, resize, opset, any_size=any_size)
     spec, place, asked = find(name), resolve_device(device), parse_asked(str(weights))
     dataset = None if data is None and precision != "int8" and knows_itself(asked) else open_dataset(data, cache=cache)
     source = find_source(weights, spec, dataset, runs, cache)
     if asked.kind != "random":
         require_weights(source, spec.name)
-    if image_size is None:
-        image_size = frame_size(dataset, dataset.splits()[-1]) if dataset else source.input_size
-    if image_size is None:
-        raise UserError(f"{spec.name} was trained at its frames' own size; say how large yours are with --image-size")
+    image_size = image_size or _frame_size(spec, dataset, source)
     classes = dataset.spec if dataset else source.classes
     assert classes is not None, "weights that know themselves"
     wanted = Wanted(
@@ -142,6 +126,34 @@ def export_model(
         raise UserError(f"{error}; choose another --runtime or --precision") from error
     finally:
         torch.set_num_threads(threads)
+
+
+def _frame_size(spec: ModelSpec, dataset: Dataset | None, source: Source) -> Size:
+    """How large frames are, where nobody said: the dataset's; without one, as the network saw them."""
+    size = frame_size(dataset, dataset.splits()[-1]) if dataset else source.input_size
+    if size is None:
+        raise UserError(f"{spec.name} was trained at its frames' own size; say how large yours are with --image-size")
+    return size
+
+
+def _require_options(
+    runtime: str, batch_size: int, resize: Resize | None, opset: int | None, *, any_size: bool
+) -> None:
+    """Refuse what no file of this runtime can be."""
+    if batch_size < 1:
+        raise UserError(f"a file takes 1 image per call or more; got --batch {batch_size}")
+    if any_size and resize == "none":
+        raise UserError(
+            "--dynamic brings frames of any size to the input's, and --resize none leaves them as they are; "
+            "choose --resize fit or stretch"
+        )
+    if opset is not None:
+        if (suffix := table.file_format(runtime)) != ".onnx":
+            raise UserError(
+                f"--opset is for ONNX files and runtime {runtime} writes {suffix or 'none'}; leave it out, or choose "
+                "onnxruntime, openvino or tensorrt"
+            )
+        require_opset(opset)
 
 
 def _export(wanted: Wanted, target: Path, records: Sequence[Record]) -> Exported:

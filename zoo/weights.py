@@ -106,7 +106,7 @@ class Source(Facts):
     def said(self) -> str:
         """In one line, for a person: which they are, and what else there was."""
         what = {
-            "random": "random weights",
+            "random": "random weights, which have no accuracy",
             "own": "the weights it brings itself",
             "published": f"published weights {self.tag}",
             "file": f"weights of the file {self.file}",
@@ -422,11 +422,8 @@ def _fitted(source: Source, spec: ModelSpec, dataset: Dataset) -> Source:
 def _how_to_have_some(spec: ModelSpec, dataset: Dataset | None, runs: Path) -> str:
     """Why there are no trained weights, and the nearest there are."""
     if dataset is None:
-        return "no accuracy without trained weights; name some with --weights"
-    text = (
-        f"no finished run on {dataset.name} in {runs}; train it with `zoo train`, or name weights with --weights, "
-        "without which there is no accuracy"
-    )
+        return "no dataset is open, so no run of it either; name others with --weights"
+    text = f"no finished run on {dataset.name} in {runs}; train one with `zoo train`, or name weights with --weights"
     if before := runs_of_other_code(runs, spec, dataset.fingerprint()):
         return f"{text} (a run of the model as its code was before, or of an older zoo: {before[0].file})"
     if others := finished_runs(runs, spec):

@@ -16,11 +16,11 @@ from torch import nn
 
 from tests.predict.frames import FEW, NET, SIZE, names, photo, pixels, save
 from zoo.cli.main import main
-from zoo.counting import evaluate_predictions
 from zoo.data.convert import convert_folder
 from zoo.data.reading import read_image
 from zoo.errors import UserError
 from zoo.evaluate import evaluate_model
+from zoo.label_maps import evaluate_predictions
 from zoo.labels import CITYSCAPES, TRAIN_ID_TO_LABEL_ID
 from zoo.predict.drawing import KINDS, color_map, label_ids, overlay
 from zoo.predict.pictures import predict_images, predict_split

@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     dataset = open_dataset(arguments.data, cache=arguments.cache)
     if arguments.predictions is not None:
-        from zoo.counting import evaluate_predictions
+        from zoo.label_maps import evaluate_predictions
 
         with LiveImages(make_console(stderr=True), "scoring") as live:
             result = evaluate_predictions(
