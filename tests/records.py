@@ -21,6 +21,7 @@ from zoo.record import (
     Failure,
     Latency,
     Memory,
+    Mode,
     Record,
     Software,
     Speed,
@@ -152,8 +153,14 @@ def make(
     shared_sequences=(),
     accuracy_images=None,
     build=None,
+    source=None,
+    tag="",
+    weights_sha256=None,
+    mode=None,
 ):
     """A whole record; `right=None` leaves accuracy out, `timed=False` speed, memory and cost.
+
+    `source` other than `run` (`published`, `file`, `own`) has no recipe, but a `tag` and weights of its own.
 
     `one_graph` has no network scope, `staged` a waterfall; `rates` are images per second at batch 1, 2, 4, …
     """
@@ -167,6 +174,9 @@ def make(
     )
     ok = status == "ok"
     trained = right is not None
+    if source not in {None, "run"}:
+        recipe, recipe_hash, step_count = "none", None, None
+        weights_sha256 = weights_sha256 or short_hash([model, source, tag])
     if matrix is None and trained:
         matrix = confusion(right)
     artifact = Artifact(
@@ -180,8 +190,9 @@ def make(
         output_size=output_size,
         resize=resize,
         weights=Weights(
-            source="none" if model == MEAN_LABEL_MAP else "run" if trained else "random",
-            sha256=short_hash([model, recipe, seed]) if trained else None,
+            source=source or ("none" if model == MEAN_LABEL_MAP else "run" if trained else "random"),
+            sha256=weights_sha256 or (short_hash([model, recipe, seed]) if trained else None),
+            tag=tag,
             recipe=recipe if trained else "none",
             recipe_hash=recipe_hash if trained else None,
             step_count=step_count if trained else None,
@@ -240,6 +251,7 @@ def make(
             class_names=CLASS_NAMES[: len(matrix)],
             confusion=tuple(tuple(int(count) for count in line) for line in matrix),
             image_count=image_count,
+            mode=mode or Mode(),
             miou_interval=miou_interval,
             resampled="images" if miou_interval else None,
         )

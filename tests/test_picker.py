@@ -275,7 +275,7 @@ def test_what_is_said_of_the_next_is_what_is_said_of_it_as_a_loser(records):
 def test_what_decides_among_ties_is_said_to_be_unknown_where_it_is(records):
     rows = [
         row(records.make("best", miou_interval=(0.42, 0.44))),
-        dataclasses.replace(row(records.make("network", miou_interval=(0.42, 0.44))), pipeline_p50_s=None),
+        row(records.make("network", miou_interval=(0.42, 0.44))).having(pipeline_p50_s=None),
         row(records.make("unheld", right=0.3)),
     ]
     why = {loser.row.model: loser.why for loser in pick(rows, objective="params").losers}
@@ -492,7 +492,7 @@ def test_all_artifacts_are_considered_and_named(artifacts):
     assert pick(artifacts, precision="int8").label == "a"
     assert pick(artifacts, input_size=(128, 256)).winner.input_size == (128, 256)
     assert "input 256x512)" in show_choice(pick(artifacts, input_size=(256, 512)))
-    assert "recipe camvid_cpu)" in show_choice(pick(artifacts)), "several sizes: the labels name them"
+    assert "streets · weights run camvid_cpu)" in show_choice(pick(artifacts)), "several sizes: the labels name them"
 
 
 def test_a_winner_that_loses_accuracy_says_so(artifacts):

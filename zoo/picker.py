@@ -10,8 +10,19 @@ from typing import Literal
 
 from zoo.errors import UserError, did_you_mean
 from zoo.record import SPEED_PROTOCOL
-from zoo.score.comparing import Group, baseline_for, differences, group_of, latest, sharing, tell_apart
-from zoo.score.filtering import FLAGS, VERSIONS, newest_versions, select, version_of
+from zoo.score.comparing import (
+    ARTIFACT,
+    Group,
+    baseline_for,
+    differences,
+    group_of,
+    latest,
+    sharing,
+    tell_apart,
+    these_weights,
+)
+from zoo.score.fields import flag_for
+from zoo.score.filtering import VERSIONS, newest_versions, select, version_of
 from zoo.score.metrics import METRICS, Metric
 from zoo.score.paired import INTERVAL, SPREAD, Pairs, Tie
 from zoo.score.reading import NO_MODEL_YET, read_rows
@@ -20,7 +31,7 @@ from zoo.units import parse_seconds
 
 LATENCY = "pipeline_p50_s"
 """The latency meant where none is named: the pipeline scope is what a user waits for."""
-LATENCIES = tuple(key for key, metric in METRICS.items() if metric.unit == "ms")
+LATENCIES = tuple(key for key in METRICS if key.startswith(("pipeline_p", "latency_p")))
 
 OBJECTIVES: dict[str, str] = {
     "miou": "miou",
@@ -108,7 +119,7 @@ def pick(
     models: Sequence[str] = (),
     **conditions: object,
 ) -> Choice:
-    """Choose the best row of one comparable group that keeps every limit; runtime, precision and input size are free.
+    """Choose the best row of one comparable group that keeps every limit; weights, runtime, precision, size are free.
 
     Best is what nothing beats in the objective by more than can be told (`score.paired`); among those that tie with the
     highest, `NEXT` decides. Of several versions of a dataset or recipe the one measured last is taken, with a note.
@@ -122,8 +133,8 @@ def pick(
         min_miou: A fraction.
         objective: What is made best: `miou`, `latency` (the metric named by `latency`), `memory`, `params`, `macs`.
         models: Only these: names, globs or tags.
-        conditions: Only rows with these values, or one of a list: `device`, `dataset`, `recipe`, `input_size`,
-            `runtime`, `precision`, `batch_size`, `thread_count`, `resize`, `quick`, … (`score.filtering.select`).
+        conditions: Only rows with these values, or one of a list: `device`, `dataset`, `weights`, `recipe`,
+            `input_size`, `runtime`, `precision`, `batch_size`, `quick`, … (`score.fields.FIELDS`).
 
     Raises:
         UserError: no records, an unknown objective, latency or filter, or rows that may not be compared.
@@ -211,15 +222,13 @@ def _one_group(rows: list[Row], needed: list[Metric]) -> tuple[Group, tuple[str,
 def _may_not_be_compared(groups: list[Group]) -> str:
     found = differences(*groups)
     for field, version in VERSIONS.items():
-        if found.pop(version, None):
+        if version in found:
+            del found[version]
             found[field] = list(dict.fromkeys(version_of(group, field) for group in groups))
     said = "; ".join(f"{field.replace('_', ' ')} is {' or '.join(values)}" for field, values in found.items())
     alone = next((field for field, values in found.items() if len(values) == len(groups)), None)  # which tells them all
     asked = {alone: found[alone]} if alone else found
-    how = [
-        f"{FLAGS[field]} {values[0]}" if field in FLAGS else f"--where {field}={values[0]}"
-        for field, values in asked.items()
-    ]
+    how = [flag_for(field, values[0]) for field, values in asked.items()]
     return f"these records may not be compared with each other: {said}; choose one, such as with {' '.join(how)}"
 
 
@@ -252,7 +261,7 @@ def _decide(fit: list[Row], goal: Metric, pairs: Pairs) -> tuple[list[Row], list
 
 
 def _choose(rows: list[Row], limits: list[Limit], goal: Metric, baseline: Row | None, pairs: Pairs) -> Choice:
-    labels = dict(zip((row.key for row in rows), tell_apart(rows), strict=True))
+    labels = dict(zip((row.key for row in rows), tell_apart(rows, (*ARTIFACT, "weights")), strict=True))
     able = [row for row in rows if row.status == "ok" and row.value(goal.key) is not None]
     fit = [row for row in able if all(limit.holds(row) for limit in limits)]
     pool, steps = _decide(fit, goal, pairs)
@@ -372,15 +381,14 @@ def _notes(
             f"a difference under {goal.said_least} never decides"
         )
     if goal.key == "miou" and len(fit) > 1:
-        seeds = "one seed" if winner.seed_count < 2 else f"a mean of {winner.seed_count} seeds"
         others = sorted((row for row in fit if row not in steps[0].left), key=lambda row: _rank(row, goal))
         if others:
             gap = f"{100 * ((steps[0].best.miou or 0) - (others[0].miou or 0)):.1f} points of mIoU"
             unknown = steps[0].ties[others[0].key].tie is None
             said = f"{gap} below the highest, {CHANCE}" if unknown else f"{gap} behind the highest"
-            notes.append(f"{labels[others[0].key]} is {said}; {seeds}, these weights")
+            notes.append(f"{labels[others[0].key]} is {said}; {these_weights(winner)}")
         else:
-            notes.append(f"{seeds}, these weights: another training may order them otherwise")
+            notes.append(f"{these_weights(winner)}: another training may order them otherwise")
     for limit in limits:
         span, metric = winner.span(limit.metric.key), limit.metric
         if span is None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from zoo.errors import UserError
+from zoo.record import Mode
 from zoo.report.compare import compare, show_comparison
 from zoo.score.paired import PairedTest
 from zoo.store import save
@@ -181,7 +182,7 @@ def test_overlapping_intervals_are_a_tie(put, tmp_path, second, tie):
     comparison = compare("a", "b", tmp_path)
     timed = [measure for measure in comparison.measures if measure.metric.key in {"latency_p50_s", "pipeline_p50_s"}]
     assert [measure.tie for measure in timed] == [tie, tie]
-    assert any("network p50 and pipeline p50" in note for note in comparison.notes) == (tie and second != 0.0100)
+    assert any("pipeline p50 and network p50" in note for note in comparison.notes) == (tie and second != 0.0100)
 
 
 def test_the_largest_class_differences_come_first(records, put, tmp_path):
@@ -202,7 +203,7 @@ def test_the_largest_class_differences_come_first(records, put, tmp_path):
         ({"dataset": "camvid"}, "dataset streets vs camvid"),
         ({"output_size": (64, 64)}, "output size 512x1024 vs 64x64"),
         ({"quick": True}, "quick no vs yes"),
-        ({"batch_size": 4, "recipe": "long"}, "recipe camvid_cpu vs long; batch size 1 vs 4"),
+        ({"batch_size": 4, "mode": Mode(flip=True)}, "batch size 1 vs 4; mode whole vs flip"),
     ],
 )
 def test_what_may_not_be_compared_names_the_field(put, tmp_path, changes, words):
@@ -268,7 +269,7 @@ def test_two_runs_of_one_cell_are_compared(put, tmp_path):
     assert {measure.metric.key: measure.ratio for measure in comparison.measures}["latency_p50_s"] == pytest.approx(0.5)
     _, before, after = comparison.classes[0]
     assert before < after, "each run's own confusion"
-    assert compare("a", old, tmp_path).first.latency_p50_s == 0.010, "a name means the newest run"
+    assert compare("a", old, tmp_path).first.value("latency_p50_s") == 0.010, "a name means the newest run"
     with pytest.raises(UserError, match="are the same record"):
         compare(new, "a", tmp_path)
 
@@ -348,12 +349,12 @@ def test_what_is_not_named_is_guessed(artifacts, tmp_path, first, second, labels
 
 def test_what_both_rows_share_is_said_above(artifacts, put, tmp_path):
     text = show_comparison(compare("a", "b", tmp_path), plain=True)
-    assert text.startswith("intel-xeon-2c · streets · val · camvid_cpu · eager · fp32 · 256x512\n")
+    assert text.startswith("intel-xeon-2c · streets · val · run camvid_cpu · eager · fp32 · 256x512\n")
     put("a", right=0.4, input_size=(128, 256))
     comparison = compare("a", "a,input_size=128x256", tmp_path)
     assert comparison.labels == ("a 256x512", "a 128x256")
     assert show_comparison(comparison, plain=True).startswith(
-        "intel-xeon-2c · streets · val · camvid_cpu · eager · fp32\n"
+        "intel-xeon-2c · streets · val · run camvid_cpu · eager · fp32\n"
     )
     with pytest.raises(UserError, match="a and a are the same record; name two: MODEL, MODEL,precision"):
         compare("a", "a", tmp_path)

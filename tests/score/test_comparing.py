@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from zoo.record import MEAN_LABEL_MAP
+from zoo.record import MEAN_LABEL_MAP, Mode
 from zoo.score.accuracy import miou
 from zoo.score.comparing import (
     baseline_for,
@@ -58,8 +58,7 @@ def test_the_front_leaves_out_what_has_no_number(records):
         ({"device": "nvidia-h200"}, "device"),
         ({"dataset": "camvid"}, "dataset"),
         ({"fingerprint": "0" * 64}, "dataset_fingerprint"),
-        ({"recipe": "long"}, "recipe"),
-        ({"recipe_hash": "000000000000"}, "recipe_hash"),
+        ({"mode": Mode(flip=True)}, "mode"),
         ({"output_size": (256, 512)}, "output_size"),
         ({"batch_size": 8}, "batch_size"),
         ({"resize": "stretch"}, "resize"),
@@ -71,9 +70,11 @@ def test_what_is_not_comparable_says_why(records, changes, field):
     assert list(differences(one, other)) == [field]
 
 
-def test_runtime_precision_input_size_and_model_are_what_is_compared(records):
+def test_weights_runtime_precision_input_size_and_model_are_what_is_compared(records):
     one = records.make()
     for changes in (
+        *({"recipe": "long"}, {"recipe_hash": "000000000000"}, {"source": "published", "tag": "zh320"}),
+        *({"source": "own"}, {"right": None}),
         *({"runtime": "compile"}, {"precision": "bf16"}, {"input_size": (128, 256)}),
         *({"model": "fcn"}, {"machine_id": "o" * 64}),
     ):
@@ -204,11 +205,13 @@ def test_seeds_of_one_recipe_become_one_row(records):
     assert (one.seed_count, one.seed) == (3, 2), "the median pipeline p50 is seed 2's"
     assert one.miou == pytest.approx(np.mean(mious))
     assert one.miou_spread == pytest.approx(np.std(mious, ddof=1))
-    assert one.pixel_accuracy == pytest.approx(0.48, abs=1e-3)
+    assert one.value("pixel_accuracy") == pytest.approx(0.48, abs=1e-3)
     assert one.interval("miou") == pytest.approx((0.38, 0.48))
     middle = rows[2]
+    flat, of_middle = one.as_dict(), middle.as_dict()
     for column in ("pipeline_p50_s", "latency_p99_s", "grade", "peak_memory_bytes", "weights_sha256", "key"):
-        assert getattr(one, column) == getattr(middle, column)
+        assert flat[column] == of_middle[column]
+    assert one.class_iou["class 3"] == pytest.approx(np.mean([row.class_iou["class 3"] for row in rows]))
     assert latest([one]) == [one], "a table of a table is the same"
     assert [row.seed_count for row in rows] == [1, 1, 1], "a row a record before"
     assert len(newest(rows)) == 3

@@ -12,11 +12,10 @@ from rich.text import Text
 
 from zoo.bench.sweep import Event
 from zoo.record import Record
-from zoo.score.metrics import METRICS
+from zoo.score.metrics import METRICS, SHOWN
 from zoo.score.rows import text_of
 from zoo.score.trust import grade
 
-COLUMNS = ("miou", "latency_p50_s", "pipeline_p50_s", "peak_memory_bytes", "param_count", "mac_count")
 NAME_WIDTH = 44
 WIDTH = 13
 
@@ -79,8 +78,8 @@ class Live:
 
 def header(record: Record) -> Text:
     """Titles and units over `row`, and what kind of numbers follow."""
-    names = "".join(f"{METRICS[key].title:>{WIDTH}}" for key in COLUMNS)
-    units = "".join(f"{METRICS[key].unit:>{WIDTH}}" for key in COLUMNS)
+    names = "".join(f"{METRICS[key].title:>{WIDTH}}" for key in SHOWN)
+    units = "".join(f"{METRICS[key].unit:>{WIDTH}}" for key in SHOWN)
     images = record.dataset.name if record.dataset else "random images, no accuracy"
     kind = f"{images}, quick: a smoke test" if record.config.get("quick") else images
     return Text(f"measured on {kind}\n{'model':<{NAME_WIDTH}}{names}  grade\n{'':<{NAME_WIDTH}}{units}", style="bold")
@@ -99,7 +98,7 @@ def row(record: Record) -> Text:
     if record.failure is not None:
         return Text(f"{name:<{NAME_WIDTH}} {record.status}: {record.failure.reason}", style="red")
     line = Text(f"{name:<{NAME_WIDTH}}")
-    for key in COLUMNS:
+    for key in SHOWN:
         metric = METRICS[key]
         line.append(f"{metric.show(metric.of(record)):>{WIDTH}}")
     return line.append(f"  {grade(record)[0] or ''}")

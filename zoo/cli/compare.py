@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from zoo.cli.flags import RESULTS, Verbs, add_verb, warn
+from zoo.cli.flags import RESULTS, Verbs, add_conditions, add_verb, read_conditions, warn
 
 
 def add(verbs: Verbs) -> None:
@@ -14,13 +14,14 @@ def add(verbs: Verbs) -> None:
     parser.add_argument("b", metavar="B")
     parser.add_argument("--results", **RESULTS)
     parser.add_argument("--format", choices=("table", "json"), default="table")
+    add_conditions(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run it and return its exit code."""
     from zoo.report.compare import compare, show_comparison
 
-    comparison = compare(arguments.a, arguments.b, arguments.results)
+    comparison = compare(arguments.a, arguments.b, arguments.results, **read_conditions(arguments))
     warn(comparison.warnings)
     print(show_comparison(comparison, arguments.format), end="")
     return 0

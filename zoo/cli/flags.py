@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from zoo.errors import UserError
+from zoo.score.fields import FIELDS
 from zoo.units import parse_whole
 
 if TYPE_CHECKING:
@@ -81,19 +82,10 @@ class Parser(argparse.ArgumentParser):
 def add_conditions(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say which rows of the records are meant (`score.filtering.select`)."""
     group = parser.add_argument_group("which rows", "a repeated flag, or commas, means any of its values")
-    for flag, metavar, text in (
-        ("--models", "M,…", "names, globs or tags"),
-        ("--device", "NAME,…", "such as nvidia-h200"),
-        ("--dataset", "NAME,…", "a name, a version of it (camvid@3f2a8c11), or none"),
-        ("--recipe", "NAME,…", "likewise"),
-        ("--input-size", "HxW,…", None),
-        ("--runtime", "R,…", None),
-        ("--precision", "P,…", None),
-        ("--batch", "N,…", None),
-        ("--threads", "N,…", None),
-        ("--resize", "R,…", "fit, stretch or none"),
-    ):
-        group.add_argument(flag, action="append", metavar=metavar, help=text)
+    group.add_argument("--models", action="append", metavar="M,…", help="names, globs or tags")
+    for field in FIELDS.values():
+        if field.flag:
+            group.add_argument(field.flag, dest=field.name, action="append", metavar=field.metavar, help=field.help)
     group.add_argument(
         "--where", action="append", default=[], metavar="COLUMN=VALUE", help="any other condition, such as split=val"
     )
@@ -156,20 +148,18 @@ def read_size(text: str | None) -> Size | None:
 def read_conditions(arguments: argparse.Namespace) -> dict[str, Any]:
     """Which rows of the records are meant; a flag that is repeated or holds commas means any of its values."""
     from zoo.config import parse_pairs
-    from zoo.score.filtering import FLAGS
-    from zoo.units import parse_size
 
     found: dict[str, Any] = {"models": read_words(arguments.models) or []}
-    for field, flag in FLAGS.items():
-        found[field] = read_words(getattr(arguments, flag.removeprefix("--").replace("-", "_")))
-    if found["input_size"]:
-        found["input_size"] = [parse_size(size) for size in found["input_size"]]
+    found |= {field.name: read_words(getattr(arguments, field.name)) for field in FIELDS.values() if field.flag}
     found["quick"] = ["no"] if arguments.no_quick else None
-    for field, value in parse_pairs("--where", arguments.where).items():
-        if found.get(field) is not None:
-            raise UserError(f"{field} is asked for by its own flag and by --where; give it once")
-        found[field] = read_words([value])
-    return found
+    for name, value in parse_pairs("--where", arguments.where).items():
+        if found.get(name) is not None:
+            raise UserError(f"{name} is asked for by its own flag and by --where; give it once")
+        found[name] = read_words([value])
+    return {
+        name: [FIELDS[name].parse(word) for word in words] if words and name in FIELDS else words
+        for name, words in found.items()
+    }
 
 
 def read_words(values: Sequence[str] | None) -> list[str] | None:

@@ -27,7 +27,7 @@ from zoo.score.comparing import (
 )
 from zoo.score.metrics import METRICS, Metric
 from zoo.score.reading import NO_MODEL_YET
-from zoo.score.rows import Row, text_of
+from zoo.score.rows import WHOLE, Row, text_of
 from zoo.score.trust import MAX_GROWTH_BYTES
 
 X, Y = "pipeline_p50_s", "miou"
@@ -41,7 +41,7 @@ MARKS = {
     UNDER: "under baseline",
 }
 """What stands before a row, in this order, and what it says."""
-NAMES = {"dataset_fingerprint": "images", "recipe_hash": "recipe", "thread_count": "threads"}
+NAMES = {"dataset_fingerprint": "images", "thread_count": "threads"}
 """Group fields as a title says them, where their own name would not do."""
 
 
@@ -56,29 +56,14 @@ class Column:
 
 
 COLUMNS: tuple[Column, ...] = (
-    Column("miou", "mIoU %", 15),
+    Column("weights", "weights", 14),
     Column("seed_count", "seeds", 13),
-    Column("miou_lost", "mIoU lost", 13),
-    Column("pipeline_p50_s", "pipeline p50 ms", 14),
-    Column("latency_p50_s", "network p50 ms", 11),
-    Column("latency_p99_s", "network p99 ms", 6),
-    Column("throughput_per_s", "images/s", 12),
-    Column("largest_batch", "largest batch", 4),
-    Column("energy_per_image_j", "J/ image", 3),
-    Column("peak_memory_bytes", "memory MiB", 10),
-    Column("file_bytes", "file MiB", 2),
-    Column("param_count", "params M", 9),
-    Column("mac_count", "MACs G", 8),
-    Column("pixel_accuracy", "pixel acc. %", 1),
-    Column("equal_label_share", "labels equal %", 7),
+    *(Column(metric.key, metric.column, metric.keep) for metric in METRICS.values() if metric.column),
     Column("grade", "grade", 5),
     Column("why", "why not A", 0),
 )
-"""A table shows those that some row of it has a value of."""
-MARKED = {column.key for column in COLUMNS} - {
-    *("seed_count", "miou_lost", "largest_batch", "equal_label_share", "grade", "why"),
-}
-"""Columns whose best value is marked."""
+"""A table shows those that some row of it has a value of; weights that all rows share are said in its title."""
+CAUTION = "a row speaks of its weights, not of the architecture."
 
 
 @dataclass(frozen=True)
@@ -95,6 +80,9 @@ class Line:
 
     row: Row
     label: str
+    """Beside the column of weights, where the table has one."""
+    name: str
+    """What tells the row apart where it stands alone."""
     marks: str
     """Some of `MARKS`."""
     cells: tuple[Cell, ...]
@@ -152,7 +140,7 @@ class Board:
 
 
 def make_board(rows: Iterable[Row], sort: str = "miou") -> Board:
-    """Sort rows into tables: one per device, dataset, recipe and output size, full runs before quick ones.
+    """Sort rows into tables: one per device, dataset, mode and output size, full runs before quick ones.
 
     Args:
         rows: What is shown.
@@ -200,12 +188,14 @@ def _order(row: Row, metric: Metric) -> tuple[object, ...]:
 def _group_order(group: Group, rows: list[Row]) -> tuple[object, ...]:
     """Full runs before quick ones, those with accuracy before those without; then by name and size."""
     unscored = all(row.miou is None for row in rows)
-    return group.quick, unscored, *("" if value is None else value for value in group[1:7]), *map(str, group[7:])
+    named = group.device, group.dataset or "", group.split or "", group.mode != WHOLE
+    return group.quick, unscored, *named, group.output_size, group.batch_size, *map(str, group)
 
 
 def _table(group: Group, title: str, rows: list[Row], baseline: Row | None, sort: Metric) -> Table:
     good = [row for row in rows if row.status == "ok" and not row.baseline]
-    labels = dict(zip((row.key for row in rows), tell_apart(rows), strict=True))
+    labels = dict(zip((row.key for row in rows), tell_apart(rows, beside="weights"), strict=True))
+    names = dict(zip((row.key for row in rows), tell_apart(rows), strict=True))
     fastest = fastest_of_each(good)
     several = len({family_of(row) for row in good}) < len(good)
     under = [row for row in good if baseline and row.miou is not None and row.miou < (baseline.miou or 0)]
@@ -217,16 +207,22 @@ def _table(group: Group, title: str, rows: list[Row], baseline: Row | None, sort
         UNDER: {row.key for row in under},
     }
     best = {
-        key: (max if METRICS[key].better == "higher" else min)(values)
-        for key in MARKED
-        if len(values := {value for row in good if (value := row.value(key)) is not None}) > 1
+        key: (max if metric.better == "higher" else min)(values)
+        for key, metric in METRICS.items()
+        if metric.marked and len(values := {value for row in good if (value := row.value(key)) is not None}) > 1
     }
     shown = sorted([*good, *([baseline] if baseline else [])], key=lambda row: _order(row, sort))
-    columns = tuple(column for column in COLUMNS if any(_has(row, column.key) for row in shown))
+    several_weights = len({row.weights for row in good}) > 1
+    columns = tuple(
+        column
+        for column in COLUMNS
+        if (several_weights if column.key == "weights" else any(_has(row, column.key) for row in shown))
+    )
     lines = [
         Line(
             row,
             label=f"{row.model} (baseline)" if row is baseline else labels[row.key],
+            name=f"{row.model} (baseline)" if row is baseline else names[row.key],
             marks="".join(mark for mark in MARKS if row.key in marked[mark]),
             cells=tuple(_cell(column.key, row, best) for column in columns),
         )
@@ -235,7 +231,7 @@ def _table(group: Group, title: str, rows: list[Row], baseline: Row | None, sort
     failed: dict[str, list[str]] = defaultdict(list)
     for row in sorted(rows, key=attrgetter("model")):
         if row.status != "ok":
-            failed[f"{row.status}: {row.reason or 'no reason was recorded'}"].append(labels[row.key])
+            failed[f"{row.status}: {row.reason or 'no reason was recorded'}"].append(names[row.key])
     return Table(
         group,
         title,
@@ -253,12 +249,14 @@ def _table(group: Group, title: str, rows: list[Row], baseline: Row | None, sort
 
 
 def _fastest(fastest: list[Fastest]) -> tuple[tuple[str, ...], ...]:
-    sizes = len({one.row.input_size for one in fastest}) > 1
-    header = ("model", "runtime", "precision", *(["input"] if sizes else []), "pipeline p50 ms", "vs eager fp32")
+    facts = [
+        *("model", "runtime", "precision"),
+        *(field for field in ("input_size", "weights") if len({getattr(one.row, field) for one in fastest}) > 1),
+    ]
+    header = (*(field.removesuffix("_size") for field in facts), "pipeline p50 ms", "vs eager fp32")
     lines = [
         (
-            *(one.row.model, one.row.runtime, one.row.precision),
-            *([text_of(one.row.input_size)] if sizes else []),
+            *(text_of(getattr(one.row, fact)) for fact in facts),
             METRICS["pipeline_p50_s"].show(one.row.pipeline_p50_s),
             "n/a" if one.speedup is None else f"{one.speedup:.2f}x",
         )
@@ -289,6 +287,8 @@ def _cell(key: str, row: Row, best: dict[str, float]) -> Cell:
         return Cell(", ".join(row.grade_reasons))
     if key == "seed_count":
         return Cell(str(row.seed_count or ""))
+    if key == "weights":
+        return Cell(row.weights)
     value = row.value(key)
     if value is None:
         return Cell("" if row.baseline else "n/a")
@@ -305,7 +305,10 @@ def _title(group: Group, rows: list[Row]) -> str:
     dataset = group.dataset or "no dataset"
     if any(row.synthetic for row in rows) and "synthetic" not in dataset:
         dataset += " (synthetic)"
-    recipe = "no training" if group.recipe == "none" else f"recipe {group.recipe}"
+    weights = {row.weights for row in rows if not row.baseline}
+    one_for_all = f"weights {next(iter(weights))}" if len(weights) == 1 else ""
+    if one_for_all and step_count is not None:
+        one_for_all += f" ({step_count} steps)"
     if group.split:
         dataset += f" {group.split}"
     limited = any(row.image_limit is not None and row.image_limit == group.image_count for row in rows)
@@ -317,16 +320,19 @@ def _title(group: Group, rows: list[Row]) -> str:
         if len(values := {getattr(row, field) for row in rows if not row.baseline}) == 1
     ]
     return " · ".join(
-        (
+        part
+        for part in (
             "QUICK" if group.quick else "",
             group.device,
             f"{said} images of {dataset}" if limited or " of " in said else dataset,
-            recipe + (f" ({step_count} steps)" if step_count is not None else ""),
+            one_for_all,
+            "" if group.mode == WHOLE else group.mode,
             ("input " + text_of(next(iter(sizes))) + " → " if len(sizes) == 1 else "output ")
             + text_of(group.output_size),
             f"batch {group.batch_size}",
             *shared,
-        )[0 if group.quick else 1 :]
+        )
+        if part
     )
 
 
@@ -338,17 +344,20 @@ def _caution(group: Group, rows: list[Row]) -> str:
         parts.append(f"QUICK — a smoke test: mIoU{after} says nothing about the architecture.")
     if any(row.synthetic for row in rows):
         parts.append("The images are synthetic: drawn, not photographed.")
+    if len({row.weights for row in rows if row.miou is not None and not row.baseline}) > 1:
+        parts.append(f"The weights differ: {CAUTION}")
     return " ".join(parts)
 
 
 def _notes(group: Group, good: list[Row], under: list[Row], fastest: list[Fastest]) -> tuple[str, ...]:
     notes = []
-    unscored = [row for row in good if row.miou is None]
+    scored = {row.model for row in good if row.miou is not None}
+    unscored = [row for row in good if row.miou is None and row.model not in scored]
     missing = _models(unscored)
     if missing:
         which = f"{len(missing)} of {len(_models(good))} models" if len(missing) > 1 else missing[0]
         train = "`zoo train MODEL --data DIR --config RECIPE`"
-        if all(row.weights_source == "file" for row in unscored):
+        if all(row.weights_source == "file" and row.weights_sha256 == row.file_sha256 for row in unscored):
             notes.append(
                 f"no mIoU for {which}: `zoo bench --artifact FILE` counts it with --data, and of another maker's file "
                 "with --mean, --std and --classes"
@@ -378,16 +387,18 @@ def _notes(group: Group, good: list[Row], under: list[Row], fastest: list[Fastes
     machines = {row.machine_id for row in good}
     if len(machines) > 1:
         notes.append(f"these rows come from {len(machines)} machines of this name: compare their latency with care")
-    if any(row.pipeline_p50_s is not None and row.latency_p50_s is None for row in good):
+    if any(row.miou is not None and not row.is_timed for row in good):
+        notes.append("rows without latency were scored alone; `zoo bench` times them")
+    if any(row.pipeline_p50_s is not None and row.value("latency_p50_s") is None for row in good):
         notes.append("rows without network latency are one graph from image to labels")
-    if any(row.latency_p50_s is not None and row.latency_p99_s is None for row in good):
+    if any(row.value("latency_p50_s") is not None and row.value("latency_p99_s") is None for row in good):
         notes.append("p99 needs 100 samples; rows without it have fewer")
     uncounted = sorted({name for row in good for name in row.uncounted_ops})
     if uncounted:
         notes.append(f"≥: the MAC counter does not know {', '.join(uncounted)}")
-    if any(row.largest_batch is not None and not row.largest_batch_is_limit for row in good):
+    if any(row.value("largest_batch") is not None and not row.largest_batch_is_limit for row in good):
         notes.append("largest batch ≥: the rate stopped growing before memory ended")
-    leaking = _models(row for row in good if (row.memory_growth_bytes or 0) > MAX_GROWTH_BYTES)
+    leaking = _models(row for row in good if (row.value("memory_growth_bytes") or 0) > MAX_GROWTH_BYTES)
     if leaking:
         notes.append(f"memory grew from call to call: {', '.join(leaking)}")
     return tuple(notes)
@@ -403,7 +414,9 @@ def _uncertainty(group: Group, scored: list[Row]) -> Iterator[str]:
             "±: mean and sample standard deviation of mIoU over the seeds; speed and memory are those of the seed with "
             "the median pipeline p50"
         )
-    if any(row.seed_count == 1 for row in scored) and not group.quick:  # a smoke test claims nothing
+    if (
+        any(row.seed_count == 1 and row.weights_source == "run" for row in scored) and not group.quick
+    ):  # a smoke test claims nothing
         which = "seeds 1" if several else "one seed each"
         yield f"{which}: how far another training would be from it is not known; `zoo bench --seeds 3` measures that"
     drawn = sorted({row.miou_resampled for row in scored if row.seed_count < 2 and row.miou_resampled})

@@ -9,10 +9,9 @@ from typing import Literal
 
 from zoo.picker import Choice, Loser
 from zoo.report.terminal import wrapped
-from zoo.score.metrics import METRICS
-from zoo.score.rows import Row, text_of
+from zoo.score.metrics import METRICS, SHOWN
+from zoo.score.rows import WHOLE, Row, text_of
 
-SHOWN = ("miou", "pipeline_p50_s", "latency_p50_s", "peak_memory_bytes", "param_count", "mac_count")
 KINDS = {
     "tie": "others tie and are behind in what decided among ties",
     "behind": "others are behind",
@@ -39,11 +38,17 @@ def show_choice(
     if form == "json":
         return json.dumps(_values(choice), indent=1, default=str) + "\n"
     group = choice.group
-    sizes = {row.input_size for row in (choice.winner, *(loser.row for loser in choice.losers)) if row is not None}
+    rows = [*([choice.winner] if choice.winner else []), *(loser.row for loser in choice.losers)]
+    shared = {field: {getattr(row, field) for row in rows} for field in ("weights", "input_size")}
     where = " · ".join(
         (
-            *(group.device, group.dataset or "no dataset", f"recipe {group.recipe}"),
-            *(f"input {text_of(size)}" for size in sizes if len(sizes) == 1),  # else the labels name it
+            *(group.device, group.dataset or "no dataset"),
+            *([] if group.mode == WHOLE else [group.mode]),
+            *(
+                f"{field.removesuffix('_size')} {text_of(next(iter(values)))}"
+                for field, values in shared.items()
+                if len(values) == 1  # else the labels name it
+            ),
         )
     )
     if choice.winner is None:

@@ -4,50 +4,45 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from rich.console import Group as Stack
 from rich.console import RenderableType
 from rich.text import Text
 
 from zoo.errors import UserError, did_you_mean
-from zoo.record import Record
+from zoo.report.board import CAUTION
 from zoo.report.terminal import print_to_text, simple_table
-from zoo.score.accuracy import class_iou, confusion_of
-from zoo.score.comparing import Group, differences, group_of, latest, newest, sharing, tell_apart
-from zoo.score.filtering import matches
+from zoo.score.comparing import (
+    ARTIFACT,
+    differences,
+    group_of,
+    latest,
+    newest,
+    sharing,
+    tell_apart,
+    these_weights,
+)
+from zoo.score.fields import FIELDS
+from zoo.score.filtering import matches, select
 from zoo.score.metrics import METRICS, Metric
 from zoo.score.paired import PairedTest, Pairs
 from zoo.score.reading import Rows, Source, Sources, read_rows
 from zoo.score.rows import Row, row, text_of
 from zoo.store import load
 
-CONDITIONS = (
-    "device",
-    "dataset",
-    "recipe",
-    "input_size",
-    "batch_size",
-    "runtime",
-    "precision",
-    "memory_format",
-    "compile_mode",
-    "quick",
-    "resize",
-    "thread_count",
-)
+CONDITIONS = tuple(field.name for field in FIELDS.values() if not field.rare)
 """What usually tells two records of a model apart."""
+RARE = tuple(field.name for field in FIELDS.values() if field.rare)
 USUAL = {"runtime": "eager", "precision": "fp32"}
 """What a name that says nothing of these means, where there is such a record."""
-ARTIFACT = (*USUAL, "input_size")
-"""What may differ between two rows that are compared."""
-RARE = (*(field for field in Group._fields if field not in CONDITIONS), "machine_id", "weights_sha256", "seed")
 HOW = "MODEL, MODEL,precision=bf16,… or a record's file"
 SHOWN_CLASSES = 8
-SHOWN_CONDITION = ("device", "dataset", "split", "recipe", *ARTIFACT)
+SHOWN_CONDITION = ("device", "dataset", "split", "weights", *ARTIFACT)
 
 
 @dataclass(frozen=True)
@@ -79,15 +74,29 @@ class Comparison:
     warnings: tuple[str, ...] = ()
 
 
-def compare(first: str, second: str, results: Path | str = "results") -> Comparison:
+def compare(
+    first: str,
+    second: str,
+    results: Path | str = "results",
+    *,
+    models: Sequence[str] = (),
+    **conditions: object,
+) -> Comparison:
     """Compare two records, each named by a model, a model with conditions (`unet,precision=bf16`), or its JSON file.
+
+    Args:
+        first: One name.
+        second: The other.
+        results: The folder of records.
+        models: Only these: names, globs or tags.
+        conditions: Of both, where a model names them, as in `score.filtering.select`.
 
     Raises:
         UserError: no such record, more than one, or two that may not be compared (it names the fields that differ).
     """
     named_by_file = [name.endswith(".json") for name in (first, second)]
     found = Rows((), ()) if all(named_by_file) else read_rows(Path(results))
-    sources = dict(found.sources)
+    sources, asked = dict(found.sources), select(found.rows, models=models, **conditions)
     sides: list[list[Row]] = []
     for name, is_file in zip((first, second), named_by_file, strict=True):
         if is_file:
@@ -95,7 +104,7 @@ def compare(first: str, second: str, results: Path | str = "results") -> Compari
             sources[record.key, record.started_at] = Source(record, Path(name))
             sides.append([row(record)])
         else:
-            standing = newest(found.rows) if ",seed=" in name else latest(found.rows)
+            standing = newest(asked) if ",seed=" in name else latest(asked)
             sides.append(_matching(name, [candidate for candidate in standing if candidate.status == "ok"]))
     one, other = _pair(*sides, names=(first, second))
     return _side_by_side(one, other, sources, found.warnings)
@@ -182,6 +191,11 @@ def _pair(firsts: list[Row], seconds: list[Row], *, names: tuple[str, str]) -> t
     ]
     if not pairs or names[0] == names[1]:
         raise UserError(f"{names[0]} and {names[1]} are the same record; name two: {HOW}")
+    if any(row.baseline for pair in pairs for row in pair):
+        raise UserError(
+            f"{names[0]} and {names[1]} may not be compared: the baseline has no weights and takes no time; "
+            "`zoo leaderboard` has the baseline's mIoU beside theirs"
+        )
     found = [differences(group_of(one), group_of(other)) for one, other in pairs]
     allowed = [pair for pair, fields in zip(pairs, found, strict=True) if not fields] or [
         pair
@@ -191,10 +205,7 @@ def _pair(firsts: list[Row], seconds: list[Row], *, names: tuple[str, str]) -> t
     if not allowed:
         nearest = min(found, key=len)
         said = "; ".join(f"{field.replace('_', ' ')} {' vs '.join(values)}" for field, values in nearest.items())
-        how = "measure both in the same way"
-        if any(row.baseline for pair in pairs for row in pair):
-            how = "`zoo leaderboard` has the baseline's mIoU beside theirs"
-        raise UserError(f"{names[0]} and {names[1]} may not be compared: {said}; {how}")
+        raise UserError(f"{names[0]} and {names[1]} may not be compared: {said}; measure both in the same way")
     allowed = _likeliest(allowed)
     if len(allowed) > 1:
         varying = _varying(allowed, names, CONDITIONS) or _varying(allowed, names, RARE)
@@ -207,19 +218,26 @@ def _pair(firsts: list[Row], seconds: list[Row], *, names: tuple[str, str]) -> t
     return allowed[0]
 
 
+_Wish: TypeAlias = Callable[[tuple[Row, Row]], bool]
+
+
 def _likeliest(pairs: list[tuple[Row, Row]]) -> list[tuple[Row, Row]]:
-    """Keep full runs, then those with mIoU, then two of the same runtime, precision and size, then eager fp32."""
-    alike = [lambda pair, field=field: len({getattr(one, field) for one in pair}) == 1 for field in ARTIFACT]
-    usual = [
-        lambda pair, side=side, field=field, value=value: getattr(pair[side], field) == value
-        for side in (0, 1)
-        for field, value in USUAL.items()
-    ]
+    """Keep full runs, then those with mIoU, then two of the same weights, runtime, precision, size, then eager fp32."""
+    weights, *alike = map(_same, ("weights", *ARTIFACT))
+    usual = [_has(side, field, value) for side in (0, 1) for field, value in USUAL.items()]
     one_model = pairs[0][0].model == pairs[0][1].model  # then something else has to differ
-    full = [lambda pair: not pair[0].quick, lambda pair: all(one.miou is not None for one in pair)]
-    for wish in (*full, *(usual + alike if one_model else alike + usual)):
+    full: list[_Wish] = [lambda pair: not pair[0].quick, lambda pair: all(one.miou is not None for one in pair)]
+    for wish in (*full, *([*usual, *alike, weights] if one_model else [weights, *alike, *usual])):
         pairs = [pair for pair in pairs if wish(pair)] or pairs
     return pairs
+
+
+def _same(field: str) -> _Wish:
+    return lambda pair: getattr(pair[0], field) == getattr(pair[1], field)
+
+
+def _has(side: int, field: str, value: str) -> _Wish:
+    return lambda pair: bool(getattr(pair[side], field) == value)
 
 
 def _varying(
@@ -235,14 +253,15 @@ def _varying(
 
 
 def _side_by_side(one: Row, other: Row, sources: Sources, warnings: tuple[str, ...]) -> Comparison:
-    label, other_label = tell_apart((one, other), ("device", *ARTIFACT))
-    first, second = (sources[candidate.key, candidate.started_at].record for candidate in (one, other))
+    label, other_label = tell_apart((one, other), ("device", *ARTIFACT, "weights"))
     pairs = Pairs(sources)
     notes = []
     if one.device != other.device:
         notes.append(f"the devices differ ({one.device}, {other.device}): this compares machines as much as models")
     elif one.machine_id != other.machine_id:
         notes.append("two machines of one name: compare latency with care")
+    if one.weights != other.weights:
+        notes.append(f"the weights differ ({one.weights}, {other.weights}): {CAUTION}")
     classes: tuple[tuple[str, float, float], ...] = ()
     paired = None
     over_seeds = max(one.seed_count, other.seed_count) > 1
@@ -251,16 +270,16 @@ def _side_by_side(one: Row, other: Row, sources: Sources, warnings: tuple[str, .
         if (alike := pairs.tie(one, other, "miou")).tie:
             notes.append(f"tie: the mIoU of both cannot be told apart ({alike.by})")
     elif one.miou is not None and other.miou is not None:
-        classes = _classes(first, second)
+        classes = _classes(one, other)
         try:
             paired = pairs.test(one, other)
-            notes.append(_verdict(paired, label, other_label))
+            notes.append(_verdict(paired, label, other_label, these_weights(one, other)))
         except UserError as error:
             gap, alike = 100 * (other.miou - one.miou), pairs.tie(one, other, "miou")
             said = f"{'a tie' if alike.tie else 'apart'} ({alike.by})"
             if alike.tie is None:
                 said = "whether that is more than chance is not known"
-            notes.append(f"mIoU differs by {gap:+.1f} points: one seed, these weights; {said}: {error}")
+            notes.append(f"mIoU differs by {gap:+.1f} points: {these_weights(one, other)}; {said}: {error}")
     if one.miou is not None and other.miou is not None and (shared := sharing(one)):
         notes.append(shared)
     measures = []
@@ -271,14 +290,14 @@ def _side_by_side(one: Row, other: Row, sources: Sources, warnings: tuple[str, .
     ties = [
         measure.metric.title
         for measure in measures
-        if measure.tie and measure.first != measure.second and measure.metric.key != "miou"
+        if measure.tie and measure.first != measure.second and measure.metric.column and measure.metric.key != "miou"
     ]
     if ties:
         notes.append(f"tie: {' and '.join(ties)}, whose 95 % intervals overlap or which differ by less than matters")
     return Comparison(one, other, (label, other_label), tuple(measures), classes, paired, tuple(notes), warnings)
 
 
-def _verdict(test: PairedTest, label: str, other_label: str) -> str:
+def _verdict(test: PairedTest, label: str, other_label: str, weights: str) -> str:
     digits = 2
     if test.verdict != "tie":  # as many as tell the interval from 0
         digits = max(digits, -math.floor(math.log10(100 * min(map(abs, test.interval)))))
@@ -287,18 +306,16 @@ def _verdict(test: PairedTest, label: str, other_label: str) -> str:
     how = (
         f"{gain} points (95 % interval {low} to {high}), paired bootstrap over {test.resampled} "
         f"({test.image_count} images){', which resemble each other: the interval is too narrow' if alike else ''}; "
-        "one seed, these weights"
+        f"{weights}"
     )
     return f"mIoU: {other_label} is {'a tie with' if test.verdict == 'tie' else f'{test.verdict} than'} {label}, {how}"
 
 
-def _classes(first: Record, second: Record) -> tuple[tuple[str, float, float], ...]:
-    one, other = confusion_of(first), confusion_of(second)
-    if one is None or other is None or first.accuracy is None or len(one) != len(other):
+def _classes(one: Row, other: Row) -> tuple[tuple[str, float, float], ...]:
+    """Of two rows that were counted on the same classes; a class that is absent in one of them is left out."""
+    if list(one.class_iou) != list(other.class_iou):
         return ()
     found = [
-        (name, float(a), float(b))
-        for name, a, b in zip(first.accuracy.class_names, class_iou(one), class_iou(other), strict=True)
-        if a == a and b == b  # NaN: absent in one of them  # noqa: PLR0124
+        (name, a, b) for name, a in one.class_iou.items() if a is not None and (b := other.class_iou[name]) is not None
     ]
     return tuple(sorted(found, key=lambda entry: -abs(entry[2] - entry[1])))

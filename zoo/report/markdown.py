@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from zoo.errors import UserError
 from zoo.report.board import Board, Line, Table
-from zoo.score.filtering import FLAGS
+from zoo.score.fields import FIELDS
 
 BEGIN = "<!-- leaderboard:begin"
 END = "<!-- leaderboard:end -->"
@@ -35,14 +36,15 @@ class Block:
     """A generated block of a page: what its begin marker asks for."""
 
     filters: dict[str, str]
-    """From `key=value` words of the marker: `FILTERS`; commas between several values, `quick` is `yes` or `no`."""
+    """From `key=value` words of the marker: `FILTERS`; commas between several values, `quick` is `yes` or `no`, quotes
+    around a value with a space."""
     plot: str | None
     """From `plot=PATH`: where the picture above its tables lies, relative to the page."""
     waterfall: str | None
     """From `waterfall=PATH`: where the picture of its stages lies, which then stands alone, without tables."""
 
 
-FILTERS = (*FLAGS, "models", "quick")
+FILTERS = (*(field.name for field in FIELDS.values() if field.flag), "models", "quick")
 PICTURES = ("plot", "waterfall")
 _BLOCK = re.compile(
     rf"^{re.escape(BEGIN)}(?P<words>[^>\n]*)-->[ ]*\n(?P<body>.*?)^{re.escape(END)}", re.MULTILINE | re.DOTALL
@@ -78,7 +80,11 @@ def fill_blocks(page: str, fill: Callable[[Block], str]) -> str:
 
 def _parse(words: str) -> Block:
     values: dict[str, str] = {}
-    for word in words.split():
+    try:
+        split = shlex.split(words)
+    except ValueError as error:
+        raise UserError(f"leaderboard marker: {words.strip()!r} cannot be read: {error}") from None
+    for word in split:
         key, equals, value = word.partition("=")
         if not equals or key not in (*FILTERS, *PICTURES):
             known = ", ".join(f"{name}=…" for name in (*FILTERS, *PICTURES))
@@ -99,7 +105,8 @@ def _table(table: Table) -> str:
         parts.append(f"> **{table.caution}**")
     if table.lines:
         header = ["", "model", *(column.title for column in table.columns)]
-        parts.append(grid(header, [_line(line) for line in table.lines], left=2))
+        left = 3 if table.columns[:1] and table.columns[0].key == "weights" else 2
+        parts.append(grid(header, [_line(line) for line in table.lines], left=left))
     if table.fastest:
         header, *rows = map(list, table.fastest)
         parts += ["Fastest artifact of each model:", grid(header, rows, left=len(header) - 2)]

@@ -12,11 +12,11 @@ from zoo.errors import UserError
 from zoo.faults import how_to_write, reason
 from zoo.files import write_all
 from zoo.report import plot, waterfall
-from zoo.report.board import Board, make_board
+from zoo.report.board import CAUTION, Board, make_board
 from zoo.report.leaderboard import Format, render
 from zoo.report.markdown import Block, fill_blocks, has_blocks
+from zoo.score.fields import FIELDS
 from zoo.score.filtering import select
-from zoo.units import parse_size
 
 FORMATS: dict[str, Format] = {".md": "md", ".csv": "csv", ".json": "json", ".txt": "table"}
 HEADING = "# Leaderboard\n\n<!-- Written by `zoo leaderboard --output`; changes by hand are lost. -->\n"
@@ -103,7 +103,7 @@ def _contents(board: Board, output: Path, form: Format | None) -> tuple[str, dic
             "or name another file"
         )
     picture = f"\n{_picture(beside.name)}\n" if plots else ""
-    return f"{HEADING}{picture}\n{render(board, 'md')}", plots
+    return f"{HEADING}{picture}\n{CAUTION.capitalize()}\n\n{render(board, 'md')}", plots
 
 
 def _picture(path: str) -> str:
@@ -111,10 +111,8 @@ def _picture(path: str) -> str:
 
 
 def _filters(block: Block) -> dict[str, Any]:
-    filters: dict[str, Any] = {key: value.split(",") for key, value in block.filters.items()}
-    if "input_size" in filters:
-        filters["input_size"] = [parse_size(size) for size in filters["input_size"]]
-    return filters
+    values = {key: value.split(",") for key, value in block.filters.items()}
+    return {key: [FIELDS[key].parse(one) for one in found] if key in FIELDS else found for key, found in values.items()}
 
 
 def _read(path: Path) -> str:

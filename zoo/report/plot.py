@@ -59,7 +59,7 @@ def fingerprint(board: Board) -> str:
     """Return a hash of everything a plot shows, whatever version of the drawing library drew it."""
     shown = [
         (
-            *(table.title, table.caution, line.label, line.row in table.front),
+            *(table.title, table.caution, line.name, line.row in table.front),
             *(line.row.value(X), line.row.interval(X), line.row.value(Y), line.row.span(Y)),
         )
         for table in board.tables
@@ -165,7 +165,7 @@ def _place_labels(axes: Any, table: Table) -> None:
         line = table.points[index]
         on_front = line.row in table.front
         _, colour = RUNTIMES.get(line.row.runtime, OTHER_RUNTIME)
-        label = line.label.replace(f" {line.row.runtime}", "") if several else line.label  # its marker says it
+        label = line.name.replace(f" {line.row.runtime}", "") if several else line.label  # its marker says it
         text = axes.annotate(
             label, _xy(line.row), textcoords="offset points", xytext=(0, 0), ha="center", va="center",
             fontsize=8, fontweight="bold" if on_front else "normal",

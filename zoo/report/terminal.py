@@ -15,7 +15,7 @@ from rich.text import Text
 
 from zoo.report.board import BEST, FRONT, Board, Line, Table
 
-WORDS = frozenset({"grade", "why"})
+WORDS = frozenset({"weights", "grade", "why"})
 """Columns that hold words, not numbers."""
 
 WIDE = 160
@@ -124,12 +124,14 @@ def _render(table: Table, available: int) -> list[RenderableType]:
         parts.append(Text())
     if table.lines:
         shown, hidden = _fitting(table, available)
+        named = any(table.columns[index].key == "weights" for index in hidden)
         header = ["", "model", *(_header(table.columns[index].title) for index in shown)]
         words = {0, 1} | {2 + place for place, index in enumerate(shown) if table.columns[index].key in WORDS}
         if hidden:
             names = ", ".join(table.columns[index].title for index in hidden)
             parts.append(Text(f"hidden in this width: {names} (--format csv has all)", style="dim"))
-        parts.append(_grid(header, [_line(table, line, shown) for line in table.lines], words=frozenset(words)))
+        lines = [_line(table, line, shown, named=named) for line in table.lines]
+        parts.append(_grid(header, lines, words=frozenset(words)))
     return parts
 
 
@@ -139,10 +141,11 @@ def _header(title: str) -> str:
     return f"{first}\n{rest}" if rest else first
 
 
-def _line(table: Table, line: Line, shown: list[int]) -> list[tuple[str, str]]:
+def _line(table: Table, line: Line, shown: list[int], *, named: bool) -> list[tuple[str, str]]:
+    """Its cells; `named`: weights that tell rows apart stand in their names, for want of room beside them."""
     front = FRONT in line.marks
     cells = [(line.marks, "cyan" if front else "red")]
-    cells.append((line.label, "italic" if line.row.baseline else "bold" if front else ""))
+    cells.append((line.name if named else line.label, "italic" if line.row.baseline else "bold" if front else ""))
     for index in shown:
         cell = line.cells[index]
         star = "" if table.columns[index].key in WORDS else BEST if cell.best else " "  # points stay under each other
@@ -161,9 +164,14 @@ def _fitting(table: Table, available: int) -> tuple[list[int], list[int]]:
     ]
     shown = list(range(len(table.columns)))
     hidden: list[int] = []
-    names = max(2, *(len(line.marks) for line in table.lines)) + max(cell_len(line.label) for line in table.lines)
-    while len(shown) > 1 and names + 4 + sum(widths[index] + 2 for index in shown) > available:
+    marks = max(2, *(len(line.marks) for line in table.lines))
+    labels, names = (
+        max(map(cell_len, texts)) for texts in zip(*((line.label, line.name) for line in table.lines), strict=True)
+    )
+    while len(shown) > 1 and marks + labels + 4 + sum(widths[index] + 2 for index in shown) > available:
         dropped = min(shown, key=lambda index: table.columns[index].keep)
         shown.remove(dropped)
         hidden.append(dropped)
+        if table.columns[dropped].key == "weights":
+            labels = names
     return shown, sorted(hidden)

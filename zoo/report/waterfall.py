@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 
 from zoo.report.board import Board, Table, X
 from zoo.report.plot import INK, MUTED, STYLE, WARN, WIDTH_IN, digest, to_svg
-from zoo.score.comparing import family_of, tell_apart
+from zoo.score.comparing import Family, family_of, tell_apart
 from zoo.score.metrics import METRICS
 from zoo.score.rows import Row
 
@@ -71,7 +71,7 @@ def draw(board: Board) -> Figure | None:
 
 def _bars(table: Table) -> list[tuple[str, Row]]:
     """Name and row of each bar: eager fp32 and the fastest artifact of every model that knows its stages."""
-    models: dict[tuple[object, ...], list[Row]] = {}
+    models: dict[Family, list[Row]] = {}
     for line in table.lines:
         if line.row.value(X) is not None and (line.row.is_reference or line.row in table.best):
             models.setdefault(family_of(line.row), []).append(line.row)

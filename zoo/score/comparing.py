@@ -6,8 +6,9 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from statistics import fmean, stdev
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from zoo.labels import CITYSCAPES, OFFICIAL_SIZES
 from zoo.record import ACCURACY_PROTOCOL, Dataset
@@ -15,39 +16,107 @@ from zoo.score.metrics import METRICS
 from zoo.score.rows import Row, text_of
 from zoo.spec import Size
 
-AVERAGED = (
-    *("miou", "miou_low", "miou_high", "miou_lost", "pixel_accuracy", "mean_class_accuracy"),
-    *("category_miou", "iiou", "category_iiou", "equal_label_share"),
-)
-"""Columns of `Row` that the weights decide: over several seeds a mean."""
+ARTIFACT = ("runtime", "precision", "input_size")
+"""What tells the artifacts of one model's weights apart."""
 
 
 class Group(NamedTuple):
     """What rows must share to be ranked together.
 
-    Runtime, precision and input size are what is ranked: mIoU is counted at the ground truth's size whatever the input.
+    Runtime, precision, input size and weights are what is ranked: mIoU is counted at the ground truth's size whatever
+    the input.
     """
 
     quick: bool
     device: str
     dataset: str | None
     split: str | None
-    recipe: str
     output_size: Size
     batch_size: int
     resize: str
+    mode: str
     thread_count: int
     image_count: int | None
     dataset_fingerprint: str | None
-    recipe_hash: str | None
     protocol: str
     miou_protocol: str
+
+
+class Images(NamedTuple):
+    """All that a fixed map's mIoU depends on."""
+
+    dataset: str | None
+    split: str | None
+    image_count: int | None
+    dataset_fingerprint: str | None
+    miou_protocol: str
+
+
+class Family(NamedTuple):
+    """What the artifacts of one model share that differ in runtime and precision alone, within a group."""
+
+    model: str
+    weights: str
+    """The recipe's hash, or else that of the weights; of random ones and of those that are not known, their name."""
+    input_size: Size
+    machine_id: str
+
+
+class Condition(NamedTuple):
+    """All that a row was measured under."""
+
+    group: Group
+    family: Family
+    runtime: str
+    precision: str
+    memory_format: str
+    compile_mode: str | None
+    seed: int | None
+    """Of the weights; null for a row that is a mean over them."""
+
+
+class Scored(NamedTuple):
+    """All that mIoU depends on, apart from runtime and precision."""
+
+    model: str
+    weights_sha256: str | None
+    input_size: Size
+    output_size: Size
+    resize: str
+    mode: str
+    images: Images
 
 
 def group_of(candidate: Row) -> Group:
     """Return the comparable group a row belongs to."""
     facts = {field: getattr(candidate, field) for field in Group._fields}
     return Group(**{**facts, "miou_protocol": candidate.miou_protocol or ACCURACY_PROTOCOL})
+
+
+def images_of(group: Group) -> Images:
+    """Return what a group's mIoU was counted on."""
+    return Images(*(getattr(group, field) for field in Images._fields))
+
+
+def family_of(candidate: Row) -> Family:
+    """Return the family a row belongs to, within its group."""
+    # random ones are alike in every file
+    known = candidate.recipe_hash or (candidate.weights_sha256 if candidate.weights_source != "random" else None)
+    return Family(candidate.model, known or candidate.weights, candidate.input_size, candidate.machine_id)
+
+
+def condition_of(candidate: Row) -> Condition:
+    """Return what a row was measured under."""
+    artifact = candidate.runtime, candidate.precision, candidate.memory_format, candidate.compile_mode
+    seed = candidate.seed or 0  # cells that failed did not always know theirs
+    return Condition(group_of(candidate), family_of(candidate), *artifact, seed)
+
+
+def scored_of(candidate: Row) -> Scored:
+    """Return what a row's mIoU depends on."""
+    sizes = candidate.input_size, candidate.output_size, candidate.resize
+    images = images_of(group_of(candidate))
+    return Scored(candidate.model, candidate.weights_sha256, *sizes, candidate.mode, images)
 
 
 def differences(first: Group, *others: Group) -> dict[str, list[str]]:
@@ -62,9 +131,9 @@ def differences(first: Group, *others: Group) -> dict[str, list[str]]:
 
 def latest(rows: Iterable[Row]) -> list[Row]:
     """Keep one row of each condition: the newest of each seed, as one (`Row`); a seed that failed stands alone."""
-    conditions: dict[tuple[object, ...], list[Row]] = defaultdict(list)
-    for (*condition, seed), one in _by_condition(rows).items():
-        conditions[*condition, None if one.status == "ok" else seed].append(one)
+    conditions: dict[Condition, list[Row]] = defaultdict(list)
+    for condition, one in _by_condition(rows).items():
+        conditions[condition._replace(seed=None) if one.status == "ok" else condition].append(one)
     return [_over_seeds(members) for members in conditions.values()]
 
 
@@ -73,16 +142,44 @@ def newest(rows: Iterable[Row]) -> list[Row]:
     return list(_by_condition(rows).values())
 
 
-def _by_condition(rows: Iterable[Row]) -> dict[tuple[object, ...], Row]:
-    """`newest` by all that a row was measured under, the seed of its weights last."""
-    found: dict[tuple[object, ...], Row] = {}
+def _by_condition(rows: Iterable[Row]) -> dict[Condition, Row]:
+    """`newest`, by condition."""
+    members: dict[Condition, list[Row]] = defaultdict(list)
     for candidate in rows:
-        artifact = candidate.runtime, candidate.precision, candidate.memory_format, candidate.compile_mode
-        seed = candidate.seed or 0  # cells that failed did not always know theirs
-        condition = (*group_of(candidate), *family_of(candidate), *artifact, seed)
-        if condition not in found or found[condition].started_at < candidate.started_at:
-            found[condition] = candidate
+        members[condition_of(candidate)].append(candidate)
+    found = {condition: _standing(alike) for condition, alike in members.items()}
+    # A cell that failed before it had its weights is known by their name alone: any later one of that name stands.
+    nameless = [condition for condition, one in found.items() if one.status != "ok" and not _knows_weights(one)]
+    named: dict[Condition, datetime] = {}
+    for condition, one in found.items() if nameless else ():
+        if _knows_weights(one):
+            name = _by_name(condition, one)
+            named[name] = max(named.get(name, one.started_at), one.started_at)
+    for condition in nameless:
+        one = found[condition]
+        if one.started_at < named.get(_by_name(condition, one), one.started_at):
+            del found[condition]
     return found
+
+
+def _standing(alike: list[Row]) -> Row:
+    """The newest of one condition; a count alone does not hide what was timed of the same weights."""
+    by_time = sorted(alike, key=lambda one: one.started_at)
+    stands = by_time[0]
+    for one in by_time[1:]:
+        same = (one.weights_sha256, one.code_sha256) == (stands.weights_sha256, stands.code_sha256)
+        if not (same and stands.is_timed and one.status == "ok" and not one.is_timed):
+            stands = one
+    return stands
+
+
+def _knows_weights(one: Row) -> bool:
+    return bool(one.recipe_hash or one.weights_sha256) or one.weights_source == "random"
+
+
+def _by_name(condition: Condition, one: Row) -> Condition:
+    """The condition with its weights as a table names them."""
+    return condition._replace(family=condition.family._replace(weights=one.weights))
 
 
 def _over_seeds(rows: list[Row]) -> Row:
@@ -92,16 +189,26 @@ def _over_seeds(rows: list[Row]) -> Row:
     if len(rows) == 1:
         return last
     middle = sorted(rows, key=_pipeline_p50)[len(rows) // 2]
-    columns = {key: [getattr(one, key) for one in rows] for key in AVERAGED}
-    means: dict[str, Any] = {key: None if None in values else fmean(values) for key, values in columns.items()}
-    spread = None if None in columns["miou"] else stdev(columns["miou"])
-    return replace(middle, **means, miou_spread=spread, seed_count=len(rows))
+    averaged = [key for key, metric in METRICS.items() if metric.averaged]
+    mious = [one.miou for one in rows if one.miou is not None]
+    return replace(
+        middle.having(**{key: _mean([one.value(key) for one in rows]) for key in averaged}),
+        intervals={**middle.intervals, **{key: _mean_interval(rows, key) for key in averaged if METRICS[key].interval}},
+        class_iou={name: _mean([one.class_iou.get(name) for one in rows]) for name in middle.class_iou},
+        miou_spread=stdev(mious) if len(mious) == len(rows) else None,
+        seed_count=len(rows),
+    )
 
 
-def family_of(candidate: Row) -> tuple[object, ...]:
-    """Return what the artifacts of one model share that differ in runtime and precision alone, within a group."""
-    weights = candidate.recipe_hash or candidate.weights_sha256  # None: random ones, alike in every file
-    return candidate.model, weights, candidate.input_size, candidate.machine_id
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Of numbers that are all known."""
+    known = [value for value in values if value is not None]
+    return fmean(known) if len(known) == len(values) else None
+
+
+def _mean_interval(rows: list[Row], key: str) -> tuple[float, float] | None:
+    known = [interval for one in rows if (interval := one.interval(key)) is not None]
+    return None if len(known) < len(rows) else (fmean(low for low, _ in known), fmean(high for _, high in known))
 
 
 def tie(one: Row, other: Row, key: str) -> bool | None:
@@ -135,6 +242,14 @@ def sharing(counted: Row | Dataset) -> str | None:
     return f"{counted.split} shares {which}{more} with training: its mIoU is optimistic"
 
 
+def these_weights(*rows: Row) -> str:
+    """Say how much is behind a difference in mIoU: `one seed, these weights`; of weights not trained here nothing."""
+    counts = {one.seed_count for one in rows}
+    if any(one.weights_source != "run" for one in rows):
+        return "these weights"
+    return f"{'one seed' if max(counts) < 2 else f'a mean of {max(counts)} seeds'}, these weights"
+
+
 def images_said(counted: Row | Dataset) -> str:
     """Such as `2 of 500`: how many images were counted, of how many the whole split has where that is more."""
     name, whole = (counted.dataset if isinstance(counted, Row) else counted.name), counted.split_count
@@ -159,7 +274,7 @@ def fastest_of_each(rows: Iterable[Row]) -> list[Fastest]:
 
     A row that loses too much of fp32's mIoU is none of them, and where some row's loss is known only such rows are.
     """
-    families: dict[tuple[object, ...], list[Row]] = defaultdict(list)
+    families: dict[Family, list[Row]] = defaultdict(list)
     for candidate in rows:
         if candidate.pipeline_p50_s is not None and not candidate.baseline:
             families[family_of(candidate)].append(candidate)
@@ -191,14 +306,14 @@ class Slower(NamedTuple):
 
 def slower_int8(rows: Iterable[Row]) -> list[Slower]:
     """Return each int8 row that is slower than its fp32 in the same runtime, beyond what their intervals leave open."""
-    timed: dict[tuple[object, ...], list[Row]] = defaultdict(list)
+    timed: dict[tuple[Group, Family, str, str], list[Row]] = defaultdict(list)
     for one in rows:
         if one.pipeline_p50_s is not None:
             timed[group_of(one), family_of(one), one.runtime, one.precision].append(one)
     pairs = [
         Slower(one, min(others, key=lambda other: other.seed != one.seed))
-        for (*condition, precision), found in timed.items()
-        if precision == "int8" and (others := timed.get((*condition, "fp32")))
+        for (group, family, runtime, precision), found in timed.items()
+        if precision == "int8" and (others := timed.get((group, family, runtime, "fp32")))
         for one in found
     ]
     key = "pipeline_p50_s"
@@ -219,11 +334,6 @@ def baseline_for(group: Group, rows: Iterable[Row]) -> Row | None:
     return max(same_images, key=lambda candidate: candidate.started_at, default=None)
 
 
-def images_of(group: Group) -> tuple[object, ...]:
-    """Return all that a fixed map's mIoU depends on."""
-    return group.dataset, group.split, group.image_count, group.dataset_fingerprint, group.miou_protocol
-
-
 def pareto_front(rows: Iterable[Row], x: str = "pipeline_p50_s", y: str = "miou") -> list[Row]:
     """Return the rows that no other row beats: none is as good in both metrics and better in one. Ordered by `x`."""
     x_sign, y_sign = (1 if METRICS[key].better == "higher" else -1 for key in (x, y))
@@ -239,18 +349,27 @@ def pareto_front(rows: Iterable[Row], x: str = "pipeline_p50_s", y: str = "miou"
     return [candidate for _, _, candidate in front]
 
 
-def tell_apart(rows: Sequence[Row], fields: Sequence[str] = ("runtime", "precision", "input_size")) -> list[str]:
-    """Name each row by its model and whichever of `fields` differ; those still alike by layout, origin and time."""
+def tell_apart(rows: Sequence[Row], fields: Sequence[str] = ARTIFACT, *, beside: str = "") -> list[str]:
+    """Name each row by its model and whichever of `fields` differ; those still alike by weights, layout, origin, time.
+
+    Args:
+        rows: To be told apart.
+        fields: Of `Row`, that every name holds where they vary.
+        beside: A field that stands beside the names: rows that differ in it need no more.
+    """
     varying = [field for field in fields if len({getattr(one, field) for one in rows}) > 1]
     names = [" ".join([one.model, *(text_of(getattr(one, field)) for field in varying)]) for one in rows]
+    shown = [getattr(one, beside) if beside else None for one in rows]
+    versions = [f"@{(one.recipe_hash or one.weights_sha256 or 'none')[:8]}" for one in rows]
     layouts = [one.memory_format for one in rows]
     modes = [one.compile_mode or "" for one in rows]
     seeds = [f"{one.seed_count} seeds" if one.seed_count > 1 else f"seed {one.seed or 0}" for one in rows]
     origins = [f"#{one.machine_id[:4]}-{(one.weights_sha256 or 'none')[:4]}" for one in rows]
     times = [f"{one.started_at:%Y-%m-%d %H:%M:%S}" for one in rows]
-    for marks in (layouts, modes, seeds, origins, times):
-        tied, same = Counter(names), Counter(zip(names, marks, strict=True))
+    for marks in ([one.weights for one in rows], versions, layouts, modes, seeds, origins, times):
+        tied, same = Counter(zip(names, shown, strict=True)), Counter(zip(names, shown, marks, strict=True))
         names = [
-            f"{name} {mark}" if tied[name] > same[name, mark] else name for name, mark in zip(names, marks, strict=True)
+            f"{name} {mark}" if tied[name, known] > same[name, known, mark] else name
+            for name, known, mark in zip(names, shown, marks, strict=True)
         ]
     return names

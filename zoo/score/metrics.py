@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, get_args
 
-from zoo.record import Accuracy, InstanceCounts, Latency, Record
+from zoo.record import Accuracy, Build, InstanceCounts, Latency, Record, StageName
 from zoo.score.accuracy import (
     Confusion,
     category_iou,
@@ -21,6 +21,9 @@ from zoo.score.accuracy import (
 
 Better = Literal["higher", "lower"]
 
+STAGES: tuple[StageName, ...] = get_args(StageName)
+"""Of the pipeline, in order; there is a metric of seconds for each."""
+
 LEAST_SHARE = 0.01
 """Smallest relative difference that matters of what is timed or counted: as much lies between two runs of one cell."""
 
@@ -30,7 +33,7 @@ class Metric:
     """One number that can be read off a record: what it is called, where better is, and how a human reads it."""
 
     key: str
-    """Column of `Row`, in SI units."""
+    """In `Row.numbers`, and of the flat columns; in SI units."""
     title: str
     unit: str
     """Unit of `show`'s text."""
@@ -44,6 +47,18 @@ class Metric:
     """Smallest difference that matters, in SI units; `None`: `LEAST_SHARE` of the larger value."""
     exact: bool = False
     """Whether a second measurement finds the same: without an interval, what differs by more than matters is apart."""
+    interval: Callable[[Record], tuple[float, float] | None] | None = None
+    """Reads its 95 % interval, where it has one."""
+    averaged: bool = False
+    """Whether the weights decide it: over several seeds it is a mean."""
+    column: str = ""
+    """Title in the tables; empty for one that stands in none."""
+    keep: int = 0
+    """A terminal too narrow for all columns drops those with the smallest number first."""
+    marked: bool = False
+    """Whether the best of its column is marked."""
+    shown: bool = False
+    """Whether it is one of the few that a choice and a sweep under way show."""
 
     def show(self, value: float | None) -> str:
         """Return the number for a human, without its unit: `"12.3"`, or `"n/a"`."""
@@ -75,12 +90,27 @@ class Metric:
         return f"{LEAST_SHARE:.0%}".replace("%", " %") if self.least is None else f"{self.least * self.scale:g} points"
 
 
-def _network(read: Callable[[Latency], float | None]) -> Callable[[Record], float | None]:
+_Read = TypeVar("_Read")
+
+
+def _network(read: Callable[[Latency], _Read | None]) -> Callable[[Record], _Read | None]:
     return lambda record: None if record.speed is None or record.speed.network is None else read(record.speed.network)
 
 
-def _pipeline(read: Callable[[Latency], float | None]) -> Callable[[Record], float | None]:
+def _pipeline(read: Callable[[Latency], _Read | None]) -> Callable[[Record], _Read | None]:
     return lambda record: None if record.speed is None or record.speed.pipeline is None else read(record.speed.pipeline)
+
+
+def _built(read: Callable[[Build], float | None]) -> Callable[[Record], float | None]:
+    return lambda record: None if record.build is None else read(record.build)
+
+
+def _stage(name: StageName) -> Callable[[Record], float | None]:
+    def read(record: Record) -> float | None:
+        stages = record.speed.waterfall if record.speed is not None else ()
+        return next((stage.p50_s for stage in stages if stage.name == name), None)
+
+    return read
 
 
 def _most_images_per_s(record: Record) -> float | None:
@@ -112,84 +142,189 @@ def _instances(
 
 
 _PERCENT: dict[str, Any] = {"unit": "%", "scale": 100.0, "decimals": 1, "least": 1e-3}
-_MS: dict[str, Any] = {"unit": "ms", "scale": 1e3}
-_MIB: dict[str, Any] = {"unit": "MiB", "scale": 2.0**-20, "exact": True}
+_ACCURACY: dict[str, Any] = _PERCENT | {"better": "higher", "averaged": True}
+_MS: dict[str, Any] = {"unit": "ms", "scale": 1e3, "better": "lower"}
+_MIB: dict[str, Any] = {"unit": "MiB", "scale": 2.0**-20, "exact": True, "better": "lower"}
+_BUILD: dict[str, Any] = {"unit": "s", "better": "lower"}
 
 METRICS: dict[str, Metric] = {
     metric.key: metric
     for metric in (
-        Metric("miou", "mIoU", better="higher", of=_counted(miou), **_PERCENT),
-        Metric("pixel_accuracy", "pixel accuracy", better="higher", of=_counted(pixel_accuracy), **_PERCENT),
-        Metric("mean_class_accuracy", "class accuracy", better="higher", of=_counted(mean_class_accuracy), **_PERCENT),
-        Metric("category_miou", "category IoU", better="higher", of=_categories, **_PERCENT),
-        Metric("iiou", "iIoU", better="higher", of=_instances(lambda x: x.class_instances), **_PERCENT),
         Metric(
-            "category_iiou",
-            "category iIoU",
-            better="higher",
-            of=_instances(lambda x: x.category_instances),
-            **_PERCENT,
+            "miou",
+            "mIoU",
+            of=_counted(miou),
+            interval=lambda record: None if record.accuracy is None else record.accuracy.miou_interval,
+            column="mIoU %",
+            keep=15,
+            marked=True,
+            shown=True,
+            **_ACCURACY,
         ),
         # Known only beside another record: `rows_of` fills it.
-        Metric("miou_lost", "mIoU lost", better="lower", of=lambda _: None, **_PERCENT | {"unit": "points"}),
-        Metric("latency_p50_s", "network p50", better="lower", of=_network(lambda x: x.p50_s), **_MS),
-        Metric("latency_p90_s", "network p90", better="lower", of=_network(lambda x: x.p90_s), **_MS),
-        Metric("latency_p99_s", "network p99", better="lower", of=_network(lambda x: x.p99_s), **_MS),
-        Metric("pipeline_p50_s", "pipeline p50", better="lower", of=_pipeline(lambda x: x.p50_s), **_MS),
-        Metric("pipeline_p90_s", "pipeline p90", better="lower", of=_pipeline(lambda x: x.p90_s), **_MS),
-        Metric("pipeline_p99_s", "pipeline p99", better="lower", of=_pipeline(lambda x: x.p99_s), **_MS),
-        Metric("latency_p999_s", "network p99.9", better="lower", of=_network(lambda x: x.p999_s), **_MS),
-        Metric("pipeline_p999_s", "pipeline p99.9", better="lower", of=_pipeline(lambda x: x.p999_s), **_MS),
-        Metric("throughput_per_s", "throughput", unit="images/s", better="higher", of=_most_images_per_s),
+        Metric(
+            "miou_lost",
+            "mIoU lost",
+            of=lambda _: None,
+            column="mIoU lost",
+            keep=13,
+            **_ACCURACY | {"unit": "points", "better": "lower"},
+        ),
+        Metric(
+            "pipeline_p50_s",
+            "pipeline p50",
+            of=_pipeline(lambda x: x.p50_s),
+            interval=_pipeline(lambda x: x.p50_interval_s),
+            column="pipeline p50 ms",
+            keep=14,
+            marked=True,
+            shown=True,
+            **_MS,
+        ),
+        Metric(
+            "latency_p50_s",
+            "network p50",
+            of=_network(lambda x: x.p50_s),
+            interval=_network(lambda x: x.p50_interval_s),
+            column="network p50 ms",
+            keep=11,
+            marked=True,
+            shown=True,
+            **_MS,
+        ),
+        Metric("pipeline_p90_s", "pipeline p90", of=_pipeline(lambda x: x.p90_s), **_MS),
+        Metric("latency_p90_s", "network p90", of=_network(lambda x: x.p90_s), **_MS),
+        Metric("pipeline_p99_s", "pipeline p99", of=_pipeline(lambda x: x.p99_s), **_MS),
+        Metric(
+            "latency_p99_s",
+            "network p99",
+            of=_network(lambda x: x.p99_s),
+            column="network p99 ms",
+            keep=6,
+            marked=True,
+            **_MS,
+        ),
+        Metric("pipeline_p999_s", "pipeline p99.9", of=_pipeline(lambda x: x.p999_s), **_MS),
+        Metric("latency_p999_s", "network p99.9", of=_network(lambda x: x.p999_s), **_MS),
+        Metric(
+            "throughput_per_s",
+            "throughput",
+            "images/s",
+            "higher",
+            _most_images_per_s,
+            column="images/s",
+            keep=12,
+            marked=True,
+        ),
         Metric(
             "largest_batch",
             "largest batch",
-            unit="images",
-            better="higher",
+            "images",
+            "higher",
             of=lambda record: None if record.throughput is None else record.throughput.largest_batch,
             decimals=0,
+            column="largest batch",
+            keep=4,
         ),
         Metric(
             "energy_per_image_j",
             "energy per image",
-            unit="J",
-            better="lower",
+            "J",
+            "lower",
             of=lambda record: (
                 None if record.speed is None or record.speed.energy is None else record.speed.energy.per_image_j
             ),
+            column="J/ image",
+            keep=3,
+            marked=True,
         ),
-        Metric("file_bytes", "file", better="lower", of=lambda record: record.artifact.file_bytes, **_MIB),
         Metric(
             "peak_memory_bytes",
             "peak memory",
-            better="lower",
             of=lambda record: None if record.memory is None else record.memory.peak_bytes,
+            column="memory MiB",
+            keep=10,
+            marked=True,
+            shown=True,
+            **_MIB,
+        ),
+        Metric(
+            "file_bytes",
+            "file",
+            of=lambda record: record.artifact.file_bytes,
+            column="file MiB",
+            keep=2,
+            marked=True,
             **_MIB,
         ),
         Metric(
             "param_count",
             "parameters",
-            unit="M",
-            better="lower",
+            "M",
+            "lower",
             of=lambda record: None if record.cost is None else record.cost.param_count,
             scale=1e-6,
             exact=True,
+            column="params M",
+            keep=9,
+            marked=True,
+            shown=True,
         ),
         Metric(
             "mac_count",
             "MACs",
-            unit="G",
-            better="lower",
+            "G",
+            "lower",
             of=lambda record: None if record.cost is None else record.cost.mac_count,
             scale=1e-9,
             exact=True,
+            column="MACs G",
+            keep=8,
+            marked=True,
+            shown=True,
         ),
+        Metric(
+            "pixel_accuracy",
+            "pixel accuracy",
+            of=_counted(pixel_accuracy),
+            column="pixel acc. %",
+            keep=1,
+            marked=True,
+            **_ACCURACY,
+        ),
+        Metric("mean_class_accuracy", "class accuracy", of=_counted(mean_class_accuracy), **_ACCURACY),
+        Metric("category_miou", "category IoU", of=_categories, **_ACCURACY),
+        Metric("iiou", "iIoU", of=_instances(lambda x: x.class_instances), **_ACCURACY),
+        Metric("category_iiou", "category iIoU", of=_instances(lambda x: x.category_instances), **_ACCURACY),
         Metric(
             "equal_label_share",
             "labels equal to fp32",
-            better="higher",
             of=lambda record: None if record.agreement is None else record.agreement.equal_label_share,
-            **_PERCENT | {"decimals": 2, "least": 1e-4},
+            column="labels equal %",
+            keep=7,
+            **_ACCURACY | {"decimals": 2, "least": 0.0001},
+        ),
+        *(Metric(f"{stage}_s", f"stage {stage}", of=_stage(stage), **_MS) for stage in STAGES),
+        Metric("export_s", "export", of=_built(lambda x: x.export_s), **_BUILD),
+        Metric("compile_s", "compilation", of=_built(lambda x: x.compile_s), **_BUILD),
+        Metric("calibrate_s", "calibration", of=_built(lambda x: x.calibrate_s), **_BUILD),
+        Metric(
+            "graph_break_count",
+            "graph breaks",
+            "",
+            "lower",
+            of=_built(lambda x: x.graph_break_count),
+            decimals=0,
+            exact=True,
+        ),
+        Metric(
+            "memory_growth_bytes",
+            "memory growth",
+            of=lambda record: None if record.memory is None else record.memory.growth_bytes,
+            **_MIB,
         ),
     )
 }
+"""By key. In this order their columns stand in a table: those that decide first."""
+SHOWN = tuple(key for key, metric in METRICS.items() if metric.shown)
+"""Keys of the few that a choice and a sweep under way show."""

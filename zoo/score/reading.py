@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from zoo.record import Record
-from zoo.score.comparing import group_of, images_of
+from zoo.score.comparing import Scored, scored_of
 from zoo.score.rows import Row, row
 from zoo.store import result_path, scan
 
@@ -23,25 +23,19 @@ def rows_of(records: Iterable[Record]) -> tuple[Row, ...]:
     That is an eager row where there is one, of the own device if possible, else the newest.
     """
     rows = [row(record) for record in records]
-    references: dict[tuple[object, ...], list[Row]] = defaultdict(list)
+    references: dict[Scored, list[Row]] = defaultdict(list)
     for candidate in rows:
         if candidate.precision == "fp32" and candidate.miou is not None and not candidate.baseline:
-            references[_weights_and_images(candidate)].append(candidate)
+            references[scored_of(candidate)].append(candidate)
 
     def with_loss(one: Row) -> Row:
-        found = references[_weights_and_images(one)]
+        found = references[scored_of(one)]
         if one.miou is None or one.baseline or not found:
             return one
         nearest = max(found, key=lambda other: (other.is_reference, other.device == one.device, other.started_at))
-        return replace(one, miou_lost=(nearest.miou or 0) - one.miou)
+        return one.having(miou_lost=(nearest.miou or 0) - one.miou)
 
     return tuple(with_loss(candidate) for candidate in rows)
-
-
-def _weights_and_images(one: Row) -> tuple[object, ...]:
-    """All that mIoU depends on, apart from runtime and precision."""
-    sizes = one.input_size, one.output_size, one.resize
-    return one.model, one.weights_sha256, *sizes, *images_of(group_of(one))
 
 
 class Source(NamedTuple):

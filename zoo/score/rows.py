@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
-from typing import Any, get_args
+from typing import Any
 
-from zoo.record import Build, Record, StageName
-from zoo.score.metrics import METRICS
+from zoo.record import Mode, Record, Weights
+from zoo.score.accuracy import class_iou, confusion_of
+from zoo.score.metrics import METRICS, STAGES
 from zoo.score.trust import Grade, grade
 from zoo.spec import Size
 from zoo.units import show_size
 
 MAX_MIOU_LOSS = 0.01
 """Share of fp32's mIoU an artifact may lose before it is marked."""
-STAGES: tuple[StageName, ...] = get_args(StageName)
-"""Of the pipeline, in order; `Row` has a column of seconds for each."""
+WHOLE = "whole"
+"""`Row.mode` of frames that were read whole."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One record as a flat row: SI units, fractions, `None` where nothing was counted.
+    """One record as a row: the conditions it was measured under, and its numbers by metric.
 
-    `latest` makes one row of records that differ in the seed alone: what is `AVERAGED` is their mean; all else, speed
-    and memory with their grade, is that of the seed whose pipeline p50 is the median.
+    `latest` makes one row of records that differ in the seed alone: what the weights decide (`Metric.averaged`) is
+    their mean; all else, speed and memory with their grade, is that of the seed whose pipeline p50 is the median.
     """
 
     model: str
@@ -36,20 +39,9 @@ class Row:
     output_size: Size
     dataset: str | None
     recipe: str
-    param_count: int | None
-    mac_count: int | None
-    miou: float | None
-    pixel_accuracy: float | None
-    latency_p50_s: float | None
-    latency_p90_s: float | None
-    latency_p99_s: float | None
-    pipeline_p50_s: float | None
-    throughput_per_s: float | None
-    peak_memory_bytes: int | None
     grade: Grade | None
     status: str
     protocol: str
-    # beyond what every table shows
     quick: bool
     baseline: bool
     family: str
@@ -72,6 +64,9 @@ class Row:
     """Images accuracy was asked to be counted on at most; `None`: all of the split."""
     recipe_hash: str | None
     step_count: int | None
+    weights: str
+    """As a table shows them: `run camvid_cpu`, `published zh320`, `random`; of a cell without numbers what was planned;
+    empty for the baseline."""
     weights_source: str
     weights_sha256: str | None
     seed: int | None
@@ -80,46 +75,16 @@ class Row:
     """Trainings behind the row: 1 for one set of weights, 0 for random ones."""
     shared_sequences: tuple[str, ...] | None
     """Of the split, that training sees too; null where names do not tell."""
-    mean_class_accuracy: float | None
-    category_miou: float | None
-    iiou: float | None
-    """Instance-weighted IoU; `None` where a frame has no instance map."""
-    category_iiou: float | None
-    miou_low: float | None
-    miou_high: float | None
+    mode: str
+    """How a network reads a frame when accuracy is counted (`mode_text`)."""
     miou_resampled: str | None
     """What the interval's bootstrap drew: `images` or `sequences`."""
     miou_spread: float | None
     """Sample standard deviation over the seeds; null for one."""
-    miou_lost: float | None
-    """mIoU of the same model, weights, sizes and images in eager fp32, minus this one; a gain is below 0."""
     miou_protocol: str | None
-    latency_p50_low_s: float | None
-    latency_p50_high_s: float | None
-    pipeline_p50_low_s: float | None
-    pipeline_p50_high_s: float | None
-    pipeline_p90_s: float | None
-    pipeline_p99_s: float | None
-    latency_p999_s: float | None
-    pipeline_p999_s: float | None
-    equal_label_share: float | None
-    largest_batch: int | None
     largest_batch_is_limit: bool | None
     """Twice as many did not fit in memory."""
-    energy_per_image_j: float | None
-    file_bytes: int | None
     file_sha256: str | None
-    memory_growth_bytes: int | None
-    export_s: float | None
-    compile_s: float | None
-    calibrate_s: float | None
-    graph_break_count: int | None
-    copy_in_s: float | None
-    """The first stage of the pipeline's waterfall, a median; null where stages cannot be told apart."""
-    preprocess_s: float | None
-    network_s: float | None
-    upsample_argmax_s: float | None
-    copy_out_s: float | None
     uncounted_ops: tuple[str, ...]
     grade_reasons: tuple[str, ...]
     reason: str | None
@@ -127,17 +92,41 @@ class Row:
     preset: str
     key: str
     started_at: datetime
+    numbers: Mapping[str, float | None] = field(hash=False)
+    """By key of `METRICS`, all of them: SI units, fractions; `None` where nothing was counted. Of those, `miou_lost` is
+    mIoU of the same model, weights, sizes and images in eager fp32, minus this one: a gain is below 0."""
+    intervals: Mapping[str, tuple[float, float] | None] = field(hash=False)
+    """95 %, by key of the metrics that have one (mIoU, medians)."""
+    class_iou: Mapping[str, float | None] = field(hash=False)
+    """By class name; `None` for a class that is neither true nor predicted. Empty where nothing was counted."""
 
     def value(self, key: str) -> float | None:
         """Return the number of a metric, by its key in `METRICS`."""
-        number: float | None = getattr(self, key)
-        return number
+        return self.numbers[key]
 
     def interval(self, key: str) -> tuple[float, float] | None:
-        """Return the 95 % interval of a metric that has one (mIoU, medians), by its key in `METRICS`."""
-        name, unit = (key.removesuffix("_s"), "_s") if key.endswith("_s") else (key, "")
-        low, high = (getattr(self, f"{name}_{end}{unit}", None) for end in ("low", "high"))
-        return None if low is None or high is None else (low, high)
+        """Return the 95 % interval of a metric that has one, by its key in `METRICS`."""
+        return self.intervals.get(key)
+
+    def having(self, **numbers: float | None) -> Row:
+        """Return the row with other numbers, by their keys in `METRICS`."""
+        assert numbers.keys() <= METRICS.keys()
+        return replace(self, numbers={**self.numbers, **numbers})
+
+    @property
+    def miou(self) -> float | None:
+        """A fraction."""
+        return self.numbers["miou"]
+
+    @property
+    def miou_lost(self) -> float | None:
+        """Against fp32."""
+        return self.numbers["miou_lost"]
+
+    @property
+    def pipeline_p50_s(self) -> float | None:
+        """The latency a user waits for."""
+        return self.numbers["pipeline_p50_s"]
 
     def span(self, key: str) -> tuple[float, float] | None:
         """Return what a metric might as well have been: its interval; of mIoU over seeds the mean ± their spread."""
@@ -171,94 +160,151 @@ class Row:
     @property
     def stages(self) -> dict[str, float]:
         """Seconds of the pipeline's stages, in order; empty where they cannot be told apart."""
-        return {stage: seconds for stage in STAGES if (seconds := getattr(self, f"{stage}_s")) is not None}
+        return {stage: seconds for stage in STAGES if (seconds := self.value(f"{stage}_s")) is not None}
 
     @property
     def is_reference(self) -> bool:
         """Whether the other artifacts of its weights are measured against this row: eager, in fp32."""
         return (self.runtime, self.precision) == ("eager", "fp32") and not self.baseline
 
+    @property
+    def is_timed(self) -> bool:
+        """Whether a clock ran; a row without may still have its accuracy."""
+        return self.grade is not None
+
     def as_dict(self) -> dict[str, Any]:
         """Return the row as plain columns, in order."""
-        return {column: getattr(self, column) for column in COLUMNS}
+        ends: dict[str, float | None] = {}
+        for key in _WITH_INTERVAL:
+            low, high = self.intervals[key] or (None, None)
+            ends |= {_end(key, "low"): low, _end(key, "high"): high}
+        flat = {fact: getattr(self, fact) for fact in _FACTS} | ends | dict(self.numbers)
+        return {column: flat[column] for column in COLUMNS}
 
 
-COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Row))
+def _end(key: str, end: str) -> str:
+    """Column of an interval's end: `miou_low`, `latency_p50_low_s`."""
+    return f"{key.removesuffix('_s')}_{end}_s" if key.endswith("_s") else f"{key}_{end}"
+
+
+_FACTS = tuple(one.name for one in fields(Row) if one.name not in {"numbers", "intervals"})
+_WITH_INTERVAL = tuple(key for key, metric in METRICS.items() if metric.interval is not None)
+_PROMISED = (
+    *("model", "device", "runtime", "precision", "batch_size", "input_size", "output_size", "dataset", "recipe"),
+    *("param_count", "mac_count", "miou", "pixel_accuracy", "latency_p50_s", "latency_p90_s", "latency_p99_s"),
+    *("pipeline_p50_s", "throughput_per_s", "peak_memory_bytes", "grade", "status", "protocol", "quick", "baseline"),
+    *("family", "code_sha256", "torch", "device_name", "machine_id", "memory_format", "compile_mode", "resize"),
+    *("thread_count", "split", "synthetic", "dataset_fingerprint", "image_count", "split_count", "image_limit"),
+    *("recipe_hash", "step_count", "weights_source", "weights_sha256", "seed", "seed_count", "shared_sequences"),
+    *("mean_class_accuracy", "category_miou", "iiou", "category_iiou", "miou_low", "miou_high", "miou_resampled"),
+    *("miou_spread", "miou_lost", "miou_protocol", "latency_p50_low_s", "latency_p50_high_s", "pipeline_p50_low_s"),
+    *("pipeline_p50_high_s", "pipeline_p90_s", "pipeline_p99_s", "latency_p999_s", "pipeline_p999_s"),
+    *("equal_label_share", "largest_batch", "largest_batch_is_limit", "energy_per_image_j", "file_bytes"),
+    *("file_sha256", "memory_growth_bytes", "export_s", "compile_s", "calibrate_s", "graph_break_count"),
+    *(f"{stage}_s" for stage in STAGES),
+    *("uncounted_ops", "grade_reasons", "reason", "preset", "key", "started_at"),
+)
+"""Columns that programs read by their place; later ones follow by themselves."""
+COLUMNS: tuple[str, ...] = tuple(
+    dict.fromkeys(
+        (*_PROMISED, *_FACTS, *METRICS, *(_end(key, end) for key in _WITH_INTERVAL for end in ("low", "high")))
+    )
+)
 
 
 def row(record: Record) -> Row:
     """Return a record as a row; what takes other records to know is left open (`rows_of`)."""
-    artifact, dataset, speed, build = record.artifact, record.dataset, record.speed, record.build or Build()
+    artifact, dataset, speed = record.artifact, record.dataset, record.speed
     weights, accuracy = artifact.weights, record.accuracy
     letter, reasons = grade(record)
-    low, high = (None, None) if speed is None or speed.network is None else speed.network.p50_interval_s
-    miou_low, miou_high = (accuracy and accuracy.miou_interval) or (None, None)
-    pipeline_low, pipeline_high = (
-        (None, None) if speed is None or speed.pipeline is None else speed.pipeline.p50_interval_s
+    return Row(
+        model=artifact.model,
+        device=record.device.slug,
+        runtime=artifact.runtime,
+        precision=artifact.precision,
+        batch_size=artifact.batch_size,
+        input_size=artifact.input_size,
+        output_size=artifact.output_size,
+        dataset=dataset.name if dataset else None,
+        recipe=weights.recipe,
+        grade=letter,
+        status=record.status,
+        protocol=record.protocol,
+        quick=record.quick,
+        baseline=record.is_baseline,
+        family=artifact.family,
+        code_sha256=artifact.code_sha256,
+        torch=record.software.torch,
+        device_name=record.device.name,
+        machine_id=record.device.machine_id,
+        memory_format=artifact.memory_format,
+        compile_mode=record.config.get("compile_mode") if artifact.runtime == "compile" else None,
+        resize=artifact.resize,
+        thread_count=speed.state.thread_count if speed else record.config.get("threads") or record.device.core_count,
+        split=dataset.split if dataset else None,
+        synthetic=bool(dataset and dataset.synthetic),
+        dataset_fingerprint=dataset.fingerprint if dataset else None,
+        image_count=dataset.image_count if dataset else None,
+        split_count=dataset.split_count if dataset else None,
+        image_limit=record.config.get("accuracy_images"),
+        recipe_hash=weights.recipe_hash,
+        step_count=weights.step_count,
+        weights="" if record.is_baseline else planned_label(weights),
+        weights_source=weights.source,
+        weights_sha256=weights.sha256,
+        seed=weights.seed,
+        seed_count=int(weights.source not in {"random", "none"}),
+        shared_sequences=dataset.shared_sequences if dataset else (),
+        mode=mode_text(accuracy.mode if accuracy else None),
+        miou_resampled=accuracy.resampled if accuracy else None,
+        miou_spread=None,
+        miou_protocol=accuracy.protocol if accuracy else None,
+        largest_batch_is_limit=record.throughput.largest_is_limit if record.throughput else None,
+        file_sha256=artifact.file_sha256,
+        uncounted_ops=record.cost.uncounted_ops if record.cost else (),
+        grade_reasons=reasons,
+        reason=f"{record.failure.step}: {record.failure.reason}" if record.failure else None,
+        preset=record.preset,
+        key=record.key,
+        started_at=record.started_at,
+        numbers={key: metric.of(record) for key, metric in METRICS.items()},
+        intervals={key: metric.interval(record) for key, metric in METRICS.items() if metric.interval is not None},
+        class_iou=_class_iou(record),
     )
-    facts: dict[str, Any] = {
-        "model": artifact.model,
-        "device": record.device.slug,
-        "runtime": artifact.runtime,
-        "precision": artifact.precision,
-        "batch_size": artifact.batch_size,
-        "input_size": artifact.input_size,
-        "output_size": artifact.output_size,
-        "dataset": dataset.name if dataset else None,
-        "recipe": weights.recipe,
-        "grade": letter,
-        "status": record.status,
-        "protocol": record.protocol,
-        "quick": record.quick,
-        "baseline": record.is_baseline,
-        "family": artifact.family,
-        "code_sha256": artifact.code_sha256,
-        "torch": record.software.torch,
-        "device_name": record.device.name,
-        "machine_id": record.device.machine_id,
-        "memory_format": artifact.memory_format,
-        "compile_mode": record.config.get("compile_mode") if artifact.runtime == "compile" else None,
-        "resize": artifact.resize,
-        "thread_count": speed.state.thread_count if speed else record.config.get("threads") or record.device.core_count,
-        "split": dataset.split if dataset else None,
-        "synthetic": bool(dataset and dataset.synthetic),
-        "dataset_fingerprint": dataset.fingerprint if dataset else None,
-        "image_count": dataset.image_count if dataset else None,
-        "split_count": dataset.split_count if dataset else None,
-        "image_limit": record.config.get("accuracy_images"),
-        "recipe_hash": weights.recipe_hash,
-        "step_count": weights.step_count,
-        "weights_source": weights.source,
-        "weights_sha256": weights.sha256,
-        "seed": weights.seed,
-        "seed_count": int(weights.source not in {"random", "none"}),
-        "shared_sequences": dataset.shared_sequences if dataset else (),
-        "miou_protocol": accuracy.protocol if accuracy else None,
-        "miou_low": miou_low,
-        "miou_high": miou_high,
-        "miou_resampled": accuracy.resampled if accuracy else None,
-        "miou_spread": None,
-        "latency_p50_low_s": low,
-        "latency_p50_high_s": high,
-        "pipeline_p50_low_s": pipeline_low,
-        "pipeline_p50_high_s": pipeline_high,
-        "largest_batch_is_limit": record.throughput.largest_is_limit if record.throughput else None,
-        "file_sha256": artifact.file_sha256,
-        "memory_growth_bytes": record.memory.growth_bytes if record.memory else None,
-        "export_s": build.export_s,
-        "compile_s": build.compile_s,
-        "calibrate_s": build.calibrate_s,
-        "graph_break_count": build.graph_break_count,
-        **{f"{stage}_s": None for stage in STAGES},
-        **{f"{stage.name}_s": stage.p50_s for stage in (speed.waterfall if speed else ())},
-        "uncounted_ops": record.cost.uncounted_ops if record.cost else (),
-        "grade_reasons": reasons,
-        "reason": f"{record.failure.step}: {record.failure.reason}" if record.failure else None,
-        "preset": record.preset,
-        "key": record.key,
-        "started_at": record.started_at,
-    }
-    return Row(**facts | {key: metric.of(record) for key, metric in METRICS.items()})
+
+
+def planned_label(weights: Weights) -> str:
+    """Return `Weights.label`; of a cell that never had its weights, the label of those it was planned with."""
+    if weights.source != "none":
+        return weights.label
+    if weights.recipe_hash:
+        return f"run {weights.recipe}"
+    return f"file {weights.tag}".rstrip() if weights.recipe == "external" else "random"
+
+
+def mode_text(mode: Mode | None) -> str:
+    """Return how a frame is read: `whole`, or `window 512x512 stride 341x341 + scales 0.75 1 1.25 + flip`.
+
+    Without a comma, which stands between several values wherever rows are chosen.
+    """
+    if mode is None or mode == Mode():
+        return WHOLE
+    parts = []
+    if mode.window is not None:
+        parts.append(f"window {text_of(mode.window)} stride {text_of(mode.stride)}")
+    if mode.scales != (1.0,):
+        parts.append(f"scales {' '.join(f'{scale:g}' for scale in mode.scales)}")
+    if mode.flip:
+        parts.append("flip")
+    return " + ".join(parts)
+
+
+def _class_iou(record: Record) -> dict[str, float | None]:
+    confusion = confusion_of(record)
+    if confusion is None or record.accuracy is None:
+        return {}
+    found = zip(record.accuracy.class_names, class_iou(confusion).tolist(), strict=True)
+    return {name: None if math.isnan(iou) else iou for name, iou in found}
 
 
 def text_of(value: object) -> str:

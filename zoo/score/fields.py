@@ -1,0 +1,78 @@
+"""The table of conditions: what rows may be chosen by, with the flag, the help and the hash of each.
+
+Light: the command line reads it before any record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from zoo.units import parse_size
+
+
+class Field(NamedTuple):
+    """One condition a row was measured under."""
+
+    name: str
+    """Field of `Row`."""
+    flag: str = ""
+    """Of the command line; without one `--where NAME=VALUE` reaches it, as it does all."""
+    metavar: str = ""
+    help: str | None = None
+    parse: Callable[[str], object] = str
+    """Reads a value that a person typed."""
+    version: str = ""
+    """The field whose hash tells apart what one name may mean: `camvid@3f2a8c11` names one version."""
+    is_hash: bool = False
+    """Whether its first digits name it."""
+    has_kinds: bool = False
+    """Whether a value's first word, its kind, names it."""
+    rare: bool = False
+    """Whether it seldom tells two records of a model apart."""
+
+
+FIELDS: dict[str, Field] = {
+    field.name: field
+    for field in (
+        Field("device", "--device", "NAME,…", "such as nvidia-h200"),
+        Field(
+            *("dataset", "--dataset", "NAME,…", "a name, a version of it (camvid@3f2a8c11), or none"),
+            version="dataset_fingerprint",
+        ),
+        Field(
+            *("weights", "--weights", "W,…", "as the tables say (run camvid_cpu), or a kind: run, published, own, …"),
+            has_kinds=True,
+        ),
+        Field("recipe", "--recipe", "NAME,…", "as for a dataset", version="recipe_hash"),
+        Field("input_size", "--input-size", "HxW,…", parse=parse_size),
+        Field("runtime", "--runtime", "R,…"),
+        Field("precision", "--precision", "P,…"),
+        Field("batch_size", "--batch", "N,…"),
+        Field("thread_count", "--threads", "N,…"),
+        Field("resize", "--resize", "R,…", "fit, stretch or none"),
+        Field("quick"),
+        Field("memory_format"),
+        Field("compile_mode"),
+        Field("mode"),
+        Field("output_size", parse=parse_size, rare=True),
+        Field("split", rare=True),
+        Field("image_count", rare=True),
+        Field("dataset_fingerprint", is_hash=True, rare=True),
+        Field("recipe_hash", is_hash=True, rare=True),
+        Field("protocol", rare=True),
+        Field("miou_protocol", rare=True),
+        Field("preset", rare=True),
+        Field("machine_id", is_hash=True, rare=True),
+        Field("weights_sha256", is_hash=True, rare=True),
+        Field("seed", rare=True),
+    )
+}
+"""By name, what a person asks for most first."""
+
+
+def flag_for(name: str, value: str) -> str:
+    """Return what a person types to ask for a value: `--device cpu`, `--where output_size=64x64`."""
+    flag = FIELDS[name].flag
+    said = f"{flag} {value}" if flag else f"--where {name}={value}"
+    return said if " " not in value else f"{flag} '{value}'" if flag else f"--where '{name}={value}'"
