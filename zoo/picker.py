@@ -26,7 +26,7 @@ from zoo.score.filtering import VERSIONS, newest_versions, select, version_of
 from zoo.score.metrics import METRICS, Metric
 from zoo.score.paired import INTERVAL, SPREAD, Pairs, Tie
 from zoo.score.reading import NO_MODEL_YET, read_rows
-from zoo.score.rows import MAX_MIOU_LOSS, Row
+from zoo.score.rows import MAX_MIOU_LOSS, WHOLE, Row
 from zoo.units import parse_seconds
 
 LATENCY = "pipeline_p50_s"
@@ -185,7 +185,7 @@ def parse_latency(text: str) -> tuple[str, float]:
 def _one_group(rows: list[Row], needed: list[Metric]) -> tuple[Group, tuple[str, ...]]:
     """The group to choose from, and which it was preferred to.
 
-    Quick rows and those of an older protocol take part only where there are no others.
+    Quick rows, those of an older protocol and those of frames not read whole take part only where there are no others.
     """
     measured = [row for row in rows if not row.baseline]
     if not measured:
@@ -209,7 +209,12 @@ def _one_group(rows: list[Row], needed: list[Metric]) -> tuple[Group, tuple[str,
             raise UserError(f"no {kind} has a {what}; {how}")
         why = list(dict.fromkeys(f"{row.status}: {row.reason or 'no reason was recorded'}" for row in asked))
         raise UserError(f"no {kind} here is ok; {_some(why, 1)}; `zoo leaderboard` names all")
+    others = {row.mode for row in usable} - {WHOLE}
+    usable = [row for row in usable if row.mode == WHOLE] or usable
     usable, notes = newest_versions([row for row in usable if row.protocol == SPEED_PROTOCOL] or usable)
+    if others and all(row.mode == WHOLE for row in usable):
+        which = " and ".join(sorted(others))
+        notes += (f"rows scored by {which} are left out: frames are read whole; name another with --where mode=…",)
     groups = list(dict.fromkeys(group_of(row) for row in usable))
     if len(groups) > 1:
         raise UserError(_may_not_be_compared(groups))

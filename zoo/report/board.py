@@ -10,6 +10,7 @@ from operator import attrgetter
 from zoo.errors import UserError, did_you_mean
 from zoo.picker import OBJECTIVES
 from zoo.score.comparing import (
+    ARTIFACT,
     Fastest,
     Group,
     baseline_for,
@@ -63,7 +64,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("why", "why not A", 0),
 )
 """A table shows those that some row of it has a value of; weights that all rows share are said in its title."""
-CAUTION = "a row speaks of its weights, not of the architecture."
+CAUTION = "a row speaks of its weights, not of the architecture"
 
 
 @dataclass(frozen=True)
@@ -196,6 +197,7 @@ def _table(group: Group, title: str, rows: list[Row], baseline: Row | None, sort
     good = [row for row in rows if row.status == "ok" and not row.baseline]
     labels = dict(zip((row.key for row in rows), tell_apart(rows, beside="weights"), strict=True))
     names = dict(zip((row.key for row in rows), tell_apart(rows), strict=True))
+    planned = dict(zip((row.key for row in rows), tell_apart(rows, (*ARTIFACT, "weights")), strict=True))
     fastest = fastest_of_each(good)
     several = len({family_of(row) for row in good}) < len(good)
     under = [row for row in good if baseline and row.miou is not None and row.miou < (baseline.miou or 0)]
@@ -212,11 +214,11 @@ def _table(group: Group, title: str, rows: list[Row], baseline: Row | None, sort
         if metric.marked and len(values := {value for row in good if (value := row.value(key)) is not None}) > 1
     }
     shown = sorted([*good, *([baseline] if baseline else [])], key=lambda row: _order(row, sort))
-    several_weights = len({row.weights for row in good}) > 1
+    alike = _shared_weights(rows) is not None
     columns = tuple(
         column
         for column in COLUMNS
-        if (several_weights if column.key == "weights" else any(_has(row, column.key) for row in shown))
+        if (shown and not alike if column.key == "weights" else any(_has(row, column.key) for row in shown))
     )
     lines = [
         Line(
@@ -231,7 +233,7 @@ def _table(group: Group, title: str, rows: list[Row], baseline: Row | None, sort
     failed: dict[str, list[str]] = defaultdict(list)
     for row in sorted(rows, key=attrgetter("model")):
         if row.status != "ok":
-            failed[f"{row.status}: {row.reason or 'no reason was recorded'}"].append(names[row.key])
+            failed[f"{row.status}: {row.reason or 'no reason was recorded'}"].append(planned[row.key])
     return Table(
         group,
         title,
@@ -299,16 +301,22 @@ def _cell(key: str, row: Row, best: dict[str, float]) -> Cell:
     return Cell(at_least + row.show(key), best=value == best.get(key) and not row.baseline)
 
 
+def _shared_weights(rows: list[Row]) -> str | None:
+    """What all rows but the baseline have; `None` where they differ, and empty for a baseline alone."""
+    labels = {row.weights for row in rows if not row.baseline} or {""}
+    return next(iter(labels)) if len(labels) == 1 else None
+
+
 def _title(group: Group, rows: list[Row]) -> str:
     steps = {row.step_count for row in rows if row.status == "ok"}
     step_count = next(iter(steps)) if len(steps) == 1 else None
     dataset = group.dataset or "no dataset"
     if any(row.synthetic for row in rows) and "synthetic" not in dataset:
         dataset += " (synthetic)"
-    weights = {row.weights for row in rows if not row.baseline}
-    one_for_all = f"weights {next(iter(weights))}" if len(weights) == 1 else ""
-    if one_for_all and step_count is not None:
-        one_for_all += f" ({step_count} steps)"
+    weights = _shared_weights(rows)
+    said_weights = f"weights {weights}" if weights else ""
+    if weights and step_count is not None:
+        said_weights += f" ({step_count} steps)"
     if group.split:
         dataset += f" {group.split}"
     limited = any(row.image_limit is not None and row.image_limit == group.image_count for row in rows)
@@ -325,7 +333,7 @@ def _title(group: Group, rows: list[Row]) -> str:
             "QUICK" if group.quick else "",
             group.device,
             f"{said} images of {dataset}" if limited or " of " in said else dataset,
-            one_for_all,
+            said_weights,
             "" if group.mode == WHOLE else group.mode,
             ("input " + text_of(next(iter(sizes))) + " → " if len(sizes) == 1 else "output ")
             + text_of(group.output_size),
@@ -345,7 +353,7 @@ def _caution(group: Group, rows: list[Row]) -> str:
     if any(row.synthetic for row in rows):
         parts.append("The images are synthetic: drawn, not photographed.")
     if len({row.weights for row in rows if row.miou is not None and not row.baseline}) > 1:
-        parts.append(f"The weights differ: {CAUTION}")
+        parts.append(f"The weights differ: {CAUTION}.")
     return " ".join(parts)
 
 

@@ -27,12 +27,12 @@ from zoo.score.comparing import (
     tell_apart,
     these_weights,
 )
-from zoo.score.fields import FIELDS
+from zoo.score.fields import FIELDS, quoted
 from zoo.score.filtering import matches, select
 from zoo.score.metrics import METRICS, Metric
 from zoo.score.paired import PairedTest, Pairs
 from zoo.score.reading import Rows, Source, Sources, read_rows
-from zoo.score.rows import Row, row, text_of
+from zoo.score.rows import WHOLE, Row, row, text_of
 from zoo.store import load
 
 CONDITIONS = tuple(field.name for field in FIELDS.values() if not field.rare)
@@ -213,7 +213,7 @@ def _pair(firsts: list[Row], seconds: list[Row], *, names: tuple[str, str]) -> t
         field, (name, values) = next(iter(varying.items()))
         raise UserError(
             f"{len(allowed)} pairs of {names[0]} and {names[1]}: {said}; "
-            f"say which, such as {name},{field}={values[0]}, or name the records' files"
+            f"say which, such as {quoted(f'{name},{field}={values[0]}')}, or name the records' files"
         )
     return allowed[0]
 
@@ -222,11 +222,19 @@ _Wish: TypeAlias = Callable[[tuple[Row, Row]], bool]
 
 
 def _likeliest(pairs: list[tuple[Row, Row]]) -> list[tuple[Row, Row]]:
-    """Keep full runs, then those with mIoU, then two of the same weights, runtime, precision, size, then eager fp32."""
+    """Keep what was likeliest meant.
+
+    Full runs, then whole frames, then those with mIoU, then two of the same weights, runtime, precision and size, then
+    eager fp32.
+    """
     weights, *alike = map(_same, ("weights", *ARTIFACT))
     usual = [_has(side, field, value) for side in (0, 1) for field, value in USUAL.items()]
     one_model = pairs[0][0].model == pairs[0][1].model  # then something else has to differ
-    full: list[_Wish] = [lambda pair: not pair[0].quick, lambda pair: all(one.miou is not None for one in pair)]
+    full: list[_Wish] = [
+        lambda pair: not pair[0].quick,
+        lambda pair: pair[0].mode == WHOLE,
+        lambda pair: all(one.miou is not None for one in pair),
+    ]
     for wish in (*full, *([*usual, *alike, weights] if one_model else [weights, *alike, *usual])):
         pairs = [pair for pair in pairs if wish(pair)] or pairs
     return pairs

@@ -92,6 +92,8 @@ def _csv(value: Any) -> Any:
             return text_of(value)
         case tuple():
             return "; ".join(str(item) for item in value)
+        case dict():
+            return "; ".join(f"{name} {'n/a' if number is None else number}" for name, number in value.items())
         case bool():
             return str(value).lower()
         case datetime():

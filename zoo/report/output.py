@@ -103,7 +103,7 @@ def _contents(board: Board, output: Path, form: Format | None) -> tuple[str, dic
             "or name another file"
         )
     picture = f"\n{_picture(beside.name)}\n" if plots else ""
-    return f"{HEADING}{picture}\n{CAUTION.capitalize()}\n\n{render(board, 'md')}", plots
+    return f"{HEADING}{picture}\n{CAUTION.capitalize()}.\n\n{render(board, 'md')}", plots
 
 
 def _picture(path: str) -> str:

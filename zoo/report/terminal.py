@@ -7,13 +7,14 @@ import os
 import re
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from zoo.report.board import BEST, FRONT, Board, Line, Table
+from zoo.report.board import BEST, FRONT, Board, Cell, Line, Table
 
 WORDS = frozenset({"weights", "grade", "why"})
 """Columns that hold words, not numbers."""
@@ -117,6 +118,9 @@ def _render(table: Table, available: int) -> list[RenderableType]:
         parts.append(Text(f"Not ok: {sum(len(labels) for labels, _ in table.failed)}", style="bold red"))
         parts += [Padding(Text(f"{', '.join(labels)} · {reason}"), (0, 0, 0, 2)) for labels, reason in table.failed]
     parts += [Text(line) for note in table.notes for line in wrapped(note, available)]
+    if table.lines and any(table.columns[index].key == "weights" for index in _fitting(table, available)[1]):
+        table, said = _abbreviated(table)
+        parts += [Text(line, style="dim") for line in wrapped(said, available)]
     if table.fastest:
         header, *rows = map(list, table.fastest)
         parts.append(Text("Fastest artifact of each model", style="bold"))
@@ -124,13 +128,12 @@ def _render(table: Table, available: int) -> list[RenderableType]:
         parts.append(Text())
     if table.lines:
         shown, hidden = _fitting(table, available)
-        named = any(table.columns[index].key == "weights" for index in hidden)
         header = ["", "model", *(_header(table.columns[index].title) for index in shown)]
         words = {0, 1} | {2 + place for place, index in enumerate(shown) if table.columns[index].key in WORDS}
         if hidden:
             names = ", ".join(table.columns[index].title for index in hidden)
             parts.append(Text(f"hidden in this width: {names} (--format csv has all)", style="dim"))
-        lines = [_line(table, line, shown, named=named) for line in table.lines]
+        lines = [_line(table, line, shown) for line in table.lines]
         parts.append(_grid(header, lines, words=frozenset(words)))
     return parts
 
@@ -141,11 +144,10 @@ def _header(title: str) -> str:
     return f"{first}\n{rest}" if rest else first
 
 
-def _line(table: Table, line: Line, shown: list[int], *, named: bool) -> list[tuple[str, str]]:
-    """Its cells; `named`: weights that tell rows apart stand in their names, for want of room beside them."""
+def _line(table: Table, line: Line, shown: list[int]) -> list[tuple[str, str]]:
     front = FRONT in line.marks
     cells = [(line.marks, "cyan" if front else "red")]
-    cells.append((line.name if named else line.label, "italic" if line.row.baseline else "bold" if front else ""))
+    cells.append((line.label, "italic" if line.row.baseline else "bold" if front else ""))
     for index in shown:
         cell = line.cells[index]
         star = "" if table.columns[index].key in WORDS else BEST if cell.best else " "  # points stay under each other
@@ -164,14 +166,32 @@ def _fitting(table: Table, available: int) -> tuple[list[int], list[int]]:
     ]
     shown = list(range(len(table.columns)))
     hidden: list[int] = []
-    marks = max(2, *(len(line.marks) for line in table.lines))
-    labels, names = (
-        max(map(cell_len, texts)) for texts in zip(*((line.label, line.name) for line in table.lines), strict=True)
-    )
-    while len(shown) > 1 and marks + labels + 4 + sum(widths[index] + 2 for index in shown) > available:
+    names = max(2, *(len(line.marks) for line in table.lines)) + max(cell_len(line.label) for line in table.lines)
+    while len(shown) > 1 and names + 4 + sum(widths[index] + 2 for index in shown) > available:
         dropped = min(shown, key=lambda index: table.columns[index].keep)
         shown.remove(dropped)
         hidden.append(dropped)
-        if table.columns[dropped].key == "weights":
-            labels = names
     return shown, sorted(hidden)
+
+
+def _abbreviated(table: Table) -> tuple[Table, str]:
+    """The table with a short mark behind each name in place of the column of weights, and what the marks mean."""
+    place = next(place for place, column in enumerate(table.columns) if column.key == "weights")
+    texts = dict.fromkeys(text for line in table.lines if (text := line.cells[place].text))
+    marks = {text: f"w{number}" for number, text in enumerate(texts, 1)}
+    lines = tuple(
+        replace(
+            line,
+            label=f"{line.label} {marks.get(line.cells[place].text, '')}".rstrip(),
+            cells=(*line.cells[:place], *line.cells[place + 1 :]),
+        )
+        for line in table.lines
+    )
+    columns = (*table.columns[:place], *table.columns[place + 1 :])
+    varying = table.fastest[0].index("weights") if table.fastest and "weights" in table.fastest[0] else None
+    fastest = tuple(
+        tuple(marks.get(text, text) if column == varying else text for column, text in enumerate(cells))
+        for cells in table.fastest
+    )
+    said = "weights: " + ", ".join(f"{mark} {text}" for text, mark in marks.items())
+    return replace(table, columns=columns, lines=lines, fastest=fastest), said

@@ -44,7 +44,7 @@ FIELDS: dict[str, Field] = {
             *("weights", "--weights", "W,…", "as the tables say (run camvid_cpu), or a kind: run, published, own, …"),
             has_kinds=True,
         ),
-        Field("recipe", "--recipe", "NAME,…", "as for a dataset", version="recipe_hash"),
+        Field("recipe", "--recipe", "NAME,…", "as for a dataset", version="recipe_hash", rare=True),
         Field("input_size", "--input-size", "HxW,…", parse=parse_size),
         Field("runtime", "--runtime", "R,…"),
         Field("precision", "--precision", "P,…"),
@@ -74,5 +74,9 @@ FIELDS: dict[str, Field] = {
 def flag_for(name: str, value: str) -> str:
     """Return what a person types to ask for a value: `--device cpu`, `--where output_size=64x64`."""
     flag = FIELDS[name].flag
-    said = f"{flag} {value}" if flag else f"--where {name}={value}"
-    return said if " " not in value else f"{flag} '{value}'" if flag else f"--where '{name}={value}'"
+    return f"{flag} {quoted(value)}" if flag else f"--where {quoted(f'{name}={value}')}"
+
+
+def quoted(word: str) -> str:
+    """Return a word as a shell takes it."""
+    return f"'{word}'" if " " in word else word
