@@ -11,6 +11,7 @@ import pytest
 
 from zoo.errors import UserError
 from zoo.picker import parse_latency, pick
+from zoo.record import Mode
 from zoo.report.choice import show_choice
 from zoo.report.compare import compare
 from zoo.score.reading import read_rows, rows_of
@@ -544,3 +545,55 @@ def test_parse_latency(text, expected):
         key, seconds = parse_latency(text)
         assert key == expected[0]
         assert seconds == pytest.approx(expected[1])
+
+
+def test_two_recipes_of_a_model_are_two_candidates_named_by_their_weights(records):
+    known = {"": (0.60, (0.42, 0.44)), "long": (0.61, (0.425, 0.445)), "zh320": (0.5, (0.30, 0.36))}
+    rows = [
+        row(records.make("unet", right=right, miou_interval=interval, p50_s=0.02 + 0.01 * place, **changes))
+        for place, ((right, interval), changes) in enumerate(
+            zip(
+                known.values(),
+                ({}, {"recipe": "long", "recipe_hash": "0" * 12}, {"source": "published", "tag": "zh320"}),
+                strict=True,
+            )
+        )
+    ]
+    choice = pick(rows)
+    assert choice.label == "unet run camvid_cpu"
+    assert choice.reasons[0].endswith("a tie with the highest: 44.0 % of unet run long (3 of 3 rows qualify)")
+    assert choice.notes[0].startswith("tie: unet run long cannot be told from the highest mIoU")
+    assert {loser.label: loser.kind for loser in choice.losers} == {
+        "unet run long": "tie",
+        "unet published zh320": "behind",
+    }
+    text = show_choice(choice)
+    assert text.startswith("unet run camvid_cpu (intel-xeon-2c · streets · input 256x512)\n")
+    assert pick(rows, weights="published").winner is rows[2]
+    assert pick(rows, recipe="long").winner is rows[1]
+
+
+def test_other_ways_of_reading_a_frame_take_part_where_they_are_asked_for(records):
+    mode = Mode(scales=(0.75, 1.0), flip=True)
+    rows = [row(records.make("a", right=0.5)), row(records.make("b", right=0.9, mode=mode, timed=False))]
+    choice = pick(rows)
+    assert choice.winner.model == "a"
+    assert choice.notes[0] == (
+        "rows scored by scales 0.75 1 + flip are left out: frames are read whole; name another with --where mode=…"
+    )
+    other = pick(rows, mode="scales 0.75 1 + flip")
+    assert other.winner.model == "b"
+    assert not any("left out" in note for note in other.notes)
+    assert show_choice(other).startswith(
+        "b (intel-xeon-2c · streets · scales 0.75 1 + flip · weights run camvid_cpu · "
+    )
+    assert winner(rows[1:]) == "b", "where there are no others"
+
+
+def test_a_row_that_was_scored_alone_keeps_no_limit_on_latency(records):
+    rows = [row(records.make("a", right=0.5)), row(records.make("b", right=0.9, timed=False))]
+    assert "mIoU 82.0 %, pipeline p50 n/a" in show_choice(pick(rows))
+    choice = pick(rows, max_latency_s=1.0)
+    assert choice.winner.model == "a"
+    assert choice.losers[0].why == ("pipeline p50 is not known",)
+    assert choice.losers[0].kind == "limit"

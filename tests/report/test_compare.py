@@ -372,3 +372,40 @@ def test_the_baseline_is_found_beside_the_models(records, tmp_path):
         save(record, {}, tmp_path)
     with pytest.raises(UserError, match="`zoo leaderboard` has the baseline's mIoU beside theirs"):
         compare("mean_label_map", "unet", tmp_path)
+
+
+def test_weights_are_compared_and_named_where_they_differ(put, tmp_path):
+    put("a")
+    put("a", source="published", tag="zh320")
+    put("b", right=0.4)
+    comparison = compare("a,weights=published", "b", tmp_path)
+    assert comparison.labels == ("a published zh320", "b run camvid_cpu")
+    assert comparison.notes[0] == (
+        "the weights differ (published zh320, run camvid_cpu): a row speaks of its weights, not of the architecture"
+    )
+    assert any("points: these weights; " in note for note in comparison.notes), "nobody trained the first here"
+    assert compare("a", "b", tmp_path).labels == ("a", "b"), "of the same weights, where nothing is named"
+    assert compare("a,weights=run", "a,weights=published zh320", tmp_path).labels == (
+        *("a run camvid_cpu", "a published zh320"),
+    )
+    put("b", source="own")
+    assert compare("b,weights=own", "a", tmp_path, weights=["own", "run"]).second.weights == "run camvid_cpu"
+    with pytest.raises(
+        UserError, match=r"weights is published zh320 or run camvid_cpu; say which, such as 'a,weights=p"
+    ):
+        compare("a", "b,weights=own", tmp_path)
+
+
+def test_whole_frames_are_meant_where_no_mode_is_named(put, tmp_path):
+    for model in ("a", "b"):
+        put(model)
+        put(model, mode=Mode(flip=True), right=0.7, key=model * 32)
+    assert compare("a", "b", tmp_path).first.mode == "whole"
+    assert compare("a,mode=flip", "b", tmp_path).second.mode == "flip"
+
+
+def test_stages_stand_beside_each_other(put, tmp_path):
+    for model, p50_s in (("a", 0.02), ("b", 0.03)):
+        put(model, p50_s=p50_s, staged=True)
+    measures = {measure.metric.key: measure for measure in compare("a", "b", tmp_path).measures}
+    assert measures["network_s"].ratio == pytest.approx(1.5)

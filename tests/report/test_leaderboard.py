@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from dataclasses import replace
 
 import pytest
 
 from zoo.errors import UserError
+from zoo.record import Mode
 from zoo.report.board import FASTEST, FRONT, LOST, UNDER, make_board
 from zoo.report.leaderboard import leaderboard, render
 from zoo.score.reading import rows_of
@@ -469,3 +471,137 @@ def test_shared_sequences_are_named_below_the_table(records):
     said = "val shares the sequence cam0016e5 with training: its mIoU is optimistic"
     assert table.notes.count(said) == 1
     assert said in render(make_board(made), "md")
+
+
+@pytest.fixture
+def mixed(records):
+    """Weights of every kind, of models that have them in common."""
+    make = records.make
+    return rows_of(
+        [
+            make("pidnet_s", right=0.70, source="published", tag="cityscapes"),
+            make("pidnet_s", right=0.699, source="published", tag="cityscapes", runtime="openvino", p50_s=0.01),
+            make("pidnet_s", right=0.66),
+            make("deeplabv3plus_mobilenet_v3_large", right=0.64),
+            make("deeplabv3plus_mobilenet_v3_large", right=0.61, source="file", tag="epoch_160.pth"),
+            make("mynet", right=0.63, source="own"),
+            make("mynet", right=None),
+            records.failed("unet", reason="too slow"),
+            records.baseline(right=0.3),
+        ]
+    )
+
+
+def test_weights_stand_in_a_column_where_they_differ(mixed):
+    (table,) = make_board(mixed).tables
+    assert [column.title for column in table.columns][:2] == ["weights", "mIoU %"]
+    assert [(line.label, line.cells[0].text) for line in table.lines] == [
+        ("pidnet_s eager", "published cityscapes"),
+        ("pidnet_s openvino", "published cityscapes"),
+        ("pidnet_s eager", "run camvid_cpu"),
+        ("deeplabv3plus_mobilenet_v3_large eager", "run camvid_cpu"),
+        ("mynet eager", "own"),
+        ("deeplabv3plus_mobilenet_v3_large eager", "file epoch_160.pth"),
+        ("mean_label_map (baseline)", ""),
+        ("mynet eager", "random"),
+    ]
+    assert [line.name for line in table.lines][:3] == [
+        *("pidnet_s eager published cityscapes", "pidnet_s openvino", "pidnet_s eager run camvid_cpu"),
+    ]
+    assert table.title == "intel-xeon-2c · streets val · input 256x512 → 512x1024 · batch 1 · fp32"
+    assert table.caution == "The weights differ: a row speaks of its weights, not of the architecture."
+    assert table.failed == ((("unet eager run camvid_cpu",), "timeout: measure: too slow"),)
+    assert not any(note.startswith("no mIoU") for note in table.notes), "mynet has one, by its own weights"
+    assert table.fastest[0] == ("model", "runtime", "precision", "weights", "pipeline p50 ms", "vs eager fp32")
+    assert table.fastest[1] == ("pidnet_s", "openvino", "fp32", "published cityscapes", "12.5", "2.00x")
+    text = render(make_board(mixed), "md")
+    assert "> **The weights differ: a row speaks of its weights, not of the architecture.**" in text
+    assert "|  | model | weights | mIoU % |" in text
+    assert "| :-- | :-- | :-- | --: |" in text
+    assert "| `pidnet_s eager` | run camvid_cpu | 49.4 |" in text
+    labels = [value["weights"] for value in json.loads(render(make_board(mixed), "json"))]
+    assert labels.count("run camvid_cpu") == 3, "that of the cell that failed too"
+    assert {"published cityscapes", "file epoch_160.pth", "own", "random", ""} < set(labels)
+
+
+def test_weights_that_all_rows_share_are_said_in_the_head_alone(mixed):
+    (table,) = make_board([one for one in mixed if one.weights in {"run camvid_cpu", ""}]).tables
+    assert "weights" not in [column.title for column in table.columns]
+    assert " · weights run camvid_cpu (300 steps) · " in table.title
+    assert table.caution == ""
+    assert table.failed[0][0] == ("unet",)
+    assert all(line.label == line.name for line in table.lines)
+
+
+@pytest.mark.parametrize(("width", "full"), [(80, False), (120, True), (200, True)])
+def test_weights_leave_room_for_numbers_in_any_width(mixed, width, full):
+    text = render(make_board(mixed), width=width, plain=True)
+    table = text[re.search("^ +model ", text, re.MULTILINE).start() :]
+    assert max(len(line) for line in table.splitlines()) <= width
+    (line,) = [line for line in table.splitlines() if line.split()[-1:] and " 49.4" in line]
+    assert ("run camvid_cpu" in line) == full
+    assert "60.0" not in line
+    assert "49.4" in line
+    said = "weights: w1 published cityscapes, w2 run camvid_cpu, w3 own, w4 file epoch_160.pth, w5 random"
+    assert (said in " ".join(text.split())) == (not full)
+    assert ("pidnet_s eager w2 " in line) == (not full)
+
+
+def test_a_model_may_be_called_as_weights_are(records):
+    rows = [row(records.make(name, source=source)) for name in ("own", "b") for source in ("own", None)]
+    text = render(make_board([*rows, row(records.make("own", runtime="openvino", source="own"))]), width=40, plain=True)
+    assert "weights: w1 " in text
+    fastest = text[text.index("Fastest artifact") : text.index("hidden in")]
+    assert sum(line.startswith("own ") for line in fastest.splitlines()) == 2
+
+
+def test_cells_that_all_failed_with_other_weights_still_have_their_table(records):
+    rows = [row(records.failed("a")), row(records.failed("b", source="published", tag="zh"))]
+    text = render(make_board(rows), width=80, plain=True)
+    assert "a run camvid_cpu, b published zh · timeout: measure: no answer within 60 s" in text
+
+
+def test_what_was_scored_alone_reads_well_everywhere(records, tmp_path):
+    scored = records.make("a", right=0.7, timed=False).model_copy(update={"preset": "eval"})
+    rows = rows_of([scored, records.make("b", right=0.6), records.baseline(right=0.2)])
+    (table,) = make_board(rows).tables
+    titles = [column.title for column in table.columns]
+    cells = dict(zip(titles, [cell.text for cell in table.lines[0].cells], strict=True))
+    shown = [cells[title] for title in ("mIoU %", "pipeline p50 ms", "memory MiB", "grade")]
+    assert shown == ["53.9", "n/a", "n/a", ""]
+    assert table.failed == ()
+    assert [line.row.model for line in table.points] == ["b"]
+    assert "rows without latency were scored alone; `zoo bench` times them" in table.notes
+    assert not any("not checked" in note or "p99" in note for note in table.notes)
+    (alone,) = make_board(rows_of([scored])).tables
+    assert [column.title for column in alone.columns] == ["mIoU %", "pixel acc. %"]
+    board = make_board(rows_of([scored]))
+    for form in ("table", "md", "csv", "json"):
+        assert render(board, form, plain=True)
+    assert not board.can_be_drawn
+
+
+def test_a_mode_has_a_table_of_its_own_and_stands_in_its_head(records):
+    mode = Mode(window=(64, 64), stride=(42, 42), flip=True)
+    rows = rows_of(
+        [records.make("a"), records.make("b", right=0.9, mode=mode, timed=False), records.baseline(right=0.2)]
+    )
+    whole, other = make_board(rows).tables
+    assert [line.row.model for line in whole.lines] == ["a", "mean_label_map"]
+    assert [line.row.model for line in other.lines] == ["b", "mean_label_map"]
+    assert " · window 64x64 stride 42x42 + flip · " in other.title
+    assert "window" not in whole.title
+    assert "whole" not in whole.title
+
+
+def test_one_seed_is_said_of_what_was_trained_here_alone(records):
+    (table,) = make_board([row(records.make(source="published", tag="zh"))]).tables
+    assert not [note for note in table.notes if "one seed" in note]
+
+
+def test_class_iou_stands_in_json_and_csv(records):
+    board = make_board([row(records.make(right=0.5))])
+    (value,) = json.loads(render(board, "json"))
+    assert value["class_iou"]["class 0"] == pytest.approx(value["miou"])
+    (line,) = csv.DictReader(io.StringIO(render(board, "csv")))
+    assert line["class_iou"].startswith(f"class 0 {value['class_iou']['class 0']}; class 1 ")

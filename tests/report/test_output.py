@@ -190,3 +190,28 @@ def test_a_waterfall_block_is_a_picture_of_its_own(records, tmp_path):
     )
     assert stale(board(0.02), page) == []
     assert stale(board(0.03), page) == [f"{picture} is out of date"]
+
+
+def test_a_block_may_ask_for_weights_by_their_name(records, tmp_path):
+    page = tmp_path / "README.md"
+    rows = rows_of(
+        [records.make("a"), records.make("b", source="published", tag="zh320"), records.make("c", source="own")]
+    )
+    for asked, models in (
+        ('weights="run camvid_cpu"', "a"),
+        ("weights=published,own", "bc"),
+        ("input_size=256X512", "abc"),
+    ):
+        page.write_text(f"<!-- leaderboard:begin {asked} -->\n<!-- leaderboard:end -->\n")
+        write(make_board(rows), page)
+        assert [name for name in "abc" if f"`{name}`" in page.read_text()] == list(models)
+        assert stale(make_board(rows), page) == []
+    page.write_text('<!-- leaderboard:begin weights="run -->\n<!-- leaderboard:end -->\n')
+    with pytest.raises(UserError, match="cannot be read: No closing quotation"):
+        write(make_board(rows), page)
+
+
+def test_a_page_of_ours_says_what_its_rows_speak_of(board, tmp_path):
+    write(board, tmp_path / "board.md")
+    text = (tmp_path / "board.md").read_text()
+    assert text.index("A row speaks of its weights, not of the architecture.") < text.index("### ")

@@ -5,19 +5,23 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from zoo.record import MEAN_LABEL_MAP, Mode
+from zoo.record import MEAN_LABEL_MAP, Mode, Weights
 from zoo.score.accuracy import miou
 from zoo.score.comparing import (
     baseline_for,
+    condition_of,
     differences,
+    family_of,
     fastest_of_each,
     group_of,
+    images_of,
     latest,
     newest,
     pareto_front,
     sharing,
     slower_int8,
     tell_apart,
+    these_weights,
     tie,
 )
 from zoo.score.reading import rows_of
@@ -299,3 +303,79 @@ def test_sequences_shared_with_training_are_named(records):
     assert said("cam0016e5") == "val shares the sequence cam0016e5 with training: its mIoU is optimistic"
     assert said("a", "b") == "val shares 2 sequences (a, b) with training: its mIoU is optimistic"
     assert said(*"abcd") == "val shares 4 sequences (a, b, c, …) with training: its mIoU is optimistic"
+
+
+PUBLISHED = {"source": "published", "tag": "zh320"}
+
+
+def test_published_and_own_weights_are_ranked_in_one_group(records):
+    changes = ({}, {"recipe": "long", "recipe_hash": "0" * 12}, PUBLISHED, {"source": "own"}, {"right": None})
+    rows = [row(records.make(**change)) for change in changes]
+    assert len({group_of(one) for one in rows}) == 1
+    assert latest(rows) == rows
+    assert len({family_of(one) for one in rows}) == 5
+    assert tell_apart(rows) == [
+        *("unet run camvid_cpu", "unet run long", "unet published zh320", "unet own", "unet random"),
+    ]
+    assert tell_apart(rows, beside="weights") == ["unet"] * 5, "a column beside the names says it"
+
+
+def test_two_files_are_two_rows_whatever_their_name(records):
+    rows = [row(records.make(source="file", tag="net.pth", weights_sha256=digit * 64)) for digit in "ab"]
+    assert latest(rows) == rows
+    assert tell_apart(rows, beside="weights") == ["unet @aaaaaaaa", "unet @bbbbbbbb"]
+    again = row(records.make(source="file", tag="renamed.pth", weights_sha256="a" * 64, minutes=3))
+    assert [one.weights for one in latest([*rows, again])] == ["file renamed.pth", "file net.pth"], "the same bytes"
+
+
+def test_a_recipe_trained_again_is_the_same_row_and_seeds_of_it_are_averaged(records):
+    once, again = records.make(weights_sha256="a" * 64), records.make(weights_sha256="b" * 64, minutes=5)
+    (one,) = latest([row(once), row(again)])
+    assert one.weights_sha256 == "b" * 64
+    rows = [row(records.make(seed=seed)) for seed in (0, 1)]
+    assert [one.seed_count for one in latest([*rows, row(records.make(**PUBLISHED))])] == [2, 1]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_count_alone_does_not_hide_what_was_timed_of_the_same_weights(records, order):
+    timed, counted = row(records.make()), row(records.make(timed=False, minutes=5))
+    assert condition_of(timed) == condition_of(counted)
+    assert latest([timed, counted][::order]) == [timed]
+    retrained = row(records.make(timed=False, minutes=5, weights_sha256="d" * 64))
+    assert latest([timed, retrained][::order]) == [retrained]
+    assert latest([counted]) == [counted]
+    timed_again = row(records.make(minutes=9))
+    assert latest([counted, timed_again][::order]) == [timed_again]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_cell_that_failed_before_it_had_its_weights_gives_way_to_a_later_one_of_their_name(records, order):
+    def failed(minutes):
+        record = records.failed(minutes=minutes)
+        weights = Weights(source="published", tag="zh320", sha256=None, recipe="none")
+        return row(record.model_copy(update={"artifact": record.artifact.model_copy(update={"weights": weights})}))
+
+    ok = row(records.make(minutes=5, **PUBLISHED))
+    assert latest([failed(0), ok][::order]) == [ok]
+    assert len(latest([failed(9), ok][::order])) == 2, "it failed since"
+    other = row(records.make(minutes=5, source="published", tag="zh512"))
+    assert len(latest([failed(0), other][::order])) == 2
+
+
+def test_a_mode_is_a_border_but_not_for_the_baseline(records):
+    whole, flipped = row(records.make()), row(records.make(mode=Mode(flip=True), timed=False))
+    assert list(differences(group_of(whole), group_of(flipped))) == ["mode"]
+    assert latest([whole, flipped]) == [whole, flipped]
+    baseline = row(records.baseline())
+    for one in (whole, flipped):
+        assert baseline_for(group_of(one), [baseline]) is baseline
+    assert images_of(group_of(whole)) == images_of(group_of(flipped))
+    _, int8 = rows_of([records.make(mode=Mode(flip=True)), records.make(precision="int8", right=0.49)])
+    assert int8.miou_lost is None, "a flipped score is no reference for whole frames"
+
+
+def test_who_trained_how_often_is_said_of_runs_alone(records):
+    one, mean = row(records.make()), latest([row(records.make(seed=seed)) for seed in (0, 1)])[0]
+    assert these_weights(one) == "one seed, these weights"
+    assert these_weights(mean) == these_weights(mean, one) == "a mean of 2 seeds, these weights"
+    assert these_weights(one, row(records.make(**PUBLISHED))) == "these weights"

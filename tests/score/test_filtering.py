@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from zoo.errors import UserError
-from zoo.record import MEAN_LABEL_MAP
+from zoo.record import MEAN_LABEL_MAP, Mode
 from zoo.score.filtering import newest_versions, select
 from zoo.score.rows import row
 
@@ -118,3 +118,55 @@ def test_the_version_measured_last_is_kept(corrected, records):
     assert "name another with --recipe (camvid_cpu@22222222, camvid_cpu@11111111)" in note
     elsewhere = [corrected[0], row(records.make("a", device="nvidia-h200", fingerprint="fedcba9876543210"))]
     assert newest_versions(elsewhere) == (elsewhere, ()), "another device's rows give way to none"
+
+
+def test_weights_are_named_by_label_or_kind(records):
+    rows = [
+        row(records.make("a")),
+        row(records.make("b", recipe="long", recipe_hash="0" * 12)),
+        row(records.make("c", source="published", tag="zh320")),
+        row(records.make("d", source="own")),
+        row(records.make("e", right=None)),
+        row(records.baseline()),
+    ]
+
+    def names(**filters):
+        return [one.model for one in select(rows, **filters) if not one.baseline]
+
+    assert names(weights="run") == ["a", "b"]
+    assert names(weights="run long") == names(recipe="long") == names(recipe_hash="0" * 12) == ["b"]
+    assert names(weights=["published", "own"]) == ["c", "d"]
+    assert names(weights="published zh320") == ["c"]
+    assert names(weights="random") == ["e"]
+    assert [one.model for one in select(rows, weights="own")][-1] == MEAN_LABEL_MAP, "the baseline follows its images"
+    with pytest.raises(
+        UserError, match=r"weights 'publishd'. Did you mean .* There is: own, published zh320, random, run c"
+    ):
+        names(weights="publishd")
+    with pytest.raises(UserError, match="no record with weights 'ru'"):
+        names(weights="ru")
+
+
+def test_a_mode_is_asked_for_by_its_name(records):
+    mode = Mode(window=(64, 64), stride=(42, 42), flip=True)
+    rows = [row(records.make("a")), row(records.make("b", mode=mode))]
+    assert [one.model for one in select(rows, mode="whole")] == ["a"]
+    assert [one.model for one in select(rows, mode="window 64x64 stride 42x42 + flip")] == ["b"]
+
+
+def test_versions_of_a_recipe_give_way_but_neither_other_recipes_nor_other_weights(records):
+    rows = [
+        row(records.make("a", recipe_hash="1" * 12)),
+        row(records.make("b", recipe_hash="2" * 12, minutes=5)),
+        row(records.make("a", recipe="long", recipe_hash="3" * 12)),
+        row(records.make("a", source="published", tag="zh320")),
+        row(records.make("a", source="file", tag="net.pth", minutes=9)),
+        row(records.make("a", right=None)),
+    ]
+    kept, (note,) = newest_versions(rows)
+    assert sorted(one.weights for one in kept) == [
+        *("file net.pth", "published zh320", "random", "run camvid_cpu", "run long"),
+    ]
+    assert [one.model for one in kept if one.recipe == "camvid_cpu"] == ["b"]
+    assert note.startswith("recipe camvid_cpu is here in several versions: ")
+    assert note.endswith("taken, camvid_cpu@22222222; name another with --recipe (camvid_cpu@11111111)")

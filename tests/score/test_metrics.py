@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import pytest
 
-from zoo.score.metrics import METRICS
+from zoo.score.metrics import METRICS, SHOWN
+from zoo.store import save
 
 
 @pytest.mark.parametrize(
@@ -36,3 +39,40 @@ def test_what_is_no_number_is_not_available(value):
 def test_a_loss_of_nothing_has_no_sign(records):
     assert METRICS["miou_lost"].say(-0.0001) == "0.0 points"
     assert METRICS["miou_lost"].say(-0.0012) == "-0.1 points"
+
+
+ONE_ENTRY = """
+from pathlib import Path
+from zoo.score import metrics
+metrics.METRICS["warmth"] = metrics.Metric(
+    "warmth", "warmth", "K", "lower", lambda record: 300.5, interval=lambda record: (299.0, 302.0), column="warmth K",
+    keep=20, marked=True,
+)
+from zoo.report.board import make_board
+from zoo.report.leaderboard import render
+from zoo.score.reading import read_rows
+from zoo.score.rows import COLUMNS
+rows = read_rows(Path({results!r})).rows
+assert COLUMNS[-3:] == ("warmth", "warmth_low", "warmth_high"), COLUMNS[-3:]
+assert list(rows[0].as_dict().values())[-3:] == [300.5, 299.0, 302.0]
+assert rows[0].interval("warmth") == (299.0, 302.0)
+for form in ("table", "md"):
+    text = render(make_board(rows, sort="warmth"), form, plain=True)
+    assert "warmth" in text and "300" in text, text
+"""
+
+
+def test_one_new_number_is_one_entry(records, tmp_path):
+    """Column, interval, table and order follow by themselves."""
+    save(records.make(), {}, tmp_path)
+    code = ONE_ENTRY.format(results=str(tmp_path))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_a_choice_and_a_sweep_show_is_in_the_table():
+    assert tuple(key for key, metric in METRICS.items() if metric.shown) == SHOWN
+    assert {"miou", "pipeline_p50_s", "peak_memory_bytes"} < set(SHOWN)
+    for key, metric in METRICS.items():
+        assert metric.key == key
+        assert metric.column or not metric.marked, "only a column has a best"

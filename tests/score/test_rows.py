@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from zoo import store
+from zoo.record import Mode, Weights
 from zoo.score.comparing import group_of, latest
 from zoo.score.metrics import METRICS
 from zoo.score.reading import rows_of
-from zoo.score.rows import COLUMNS, row
+from zoo.score.rows import COLUMNS, mode_text, row
 from zoo.score.trust import grade
 
 
@@ -62,6 +63,71 @@ def test_a_failed_row_keeps_its_reason(records):
     assert (made.status, made.reason, made.miou, made.value("latency_p50_s"), made.grade) == (
         "oom", "measure: 3.1 GiB wanted", None, None, None,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("mode", "text"),
+    [
+        (None, "whole"),
+        (Mode(), "whole"),
+        (Mode(flip=True), "flip"),
+        (Mode(scales=(0.5, 1.0)), "scales 0.5 1"),
+        (Mode(window=(512, 512), stride=(341, 341)), "window 512x512 stride 341x341"),
+        (
+            Mode(window=(512, 512), stride=(341, 341), scales=(0.75, 1.0, 1.25), flip=True),
+            "window 512x512 stride 341x341 + scales 0.75 1 1.25 + flip",
+        ),
+    ],
+)
+def test_a_mode_has_a_name_without_a_comma(records, mode, text):
+    assert mode_text(mode) == text
+    assert row(records.make(mode=mode)).mode == text
+    assert row(records.make(right=None)).mode == "whole", "without accuracy"
+
+
+@pytest.mark.parametrize(
+    ("changes", "label"),
+    [
+        ({}, "run camvid_cpu"),
+        ({"right": None}, "random"),
+        ({"source": "published", "tag": "zh320"}, "published zh320"),
+        ({"source": "file", "tag": "net.pth"}, "file net.pth"),
+        ({"source": "own"}, "own"),
+    ],
+)
+def test_weights_are_named_as_a_table_shows_them(records, changes, label):
+    assert row(records.make(**changes)).weights == label
+
+
+@pytest.mark.parametrize(
+    ("recipe", "recipe_hash", "label"),
+    [("camvid_cpu", "abc123def456", "run camvid_cpu"), ("external", None, "file"), ("none", None, "random")],
+)
+def test_a_cell_that_never_had_its_weights_shows_what_was_planned(records, recipe, recipe_hash, label):
+    record = records.failed()
+    weights = Weights(source="none", sha256=None, recipe=recipe, recipe_hash=recipe_hash)
+    artifact = record.artifact.model_copy(update={"weights": weights})
+    assert row(record.model_copy(update={"artifact": artifact})).weights == label
+    assert row(records.baseline()).weights == ""
+
+
+def test_the_iou_of_each_class_stands_in_a_row(records):
+    matrix = records.confusion(0.5)
+    matrix[3] = 0
+    matrix[:, 3] = 0  # neither true nor predicted
+    made = row(records.make(matrix=matrix))
+    assert list(made.class_iou) == [f"class {index}" for index in range(19)]
+    assert made.class_iou["class 3"] is None
+    known = [iou for iou in made.class_iou.values() if iou is not None]
+    assert sum(known) / len(known) == pytest.approx(made.miou)
+    assert row(records.make(right=None)).class_iou == {}
+
+
+def test_another_number_makes_another_row(records):
+    made = row(records.make())
+    other = made.having(miou=0.25)
+    assert (other.miou, made.miou == other.miou, other == made) == (0.25, False, False)
+    assert other.having(miou=made.miou) == made
 
 
 def test_rows_are_values(records):

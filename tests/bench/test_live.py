@@ -1,0 +1,20 @@
+"""A sweep as a person sees it: the few numbers of each cell under their titles."""
+
+from __future__ import annotations
+
+from zoo.bench.live import NAME_WIDTH, WIDTH, header, row
+from zoo.score.metrics import METRICS, SHOWN
+
+
+def test_the_numbers_that_are_shown_stand_under_their_titles(records):
+    record = records.make("unet", right=0.6, p50_s=0.020)
+    _, titles, units = header(record).plain.splitlines()
+    line = row(record).plain
+    for place, key in enumerate(SHOWN):
+        column = slice(NAME_WIDTH + place * WIDTH, NAME_WIDTH + (place + 1) * WIDTH)
+        metric = METRICS[key]
+        assert titles[column].strip() == metric.title
+        assert units[column].strip() == metric.unit
+        assert line[column].strip() == metric.show(metric.of(record))
+    assert line.startswith("unet ")
+    assert row(records.failed("unet", reason="too slow")).plain.endswith(" timeout: too slow")
