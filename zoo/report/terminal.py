@@ -14,7 +14,7 @@ from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from zoo.report.board import BEST, FRONT, Board, Cell, Line, Table
+from zoo.report.board import BEST, FRONT, Board, Line, Table
 
 WORDS = frozenset({"weights", "grade", "why"})
 """Columns that hold words, not numbers."""
