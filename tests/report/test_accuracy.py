@@ -70,7 +70,7 @@ NETWORK = Network(
 
 def test_what_was_scored_is_named():
     text = show_accuracy(ACCURACY, network=NETWORK)
-    assert "unet in bf16 at 8x9, weights abcdef01, recipe camvid 0123abcd" in text
+    assert "unet in bf16 at 8x9, weights run camvid (abcdef01), recipe hash 0123abcd" in text
     assert f"dataset fingerprint {'0' * 16}" in text
     values = json.loads(show_accuracy(ACCURACY, "json", network=NETWORK))
     assert Network.model_validate(values["network"]) == NETWORK
@@ -78,9 +78,12 @@ def test_what_was_scored_is_named():
     assert json.loads(show_accuracy(ACCURACY, "json"))["network"] is None
     assert json.loads(show_accuracy(ACCURACY, "json"))["reading"] is None
     foreign = NETWORK.model_copy(
-        update={"input_size": None, "weights": NETWORK.weights.model_copy(update={"recipe_hash": None})}
+        update={
+            "input_size": None,
+            "weights": NETWORK.weights.model_copy(update={"source": "file", "tag": "net.pth", "recipe_hash": None}),
+        }
     )
-    assert "at each frame's own size, weights abcdef01, recipe camvid\n" in show_accuracy(ACCURACY, network=foreign)
+    assert "at each frame's own size, weights file net.pth (abcdef01)\n" in show_accuracy(ACCURACY, network=foreign)
 
 
 def test_the_table_of_everything_that_can_be_known():

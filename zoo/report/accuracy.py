@@ -148,8 +148,9 @@ def _named(network: Network) -> str:
     """Model, weights and what it computed with, in words."""
     weights, seen = network.weights, network.input_size
     size = "each frame's own size" if seen is None else text_of(seen)
-    recipe = " ".join(filter(None, (weights.recipe, weights.recipe_hash)))
-    return f"{network.model} in {network.precision} at {size}, weights {(weights.sha256 or 'n/a')[:8]}, recipe {recipe}"
+    recipe = f", recipe hash {weights.recipe_hash}" if weights.recipe_hash else ""
+    known = f" ({weights.sha256[:8]})" if weights.sha256 else ""
+    return f"{network.model} in {network.precision} at {size}, weights {weights.label}{known}{recipe}"
 
 
 def _said(mode: Mode | None) -> str:
