@@ -200,7 +200,7 @@ def _one_group(rows: list[Row], needed: list[Metric]) -> tuple[Group, tuple[str,
             missing = [metric.title for metric in needed if all(row.value(metric.key) is None for row in asked)]
             what = ", ".join(missing) or " and ".join(metric.title for metric in needed)
             how = (
-                "train with `zoo train MODEL --data DIR` or name weights with `zoo bench --checkpoint MODEL=FILE`"
+                "train with `zoo train MODEL --data DIR` or name weights with `zoo bench --weights MODEL=FILE`"
                 if "mIoU" in missing
                 else "measure with `zoo bench`"
             )

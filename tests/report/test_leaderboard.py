@@ -80,7 +80,7 @@ def test_no_miou_says_how_to_fill_it(records):
     (note,) = board.tables[0].notes
     assert "no mIoU for 2 of 2 models" in note
     assert "zoo train MODEL --data DIR --config RECIPE" in note
-    assert "--checkpoint MODEL=FILE" in note
+    assert "--weights MODEL=FILE" in note
     assert " · weights random · " in board.tables[0].title
     board = make_board([row(records.make("a", right=None, dataset=None))])
     assert board.tables[0].notes[0].startswith("no mIoU: accuracy was not asked for")

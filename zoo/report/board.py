@@ -373,12 +373,12 @@ def _notes(group: Group, good: list[Row], under: list[Row], fastest: list[Fastes
         elif group.dataset is None:
             notes.append(
                 f"no mIoU: accuracy was not asked for. To fill it: `zoo bench --data DIR` after {train}, "
-                "or with `--checkpoint MODEL=FILE`."
+                "or with `--weights MODEL=FILE`."
             )
         else:
             notes.append(
                 f"no mIoU for {which}: no trained weights were found. To fill it: {train}, then `zoo bench` again; "
-                "or `zoo bench --checkpoint MODEL=FILE`."
+                "or `zoo bench --weights MODEL=FILE`."
             )
     if under:
         named = _models(under)
