@@ -139,6 +139,7 @@ def keep_record(
         started_at=datetime.now(UTC) - timedelta(seconds=result.seconds),
         seconds={"evaluate": result.seconds},
         accuracy=accuracy,
+        config={"threads": torch.get_num_threads()},
     )
     return store.save(kept, result.samples, Path(results))
 
