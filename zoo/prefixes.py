@@ -88,9 +88,10 @@ def _fit(given: Shapes, expected: Shapes, required: Collection[str], inserted: f
     missing = set(required) - set(names.values())
     unused = {name: file for name, file in bare.items() if names.get(file) not in expected}
     if missing and unused:  # such as an encoder without the prefix that its decoder has
-        second, _ = _best({name: given[file] for name, file in unused.items()}, expected, missing)
-        found = {file: new for name, file in unused.items() if (new := second(name)) in missing and new is not None}
-        if len(found) == len(missing):
+        free = {name: shape for name, shape in expected.items() if name not in names.values()}
+        second, _ = _best({name: given[file] for name, file in unused.items()}, free, missing)
+        found = {file: new for name, file in unused.items() if (new := second(name)) in free and new is not None}
+        if missing <= set(found.values()):
             names |= found
             notes += _said(second, len(found))
     outside = tuple(file for file in given if file not in names)

@@ -191,7 +191,7 @@ def read_pickle(path: Path) -> object:
     except Exception as error:  # as above
         raise _damaged(path, error) from error
     if reader.unknown:
-        load = f"import pickle, torch; found = pickle.load(open({str(path)!r}, 'rb'))"
+        load = f"import pathlib, pickle, torch; found = pickle.loads(pathlib.Path({str(path)!r}).read_bytes())"
         raise _more_than_weights(path, reader.unknown, load, found)
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import zipfile
 from pathlib import Path
 from typing import Literal
@@ -110,7 +111,7 @@ def _other(head: bytes, path: Path) -> str:
 
 def _as_text(head: bytes) -> str | None:
     try:
-        text = head[:-3].decode() if len(head) == _HEAD else head.decode()  # the cut may go through a letter
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)  # which may end within a letter
     except UnicodeDecodeError:
         return None
     return text if all(letter.isprintable() or letter.isspace() for letter in text) else None
