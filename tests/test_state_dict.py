@@ -185,7 +185,8 @@ LOADS = {
     ),
     "compiled": (saved(under("_orig_mod.")), "w.pth", "'_orig_mod.' taken out of 9 names"),
     "compiled in part": (
-        saved(renamed(("0.", "0."), ("1.", "1."), ("2.", "2._orig_mod."))), "w.pth", "'_orig_mod.' taken out of 2 names",
+        saved(renamed(("0.", "0."), ("1.", "1."), ("2.", "2._orig_mod."))), "w.pth",
+        "'_orig_mod.' taken out of 2 names",
     ),
     "parallel in part": (
         saved(renamed(("0.", "0.module."), ("1.", "1."), ("2.", "2.module."))), "w.pth",
@@ -208,6 +209,9 @@ LOADS = {
         saved({**under("student.", network().state_dict()), **under("ema_teacher.")}), "w.pth",
         "prefix 'ema_teacher.' stripped from 9 names", "there is also a whole network under 'student.'",
         "tensors left out beside 'ema_teacher.': student (9)",
+    ),
+    "counters in lists": (
+        saved({name: value[None] if "num_batches" in name else value for name, value in STATE.items()}), "w.pth",
     ),
     "without counters": (saved({name: STATE[name] for name in STATE if "num_batches" not in name}), "w.pth"),
     "double": (saved(floats(torch.Tensor.double)), "w.pth", "float64 made float32 in 8 tensors"),
@@ -253,9 +257,7 @@ def test_each_kind_of_file_loads_bit_for_bit_and_says_what_was_done(tmp_path, ca
     counted = {tensor: value for tensor, value in STATE.items() if tensor in loaded.tensors}
     assert len(counted) >= 8
     assert weights_sha256(loaded.tensors) == weights_sha256(counted)
-    assert {name: module.state_dict()[name].equal(value) for name, value in counted.items()} == dict.fromkeys(
-        counted, True
-    )
+    assert all(module.state_dict()[tensor].equal(value) for tensor, value in counted.items())
     assert len(loaded.notes) == len(said)
     assert all(note.startswith(words) for note, words in zip(loaded.notes, said, strict=True)), loaded.notes
     assert not any(tensor.requires_grad for tensor in loaded.tensors.values())
@@ -427,6 +429,13 @@ def test_the_closest_networks_of_the_zoo_are_named(tmp_path):
     closest = str(caught.value).rpartition("closest to ")[2].split(", ")
     assert len(closest) == 3
     assert all(name.endswith("resnet18") for name in closest)
+
+
+def test_the_same_names_of_other_widths_are_another_network():
+    shapes = tensor_shapes(MODELS["segformer_b1"], 19)
+    given = StateDict({name: torch.zeros(shape) for name, shape in shapes.items()})
+    with pytest.raises(UserError, match=r"where segformer_b0 has .* closest to segformer_b1, "):
+        load_into(build_empty(MODELS["segformer_b0"])[0], given, path=pathlib.Path("w"), model="segformer_b0")
 
 
 def test_half_of_a_networks_own_tensors_names_no_other(tmp_path):

@@ -7,6 +7,7 @@ the only one there is; several of other names are one network's parts. What was 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from collections import Counter
@@ -79,7 +80,10 @@ def read_state_dict(path: Path) -> StateDict:
         loaded = read_npz(path)
     else:
         loaded = read_pickle(path) if form == "pickle" else read_torch(path)
-    tensors, notes = _unwrap(path, loaded)
+    try:
+        tensors, notes = _unwrap(path, loaded)
+    except RecursionError as error:
+        raise UserError(f"{path} holds mappings that hold themselves; save model.state_dict()") from error
     for name, tensor in tensors.items():
         kind = _unusual(tensor)
         if kind:
@@ -99,8 +103,7 @@ def fit_names(given: StateDict, expected: Shapes, aside: tuple[str, ...] = ()) -
         The tensors under the network's names; those that stand beside it in the file are left out and named in the
         notes, those that are merely unknown to it are not.
     """
-    shapes = {name: tuple(tensor.shape) for name, tensor in given.tensors.items()}
-    fitted = fit(shapes, {name: tuple(shape) for name, shape in expected.items()}, _required(expected, aside))
+    fitted = fit(_shapes(given), {name: tuple(shape) for name, shape in expected.items()}, _required(expected, aside))
     tensors = {new: given.tensors[file] for file, new in fitted.names.items()}
     return StateDict(tensors, (*given.notes, *fitted.notes))
 
@@ -131,10 +134,13 @@ def load_into(module: nn.Module, given: StateDict, *, path: Path, model: str) ->
     foreign = [name for name in tensors if name not in expected and not name.endswith(COUNTER)]
     if missing or foreign:
         raise UserError(f"{path} does not fit {model}: {_unfit(given, expected, missing, foreign, model)}")
-    tensors = {name: tensors[name] for name in tensors if name in expected}
+    tensors = {
+        name: tensor for name, tensor in tensors.items() if name in expected and _is_read(name, tensor, expected)
+    }
     reshaped = [name for name, tensor in tensors.items() if tensor.shape != expected[name].shape]
     if reshaped:
-        raise UserError(_misshaped(path, model, {name: (tensors[name], expected[name]) for name in reshaped}))
+        pairs = {name: (tensors[name], expected[name]) for name in reshaped}
+        raise UserError(f"{path} {_other_classes(pairs, model) or _misfit(pairs, given, model)}")
     for name, tensor in tensors.items():
         if not _castable(tensor, expected[name]):
             types = f"{_dtype(tensor)} where it has {_dtype(expected[name])}"
@@ -171,7 +177,7 @@ def take_fitting(module: nn.Module, given: StateDict, *, path: Path, model: str)
         else:
             taken[name] = theirs.to(mine.dtype)
     if all(name.endswith(COUNTER) for name in taken):
-        close = _named(closest_models({name: tuple(tensor.shape) for name, tensor in given.tensors.items()}))
+        close = _named(closest_models(_shapes(given)))
         raise UserError(f"nothing in {path} fits {model}: it holds {_first(list(given.tensors))}{close}")
     module.load_state_dict(taken, strict=False)
     used = {name: fitted.tensors[name] for name in taken}
@@ -184,7 +190,7 @@ def closest_models(given: Shapes) -> list[str]:
     Names and shapes count, whatever prefix they stand under and whatever number of classes they are for. All networks
     are built for it, without their parameters: it takes some seconds.
     """
-    networks = {name: tensor_shapes(spec, _CLOSE_CLASSES) for name, spec in MODELS.items()}
+    networks = _networks()
     here = _ends(given)
     alike = {name: (here & _ends(shapes)).total() / max(len(shapes), len(given)) for name, shapes in networks.items()}
     shares: dict[str, float] = {}
@@ -353,6 +359,15 @@ def _state_of(module: nn.Module) -> dict[str, Tensor]:
     return {name: value for name, value in state.items() if isinstance(value, Tensor)}
 
 
+def _shapes(given: StateDict) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in given.tensors.items()}
+
+
+def _is_read(name: str, tensor: Tensor, expected: Mapping[str, Tensor]) -> bool:
+    """Whether a tensor matters: a counter that some wrote as a list does not."""
+    return not name.endswith(COUNTER) or tensor.shape == expected[name].shape
+
+
 def _required(expected: Collection[str], aside: tuple[str, ...]) -> list[str]:
     return [name for name in expected if not name.startswith(aside) and not name.endswith(COUNTER)]
 
@@ -364,8 +379,7 @@ def _unfit(given: StateDict, expected: Mapping[str, Tensor], missing: list[str],
         parts.append(f"{len(missing)} of its {len(_required(expected, ()))} tensors are missing ({_first(missing)})")
     if foreign:
         parts.append(f"{len(foreign)} in the file are unknown to it ({_first(foreign)})")
-    shapes = {name: tuple(tensor.shape) for name, tensor in given.tensors.items()}
-    close = closest_models(shapes)
+    close = closest_models(_shapes(given))
     if close[:1] == [model]:
         return f"{' and '.join(parts)}; give the whole file, or begin training from what fits with --init"
     return " and ".join(parts) + _named(close)
@@ -375,16 +389,28 @@ def _named(close: Sequence[str]) -> str:
     return f"; by their tensors they are closest to {', '.join(close)}" if close else ""
 
 
-def _misshaped(path: Path, model: str, pairs: Mapping[str, tuple[Tensor, Tensor]]) -> str:
-    """Tell another number of classes from another network."""
+def _other_classes(pairs: Mapping[str, tuple[Tensor, Tensor]], model: str) -> str:
+    """Say that a file is for another number of classes; empty where more than the head differs."""
     counts = {(given.shape[:1], mine.shape[:1]) for given, mine in pairs.values()}
-    alike = all(given.shape[1:] == mine.shape[1:] for given, mine in pairs.values())
-    (name, (given, mine)), *_ = pairs.items()
-    if alike and len(counts) == 1 and given.ndim:
-        classes = f"was trained for {len(given)} classes, {len(mine)} are wanted ({_first(list(pairs))})"
-        return f"{path} {classes}; name the dataset it was trained on, or begin training from it with --init"
-    shapes = f"{tuple(given.shape)} where {model} has {tuple(mine.shape)}"
-    return f"{path} does not fit {model}: {name} is {shapes} ({len(pairs)} tensors differ: {_first(list(pairs))})"
+    if len(counts) > 1 or any(given.shape[1:] != mine.shape[1:] or not given.ndim for given, mine in pairs.values()):
+        return ""
+    ((theirs,), (ours,)), *_ = counts
+    return (
+        f"was trained for {theirs} classes, {ours} are wanted ({_first(list(pairs))}); name the dataset it was trained "
+        f"on, or begin training {model} from it with --init"
+    )
+
+
+def _misfit(pairs: Mapping[str, tuple[Tensor, Tensor]], given: StateDict, model: str) -> str:
+    (name, (theirs, ours)), *_ = pairs.items()
+    shapes = f"{name} is {tuple(theirs.shape)} where {model} has {tuple(ours.shape)}"
+    close = _named(closest_models(_shapes(given)))
+    return f"does not fit {model}: {shapes} ({len(pairs)} tensors differ: {_first(list(pairs))}){close}"
+
+
+@functools.cache
+def _networks() -> dict[str, Shapes]:
+    return {name: tensor_shapes(spec, _CLOSE_CLASSES) for name, spec in MODELS.items()}
 
 
 def _ends(shapes: Shapes) -> Counter[tuple[str, tuple[int, ...]]]:

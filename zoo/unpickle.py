@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import re
 import warnings
 import zipfile
 from collections import OrderedDict
@@ -32,6 +33,10 @@ AVERAGED = (
     "ema_model_state_dict",
 )
 """Where they put their moving average. mmengine's `ema_state_dict` is not one: there `state_dict` is the average."""
+
+
+_NUMBERS = re.compile(r"[<>|=]?[biufc]\d+")
+"""Types of numpy that are plain numbers."""
 
 
 class Inert:
@@ -63,11 +68,10 @@ class _Dtype:
 
     def read(self, data: object, shape: tuple[int, ...], order: Literal["C", "F"]) -> np.ndarray[Any, Any] | None:
         """The array in `data`; `None` where it holds no plain numbers."""
-        code = self.code if isinstance(self.code, str) else ""
         raw = data.encode("latin1") if isinstance(data, str) else data
-        if code.lstrip("<>|=")[:1] not in {*"biufc"} or not isinstance(raw, bytes | bytearray):
+        if not (isinstance(self.code, str) and _NUMBERS.fullmatch(self.code) and isinstance(raw, bytes | bytearray)):
             return None
-        kind = np.dtype(code).newbyteorder(self.order)
+        kind = np.dtype(self.code).newbyteorder(self.order)
         values = np.frombuffer(raw, kind).reshape(shape, order=order)
         return np.array(values, kind.newbyteorder("="))  # of this machine's byte order, and not bound to `data`
 
@@ -98,6 +102,10 @@ def _list(*_: object) -> list[Any]:
     return []
 
 
+def _no_bytes(*_: object) -> bytes:
+    return b""
+
+
 def _inert(*_: object) -> Inert:
     return Inert()
 
@@ -112,7 +120,7 @@ _HARMLESS = (
     *(f"datetime.{name}" for name in ("datetime", "date", "time", "timedelta", "timezone")),
     *("decimal.Decimal", "fractions.Fraction"),
     *(f"numpy.{name}" for name in ("float64", "float32", "float16", "int64", "int32", "uint8", "bool_", "bool")),
-    *(f"builtins.{name}" for name in ("list", "dict", "tuple", "int", "float", "str", "bool", "bytes", "object")),
+    *(f"builtins.{name}" for name in ("list", "dict", "tuple", "int", "float", "str", "bool", "object")),
     *(f"builtins.{name}" for name in ("frozenset", "slice", "range", "type", "getattr")),
     *("mmengine.logging.history_buffer.HistoryBuffer", "mmengine.config.config.ConfigDict"),
     "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",
@@ -143,6 +151,7 @@ KNOWN: dict[str, Callable[..., Any]] = {
     "numpy.dtype": _Dtype,
     "collections.defaultdict": _mapping,
     "collections.deque": _list,
+    "builtins.bytes": _no_bytes,  # how protocol 2 writes none
 }
 """What a pickle may name beside what torch itself reads, and what stands in for it."""
 _PLAIN: dict[str, Callable[..., Any]] = {
@@ -213,8 +222,11 @@ def as_tensor(value: object) -> Tensor | None:
     """A tensor, or an array of plain numbers as one; `None` for anything else."""
     if isinstance(value, _Array):
         value = value.value
-    if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
-        return torch.from_numpy(np.ascontiguousarray(value).reshape(value.shape))
+    if isinstance(value, np.ndarray):
+        try:
+            return torch.from_numpy(np.ascontiguousarray(value).reshape(value.shape))
+        except TypeError:  # words, objects, dates, floats of 16 bytes
+            return None
     return value.detach() if isinstance(value, Tensor) else None
 
 
@@ -255,6 +267,7 @@ def _refusal(path: Path, error: Exception) -> UserError:
     except Exception:  # noqa: BLE001  damaged: what was named so far may still say why
         found = None
     names = [name for name in reader.unknown if not _is_torchs(name)] if reader else []
+    names = names or re.findall(r"GLOBAL (\S+) was not", str(error))  # in what torch says, which stops at the first
     load = f"import torch; found = torch.load({str(path)!r}, map_location='cpu', weights_only=False)"
     if names:
         return _more_than_weights(path, names, load, found)

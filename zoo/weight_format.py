@@ -53,7 +53,7 @@ def format_of(path: Path) -> Format:
         if size < 8 + length:
             raise UserError(f"{path} is a safetensors file that was cut short at {size} bytes; {_AGAIN}")
         return "safetensors"
-    if head.startswith(b"PK\x03\x04"):
+    if head[:4] in {b"PK\x03\x04", b"PK\x05\x06"}:  # the latter begins an empty archive
         return _format_of_archive(path)
     if head[:1] == b"\x80" and head[1:2] in {b"\x02", b"\x03", b"\x04", b"\x05"}:  # the pickle's protocol
         return "legacy torch" if _TORCHS_NUMBER in head[:32] else "pickle"
