@@ -197,8 +197,11 @@ LOADS = {
         "prefix 'encoder.' stripped from 7 names",
     ),
     "Lightning's": (
-        saved({"state_dict": {**under("model.net."), "criterion.w": torch.ones(3), "model.aux.w": torch.ones(2)}}),
-        "w.ckpt", "taken from 'state_dict'", "prefix 'model.net.' stripped from 9 names",
+        saved({
+            "callbacks": {"ModelCheckpoint": {"best_model_score": torch.tensor(0.5)}},
+            "state_dict": {**under("model.net."), "criterion.w": torch.ones(3), "model.aux.w": torch.ones(2)},
+        }),
+        "w.ckpt", "taken from 'state_dict'", "left out beside the weights: callbacks", "prefix 'model.net.' stripped from 9 names",
         "tensors left out beside 'model.net.': criterion (1), model.aux (1)",
     ),
     "torch's AveragedModel": (
@@ -441,7 +444,7 @@ def test_the_same_names_of_other_widths_are_another_network():
 def test_half_of_a_networks_own_tensors_names_no_other(tmp_path):
     module = build_model(MODELS["encoder_decoder"])[0]
     torch.save(dict(list(module.state_dict().items())[:4]), tmp_path / "w.pth")
-    with pytest.raises(UserError, match=r"4 of its 8 tensors are missing .* give the whole file"):
+    with pytest.raises(UserError, match=r"4 of its 8 tensors are missing .* give weights of this very network"):
         load_into(module, read_state_dict(tmp_path / "w.pth"), path=tmp_path / "w.pth", model="encoder_decoder")
 
 

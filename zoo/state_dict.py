@@ -33,7 +33,7 @@ from zoo.weight_format import format_of
 
 _SYSTEMS_WORD = re.compile(r"os error (\d+)")  # in what safetensors says
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
-_NO_WEIGHTS = re.compile(r"optim|sched|scaler|criterion|loss", re.IGNORECASE)
+_NO_WEIGHTS = re.compile(r"optim|sched|scaler|criterion|loss|callback|metric|history|rng|random|loop", re.IGNORECASE)
 """Mappings of tensors that are no network."""
 _WHOLE = 0.9
 """Of the tensors beside it, at least so many has an average that is not of parameters alone."""
@@ -380,9 +380,8 @@ def _unfit(given: StateDict, expected: Mapping[str, Tensor], missing: list[str],
     if foreign:
         parts.append(f"{len(foreign)} in the file are unknown to it ({_first(foreign)})")
     close = closest_models(_shapes(given))
-    if close[:1] == [model]:
-        return f"{' and '.join(parts)}; give the whole file, or begin training from what fits with --init"
-    return " and ".join(parts) + _named(close)
+    mend = "; give weights of this very network, or begin training from what fits with --init"
+    return " and ".join(parts) + (mend if close[:1] in ([], [model]) else _named(close))
 
 
 def _named(close: Sequence[str]) -> str:
