@@ -201,7 +201,8 @@ LOADS = {
             "callbacks": {"ModelCheckpoint": {"best_model_score": torch.tensor(0.5)}},
             "state_dict": {**under("model.net."), "criterion.w": torch.ones(3), "model.aux.w": torch.ones(2)},
         }),
-        "w.ckpt", "taken from 'state_dict'", "left out beside the weights: callbacks", "prefix 'model.net.' stripped from 9 names",
+        "w.ckpt", "taken from 'state_dict'", "left out beside the weights: callbacks",
+        "prefix 'model.net.' stripped from 9 names",
         "tensors left out beside 'model.net.': criterion (1), model.aux (1)",
     ),
     "torch's AveragedModel": (

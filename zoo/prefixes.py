@@ -123,7 +123,7 @@ def _best(given: Shapes, expected: Shapes, required: Collection[str]) -> tuple[P
         present = sum(name in new for name in required)
         same = sum(expected[name] == shape for name, shape in new.items())
         averaged = any(word in prefix.stripped.lower() for word in _AVERAGES)
-        return present == len(required), present, same, averaged, -len(prefix.stripped) - len(prefix.added)
+        return present == len(required), same, present, averaged, -len(prefix.stripped) - len(prefix.added)
 
     scores = {prefix: score(prefix) for prefix in (_NONE, *_candidates(given, expected))}
     best = max(scores, key=lambda prefix: scores[prefix])
