@@ -23,7 +23,7 @@ import torchvision
 from PIL import Image
 
 from zoo.catalog import find
-from zoo.checkpoint import find_any_checkpoint, load_weights, runs_folder
+from zoo.checkpoint import find_any_checkpoint, runs_folder
 from zoo.data.layout import open_dataset
 from zoo.data.reading import read_image
 from zoo.errors import UserError
@@ -31,6 +31,7 @@ from zoo.export import Wanted, load
 from zoo.labels import CITYSCAPES
 from zoo.models.build import build_empty
 from zoo.runtimes import table
+from zoo.state_dict import load_into, read_state_dict
 
 SIZES = {"cpu": (512, 1024), "cuda": (1024, 2048)}
 TRAINED = (96, 128)
@@ -83,7 +84,7 @@ def checkpoint_of(spec, dataset) -> Path:
 def torchvisions(spec, checkpoint, device):
     """The peer: torchvision's model with the same weights."""
     ours, _ = build_empty(spec, CITYSCAPES.num_classes)
-    load_weights(ours, checkpoint, spec.name, CITYSCAPES.num_classes)
+    load_into(ours, read_state_dict(checkpoint), path=checkpoint, model=spec.name)
     theirs = torchvision.models.get_model(spec.name, weights=None, weights_backbone=None, num_classes=19)
     missing = theirs.load_state_dict(ours.state_dict(), strict=False)
     assert not missing.missing_keys

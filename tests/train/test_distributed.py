@@ -10,10 +10,11 @@ import torch
 from torch import nn
 
 from zoo.catalog import find
-from zoo.checkpoint import load_weights, read_facts, read_weights
+from zoo.checkpoint import read_facts
 from zoo.data.loading import train_batches
 from zoo.errors import ModelError, UserError
 from zoo.models.build import build_model
+from zoo.state_dict import load_into, read_state_dict, read_weights
 from zoo.train.distributed import ALONE, process_group, synchronised
 from zoo.train.journal import read_losses
 from zoo.train.loop import train_model
@@ -60,7 +61,8 @@ def test_two_processes_estimate_the_statistics_of_one(tiny, dataset, tmp_path):
     (run_dir,) = (path.parent for path in tmp_path.rglob("run.json"))
     config = read_run(run_dir).config
     module, spec = build_model(find(source), 19)
-    load_weights(module, run_dir / "last.safetensors", spec.name, 19)
+    last = run_dir / "last.safetensors"
+    load_into(module, read_state_dict(last), path=last, model=spec.name)
     two = {key: buffer.clone() for key, buffer in module.named_buffers()}
     assert two["stem.1.num_batches_tracked"] == 3
     one = TrainingStep(module, spec, config, num_classes=19, device=torch.device("cpu"))

@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from zoo.train.validate import evaluate_model
 
 from zoo.catalog import find
-from zoo.checkpoint import load_weights, read_facts, read_weights, weights_sha256
+from zoo.checkpoint import read_facts
 from zoo.errors import UserError
 from zoo.models.build import build_model
 from zoo.score.accuracy import miou
+from zoo.state_dict import load_into, read_state_dict, read_weights, weights_sha256
 from zoo.train.loop import train
 from zoo.train.run import read_run
-from zoo.train.validate import evaluate_model
 
 CPU = torch.device("cpu")
 
@@ -42,7 +43,8 @@ def test_training_learns_and_leaves_its_facts(tiny, config, dataset, tmp_path):
     assert len(log) == 31
     assert log[20].split(",")[3] != ""
     module, spec = build_model(tiny(), 19)
-    assert load_weights(module, trained.best, spec.name, 19).step_count in {20, 30}
+    load_into(module, read_state_dict(trained.best), path=trained.best, model=spec.name)
+    assert read_facts(trained.best).step in {20, 30}
 
 
 ALL = {
@@ -162,7 +164,7 @@ def test_averaged_weights_are_validated_and_kept(tiny, config, dataset, tmp_path
         if kept[key].is_floating_point():
             assert torch.allclose(kept[key].double(), value, atol=1e-6), key
     module, spec = build_model(tiny(), 19)
-    load_weights(module, averaged.last, spec.name, 19)
+    load_into(module, read_state_dict(averaged.last), path=averaged.last, model=spec.name)
     assert read_facts(averaged.last).miou is not None
 
 
@@ -235,7 +237,7 @@ def test_statistics_are_estimated_anew_where_weights_are_scored_and_kept(tiny, c
     assert [known.batch_norm_batches for known in facts] == [4, 4, 0]
     assert facts[0].config == recipe
     module, _ = build_model(spec, 19)
-    load_weights(module, fresh.best, spec.name, 19)
+    load_into(module, read_state_dict(fresh.best), path=fresh.best, model=spec.name)
     assert module.stem[1].running_mean.abs().max() < 10
     scored = evaluate_model(tiny("Slow").name, dataset, checkpoint=fresh.best, device="cpu")
     assert miou(scored.confusion) == pytest.approx(fresh.miou)

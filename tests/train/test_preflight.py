@@ -9,10 +9,11 @@ import torch
 from PIL import Image
 
 from zoo.catalog import find
-from zoo.checkpoint import find_checkpoint, read_facts, read_weights, weights_sha256
+from zoo.checkpoint import find_checkpoint, read_facts
 from zoo.data.layout import open_dataset
 from zoo.data.loading import TrainStream, train_batches
 from zoo.errors import ModelError, UserError
+from zoo.state_dict import read_weights, weights_sha256
 from zoo.train import loop, preflight
 from zoo.train.loop import train, train_model
 

@@ -2,14 +2,15 @@
 
 import numpy as np
 import pytest
+from zoo.train.validate import evaluate_model
 
-from zoo.checkpoint import read_facts, read_weights, weights_sha256
+from zoo.checkpoint import read_facts
 from zoo.errors import UserError
 from zoo.modes import evaluation_mode
 from zoo.record import Mode
 from zoo.score.accuracy import miou
+from zoo.state_dict import read_weights, weights_sha256
 from zoo.train.loop import train_model
-from zoo.train.validate import evaluate_model
 
 
 def test_a_trained_model_scores_what_its_training_said(tiny, config, dataset, tmp_path):

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
@@ -95,6 +96,13 @@ def build_empty(
         return build_model(spec, num_classes, sizes=sizes)
     with _UnsetParameters():
         return build_model(spec, num_classes)
+
+
+def tensor_shapes(spec: ModelSpec, num_classes: int = 19) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of what a model's `state_dict` holds, of a model of the table; no parameter takes memory."""
+    with _UnsetParameters(), _MetaParameters():
+        module = _build_row(spec, num_classes, pretrained=False)
+    return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
 
 
 def training_logits(model: nn.Module, image: Tensor) -> tuple[Tensor, ...]:
@@ -213,6 +221,16 @@ def _importable(folder: str) -> Iterator[None]:
         yield
     finally:
         sys.path.remove(folder)
+
+
+class _MetaParameters(TorchFunctionMode):
+    """Lets what `torch.empty` makes, as parameters are, have a shape alone; what is computed stays computed."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        return func(*args, **kwargs | {"device": "meta"} if func is torch.empty else kwargs)
 
 
 class _UnsetParameters(TorchFunctionMode):
