@@ -6,8 +6,6 @@ kept in the cache.
 
 from __future__ import annotations
 
-import functools
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,15 +17,14 @@ from torch import Tensor, nn
 
 from zoo.cache import used_folder
 from zoo.card import Built, Traits
-from zoo.catalog import code_sha256
 from zoo.checkpoint import runs_folder
 from zoo.data.layout import Dataset, cache_folder, spread
 from zoo.data.reading import read_image
 from zoo.errors import ModelError, UserError
 from zoo.faults import how_to_write, reason
 from zoo.files import sha256_of
+from zoo.identity import makers, network_sha256
 from zoo.labels import CITYSCAPES
-from zoo.measure.device import package_version
 from zoo.models.build import build_empty, build_model
 from zoo.models.trial import fit_model
 from zoo.modes import seen_window
@@ -42,16 +39,6 @@ from zoo.weights import Brought, Source, parse_asked, resolve
 CALIBRATION_IMAGES = 32
 RANDOM_SEED = 0
 _FED = {"mean", "std", "channel_order", "train_ids"}
-_PACKAGES = (
-    *("torch", "triton", "torchvision", "segmentation-models-pytorch", "timm"),
-    *("onnx", "onnx-ir", "onnxscript", "onnxruntime", "onnxruntime-gpu"),
-)
-_PACKAGE = Path(__file__).parent
-_CODE = (
-    *("artifact.py", "state_dict.py", "models/build.py", "models/trial.py"),
-    *("pipeline.py", "any_size.py", "resample.py", "upsample.py", "runtimes/*.py"),
-)
-"""What decides, beside the model's own code, what is in a file."""
 
 
 @dataclass(frozen=True)
@@ -347,7 +334,7 @@ def _content(wanted: Wanted) -> str:
         {
             "format": table.file_format(wanted.runtime),
             "precision": precision,
-            "model": code_sha256(wanted.spec),
+            "model": network_sha256(wanted.spec),
             "classes": wanted.classes.num_classes,
             "fed": wanted.source.fed(wanted.spec, wanted.classes).model_dump(mode="json", include=_FED),
             "weights": [wanted.source.kind, wanted.source.sha256, wanted.source.num_classes],
@@ -361,11 +348,3 @@ def _content(wanted: Wanted) -> str:
         },
         32,
     )
-
-
-@functools.cache
-def makers() -> str:
-    """Hash of what turns a model into an artifact: the packages' versions and this package's own code."""
-    files = sorted(path for pattern in _CODE for path in _PACKAGE.glob(pattern))
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
-    return short_hash([digest, *(package_version(package) for package in _PACKAGES)], 32)

@@ -6,17 +6,14 @@ Adding a model is one file in `zoo/models/` and one row here. Nothing in this fi
 from __future__ import annotations
 
 import fnmatch
-import functools
-import hashlib
-import importlib.machinery
 import importlib.metadata
-import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from zoo.errors import UserError, did_you_mean
+from zoo.identity import module_file
 from zoo.spec import ModelSpec, RecipeFamily
 
 ENTRY_POINTS = "zoo.models"
@@ -161,13 +158,6 @@ MODELS: dict[str, ModelSpec] = {spec.name: spec for spec in _ROWS}
 # Encoders of these families are trained with AdamW, whatever decoder they stand under.
 _ADAMW_ENCODERS = ("beit", "convnext", "deit", "eva", "hiera", "maxvit", "mvit", "nextvit", "pvt", "swin", "vit")
 
-# File in zoo/models → files and libraries beside it that decide what it builds.
-_ADAPTED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "from_torchvision": ((), ("torchvision",)),
-    "fcn8s": (("from_torchvision",), ("torchvision",)),
-    "from_smp": ((), ("segmentation-models-pytorch", "timm", "torchvision")),
-}
-
 
 def find(name: str) -> ModelSpec:
     """Return the spec a name stands for; nothing is built or imported.
@@ -195,7 +185,7 @@ def find(name: str) -> ModelSpec:
         if not path.is_file():
             raise UserError(f"no file {head!r}; a model of your own is path/to/net.py:build")
         return _own(f"{path.stem}:{tail}", f"{path.resolve()}:{tail}")
-    if not all(part.isidentifier() for part in head.split(".")) or _module_file(head) is None:
+    if not all(part.isidentifier() for part in head.split(".")) or module_file(head) is None:
         near = did_you_mean(head, _DECODERS) if "/" not in head else ""
         raise UserError(
             f"no module {head!r} for {name!r}.{near} "
@@ -241,34 +231,6 @@ def list_models(patterns: str | Sequence[str] = "all", tag: str | None = None) -
     return [spec.name for spec in select([patterns] if isinstance(patterns, str) else patterns, tag=tag)]
 
 
-def code_sha256(spec: ModelSpec) -> str:
-    """Hash what decides the network: the builder's source, the spec, and the versions of the libraries it adapts.
-
-    Of a model of your own, that is the one file its builder stands in (files it imports are not followed).
-
-    Raises:
-        UserError: the source of a model of your own is gone.
-    """
-    module, function = spec.builder.rsplit(":", 1)
-    digest = hashlib.sha256()
-    if spec.own:
-        path = Path(module) if module.endswith(".py") else _module_file(module)
-        if path is None or not path.is_file():
-            raise UserError(f"{spec.name}: its source is gone; give path/to/net.py:build or package.module:build again")
-        digest.update(path.read_bytes())
-        facts = spec.model_dump_json(exclude={"builder"})  # a path says nothing about the network
-        versions: Iterable[str] = (function,)
-    else:
-        stem = module.rpartition(".")[2]
-        files, libraries = _ADAPTED.get(stem, ((), ()))
-        for file in (stem, *files):
-            digest.update((Path(__file__).parent / "models" / f"{file}.py").read_bytes())
-        facts = spec.model_dump_json()
-        versions = (f"{library} {_version(library)}" for library in libraries)
-    digest.update("\n".join((facts, *versions)).encode())
-    return digest.hexdigest()
-
-
 def _matches(word: str, tags: Iterable[str]) -> list[ModelSpec]:
     if word == "all":
         return list(MODELS.values())
@@ -312,23 +274,3 @@ def _find_timm(name: str, decoder: str, encoder: str) -> ModelSpec:
 
 def _own(name: str, builder: str) -> ModelSpec:
     return ModelSpec(name=name, builder=builder, family="own", own=True)
-
-
-def _module_file(module: str) -> Path | None:
-    """Source file of a dotted module, found without importing it or its packages; the working directory counts."""
-    places: Sequence[str] | None = ["", *sys.path]
-    found = None
-    for part in module.split("."):
-        found = None if places is None else importlib.machinery.PathFinder.find_spec(part, places)
-        if found is None:
-            return None
-        places = found.submodule_search_locations
-    return Path(found.origin) if found is not None and found.origin is not None else None
-
-
-@functools.cache
-def _version(library: str) -> str:
-    try:
-        return importlib.metadata.version(library)
-    except importlib.metadata.PackageNotFoundError:
-        return "none"

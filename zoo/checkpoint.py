@@ -20,11 +20,11 @@ from typing import Literal
 from pydantic import Field, ValidationError
 from safetensors import SafetensorError, safe_open
 
-from zoo.catalog import code_sha256
 from zoo.config import TrainConfig
 from zoo.data.layout import Dataset
 from zoo.errors import UserError
 from zoo.faults import how_to_read, how_to_write, reason
+from zoo.identity import network_sha256
 from zoo.locks import HeldError, hold
 from zoo.spec import DatasetSpec, Facts, Feeding, ModelSpec
 
@@ -197,7 +197,7 @@ def _facts_or_none(path: Path) -> CheckpointFacts | None:
 
 def _model_folder(spec: ModelSpec) -> str:
     """A model's folder name; that of a user's own holds a hash of its code, since edited code is another network."""
-    return f"{_slug(spec.name)}-{code_sha256(spec)[:8]}" if spec.own else _slug(spec.name)
+    return f"{_slug(spec.name)}-{network_sha256(spec)[:8]}" if spec.own else _slug(spec.name)
 
 
 def _run_id(config: TrainConfig) -> str:

@@ -13,7 +13,7 @@ import torch
 
 from zoo import store
 from zoo.artifact import Deployed, deploy, find_source
-from zoo.catalog import code_sha256, find
+from zoo.catalog import find
 from zoo.checkpoint import read_facts
 from zoo.counting import EvaluationResult, Predict, accuracy_record, by_size, evaluate
 from zoo.data.layout import Dataset, OnFrame
@@ -21,6 +21,7 @@ from zoo.data.loading import evaluation_frames
 from zoo.data.reading import frame_size
 from zoo.data.spelling import Pixels
 from zoo.errors import UserError, blamed_on
+from zoo.identity import network_sha256
 from zoo.measure.device import probe, resolve_device, software
 from zoo.modes import predictor
 from zoo.record import Artifact, Mode, Precision, Record, short_hash
@@ -117,7 +118,7 @@ def keep_record(
         output_size=size,
         resize=(network.weights.feeding or Feeding()).resize,
         weights=network.weights,
-        code_sha256=code_sha256(spec),
+        code_sha256=network_sha256(spec),
     )
     known = {
         "artifact": artifact.model_dump(mode="json"),

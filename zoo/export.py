@@ -11,12 +11,13 @@ import torch
 
 from zoo.artifact import Wanted, build, find_source
 from zoo.card import Card, Port, card_path
-from zoo.catalog import code_sha256, find
+from zoo.catalog import find
 from zoo.data.layout import Dataset, open_dataset
 from zoo.data.reading import frame_size
 from zoo.errors import UserError
 from zoo.faults import how_to_write, reason
 from zoo.files import write_all
+from zoo.identity import network_sha256
 from zoo.measure.device import core_count, resolve_device
 from zoo.record import Precision, Record
 from zoo.runtimes import base, table
@@ -198,7 +199,7 @@ def _export(wanted: Wanted, target: Path, records: Sequence[Record]) -> Exported
         class_names=wanted.classes.class_names,
         class_colors=wanted.classes.class_colors,
         weights=built.weights,
-        code_sha256=code_sha256(wanted.spec),
+        code_sha256=network_sha256(wanted.spec),
         build=built.build,
         traits=built.traits,
         record=max(measured, key=lambda record: record.started_at, default=None),

@@ -150,7 +150,7 @@ class Artifact(Facts):
     resize: Resize
     weights: Weights
     code_sha256: str
-    """Of the model's source file, its spec and the version of the library it is adapted from."""
+    """Of what builds the network (`identity.network_sha256`)."""
     file_sha256: str | None = None
     """Of the file that was measured and would ship; null for a runtime that runs this package's own code."""
     file_bytes: int | None = None

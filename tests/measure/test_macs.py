@@ -5,7 +5,8 @@ from torch.nn import functional as F
 
 from zoo.catalog import MODELS
 from zoo.measure.macs import count
-from zoo.models.build import build_empty, training_logits
+from zoo.models.build import build_empty
+from zoo.models.contract import training_logits
 
 SIZE = (24, 40)
 

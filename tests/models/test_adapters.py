@@ -9,7 +9,8 @@ from torch.nn import functional as F
 from zoo.catalog import MODELS, find
 from zoo.errors import UserError
 from zoo.models import from_smp
-from zoo.models.build import build_model, create_model, training_logits
+from zoo.models.build import build_model, create_model
+from zoo.models.contract import training_logits
 from zoo.models.from_smp import DensePredictionTransformer, Segmenter
 from zoo.models.from_torchvision import LRASPP, Dilated
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from zoo.catalog import MODELS
-from zoo.models.build import build_empty, build_model, deployed_parameters, drop_aux_heads, training_logits
+from zoo.models.build import build_empty, build_model
+from zoo.models.contract import deployed_parameters, drop_aux_heads, training_logits
 
 NUM_CLASSES = 5
 EXPORTED = ["encoder_decoder", "unet_resnet18", "fcn_resnet50", "lraspp_mobilenet_v3_large", "segformer_b0"]

@@ -5,7 +5,8 @@ import torch
 from torchvision.models import get_model_weights
 
 from zoo.catalog import MODELS
-from zoo.models.build import build_empty, deployed_parameters, drop_aux_heads
+from zoo.models.build import build_empty
+from zoo.models.contract import deployed_parameters, drop_aux_heads
 
 
 def count(name, num_classes):

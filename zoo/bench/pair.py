@@ -17,12 +17,13 @@ from zoo.bench.job import Job, Paired, Side, Survey
 from zoo.bench.plan import parse_checkpoints, plan_weights
 from zoo.bench.sweep import Event
 from zoo.bench.workshop import Workshop
-from zoo.catalog import MODELS, code_sha256, find
+from zoo.catalog import MODELS, find
 from zoo.checkpoint import runs_folder
 from zoo.config import INSTALLED, BenchConfig
 from zoo.data.layout import Dataset, open_dataset
 from zoo.data.reading import frame_size
 from zoo.errors import UserError, did_you_mean
+from zoo.identity import network_sha256
 from zoo.record import Artifact, Precision
 from zoo.report.pair import Pair
 from zoo.runtimes import table
@@ -235,7 +236,7 @@ def _artifact(job: Job, side: Side) -> Artifact:
         output_size=job.image_size,
         resize=job.config.resize,
         weights=side.weights,
-        code_sha256=code_sha256(job.spec),
+        code_sha256=network_sha256(job.spec),
         file_sha256=side.file.sha256 if side.file else None,
         file_bytes=side.file.bytes if side.file else None,
     )

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo.card import Card
-from zoo.catalog import code_sha256, find
+from zoo.catalog import find
 from zoo.checkpoint import find_checkpoint, read_facts
 from zoo.config import BenchConfig, TrainConfig
 from zoo.data.layout import Dataset
 from zoo.errors import UserError, did_you_mean
-from zoo.export import makers
 from zoo.files import sha256_of
+from zoo.identity import makers, network_sha256
 from zoo.record import SPEED_PROTOCOL, Device, Precision, Software, short_hash
 from zoo.spec import ModelSpec, Size
 
@@ -134,7 +134,7 @@ def cell_key(
             "protocol": SPEED_PROTOCOL,
             "quick": config.quick,
             "model": cell.spec.name,
-            "code": "" if cell.artifact else code_sha256(cell.spec),
+            "code": "" if cell.artifact else network_sha256(cell.spec),
             "weights": weights_identity,
             "runtime": cell.runtime,
             "precision": cell.precision,

@@ -21,7 +21,7 @@ from zoo.bench.job import Job, Measured, Survey
 from zoo.bench.plan import Cell, WeightsPlan, cell_key, parse_checkpoints, plan_weights, require_disk
 from zoo.bench.workshop import Outcome, Workshop
 from zoo.card import Card, read_artifact
-from zoo.catalog import MODELS, code_sha256, select
+from zoo.catalog import MODELS, select
 from zoo.checkpoint import read_facts, run_folder, runs_folder
 from zoo.config import INSTALLED, BenchConfig, TrainConfig
 from zoo.counting import EvaluationResult, accuracy_record, dataset_record
@@ -31,6 +31,7 @@ from zoo.errors import UserError
 from zoo.faults import how_to_write, reason
 from zoo.files import draft_in, remove_leftovers
 from zoo.foreign import NOTHING, Feed
+from zoo.identity import network_sha256
 from zoo.measure.clock import grows
 from zoo.record import (
     MEAN_LABEL_MAP,
@@ -465,7 +466,7 @@ class _Bench:
                 output_size=self.image_size,
                 resize=self.config.resize,
                 weights=measured.weights if measured else self._planned(cell, weights),
-                code_sha256="" if baseline or cell.artifact else code_sha256(cell.spec),
+                code_sha256="" if baseline or cell.artifact else network_sha256(cell.spec),
                 file_sha256=measured.file_sha256 if measured else None,
                 file_bytes=measured.file_bytes if measured else None,
             ),

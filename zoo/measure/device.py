@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import importlib.metadata
 import operator
 import os
 import platform
@@ -23,6 +22,7 @@ import psutil
 import torch
 
 from zoo.errors import UserError
+from zoo.identity import package_version
 from zoo.record import Device, Software, Witness, short_hash
 from zoo.runtimes.base import cpu_features
 
@@ -338,14 +338,6 @@ def _quota(cgroup: Path) -> int | None:
         period_us = int((cgroup / "cpu" / "cpu.cfs_period_us").read_text(encoding="ascii"))
         return -(-quota_us // period_us) if quota_us > 0 else None
     return None
-
-
-def package_version(package: str) -> str | None:
-    """Version of an installed package; `None` where it is not installed."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _driver_version() -> str | None:

@@ -21,7 +21,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
-from zoo.models.build import deployed_parameters
+from zoo.models.contract import deployed_parameters
 from zoo.record import Cost
 from zoo.spec import Size
 

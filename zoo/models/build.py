@@ -1,33 +1,21 @@
-"""From a `ModelSpec` to an `nn.Module`, checked, and what every network of the zoo answers to.
-
-The contract: `forward(image_NCHW) -> logits_NKhw`, one tensor at the network's own stride. A module may also have
-`training_logits(image_NCHW) -> tuple[Tensor, ...]`, main first, and `training_only`, names of the submodules that only
-`training_logits` runs (auxiliary heads): they are no part of the deployed network.
-"""
+"""From a `ModelSpec` to an `nn.Module` that keeps the contract (`contract`)."""
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import inspect
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from types import ModuleType
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from pydantic import ValidationError
-from torch import Tensor, nn
+from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from zoo.catalog import MODELS, find
 from zoo.errors import UserError
+from zoo.models.own import build_own, completed
 from zoo.models.trial import fit_model, said
 from zoo.spec import ModelSpec, Size
 
-_CARRIED = ("mean", "std", "channel_order", "divisor", "align_corners", "train_ids")
 _FETCHERS = {"huggingface_hub", "httpx", "requests", "urllib3", "urllib", "safetensors", "safetensors_rust"}
 
 
@@ -72,13 +60,13 @@ def build_model(
     if spec.own:
         if pretrained:
             raise UserError(f"{spec.name}: a model of your own loads its weights itself; set pretrained = false")
-        module, spec = _build_own(spec, num_classes)
+        module, spec = build_own(spec, num_classes)
     else:
         if pretrained and not spec.pretrained:
             raise UserError(f"{spec.name} has no published weights; set pretrained = false")
         module = _build_row(spec, num_classes, pretrained)
     if spec.name not in MODELS:
-        spec = _completed(spec, module)
+        spec = completed(spec, module)
         if sizes is not None:
             spec = fit_model(module, spec, num_classes, sizes)
     return module, spec
@@ -103,30 +91,6 @@ def tensor_shapes(spec: ModelSpec, num_classes: int = 19) -> dict[str, tuple[int
     with _UnsetParameters(), _MetaParameters():
         module = _build_row(spec, num_classes, pretrained=False)
     return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
-
-
-def training_logits(model: nn.Module, image: Tensor) -> tuple[Tensor, ...]:
-    """Logits of every head, main first, each at its own stride; image `(N, 3, H, W)`."""
-    heads: Callable[[Tensor], tuple[Tensor, ...]] | None = getattr(model, "training_logits", None)
-    return (model(image),) if heads is None else heads(image)
-
-
-def has_aux_heads(model: nn.Module) -> bool:
-    """Whether submodules that only training runs are still in place."""
-    return any(getattr(model, name, None) is not None for name in getattr(model, "training_only", ()))
-
-
-def drop_aux_heads(model: nn.Module) -> nn.Module:
-    """Take off, in place, what only training runs; the answer of `forward` stays the same. Returns the model."""
-    for name in getattr(model, "training_only", ()):
-        setattr(model, name, None)
-    return model
-
-
-def deployed_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
-    """Named parameters of the deployed network: all but those of `training_only` submodules."""
-    aside = tuple(f"{name}." for name in getattr(model, "training_only", ()))
-    return ((name, value) for name, value in model.named_parameters() if not name.startswith(aside))
 
 
 def _build_row(spec: ModelSpec, num_classes: int, pretrained: bool) -> nn.Module:
@@ -154,73 +118,6 @@ def _is_fetching(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
-
-
-def _build_own(spec: ModelSpec, num_classes: int) -> tuple[nn.Module, ModelSpec]:
-    """Call a user's builder with `num_classes`; what the callable carries is completed into the spec."""
-    place, function = spec.builder.rsplit(":", 1)
-    with _importable(str(Path(place).parent) if place.endswith(".py") else str(Path.cwd())):
-        try:
-            source = _load_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
-        except (Exception, SystemExit) as error:
-            raise UserError(f"{spec.name}: importing it fails: {said(error)}") from error
-        build = _attribute(spec, source, function)
-        try:
-            module = build(num_classes)
-        except (Exception, SystemExit) as error:
-            raise UserError(f"{spec.name}: {function}({num_classes}) fails: {said(error)}") from error
-    if not isinstance(module, nn.Module):
-        raise UserError(f"{spec.name}: {function}(num_classes) answers with {type(module).__name__}, not an nn.Module")
-    return module, _completed(spec, build)
-
-
-def _attribute(spec: ModelSpec, source: ModuleType, function: str) -> Callable[[int], Any]:
-    build = getattr(source, function, None)
-    if not callable(build):
-        offered = [
-            name for name, value in vars(source).items()
-            if callable(value) and getattr(value, "__module__", "") == source.__name__ and not name.startswith("_")
-        ]  # fmt: skip
-        raise UserError(f"{spec.name}: no callable {function!r} in it; it has {', '.join(offered) or 'none'}")
-    found: Callable[[int], Any] = build
-    return found
-
-
-def _completed(spec: ModelSpec, carrier: object) -> ModelSpec:
-    carried = {name: value for name in _CARRIED if (value := _literal(carrier, name)) is not None}
-    try:
-        return ModelSpec.model_validate({**spec.model_dump(exclude_unset=True), **carried})
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise UserError(
-            f"{spec.name}: its {first['loc'][0]} cannot be used ({first['msg']}); got {first['input']!r}"
-        ) from error
-
-
-def _literal(carrier: object, name: str) -> Any:
-    """An attribute's value unless it is a tensor or a method, which are the network's own."""
-    value = inspect.getattr_static(carrier, name, None)
-    value = getattr(carrier, name) if isinstance(value, property) else value
-    return None if isinstance(value, Tensor) or callable(value) else value
-
-
-def _load_file(path: Path) -> ModuleType:
-    found = importlib.util.spec_from_file_location(path.stem, path)
-    assert found is not None and found.loader is not None, "find() saw a .py file"  # noqa: PT018
-    source = importlib.util.module_from_spec(found)
-    sys.modules.setdefault(path.stem, source)  # dataclasses and pickle look their module up
-    found.loader.exec_module(source)
-    return source
-
-
-@contextmanager
-def _importable(folder: str) -> Iterator[None]:
-    """Let imports see a folder for a while: the model's neighbours, or the working directory."""
-    sys.path.insert(0, folder)
-    try:
-        yield
-    finally:
-        sys.path.remove(folder)
 
 
 class _MetaParameters(TorchFunctionMode):

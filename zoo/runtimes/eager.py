@@ -7,7 +7,7 @@ import functools
 import torch
 from torch import nn
 
-from zoo.models.build import has_aux_heads
+from zoo.models.contract import has_aux_heads
 from zoo.pipeline import Pipeline
 from zoo.record import MemoryFormat, Precision, State
 from zoo.runtimes.base import (

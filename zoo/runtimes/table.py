@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import UserError, did_you_mean
-from zoo.models.build import drop_aux_heads
+from zoo.models.contract import drop_aux_heads
 from zoo.pipeline import Pipeline
 from zoo.record import Build, MemoryFormat, Precision
 from zoo.runtimes.base import (

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from zoo.confusion import confusion_matrix
-from zoo.models.build import training_logits
+from zoo.models.contract import training_logits
 from zoo.score.accuracy import miou
 
 LARGE_GAP = 0.1

@@ -13,11 +13,11 @@ from typing import Literal
 import torch
 from pydantic import Field, ValidationError
 
-from zoo.catalog import code_sha256
 from zoo.config import TrainConfig
 from zoo.data.layout import Dataset
 from zoo.errors import UserError
 from zoo.faults import how_to_read, reason
+from zoo.identity import network_sha256
 from zoo.measure.device import probe, software
 from zoo.record import Software
 from zoo.spec import Facts, ModelSpec
@@ -34,7 +34,7 @@ class Run(Facts):
     source: str
     """What `catalog.find` takes: the model's name, or the file and function of a network of your own."""
     code_sha256: str
-    """Of what decides the network (`catalog.code_sha256`)."""
+    """Of what decides the network (`identity.network_sha256`)."""
     config: TrainConfig
     """The whole recipe, the seed included."""
     recipe_hash: str
@@ -75,7 +75,7 @@ def describe_run(spec: ModelSpec, config: TrainConfig, dataset: Dataset, device:
     return Run(
         model=spec.name,
         source=spec.builder if spec.own and ".py:" in spec.builder else spec.name,
-        code_sha256=code_sha256(spec),
+        code_sha256=network_sha256(spec),
         config=config,
         recipe_hash=config.recipe_hash,
         dataset=dataset.name,

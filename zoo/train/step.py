@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from zoo.config import TrainConfig
 from zoo.data.loading import Batch
 from zoo.errors import ModelError
-from zoo.models.build import training_logits
+from zoo.models.contract import training_logits
 from zoo.runtimes.base import gains_from_bf16
 from zoo.spec import ModelSpec
 from zoo.train.distributed import ALONE, Group

@@ -1,0 +1,36 @@
+"""What every network of the zoo answers to.
+
+`forward(image_NCHW) -> logits_NKhw`, one tensor at the network's own stride. A module may also have
+`training_logits(image_NCHW) -> tuple[Tensor, ...]`, main first, and `training_only`, names of the submodules that only
+`training_logits` runs (auxiliary heads): they are no part of the deployed network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from torch import Tensor, nn
+
+
+def training_logits(model: nn.Module, image: Tensor) -> tuple[Tensor, ...]:
+    """Logits of every head, main first, each at its own stride; image `(N, 3, H, W)`."""
+    heads: Callable[[Tensor], tuple[Tensor, ...]] | None = getattr(model, "training_logits", None)
+    return (model(image),) if heads is None else heads(image)
+
+
+def has_aux_heads(model: nn.Module) -> bool:
+    """Whether submodules that only training runs are still in place."""
+    return any(getattr(model, name, None) is not None for name in getattr(model, "training_only", ()))
+
+
+def drop_aux_heads(model: nn.Module) -> nn.Module:
+    """Take off, in place, what only training runs; the answer of `forward` stays the same. Returns the model."""
+    for name in getattr(model, "training_only", ()):
+        setattr(model, name, None)
+    return model
+
+
+def deployed_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """Named parameters of the deployed network: all but those of `training_only` submodules."""
+    aside = tuple(f"{name}." for name in getattr(model, "training_only", ()))
+    return ((name, value) for name, value in model.named_parameters() if not name.startswith(aside))
