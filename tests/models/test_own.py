@@ -99,6 +99,8 @@ def test_a_model_that_does_not_keep_the_contract(own, body, says):
         ("def build(:", "importing it fails: SyntaxError"),
         ("def make(num_classes): ...\nbuild = 3", "no callable 'build' in it; it has make"),
         ("def build(): ...", r"build\(4\) fails: TypeError"),
+        ("import net.missing", "importing it fails: ModuleNotFoundError: No module named 'net.missing'"),
+        ("from net import missing", "importing it fails: ImportError: cannot import name 'missing' from 'net'"),
     ],
 )
 def test_a_file_that_is_no_model(own, text, says):
@@ -141,6 +143,13 @@ def two_nets(tmp_path):
         (tmp_path / folder / "helper" / "deep.py").write_text(f"WIDTH = {width}")
         (tmp_path / folder / "lazy.py").write_text(f"def scale(logits):\n    return logits * 0 + {width}\n")
     return [f"{tmp_path}/{folder}/net.py:build" for folder in ("one", "two")]
+
+
+def test_what_forward_imports_is_the_neighbour_under_a_compiler_too(tmp_path):
+    images = torch.zeros(1, 3, 8, 8)
+    for name, width in zip(two_nets(tmp_path), (1, 3), strict=True):
+        compiled = torch.compile(create_model(name, 4), backend="eager", fullgraph=True)
+        assert compiled(images).mean().item() == width
 
 
 @pytest.mark.parametrize("order", [1, -1])

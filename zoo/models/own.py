@@ -8,11 +8,11 @@ they, or others that they import, have changed; objects made before keep their o
 
 from __future__ import annotations
 
-import builtins
-import functools
+import ast
 import importlib
 import importlib.util
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -53,12 +53,12 @@ def build_own(spec: ModelSpec, num_classes: int) -> tuple[nn.Module, ModelSpec]:
         try:
             source = _load_file(spec, file) if file else importlib.import_module(place)
         except (Exception, SystemExit) as error:
-            raise UserError(f"{spec.name}: importing it fails: {said(error)}") from error
+            raise UserError(f"{spec.name}: importing it fails: {_said(error)}") from error
         build = _attribute(spec, source, function)
         try:
             module = build(num_classes)
         except (Exception, SystemExit) as error:
-            raise UserError(f"{spec.name}: {function}({num_classes}) fails: {said(error)}") from error
+            raise UserError(f"{spec.name}: {function}({num_classes}) fails: {_said(error)}") from error
     if not isinstance(module, nn.Module):
         raise UserError(f"{spec.name}: {function}(num_classes) answers with {type(module).__name__}, not an nn.Module")
     return module, completed(spec, build)
@@ -99,6 +99,11 @@ def _attribute(spec: ModelSpec, source: ModuleType, function: str) -> Callable[[
     return found
 
 
+def _said(error: BaseException) -> str:
+    """As the file itself names its neighbours."""
+    return re.sub(rf"{_PREFIX}\w+\.", "", said(error))
+
+
 def _forget_changed(modules: Mapping[str, Path], folder: Path | None) -> None:
     """Have Python import a builder's modules again where it holds one of another file, or as it was before a change.
 
@@ -112,7 +117,7 @@ def _forget_changed(modules: Mapping[str, Path], folder: Path | None) -> None:
         and not (folder and is_beside(top, folder))
     }
     hashes = {file: sha256_of(file) for file in named.values()}
-    held = {name: Path(sys.modules[name].__file__ or "") for name in named if name in sys.modules}
+    held = {name: Path(getattr(sys.modules[name], "__file__", None) or "") for name in named if name in sys.modules}
     if any(file.resolve() != named[name].resolve() for name, file in held.items()) or any(
         _imported.get(file, now) != now for file, now in hashes.items()
     ):
@@ -130,12 +135,12 @@ def _load_file(spec: ModelSpec, path: Path) -> ModuleType:
     name = f"{package}.{path.stem.replace('.', '_')}"
     if name in sys.modules:
         return sys.modules[name]
-    found = importlib.util.spec_from_file_location(name, path, loader=_Loader(name, str(path)))
+    loader = _Loader(name, str(path))
+    found = importlib.util.spec_from_file_location(name, path, loader=loader)
     assert found is not None, "a loader was given"
-    assert found.loader is not None, "a loader was given"
     source = sys.modules[name] = importlib.util.module_from_spec(found)
     try:
-        found.loader.exec_module(source)
+        loader.exec_module(source)
     except BaseException:
         del sys.modules[name]
         raise
@@ -143,16 +148,40 @@ def _load_file(spec: ModelSpec, path: Path) -> ModuleType:
 
 
 class _Loader(SourceFileLoader):
-    """Runs a module whose imports see its neighbours first."""
+    """Runs a module whose imports mean its neighbours first."""
 
     def get_code(self, _fullname: str) -> CodeType:
         """Compile the source as it is: Python knows bytecode by the source's size and second alone."""
-        return self.source_to_code(self.get_data(self.path), self.path)
+        package = self.name.partition(".")[0]
+        tree = ast.parse(self.get_data(self.path), self.path)
+        return self.source_to_code(ast.fix_missing_locations(_Neighbours(package).visit(tree)), self.path)
 
-    def exec_module(self, module: ModuleType) -> None:
-        package = module.__name__.partition(".")[0]
-        vars(module)["__builtins__"] = {**vars(builtins), "__import__": functools.partial(_import, package)}
-        super().exec_module(module)
+
+class _Neighbours(ast.NodeTransformer):
+    """Names the neighbours in import statements by their private package; `import a.b` still binds `a`."""
+
+    def __init__(self, package: str) -> None:
+        self._package, self._folder = package, Path(sys.modules[package].__path__[0])
+
+    def _is_beside(self, name: str) -> bool:
+        return is_beside(name.partition(".")[0], self._folder)
+
+    def visit_Import(self, node: ast.Import) -> ast.Import:
+        names = []
+        for alias in node.names:
+            if not self._is_beside(alias.name):
+                names.append(alias)
+                continue
+            top = alias.name.partition(".")[0]
+            names.append(ast.alias(f"{self._package}.{alias.name}", alias.asname or top))
+            if alias.asname is None and top != alias.name:
+                names.append(ast.alias(f"{self._package}.{top}", top))
+        return ast.copy_location(ast.Import(names), node)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.ImportFrom:
+        if node.level or node.module is None or not self._is_beside(node.module):
+            return node
+        return ast.copy_location(ast.ImportFrom(f"{self._package}.{node.module}", node.names, 0), node)
 
 
 class _Finder:
@@ -167,24 +196,6 @@ class _Finder:
 
 
 sys.meta_path.insert(0, _Finder)
-
-
-def _import(
-    package: str,
-    name: str,
-    globals_: Mapping[str, object] | None = None,
-    locals_: Mapping[str, object] | None = None,
-    fromlist: Sequence[str] | None = (),
-    level: int = 0,
-) -> ModuleType:
-    """`__import__` of a user's file and its neighbours."""
-    top = name.partition(".")[0]
-    if level or not is_beside(top, Path(sys.modules[package].__path__[0])):
-        return __import__(name, globals_, locals_, fromlist, level)
-    if fromlist:
-        return __import__(f"{package}.{name}", globals_, locals_, fromlist, 0)
-    importlib.import_module(f"{package}.{name}")
-    return sys.modules[f"{package}.{top}"]
 
 
 @contextmanager
