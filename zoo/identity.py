@@ -24,7 +24,7 @@ from zoo.spec import ModelSpec
 _PACKAGE = Path(__file__).parent
 _FED = ("args", "mean", "std", "channel_order", "divisor", "align_corners", "train_ids")
 """How a row's network is built, fed and read; all else describes it, `pretrained` too: that is the weights' fact."""
-_BY_NAME = ("zoo", "zoo.catalog")
+_BY_NAME = (_PACKAGE / "__init__.py", _PACKAGE / "catalog.py")
 """What builds any row, from a string."""
 _INSTALLED = {"site-packages", "dist-packages"}
 _WRITERS = ("torch", "triton", "onnx", "onnx-ir", "onnxscript", "onnxruntime", "onnxruntime-gpu")
@@ -94,8 +94,8 @@ def makers() -> str:
 
 def makers_modules() -> dict[str, Path]:
     """Name and file of every module of this package that decides, beside the model's own code, what is in a file."""
-    runtimes = {f"zoo.runtimes.{file.stem}": file for file in (_PACKAGE / "runtimes").glob("*.py")}
-    return _reached({"zoo.export": _PACKAGE / "export.py", **runtimes}, _computing)[0]
+    files = [_PACKAGE / "export.py", *(_PACKAGE / "runtimes").glob("*.py")]
+    return _reached({_zoo_name(file): file for file in files}, _computing)[0]
 
 
 def package_version(package: str) -> str | None:
@@ -171,9 +171,12 @@ def _users(name: str, *, folder: Path, home: str) -> Mapping[str, Path] | None:
 
 def _rows(name: str) -> Mapping[str, Path] | None:
     """What counts of an import that a row's source makes: networks, and what else of this package computes."""
-    if name in _BY_NAME:
-        return {f"zoo.models.{file.stem}": file for file in (_PACKAGE / "models").glob("*.py")}
-    if name.startswith("zoo.models.") and (file := _zoo_file(name)).is_file():
+    if name.partition(".")[0] != "zoo":
+        return None
+    file = _zoo_file(name)
+    if file in _BY_NAME:
+        return {_zoo_name(network): network for network in (_PACKAGE / "models").glob("*.py")}
+    if name.startswith("zoo.models.") and file.is_file():
         return {name: file}
     return _computing(name)
 
@@ -201,6 +204,11 @@ def _zoo_file(name: str) -> Path:
     """Where a module of this package lies; a name of something in a module names no file."""
     place = _PACKAGE.joinpath(*name.split(".")[1:])
     return place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+
+
+def _zoo_name(file: Path) -> str:
+    """The inverse; a package's `__init__.py` is called as the package."""
+    return ".".join(("zoo", *file.relative_to(_PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
 
 
 def _find_top(top: str, folder: Path) -> tuple[ModuleSpec | None, bool]:
