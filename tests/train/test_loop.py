@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from zoo.train.validate import evaluate_model
 
 from zoo.catalog import find
 from zoo.checkpoint import read_facts
 from zoo.errors import UserError
+from zoo.evaluate import evaluate_model
 from zoo.models.build import build_model
 from zoo.score.accuracy import miou
 from zoo.state_dict import load_into, read_state_dict, read_weights, weights_sha256
@@ -24,6 +24,13 @@ CPU = torch.device("cpu")
 
 def sha(path):
     return weights_sha256(read_weights(path))
+
+
+def load(path, spec):
+    """A network as it is deployed with the weights of a file."""
+    module, _ = build_model(spec, 19)
+    load_into(module, read_state_dict(path), path=path, model=spec.name)
+    return module
 
 
 def test_training_learns_and_leaves_its_facts(tiny, config, dataset, tmp_path):
@@ -42,9 +49,8 @@ def test_training_learns_and_leaves_its_facts(tiny, config, dataset, tmp_path):
     assert log[0] == "step,loss,learning_rate,miou"
     assert len(log) == 31
     assert log[20].split(",")[3] != ""
-    module, spec = build_model(tiny(), 19)
-    load_into(module, read_state_dict(trained.best), path=trained.best, model=spec.name)
     assert read_facts(trained.best).step in {20, 30}
+    assert load(trained.best, tiny()).head.out_channels == 19
 
 
 ALL = {
@@ -163,8 +169,7 @@ def test_averaged_weights_are_validated_and_kept(tiny, config, dataset, tmp_path
     for key, value in expected.items():
         if kept[key].is_floating_point():
             assert torch.allclose(kept[key].double(), value, atol=1e-6), key
-    module, spec = build_model(tiny(), 19)
-    load_into(module, read_state_dict(averaged.last), path=averaged.last, model=spec.name)
+    assert torch.equal(load(averaged.last, tiny()).head.weight, kept["head.weight"])
     assert read_facts(averaged.last).miou is not None
 
 
@@ -236,10 +241,8 @@ def test_statistics_are_estimated_anew_where_weights_are_scored_and_kept(tiny, c
     facts = [read_facts(path) for path in (fresh.best, fresh.last, stale.last)]
     assert [known.batch_norm_batches for known in facts] == [4, 4, 0]
     assert facts[0].config == recipe
-    module, _ = build_model(spec, 19)
-    load_into(module, read_state_dict(fresh.best), path=fresh.best, model=spec.name)
-    assert module.stem[1].running_mean.abs().max() < 10
-    scored = evaluate_model(tiny("Slow").name, dataset, checkpoint=fresh.best, device="cpu")
+    assert load(fresh.best, spec).stem[1].running_mean.abs().max() < 10
+    scored = evaluate_model(tiny("Slow").name, dataset, weights=fresh.best, device="cpu")
     assert miou(scored.confusion) == pytest.approx(fresh.miou)
 
 

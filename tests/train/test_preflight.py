@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from zoo.catalog import find
-from zoo.checkpoint import find_checkpoint, read_facts
+from zoo.checkpoint import finished_runs, read_facts
 from zoo.data.layout import open_dataset
 from zoo.data.loading import TrainStream, train_batches
 from zoo.errors import ModelError, UserError
@@ -59,7 +59,7 @@ def test_without_a_split_val_training_works_and_says_so(tiny, config, folder, tm
     assert read_facts(trained.last).complete
     assert "has no split val (it has train)" in trained.warnings[0]
     assert trained.warnings[0] in caplog.text
-    assert find_checkpoint(tmp_path / "runs", find(name), data, config) == trained.last
+    assert [run.file for run in finished_runs(tmp_path / "runs", find(name), data.fingerprint())] == [trained.last]
     assert not list((tmp_path / "runs").rglob("state.pt"))
 
 

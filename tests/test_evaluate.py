@@ -1,11 +1,14 @@
-"""A trained model by its name."""
+"""The accuracy of a model by its name."""
+
+# ruff: noqa: F811  a fixture's name is that of the argument it becomes
 
 import numpy as np
 import pytest
-from zoo.train.validate import evaluate_model
 
+from tests.train.conftest import config, dataset, tiny  # noqa: F401  training's own
 from zoo.checkpoint import read_facts
 from zoo.errors import UserError
+from zoo.evaluate import evaluate_model
 from zoo.modes import evaluation_mode
 from zoo.record import Mode
 from zoo.score.accuracy import miou
@@ -21,7 +24,7 @@ def test_a_trained_model_scores_what_its_training_said(tiny, config, dataset, tm
     assert trained.best.is_relative_to(tmp_path)
     result = evaluate_model(name, dataset, runs=tmp_path, device="cpu")
     assert miou(result.confusion) == pytest.approx(trained.miou) == pytest.approx(read_facts(trained.best).miou)
-    named = evaluate_model(name, dataset, checkpoint=trained.best, device="cpu", input_size=(16, 16))
+    named = evaluate_model(name, dataset, weights=trained.best, device="cpu", input_size=(16, 16))
     assert (named.network.input_size, result.network.input_size) == ((16, 16), config.image_size)
     assert result.network.weights.sha256 == weights_sha256(read_weights(trained.best))
     assert result.network.weights.recipe_hash == config.recipe_hash
@@ -37,13 +40,17 @@ def test_a_trained_model_scores_what_its_training_said(tiny, config, dataset, tm
     assert not np.array_equal(windows.confusion, result.confusion)
 
     other = config.model_copy(update={"steps": 2})
-    train_model(name, other, data=dataset.root, runs=tmp_path, device="cpu")
-    with pytest.raises(UserError, match="by 2 recipes; give --checkpoint"):
-        evaluate_model(name, dataset, runs=tmp_path, device="cpu")
+    newest = train_model(name, other, data=dataset.root, runs=tmp_path, device="cpu")
+    told = []
+    latest = evaluate_model(name, dataset, runs=tmp_path, device="cpu", on_source=told.append)
+    assert latest.network.weights.sha256 == weights_sha256(read_weights(newest.best))
+    assert f"{newest.best}; the newest; there is also run:tiny@{config.recipe_hash[:6]}:0" in told[0].said
+    before = evaluate_model(name, dataset, weights=f"run:{config.recipe_hash}", runs=tmp_path, device="cpu")
+    assert np.array_equal(before.confusion, result.confusion)
     with pytest.raises(UserError, match="is a checkpoint of"):
-        evaluate_model(tiny("Aux").name, dataset, checkpoint=trained.best, device="cpu")
+        evaluate_model(tiny("Aux").name, dataset, weights=trained.best, device="cpu")
     with pytest.raises(UserError, match="choose another --precision"):
-        evaluate_model(name, dataset, checkpoint=trained.best, device="cpu", precision="tf32")
+        evaluate_model(name, dataset, weights=trained.best, device="cpu", precision="tf32")
 
 
 def test_stale_statistics_of_a_run_on_this_data_are_told_and_left_alone(tiny, config, dataset, tmp_path):
@@ -59,4 +66,4 @@ def test_stale_statistics_of_a_run_on_this_data_are_told_and_left_alone(tiny, co
     assert len(trained.warnings) == 1
     sound = config.model_copy(update={"batch_norm_batches": 8})
     file = train_model(name, sound, data=dataset.root, runs=tmp_path, device="cpu").best
-    assert evaluate_model(name, dataset, checkpoint=file, device="cpu").warnings == ()
+    assert evaluate_model(name, dataset, weights=file, device="cpu").warnings == ()
