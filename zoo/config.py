@@ -80,6 +80,9 @@ class TrainConfig(Facts):
     behind after a short run, and where a network's momentum is small (MobileNetV3's 0.01)."""
     pretrained: bool | Literal["auto"] = False
     """Begin from the encoder's published weights; `auto`: where there are any."""
+    init_hash: str | None = Field(default=None, pattern="^[0-9a-f]{12}$")
+    """Of the whole weights that training begins from, with what their classes are and how they are fed; `train_model`
+    fills it in (`init`). `None`: it begins from none."""
     seed: int = Field(default=0, ge=0)
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """`auto`: bf16 autocast where the device gains by it."""
@@ -117,7 +120,10 @@ class TrainConfig(Facts):
         return short_hash(decides | {"seed": 0}, 12)
 
 
-_LATER_KEYS = ("accumulate", "class_weights", "ohem_threshold", "ohem_min_share", "ema_decay", "batch_norm_batches")
+_LATER_KEYS = (
+    *("accumulate", "class_weights", "ohem_threshold", "ohem_min_share", "ema_decay", "batch_norm_batches"),
+    "init_hash",
+)
 
 
 class BenchConfig(Facts):

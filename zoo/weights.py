@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 
 from zoo.catalog import find
 from zoo.checkpoint import CheckpointFacts, FinishedRun, finished_runs, read_facts, runs_of_other_code
+from zoo.config import TrainConfig
 from zoo.data.layout import Dataset
 from zoo.errors import UserError, did_you_mean
 from zoo.files import sha256_of
@@ -133,8 +134,8 @@ class Source(Facts):
         return spec.model_copy(update=changes)
 
 
-def parse_asked(text: str) -> Asked:
-    """Read what `--weights` says of one model.
+def parse_asked(text: str, flag: str = "--weights") -> Asked:
+    """Read what a flag says of one model.
 
     Raises:
         UserError: an empty part, or a seed that is no whole number.
@@ -147,12 +148,12 @@ def parse_asked(text: str) -> Asked:
     if kind == "run":
         recipe, second, seed = rest.partition(":")
         if (colon and not recipe) or (second and not seed.isdecimal()):
-            raise UserError(f"--weights run[:RECIPE[:SEED]], such as run:camvid:1; got {text!r}")
+            raise UserError(f"{flag} run[:RECIPE[:SEED]], such as run:camvid:1; got {text!r}")
         return Asked("run", recipe or None, int(seed) if seed else None)
     file = Path(text).expanduser()
     if not file.exists():
         near = did_you_mean(kind, ("auto", "random", "run", "published", "own"))
-        raise UserError(f"--weights is {GRAMMAR}; there is no file {text!r}.{near}")
+        raise UserError(f"{flag} is {GRAMMAR}; there is no file {text!r}.{near}")
     return Asked("file", file=file)
 
 
@@ -224,6 +225,46 @@ def resolve(
     return source if dataset is None else _fitted(source, spec, dataset)
 
 
+def resolve_start(
+    asked: Asked,
+    spec: ModelSpec,
+    dataset: Dataset,
+    config: TrainConfig,
+    *,
+    runs: Path,
+    cache: Path | None = None,
+    brings: Callable[[], Brought] | None = None,
+) -> Source:
+    """Find the weights that training begins from: as `resolve`, but their classes may be others than the dataset's.
+
+    Args:
+        asked: What `--init` says.
+        spec: The model.
+        dataset: It will be trained on this; `run` is a run on it.
+        config: By this recipe. What came of the same command before is not what it begins from, unless that is named.
+        runs: As in `resolve`, as are the next two.
+        cache: Where published files are kept.
+        brings: Says what a model of your own holds.
+
+    Raises:
+        UserError: it is not there, or no weights are named.
+    """
+    match asked.kind:
+        case "file":
+            assert asked.file is not None
+            return _of_file(asked.file, spec, None)
+        case "run":
+            return _of_run(asked, spec, dataset, runs, config)
+        case "published":
+            return _of_published(asked, spec, cache)
+        case "own":
+            return _own(spec, brings)
+    raise UserError(
+        f"--init {asked.kind} names no weights to begin from; give run[:RECIPE[:SEED]], published[:TAG], own or a FILE, "
+        "or leave --init away: then training begins from random ones"
+    )
+
+
 def require_weights(source: Source, model: str) -> Source:
     """Refuse random weights where trained ones are needed.
 
@@ -263,10 +304,22 @@ def _automatic(
     return Source(kind="random", seed=0, missing=_how_to_have_some(spec, dataset, runs))
 
 
-def _of_run(asked: Asked, spec: ModelSpec, dataset: Dataset | None, runs: Path) -> Source:
+def run_name(config: TrainConfig) -> str:
+    """The run of a recipe and seed, as `--weights` and `--init` take it."""
+    return f"run:{config.name}@{config.recipe_hash[:LEAST_DIGITS]}:{config.seed}"
+
+
+def _of_run(
+    asked: Asked, spec: ModelSpec, dataset: Dataset | None, runs: Path, begins: TrainConfig | None = None
+) -> Source:
     if dataset is None:
         raise UserError(f"{spec.name}: a run is one on a dataset and none is open; name it with --data, or give a FILE")
     found = finished_runs(runs, spec, dataset.fingerprint())
+    if not found and begins is not None:
+        raise UserError(
+            f"{spec.name}: no finished run on {dataset.name} in {runs} to begin from; give a FILE, or train it first "
+            f"without --init{_nearest(spec, dataset, runs)}"
+        )
     if not found:
         raise UserError(f"{spec.name}: {_how_to_have_some(spec, dataset, runs)}")
     wanted = [
@@ -277,7 +330,18 @@ def _of_run(asked: Asked, spec: ModelSpec, dataset: Dataset | None, runs: Path) 
     if not wanted:
         what = f"recipe {asked.name}" + ("" if asked.seed is None else f" with seed {asked.seed}")
         raise UserError(f"{spec.name}: no finished run by {what} on {dataset.name}; there is {_names(found)}")
-    return _newest(wanted)
+    return _newest(wanted if begins is None else _earlier(wanted, begins))
+
+
+def _earlier(found: Sequence[FinishedRun], config: TrainConfig) -> Sequence[FinishedRun]:
+    """Runs without those that began from weights by this very recipe, unless there are no others."""
+
+    def began(run: FinishedRun) -> bool:
+        before = run.facts.config
+        plain = before.model_copy(update={"init_hash": None})
+        return before != plain and (plain.recipe_hash, plain.seed) == (config.recipe_hash, config.seed)
+
+    return [run for run in found if not began(run)] or found
 
 
 def _newest(found: Sequence[FinishedRun]) -> Source:
@@ -289,8 +353,7 @@ def _newest(found: Sequence[FinishedRun]) -> Source:
 
 def _names(runs: Sequence[FinishedRun]) -> str:
     """As `--weights` takes them."""
-    configs = (run.facts.config for run in runs)
-    names = [f"run:{config.name}@{config.recipe_hash[:LEAST_DIGITS]}:{config.seed}" for config in configs]
+    names = [run_name(run.facts.config) for run in runs]
     more = len(names) - MAX_NAMED
     return ", ".join(names[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
 
@@ -379,14 +442,14 @@ def _of_published_file(one: Published, file: Path) -> Source:
 def _own(spec: ModelSpec, brings: Callable[[], Brought] | None) -> Source:
     if not spec.own or brings is None:
         raise UserError(
-            f"{spec.name} is a row of the zoo, which begins with random weights; --weights own is for a model of your "
-            "own that loads its weights when it is built"
+            f"{spec.name} is a row of the zoo, which begins with random weights; `own` is for a model of your own that "
+            "loads its weights when it is built"
         )
     brought = brings()
     if brought.sha256 is None:
         raise UserError(
             f"{spec.name}: its weights are others from call to call ({brought.differing} first), so it brings none of "
-            "its own; load a file where it is built, or give --weights FILE or random"
+            "its own; load a file where it is built, or name a FILE"
         )
     return Source(kind="own", sha256=brought.sha256, recipe="external")
 
@@ -423,12 +486,19 @@ def _how_to_have_some(spec: ModelSpec, dataset: Dataset | None, runs: Path) -> s
     """Why there are no trained weights, and the nearest there are."""
     if dataset is None:
         return "no dataset is open, so no run of it either; name others with --weights"
-    text = f"no finished run on {dataset.name} in {runs}; train one with `zoo train`, or name weights with --weights"
+    return (
+        f"no finished run on {dataset.name} in {runs}; train one with `zoo train`, or name weights with --weights"
+        f"{_nearest(spec, dataset, runs)}"
+    )
+
+
+def _nearest(spec: ModelSpec, dataset: Dataset, runs: Path) -> str:
+    """A run that is not one of this model on this dataset, but nearly."""
     if before := runs_of_other_code(runs, spec, dataset.fingerprint()):
-        return f"{text} (a run of the model as its code was before, or of an older zoo: {before[0].file})"
+        return f" (a run of the model as its code was before, or of an older zoo: {before[0].file})"
     if others := finished_runs(runs, spec):
         first = others[0]
         same = first.facts.dataset == dataset.name
         version = "another version of it" if same else first.facts.dataset
-        return f"{text} (trained on {version}: {first.file})"
-    return text
+        return f" (trained on {version}: {first.file})"
+    return ""

@@ -42,6 +42,7 @@ from zoo.train.preflight import (
 )
 from zoo.train.run import describe_run, resume_run, write_run
 from zoo.train.schedule import family_of
+from zoo.train.start import Start, find_start, require_start, warn_of_other_lengths
 from zoo.train.step import TrainingStep, seed
 from zoo.train.stop import Stop, asked_to_stop
 
@@ -85,6 +86,7 @@ def train_model(
     data: Path | str | None = None,
     runs: Path | str | None = None,
     cache: Path | None = None,
+    init: Path | str | None = None,
     device: str = "auto",
     on_frame: OnFrame | None = None,
     on_step: OnStep | None = None,
@@ -100,6 +102,8 @@ def train_model(
         data: Folder in the Cityscapes layout; `None`: `CITYSCAPES_DATASET`, else the embedded synthetic set.
         runs: Folder of all runs; `None`: `ZOO_RUNS`, else `runs`.
         cache: Where the embedded set and prepared data are kept; `None`: `ZOO_CACHE`, else the user's cache folder.
+        init: Weights to begin from: `run[:RECIPE[:SEED]]`, `published[:TAG]`, `own` or a file (`zoo.weights`). They
+            are part of the recipe.
         device: `auto`, `cpu`, `cuda`, `cuda:1` …
         on_frame: Told of every frame that is prepared, in the first process, as are the next two of what they name.
         on_step: Told of every step.
@@ -111,14 +115,18 @@ def train_model(
         UserError: unknown model, dataset or device, and whatever `train` refuses.
     """
     spec, dataset = find(name), open_dataset(data, cache=cache)
+    start, config = find_start(init, config, spec, dataset, runs=runs, cache=cache)
     with process_group(device) as (group, target):
         run_dir = run_folder(runs_folder(runs), spec, dataset, config)
+        if group.is_first and not (resume and (run_dir / "last.safetensors").is_file()):
+            warn_of_other_lengths(config, spec, dataset, runs_folder(runs))
         with run_lock(run_dir) if group.is_first else nullcontext(), blamed_on(spec.name):
             return train(
                 spec,
                 config,
                 dataset,
                 run_dir=run_dir,
+                start=start,
                 device=target,
                 group=group,
                 cache=cache,
@@ -137,6 +145,7 @@ def train(
     *,
     run_dir: Path,
     device: torch.device,
+    start: Start | None = None,
     group: Group = ALONE,
     cache: Path | None = None,
     on_frame: OnFrame | None = None,
@@ -160,6 +169,7 @@ def train(
         dataset: Trained on its split `train`, validated on `val`; without one it is trained all the same.
         run_dir: Where checkpoints, state, log and `run.json` go (`checkpoint.run_folder`).
         device: Where to train.
+        start: Weights to begin from, which the recipe names (`start.find_start`).
         group: The processes that train together.
         cache: Where prepared data is kept; `None`: as in `train_model`, as are the next three.
         on_frame: Told of every frame that is prepared.
@@ -180,6 +190,7 @@ def train(
     identity = (spec.name, fingerprint, config.recipe_hash, config.seed)
     if group.share(lambda: resume and _is_finished(last, identity)):
         return _trained(run_dir, config.steps, config, dataset, started)
+    require_start(start, config)
     begins = group.share(lambda: not (resume and state_file.is_file()))
     validates, warnings = validate and "val" in dataset.splits(), list[str]()
     if validate and not validates:
@@ -191,7 +202,12 @@ def train(
         require_a_recipe_that_learns(spec, config, family_of(spec, config))  # before weights are fetched
     pretrained = bool(spec.pretrained) if config.pretrained == "auto" else config.pretrained
     module, spec = build_model(spec, dataset.spec.num_classes, pretrained, _sizes(config, dataset, validate=validates))
-    spec = dataset.spec.adapt(spec)
+    init = None
+    if begins and start is not None:
+        init, line = start.fill(module, spec, dataset.spec)
+        if group.is_first:
+            _log.warning("%s", line)
+    spec = dataset.spec.adapt(spec) if start is None else start.source.fed(spec, dataset.spec)
     if group.count > 1 and device.type == "cuda":
         module = synchronised(module, spec.name)
     module.train().to(device).to(memory_format=torch.channels_last)
@@ -237,14 +253,14 @@ def train(
             complete=is_complete(),
             precision="bf16" if one.bf16 else "fp32",
             batch_norm_batches=config.batch_norm_batches if journal.step_count == estimated_at else 0,
-            pretrained=spec.pretrained if pretrained else "",
+            **({"pretrained": spec.pretrained if pretrained else ""} if start is None else start.facts),
             miou=score,
             zoo=versions.zoo,
             torch=versions.torch,
         )
 
     def begin() -> None:
-        now = describe_run(spec, config, dataset, device, group.count)
+        now = describe_run(spec, config, dataset, device, group.count, init)
         journal.write()  # fails now rather than at the first save
         if journal.step_count == 0:  # what an earlier run left here is not of this one
             for file in (best, last, state_file, run_dir / VALIDATION, *run_dir.glob(CURVES)):

@@ -26,6 +26,23 @@ from zoo.state_dict import write_atomic
 RUN_FILE = "run.json"
 
 
+class Init(Facts):
+    """Whole weights that a run began from."""
+
+    label: str
+    """Which they are, as `record.Weights.label`."""
+    given: str
+    """What `--init` takes to find them again: a file's path, `published:TAG` or `own`."""
+    sha256: str
+    """Of all their tensors."""
+    licence: str = ""
+    """Inherited by the run; empty where it is not known."""
+    taken_count: int = 0
+    """Tensors of the network that were filled."""
+    left_out_count: int = 0
+    """Tensors, of the file or the network, that were not."""
+
+
 class Run(Facts):
     """What was trained, on what, by what."""
 
@@ -54,6 +71,8 @@ class Run(Facts):
     git_changed: bool | None
     """Whether its tracked files differed from that commit."""
     command: str
+    init: Init | None = None
+    """`None`: it began from none."""
     resumed: tuple[str, ...] = ()
     """Each time it went on: after which step, and what was not as before: `"step 40: thread_count 1 -> 2"`."""
     began_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
@@ -69,8 +88,15 @@ class Run(Facts):
 _CIRCUMSTANCES = ("device", "process_count", "thread_count", "code_sha256", "git_commit", "git_changed")
 
 
-def describe_run(spec: ModelSpec, config: TrainConfig, dataset: Dataset, device: torch.device, count: int) -> Run:
-    """Say what is about to be trained, by `count` processes."""
+def describe_run(
+    spec: ModelSpec,
+    config: TrainConfig,
+    dataset: Dataset,
+    device: torch.device,
+    count: int,
+    init: Init | None = None,
+) -> Run:
+    """Say what is about to be trained, by `count` processes, and from what it begins."""
     commit, changed = _git(Path(__file__).parents[2])
     return Run(
         model=spec.name,
@@ -88,6 +114,7 @@ def describe_run(spec: ModelSpec, config: TrainConfig, dataset: Dataset, device:
         git_commit=commit,
         git_changed=changed,
         command=shlex.join(sys.argv),
+        init=init,
     )
 
 

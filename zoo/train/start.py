@@ -1,0 +1,240 @@
+"""What a run begins from, where that is more than random weights: `zoo train --init`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from zoo.artifact import brought
+from zoo.checkpoint import finished_runs, runs_folder
+from zoo.config import TrainConfig
+from zoo.data.layout import Dataset
+from zoo.errors import ModelError, UserError
+from zoo.models.build import build_empty
+from zoo.record import short_hash
+from zoo.spec import IGNORE_INDEX, DatasetSpec, ModelSpec
+from zoo.state_dict import StateDict, fit_names, read_state_dict, take_fitting, weights_sha256
+from zoo.train.run import Init
+from zoo.weights import Source, parse_asked, resolve_start, run_name
+
+_log = logging.getLogger(__name__)
+MAX_NAMED = 6
+"""Tensors or classes that a line names."""
+_FED = ("mean", "std", "channel_order")
+
+
+@dataclass(frozen=True)
+class Start:
+    """Whole weights that a run begins from."""
+
+    source: Source
+    given: str
+    """What `--init` takes to find them again, from any folder."""
+    sha256: str
+    """Of all their tensors, auxiliary heads included."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """As a table names them (`record.Weights.label`)."""
+        return self.source.facts(self.sha256).label
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What a checkpoint inherits (`checkpoint.CheckpointFacts`)."""
+        source = self.source
+        known = {"init": self.label, "init_sha256": self.sha256}
+        return {**known, "licence": source.licence, "pretrained": source.pretrained}
+
+    @property
+    def content(self) -> str:
+        """Hash of what decides how training goes on from here: tensors, what the classes are, and how they are fed."""
+        feeding, classes = self.source.feeding, self.source.classes
+        fed = None if feeding is None else [getattr(feeding, key) for key in _FED]
+        return short_hash([self.sha256, None if classes is None else classes.class_names, fed], 12)
+
+    def fill(self, module: nn.Module, spec: ModelSpec, classes: DatasetSpec) -> tuple[Init, str]:
+        """Put every tensor that fits into a network that was just built, auxiliary heads included.
+
+        Output channels are matched by the names of their classes, where the weights tell theirs: one whose class they
+        do not know stays as it was built.
+
+        Args:
+            module: Built for `classes`.
+            spec: The model.
+            classes: Of the dataset.
+
+        Returns:
+            What was done, for `run.json`, and in one line for a person.
+
+        Raises:
+            UserError: nothing fits, or the file cannot be read.
+        """
+        init = Init(label=self.label, given=self.given, sha256=self.sha256, licence=self.source.licence)
+        said = [f"{spec.name} begins from {self.source.said}", *self.notes]
+        state = module.state_dict()
+        if self.source.file is None:  # the network has them already
+            if weights_sha256(state) != self.sha256:
+                raise ModelError(f"{spec.name}: the weights it brings are others than a moment ago")
+            return init.model_copy(update={"taken_count": len(state)}), "; ".join(said)
+        shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+        aside = tuple(f"{name}." for name in getattr(module, "training_only", ()))
+        given = fit_names(read_state_dict(self.source.file), shapes, aside)
+        given, dropped, channels = _by_class(given, state, spec, self.source.classes, classes)
+        taken = take_fitting(module, given, path=self.source.file, model=spec.name)
+        left_out = taken.left_out | dropped
+        said += [f"{len(taken.names)} of its {len(state)} tensors are taken", *channels, *taken.notes]
+        if left_out:
+            said.append(f"left out: {_listed([f'{name} ({why})' for name, why in left_out.items()])}")
+        fed, plain = self.source.fed(spec, classes), classes.adapt(spec)
+        if other := [f"{key} {getattr(fed, key)}" for key in _FED if getattr(fed, key) != getattr(plain, key)]:
+            said.append(f"it is fed as they were: {', '.join(other)}")
+        counts = {"taken_count": len(taken.names), "left_out_count": len(left_out)}
+        return init.model_copy(update=counts), "; ".join(said)
+
+
+def find_start(
+    init: Path | str | None,
+    config: TrainConfig,
+    spec: ModelSpec,
+    dataset: Dataset,
+    *,
+    runs: Path | str | None = None,
+    cache: Path | None = None,
+) -> tuple[Start | None, TrainConfig]:
+    """Find the weights that a run begins from.
+
+    Args:
+        init: `run[:RECIPE[:SEED]]`, `published[:TAG]`, `own` or a file; `None`: it begins from none.
+        config: The recipe.
+        spec: The model.
+        dataset: What it will be trained on.
+        runs: Folder of all runs; `None`: `ZOO_RUNS`, else `runs`.
+        cache: Where published weights are kept; `None`: `ZOO_CACHE`, else the user's cache folder.
+
+    Returns:
+        The weights, and the recipe that names them. The encoder's published weights are then no part of it.
+
+    Raises:
+        UserError: they are not there, are no weights of this model, or are others than the recipe names.
+    """
+    if init is None:
+        return None, config
+    plain = config.model_copy(update={"init_hash": None, "pretrained": False})
+    source = resolve_start(
+        parse_asked(str(init), "--init"),
+        spec,
+        dataset,
+        plain,
+        runs=runs_folder(runs),
+        cache=cache,
+        brings=lambda: brought(spec, dataset.spec.num_classes),
+    )
+    if source.file is None:
+        assert source.sha256 is not None, "own weights are the same from call to call"
+        given, sha256 = source.kind, source.sha256
+    else:
+        given = f"published:{source.tag}" if source.kind == "published" else str(source.file.resolve())
+        sha256 = weights_sha256(read_state_dict(source.file).tensors)
+    fetched = bool(config.pretrained) and bool(spec.pretrained)
+    notes = ("in place of the encoder's published weights (pretrained)",) if fetched else ()
+    start = Start(source, given, sha256, notes)
+    if config.init_hash not in (None, start.content):
+        raise UserError(
+            f"the recipe {config.name} begins from other weights than {given} ({config.init_hash}, these are "
+            f"{start.content}): the file was changed, or another is meant"
+        )
+    return start, plain.model_copy(update={"init_hash": start.content})
+
+
+def require_start(start: Start | None, config: TrainConfig) -> None:
+    """Refuse a recipe whose weights to begin from were not given.
+
+    Raises:
+        UserError: it names some.
+    """
+    if config.init_hash is not None and start is None:
+        raise UserError(f"the recipe {config.name} begins from weights ({config.init_hash}); give them with --init")
+
+
+def warn_of_other_lengths(config: TrainConfig, spec: ModelSpec, dataset: Dataset, runs: Path) -> None:
+    """Say that a finished run differs in its number of steps alone, where one does, and how to go on from it."""
+    others = [
+        run.facts
+        for run in finished_runs(runs, spec, dataset.fingerprint())
+        if run.facts.config.seed == config.seed
+        and run.facts.config.steps != config.steps
+        and run.facts.config.model_copy(update={"steps": config.steps}).recipe_hash == config.recipe_hash
+    ]
+    if not others:
+        return
+    longest = max(others, key=lambda facts: facts.config.steps)
+    score = "" if longest.miou is None else f" (mIoU {100 * longest.miou:.1f} %)"
+    _log.warning(
+        "%s has a finished run of %d steps by this recipe%s, and this one of %d begins anew. To go on from its weights: "
+        "--init %s; the schedule begins anew there too, so it is not what one longer training gives",
+        *(spec.name, longest.config.steps, score, config.steps, run_name(longest.config)),
+    )
+
+
+def _by_class(
+    given: StateDict, state: Mapping[str, Tensor], spec: ModelSpec, theirs: DatasetSpec | None, mine: DatasetSpec
+) -> tuple[StateDict, dict[str, str], list[str]]:
+    """Match output channels by the names of their classes.
+
+    Args:
+        given: Tensors under the network's names.
+        state: Those of the network, as it was built.
+        spec: The model.
+        theirs: The classes of `given`, where they are known.
+        mine: Those of the network.
+
+    Returns:
+        `given`, its heads in the network's own classes; heads that mean nothing here, with why; what was done.
+    """
+    if spec.train_ids is not None or (theirs is not None and theirs.class_names == mine.class_names):
+        return given, {}, []
+    axes = _class_axes(spec, state, mine.num_classes)
+    heads = {name: tensor for name, tensor in given.tensors.items() if name in axes}
+    if theirs is None:
+        order = "it does not tell its classes: its output channels are taken for those of the dataset, in their order"
+        return given, {}, [order] if any(heads[name].shape == state[name].shape for name in heads) else []
+    rows = theirs.train_ids_of(mine.class_names)  # of each class here, its channel there
+    known = [index for index, row in enumerate(rows) if row != IGNORE_INDEX]
+    if not known:
+        dropped = dict.fromkeys(heads, f"for other classes: {_listed(theirs.class_names, 3)}")
+        return StateDict({k: v for k, v in given.tensors.items() if k not in heads}, given.notes), dropped, []
+    tensors, places = dict(given.tensors), torch.tensor([rows[index] for index in known])
+    for name, tensor in heads.items():
+        axis = axes[name]
+        if tensor.ndim == state[name].ndim and tensor.shape[axis] == theirs.num_classes:
+            chosen = tensor.index_select(axis, places).to(state[name])
+            tensors[name] = state[name].clone().index_copy_(axis, torch.tensor(known), chosen)
+    new = [name for index, name in enumerate(mine.class_names) if index not in known]
+    begins = f", those of {_listed(new)} begin anew" if new else ""
+    note = f"its output channels are matched by name: {_listed([mine.class_names[i] for i in known])} are taken{begins}"
+    return StateDict(tensors, given.notes), {}, [note]
+
+
+def _class_axes(spec: ModelSpec, state: Mapping[str, Tensor], num_classes: int) -> dict[str, int]:
+    """Tensors with an axis that counts classes → which; a network of one class more tells them."""
+    try:
+        wider = build_empty(spec, num_classes + 1, sizes=None)[0].state_dict()
+    except UserError:  # a model of your own that is for these classes alone
+        return {}
+    axes = {}
+    for name, tensor in state.items():
+        pairs = list(zip(tensor.shape, wider[name].shape, strict=True))
+        differing = [axis for axis, (here, there) in enumerate(pairs) if here != there]
+        if differing:
+            axes[name] = differing[0]
+    return axes
+
+
+def _listed(words: Sequence[str], count: int = MAX_NAMED) -> str:
+    return ", ".join(words[:count]) + (f" and {len(words) - count} more" if len(words) > count else "")
