@@ -23,7 +23,8 @@ from zoo.published.table import published_folder, published_of
 from zoo.record import Weights, WeightsKind
 from zoo.spec import IGNORE_INDEX, DatasetSpec, Facts, Feeding, ModelSpec, Resize, Size
 
-GRAMMAR = "auto, random, run[:RECIPE[:SEED]], published[:TAG], own, or a FILE"
+TRAINED = "run[:RECIPE[:SEED]], published[:TAG], own, or a FILE"
+GRAMMAR = f"auto, random, {TRAINED}"
 LEAST_DIGITS = 6
 """Of a recipe's hash, to be taken for one."""
 MAX_NAMED = 3
@@ -153,7 +154,8 @@ def parse_asked(text: str, flag: str = "--weights") -> Asked:
     file = Path(text).expanduser()
     if not file.exists():
         near = did_you_mean(kind, ("auto", "random", "run", "published", "own"))
-        raise UserError(f"{flag} is {GRAMMAR}; there is no file {text!r}.{near}")
+        words = GRAMMAR if flag == "--weights" else TRAINED
+        raise UserError(f"{flag} is {words}; there is no file {text!r}.{near}")
     return Asked("file", file=file)
 
 
@@ -208,20 +210,11 @@ def resolve(
     Raises:
         UserError: what was asked for is not there, or does not fit the model or the dataset's classes.
     """
-    match asked.kind:
-        case "random":
-            return Source(kind="random", seed=0)
-        case "file":
-            assert asked.file is not None
-            source = _of_file(asked.file, spec, dataset)
-        case "run":
-            source = _of_run(asked, spec, dataset, runs)
-        case "published":
-            source = _of_published(asked, spec, cache)
-        case "own":
-            source = _own(spec, brings)
-        case "auto":
-            return _automatic(spec, dataset, runs, cache, brings)
+    if asked.kind == "random":
+        return Source(kind="random", seed=0)
+    if asked.kind == "auto":
+        return _automatic(spec, dataset, runs, cache, brings)
+    source = _named(asked, spec, dataset, runs, cache, brings)
     return source if dataset is None else _fitted(source, spec, dataset)
 
 
@@ -249,20 +242,31 @@ def resolve_start(
     Raises:
         UserError: it is not there, or no weights are named.
     """
-    match asked.kind:
-        case "file":
-            assert asked.file is not None
-            return _of_file(asked.file, spec, None)
-        case "run":
-            return _of_run(asked, spec, dataset, runs, config)
-        case "published":
-            return _of_published(asked, spec, cache)
-        case "own":
-            return _own(spec, brings)
-    raise UserError(
-        f"--init {asked.kind} names no weights to begin from; give run[:RECIPE[:SEED]], published[:TAG], own or a FILE, "
-        "or leave --init away: then training begins from random ones"
-    )
+    if asked.kind in {"auto", "random"}:
+        raise UserError(
+            f"--init {asked.kind} names no weights to begin from; give {TRAINED}, or leave --init away: then training "
+            "begins from random ones"
+        )
+    return _named(asked, spec, dataset, runs, cache, brings, config)
+
+
+def _named(
+    asked: Asked,
+    spec: ModelSpec,
+    dataset: Dataset | None,
+    runs: Path,
+    cache: Path | None,
+    brings: Callable[[], Brought] | None,
+    begins: TrainConfig | None = None,
+) -> Source:
+    """Find what was named; `begins`: a recipe that will begin from it, for which a file's classes may be others."""
+    if asked.kind == "run":
+        return _of_run(asked, spec, dataset, runs, begins)
+    if asked.kind == "published":
+        return _of_published(asked, spec, cache)
+    if asked.file is not None:
+        return _of_file(asked.file, spec, dataset if begins is None else None)
+    return _own(spec, brings)
 
 
 def require_weights(source: Source, model: str) -> Source:
@@ -315,13 +319,9 @@ def _of_run(
     if dataset is None:
         raise UserError(f"{spec.name}: a run is one on a dataset and none is open; name it with --data, or give a FILE")
     found = finished_runs(runs, spec, dataset.fingerprint())
-    if not found and begins is not None:
-        raise UserError(
-            f"{spec.name}: no finished run on {dataset.name} in {runs} to begin from; give a FILE, or train it first "
-            f"without --init{_nearest(spec, dataset, runs)}"
-        )
     if not found:
-        raise UserError(f"{spec.name}: {_how_to_have_some(spec, dataset, runs)}")
+        flag = "--weights" if begins is None else "--init"
+        raise UserError(f"{spec.name}: {_how_to_have_some(spec, dataset, runs, flag)}")
     wanted = [
         run
         for run in found
@@ -409,7 +409,7 @@ def _of_published(asked: Asked, spec: ModelSpec, cache: Path | None) -> Source:
     known = published_of(spec.name, asked.name)
     if not known:
         tags = ", ".join(one.tag for one in published_of(spec.name))
-        there = f"there is {tags}" if tags else "name others with --weights"
+        there = f"there is {tags}" if tags else "name a FILE"
         what = f"called {asked.name} " if asked.name else ""
         raise UserError(f"{spec.name}: no published weights {what}are known; {there}")
     folder = published_folder(cache)
@@ -482,23 +482,16 @@ def _fitted(source: Source, spec: ModelSpec, dataset: Dataset) -> Source:
     return source.model_copy(update={"train_ids": train_ids, "notes": (*source.notes, note)})
 
 
-def _how_to_have_some(spec: ModelSpec, dataset: Dataset | None, runs: Path) -> str:
+def _how_to_have_some(spec: ModelSpec, dataset: Dataset | None, runs: Path, flag: str = "--weights") -> str:
     """Why there are no trained weights, and the nearest there are."""
     if dataset is None:
-        return "no dataset is open, so no run of it either; name others with --weights"
-    return (
-        f"no finished run on {dataset.name} in {runs}; train one with `zoo train`, or name weights with --weights"
-        f"{_nearest(spec, dataset, runs)}"
-    )
-
-
-def _nearest(spec: ModelSpec, dataset: Dataset, runs: Path) -> str:
-    """A run that is not one of this model on this dataset, but nearly."""
+        return f"no dataset is open, so no run of it either; name others with {flag}"
+    text = f"no finished run on {dataset.name} in {runs}; train one with `zoo train`, or name weights with {flag}"
     if before := runs_of_other_code(runs, spec, dataset.fingerprint()):
-        return f" (a run of the model as its code was before, or of an older zoo: {before[0].file})"
+        return f"{text} (a run of the model as its code was before, or of an older zoo: {before[0].file})"
     if others := finished_runs(runs, spec):
         first = others[0]
         same = first.facts.dataset == dataset.name
         version = "another version of it" if same else first.facts.dataset
-        return f" (trained on {version}: {first.file})"
-    return ""
+        return f"{text} (trained on {version}: {first.file})"
+    return text

@@ -20,6 +20,11 @@ def add(verbs: Verbs) -> None:
     parser.add_argument("--cache", **CACHE)
     parser.add_argument("--config", metavar="FILE", help="a train preset or a TOML file")
     parser.add_argument("--steps", type=count, metavar="N")
+    parser.add_argument(
+        "--init",
+        metavar="W",
+        help="begin from whole weights, as far as they fit: run[:RECIPE[:SEED]], published[:TAG], own, or a FILE",
+    )
     parser.add_argument("--pretrained", action="store_true", help="begin from the encoder's published weights")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one key of the recipe")
     parser.add_argument("--device", default="auto", **DEVICE)
@@ -58,6 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     with LiveTraining(console, name, config.steps) as live:
         shared: dict[str, Any] = {
             "data": arguments.data,
+            "init": arguments.init,
             "runs": arguments.runs,
             "cache": arguments.cache,
             "device": arguments.device,
@@ -71,6 +77,8 @@ def run(arguments: argparse.Namespace) -> int:
         trained = repeated.trained if repeated else train_model(name, config, **shared)
     if not is_first_process():
         return 0
+    if trained.complete and live.first is None:
+        print("this run was finished before, nothing was trained; --fresh begins it anew")
     if not trained.complete:
         print(f"the time limit was reached at step {trained.step_count} of {config.steps}; the same command goes on")
     if trained.miou is not None:

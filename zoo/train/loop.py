@@ -33,11 +33,13 @@ from zoo.train.journal import CURVES, VALIDATION, Journal, read_losses
 from zoo.train.losses import channel_weights
 from zoo.train.norms import GAP_IMAGES
 from zoo.train.preflight import (
+    kept_copies,
     require_a_readable_split,
     require_a_recipe_that_learns,
     require_room,
     require_something_to_learn,
     try_network,
+    unvalidated,
     useful_crop_size,
 )
 from zoo.train.run import describe_run, resume_run, write_run
@@ -194,7 +196,7 @@ def train(
     begins = group.share(lambda: not (resume and state_file.is_file()))
     validates, warnings = validate and "val" in dataset.splits(), list[str]()
     if validate and not validates:
-        warnings.append(_unvalidated(dataset))
+        warnings.append(unvalidated(dataset))
         if group.is_first:
             _log.warning("%s", warnings[0])
     seed(config.seed)  # of the initial weights
@@ -202,11 +204,7 @@ def train(
         require_a_recipe_that_learns(spec, config, family_of(spec, config))  # before weights are fetched
     pretrained = bool(spec.pretrained) if config.pretrained == "auto" else config.pretrained
     module, spec = build_model(spec, dataset.spec.num_classes, pretrained, _sizes(config, dataset, validate=validates))
-    init = None
-    if begins and start is not None:
-        init, line = start.fill(module, spec, dataset.spec)
-        if group.is_first:
-            _log.warning("%s", line)
+    init, begun_from = (None, "") if start is None or not begins else start.fill(module, spec, dataset.spec)
     spec = dataset.spec.adapt(spec) if start is None else start.source.fed(spec, dataset.spec)
     if group.count > 1 and device.type == "cuda":
         module = synchronised(module, spec.name)
@@ -260,6 +258,8 @@ def train(
         )
 
     def begin() -> None:
+        if begun_from:
+            _log.warning("%s", begun_from)
         now = describe_run(spec, config, dataset, device, group.count, init)
         journal.write()  # fails now rather than at the first save
         if journal.step_count == 0:  # what an earlier run left here is not of this one
@@ -281,7 +281,7 @@ def train(
     def try_first() -> None:
         require_something_to_learn(spec, config, dataset)
         weights_bytes = sum(tensor.nbytes for tensor in one.module.state_dict().values())
-        require_room(run_dir, weights_bytes, copies=_copies(one, keep_state=keep_state))
+        require_room(run_dir, weights_bytes, copies=kept_copies(config, one.family, keep_state=keep_state))
         if validates:
             require_a_readable_split(dataset, "val")
         if "val" in dataset.splits():
@@ -429,20 +429,6 @@ def _kept_in(last: Path) -> Iterator[None]:
         raise type(error)(
             f"{error}; the weights are kept in {last}, and the same command goes on from there"
         ) from error
-
-
-def _unvalidated(dataset: Dataset) -> str:
-    return (
-        f"{dataset.root} has no split val (it has {', '.join(dataset.splits())}): no mIoU is known on the way, and the "
-        "weights of the last step are the ones that count"
-    )
-
-
-def _copies(one: TrainingStep, *, keep_state: bool) -> int:
-    """How many times the weights' size a run keeps: best, last and, with a state, what resumes; and one draft of it."""
-    averages = one.average is not None
-    state = 1 + averages + (2 if one.family == "adamw_poly" else 1)
-    return 2 + (2 * state if keep_state else 1)
 
 
 def _resume(path: Path, one: TrainingStep, journal: Journal) -> None:

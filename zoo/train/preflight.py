@@ -143,6 +143,14 @@ def require_a_readable_split(dataset: Dataset, split: str) -> None:
         )
 
 
+def unvalidated(dataset: Dataset) -> str:
+    """What it means that there is no split `val`, in one line."""
+    return (
+        f"{dataset.root} has no split val (it has {', '.join(dataset.splits())}): no mIoU is known on the way, and the "
+        "weights of the last step are the ones that count"
+    )
+
+
 def try_network(spec: ModelSpec, dataset: Dataset, split: str, make: Callable[[Size], Predict]) -> None:
     """Let the network answer one frame of each size it will be scored on: the largest, the smallest, the commonest.
 
@@ -150,7 +158,7 @@ def try_network(spec: ModelSpec, dataset: Dataset, split: str, make: Callable[[S
         spec: The model.
         dataset: An opened dataset.
         split: Such as `"val"`.
-        make: As `evaluate.by_size` takes it.
+        make: As `counting.by_size` takes it.
 
     Raises:
         ModelError: it fails on one of them.
@@ -171,6 +179,13 @@ def try_network(spec: ModelSpec, dataset: Dataset, split: str, make: Callable[[S
                 f"{spec.name} fails on a frame of {split}, {size[0]}x{size[1]}, on which it would be scored: "
                 f"{type(error).__name__}: {said}; say what it takes by its `divisor`, or by the recipe's image_size"
             ) from error
+
+
+def kept_copies(config: TrainConfig, family: RecipeFamily, *, keep_state: bool) -> int:
+    """How many times the weights' size a run keeps: best, last and, with a state, what resumes; and one draft of it."""
+    averages = config.ema_decay is not None
+    state = 1 + averages + (2 if family == "adamw_poly" else 1)
+    return 2 + (2 * state if keep_state else 1)
 
 
 def require_room(folder: Path, weights_bytes: int, *, copies: int) -> None:

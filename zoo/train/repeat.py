@@ -10,7 +10,7 @@ from zoo.data.layout import OnFrame, open_dataset
 from zoo.errors import UserError
 from zoo.state_dict import read_weights, weights_sha256
 from zoo.train.loop import OnStep, OnValidation, Trained, train_model
-from zoo.train.run import read_run
+from zoo.train.run import Run, read_run
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ def repeat_run(
     run_dir: Path,
     *,
     data: Path | str | None = None,
+    init: Path | str | None = None,
     runs: Path | str | None = None,
     cache: Path | None = None,
     device: str = "auto",
@@ -44,6 +45,7 @@ def repeat_run(
     Args:
         run_dir: Folder of a finished run.
         data: Where its data is now; `None`: where it was.
+        init: Where the weights it began from are now, likewise.
         runs: Folder for the new run; `None`: `repeat` in the old one's.
         cache: As in `train_model`.
         device: As in `train_model`; on another kind than before the weights will differ.
@@ -54,7 +56,8 @@ def repeat_run(
         time_limit_s: Stop after so many seconds, between two steps.
 
     Raises:
-        UserError: not the folder of a finished run, other data, or whatever `train_model` refuses.
+        UserError: not the folder of a finished run, other data or other weights to begin from, or whatever
+            `train_model` refuses.
     """
     before = read_run(run_dir)
     last = read_facts(run_dir / "last.safetensors")
@@ -70,6 +73,7 @@ def repeat_run(
         before.source,
         before.config,
         data=dataset.root,
+        init=_start_of(before, init),
         runs=runs or run_dir / "repeat",
         cache=cache,
         device=device,
@@ -90,3 +94,15 @@ def repeat_run(
             *(f"the run before went on after {resumed}" for resumed in before.resumed),
         ),
     )
+
+
+def _start_of(before: Run, given: Path | str | None) -> Path | str | None:
+    """What the repetition begins from."""
+    if before.init is None:
+        if given is not None:
+            raise UserError("the run began from no weights, so its repetition does not either; leave --init away")
+        return None
+    known = Path(before.init.given)
+    if given is None and known.is_absolute() and not known.is_file():
+        raise UserError(f"the run began from the weights {known}, which are gone; give the same with --init")
+    return given or before.init.given

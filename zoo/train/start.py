@@ -137,7 +137,7 @@ def find_start(
     )
     if source.file is None:
         assert source.sha256 is not None, "own weights are the same from call to call"
-        given, sha256 = source.kind, source.sha256
+        given, sha256 = "own", source.sha256
     else:
         given = f"published:{source.tag}" if source.kind == "published" else str(source.file.resolve())
         sha256 = weights_sha256(read_state_dict(source.file).tensors)
@@ -176,8 +176,8 @@ def warn_of_other_lengths(config: TrainConfig, spec: ModelSpec, dataset: Dataset
     longest = max(others, key=lambda facts: facts.config.steps)
     score = "" if longest.miou is None else f" (mIoU {100 * longest.miou:.1f} %)"
     _log.warning(
-        "%s has a finished run of %d steps by this recipe%s, and this one of %d begins anew. To go on from its weights: "
-        "--init %s; the schedule begins anew there too, so it is not what one longer training gives",
+        "%s has a finished run of %d steps by this recipe%s, and this one of %d begins anew; to go on from it: "
+        "--init %s, where the schedule begins anew too, so that it is not what one longer training gives",
         *(spec.name, longest.config.steps, score, config.steps, run_name(longest.config)),
     )
 
@@ -197,42 +197,54 @@ def _by_class(
     Returns:
         `given`, its heads in the network's own classes; heads that mean nothing here, with why; what was done.
     """
-    if spec.train_ids is not None or (theirs is not None and theirs.class_names == mine.class_names):
+    if spec.train_ids is not None:  # its channels are what the network says, whatever it is trained on
+        return given, {}, []
+    rows = () if theirs is None else theirs.train_ids_of(mine.class_names)  # of each class here, its channel there
+    if theirs is not None and rows == tuple(range(theirs.num_classes)):
         return given, {}, []
     axes = _class_axes(spec, state, mine.num_classes)
     heads = {name: tensor for name, tensor in given.tensors.items() if name in axes}
-    if theirs is None:
-        order = "it does not tell its classes: its output channels are taken for those of the dataset, in their order"
-        return given, {}, [order] if any(heads[name].shape == state[name].shape for name in heads) else []
-    rows = theirs.train_ids_of(mine.class_names)  # of each class here, its channel there
+    if theirs is None or not axes:
+        fitting = not axes or any(heads[name].shape == state[name].shape for name in heads)
+        what = "it does not tell its classes" if theirs is None else "its classes are others, and no tensor tells them"
+        note = f"{what}: its output channels are taken for those of the dataset, in their order"
+        return given, {}, [note] if fitting else []
     known = [index for index, row in enumerate(rows) if row != IGNORE_INDEX]
-    if not known:
-        dropped = dict.fromkeys(heads, f"for other classes: {_listed(theirs.class_names, 3)}")
-        return StateDict({k: v for k, v in given.tensors.items() if k not in heads}, given.notes), dropped, []
-    tensors, places = dict(given.tensors), torch.tensor([rows[index] for index in known])
+    here, there = torch.tensor(known), torch.tensor([rows[index] for index in known])
+    tensors, dropped = dict(given.tensors), dict[str, str]()
     for name, tensor in heads.items():
-        axis = axes[name]
-        if tensor.ndim == state[name].ndim and tensor.shape[axis] == theirs.num_classes:
-            chosen = tensor.index_select(axis, places).to(state[name])
-            tensors[name] = state[name].clone().index_copy_(axis, torch.tensor(known), chosen)
+        axis, filled = axes[name], state[name].clone()
+        shape = [theirs.num_classes if place == axis else side for place, side in enumerate(filled.shape)]
+        if known and axis is not None and list(tensor.shape) == shape:
+            tensors[name] = filled.index_copy_(axis, here, tensor.index_select(axis, there).to(filled))
+        else:
+            dropped[name] = f"of other classes: {_listed(theirs.class_names, 3)}"
+            del tensors[name]
+    if len(dropped) == len(heads):
+        return StateDict(tensors, given.notes), dropped, []
     new = [name for index, name in enumerate(mine.class_names) if index not in known]
+    names = _listed([mine.class_names[index] for index in known])
     begins = f", those of {_listed(new)} begin anew" if new else ""
-    note = f"its output channels are matched by name: {_listed([mine.class_names[i] for i in known])} are taken{begins}"
-    return StateDict(tensors, given.notes), {}, [note]
+    note = f"its output channels are matched by name: {names} are taken{begins}"
+    return StateDict(tensors, given.notes), dropped, [note]
 
 
-def _class_axes(spec: ModelSpec, state: Mapping[str, Tensor], num_classes: int) -> dict[str, int]:
-    """Tensors with an axis that counts classes → which; a network of one class more tells them."""
+def _class_axes(spec: ModelSpec, state: Mapping[str, Tensor], num_classes: int) -> dict[str, int | None]:
+    """Tensors whose shape goes with the number of classes → the axis that counts them; `None`: none does just that.
+
+    A network for one class more tells them.
+    """
     try:
         wider = build_empty(spec, num_classes + 1, sizes=None)[0].state_dict()
     except UserError:  # a model of your own that is for these classes alone
         return {}
-    axes = {}
+    axes: dict[str, int | None] = {}
     for name, tensor in state.items():
-        pairs = list(zip(tensor.shape, wider[name].shape, strict=True))
-        differing = [axis for axis, (here, there) in enumerate(pairs) if here != there]
+        pairs = list(zip(tensor.shape, wider.get(name, tensor).shape, strict=True))
+        differing = [axis for axis, (side, more) in enumerate(pairs) if side != more]
         if differing:
-            axes[name] = differing[0]
+            plain = len(differing) == 1 and pairs[differing[0]] == (num_classes, num_classes + 1)
+            axes[name] = differing[0] if plain else None
     return axes
 
 
