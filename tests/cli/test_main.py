@@ -331,3 +331,45 @@ def test_streets_never_replace_what_zoo_did_not_write(zoo, place):
     assert code == 2
     assert error == "zoo: mine holds files zoo did not write; give a new or empty folder\n"
     assert (place / "mine" / "thesis.txt").read_text() == "years of work"
+
+
+TUNED = """
+name = "tuned"
+ignored = [{ignored}]
+
+[[classes]]
+name = "sky"
+color = [70, 130, 180]
+values = [23]
+
+[[classes]]
+name = "way"
+color = [128, 64, 128]
+values = [7, 8]
+"""
+
+
+@pytest.mark.slow
+def test_fine_tuning_on_other_classes_in_two_commands(zoo, place):
+    zoo("data synth streets --size 64x128 --train 2 --val 1")
+    shutil.copytree(place / "streets", place / "tuned", ignore=shutil.ignore_patterns("zoo-dataset.json"))
+    ignored = ", ".join(str(value) for value in CITYSCAPES.label_to_train_id if value not in (-1, 7, 8, 23))
+    (place / "tuned" / "classes.toml").write_text(TUNED.format(ignored=ignored))
+    recipe = "--device cpu --set crop_size=[64,128] --set batch_size=2 --set workers=0 --set precision=fp32"
+    code, first, _ = zoo(f"train encoder_decoder --data streets --steps 1 {recipe}")
+    assert code == 0
+    file = first.splitlines()[-1]
+    tune = f"train encoder_decoder --data tuned --steps 2 {recipe} --init {file}"
+    code, second, _ = zoo(tune)
+    assert code == 0
+    assert second.splitlines()[-1] != file
+    code, again, error = zoo(tune)
+    assert (code, error) == (0, "")
+    assert again.splitlines()[0] == "this run was finished before, nothing was trained; --fresh begins it anew"
+    assert again.splitlines()[-1] == second.splitlines()[-1]
+    code, _, error = zoo(f"train encoder_decoder --data tuned --steps 2 {recipe} --init auto")
+    assert (code, error.count("\n")) == (2, 1)
+    assert "--init auto names no weights to begin from" in error
+    code, out, _ = zoo(f"train --repeat {Path(second.splitlines()[-1]).parent} --device cpu")
+    assert code == 0
+    assert "its last weights are the same, bit for bit" in out
