@@ -16,6 +16,7 @@ from zoo.config import TrainConfig
 from zoo.data.layout import Dataset
 from zoo.errors import ModelError, UserError
 from zoo.models.build import build_empty
+from zoo.prefixes import COUNTER
 from zoo.record import short_hash
 from zoo.spec import IGNORE_INDEX, DatasetSpec, ModelSpec
 from zoo.state_dict import StateDict, fit_names, read_state_dict, take_fitting, weights_sha256
@@ -87,7 +88,7 @@ class Start:
         given = fit_names(read_state_dict(self.source.file), shapes, aside)
         given, dropped, channels = _by_class(given, state, spec, self.source.classes, classes)
         taken = take_fitting(module, given, path=self.source.file, model=spec.name)
-        left_out = taken.left_out | dropped
+        left_out = {name: why for name, why in (taken.left_out | dropped).items() if not name.endswith(COUNTER)}
         said += [f"{len(taken.names)} of its {len(state)} tensors are taken", *channels, *taken.notes]
         if left_out:
             said.append(f"left out: {_listed([f'{name} ({why})' for name, why in left_out.items()])}")
