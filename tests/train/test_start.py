@@ -61,7 +61,7 @@ def trained(tiny, config, dataset, runs):
 
 def begun(init, spec, config, dataset, **folders):
     """The tensors a run begins with, those it would begin with otherwise, what is noted and what a person reads."""
-    spec = find(spec.name)
+    spec = find(spec.builder if spec.own else spec.name)
     start, _ = find_start(init, config, spec, dataset, **folders)
     torch.manual_seed(5)
     module, built = build_model(spec, dataset.spec.num_classes)
@@ -465,3 +465,54 @@ def _with(dataset, spec):
     from dataclasses import replace
 
     return replace(dataset, spec=spec)
+
+
+ODD = """
+from torch import nn
+
+class Doubled(nn.Module):
+    # two answers for each class, averaged
+    def __init__(self, num_classes):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3, 1, 1)
+        self.head = nn.Conv2d(4, 2 * num_classes, 1)
+
+    def forward(self, image):
+        logits = self.head(self.stem(image))
+        return logits[:, ::2] + logits[:, 1::2]
+
+class Three(nn.Sequential):
+    def __init__(self, num_classes):
+        if num_classes != 3:
+            raise ValueError("for three classes alone")
+        super().__init__(nn.Conv2d(3, 4, 3, 1, 1), nn.Conv2d(4, 3, 1))
+"""
+
+
+def test_heads_that_are_no_plain_list_of_classes(config, classed, runs, tmp_path):
+    (tmp_path / "odd.py").write_text(ODD)
+    first, second = classed("road", "building", "sky"), classed("sky", "road", "building")
+    doubled, three = (find(f"{tmp_path / 'odd.py'}:{name}") for name in ("Doubled", "Three"))
+    file = train_model(doubled.builder, config, data=first.root, runs=runs, device="cpu").best
+    after, before, _, line = begun(file, doubled, config, second)
+    assert same(after, before, "head.weight", "head.bias")
+    assert same(after, read_weights(file), "stem.weight")
+    assert "left out: head.weight (of other classes: road, building, sky)" in line
+    assert "matched by name" not in line
+
+    file = train_model(three.builder, config, data=first.root, runs=runs, device="cpu").best
+    after, _, _, line = begun(file, three, config, second)
+    assert same(after, read_weights(file), *after)
+    assert "its classes are others, and no tensor tells them: its output channels are taken for those of" in line
+
+
+def test_a_network_that_says_itself_what_its_channels_are_keeps_them(tiny, config, dataset, classed, runs):
+    file = train_model(tiny("Few").name, config, data=dataset.root, runs=runs, device="cpu").best
+    values = range(11)
+    spec = DatasetSpec(
+        name="eleven", class_names=tuple("abcdefghijk"), class_colors=((1, 1, 1),) * 11,
+        label_to_train_id={value: value for value in values},
+    )  # fmt: skip
+    after, _, _, line = begun(file, tiny("Few"), config, _with(dataset, spec))
+    assert same(after, read_weights(file), *after)
+    assert "left out" not in line
