@@ -44,6 +44,18 @@ class Aux(Net):
         x = self.stem(image)
         return self.head(x), self.aux(x)
 
+class Edge(Aux):
+    training_only = ("aux", "edge")
+    boundary_weights = (20.0, 1.0)
+
+    def __init__(self, num_classes):
+        super().__init__(num_classes)
+        self.edge = nn.Conv2d(8, 1, 1)
+
+    def training_logits(self, image):
+        x = self.stem(image)
+        return self.head(x), self.aux(x), self.edge(x)
+
 class Slow(Net):
     # its running statistics hardly move, and begin far off
 

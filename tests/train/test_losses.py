@@ -11,7 +11,7 @@ from zoo.config import TrainConfig
 from zoo.data.reading import read_label
 from zoo.errors import UserError
 from zoo.spec import IGNORE_INDEX
-from zoo.train.losses import SegmentationLoss, channel_weights, class_shares, hard_pixels
+from zoo.train.losses import SegmentationLoss, boundaries, channel_weights, class_shares, hard_pixels
 
 CPU = torch.device("cpu")
 
@@ -89,3 +89,50 @@ def test_a_list_of_weights_is_one_per_class_of_the_dataset(tiny, dataset):
     assert channel_weights(config, few, dataset).tolist() == [2, 0, 0, 10]
     with pytest.raises(UserError, match="class_weights holds 2 numbers, cityscapes has 19 classes"):
         channel_weights(TrainConfig(class_weights=(1.0, 2.0)), few, dataset)
+
+
+def test_a_boundary_lies_between_two_classes_that_count():
+    label = torch.zeros(1, 12, 16, dtype=torch.int64)
+    label[:, :, 8:] = 3
+    found = boundaries(label)
+    assert found[0, 0].tolist() == [6 <= x < 10 for x in range(16)]
+    label[:, :, 8] = IGNORE_INDEX  # void does not count, and is no class to have a boundary with
+    assert boundaries(label)[0, 5].nonzero().flatten().tolist() == [7, 9]
+    assert not boundaries(torch.full((1, 5, 5), IGNORE_INDEX)).any()
+    label[:, :, 8:] = IGNORE_INDEX
+    assert not boundaries(label).any()
+
+
+def test_boundary_loss_is_balanced_within_each_image_and_falls_where_it_is_right():
+    label = torch.zeros(3, 12, 16, dtype=torch.int64)
+    label[0, :, 8:] = 3
+    label[1, 6:] = 1
+    label[1, :, :4] = IGNORE_INDEX
+    label[2] = IGNORE_INDEX
+    edge = torch.zeros(3, 1, 12, 16)
+    logits = torch.zeros(3, 5, 12, 16)
+    loss = make()
+    right = torch.where(boundaries(label), 9.0, -9.0)[:, None]
+    expected = 0.0
+    for one in label[:2]:
+        band, counted = boundaries(one[None])[0], one != IGNORE_INDEX
+        share = float(band.sum() / counted.sum())
+        expected += 20 * 2 * share * (1 - share) * math.log(2) * int(counted.sum())
+    assert loss.boundary(edge, logits, label, (20.0, 0.0)) == pytest.approx(expected, rel=1e-5)
+    parts = sum(loss.boundary(edge[i : i + 1], logits[i : i + 1], label[i : i + 1], (20.0, 0.0)) for i in range(3))
+    assert parts == pytest.approx(expected, rel=1e-5)
+    assert loss.boundary(right, logits, label, (20.0, 0.0)) < 0.01 * expected
+    assert loss.boundary(edge, logits, label, (0.0, 1.0)) == 0  # nobody is sure of a boundary
+    number = int((label != IGNORE_INDEX).sum())
+    assert loss.boundary(right, logits, label, (0.0, 1.0)) == pytest.approx(number * math.log(5), rel=1e-5)
+
+
+def test_classes_are_learned_only_where_a_boundary_is_predicted_and_the_prediction_is_not_moved_by_them():
+    label = torch.zeros(1, 12, 16, dtype=torch.int64)
+    edge = torch.full((1, 1, 12, 16), -9.0)
+    edge[..., 3] = 9.0
+    edge.requires_grad_()
+    logits = torch.randn(1, 5, 12, 16, requires_grad=True)
+    make().boundary(edge, logits, label, (0.0, 1.0)).backward()
+    assert logits.grad.abs().sum((0, 1, 2)).nonzero().flatten().tolist() == [3]
+    assert not edge.grad.any()

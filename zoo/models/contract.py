@@ -2,7 +2,9 @@
 
 `forward(image_NCHW) -> logits_NKhw`, one tensor at the network's own stride. A module may also have
 `training_logits(image_NCHW) -> tuple[Tensor, ...]`, main first, and `training_only`, names of the submodules that only
-`training_logits` runs (auxiliary heads): they are no part of the deployed network.
+`training_logits` runs (auxiliary heads): they are no part of the deployed network. One that says `boundary_weights` has
+as its last head the logit `(N, 1, h, w)` of a boundary between classes, which learns by a loss of its own
+(`zoo.train.losses.SegmentationLoss.boundary`).
 """
 
 from __future__ import annotations
@@ -16,6 +18,12 @@ def training_logits(model: nn.Module, image: Tensor) -> tuple[Tensor, ...]:
     """Logits of every head, main first, each at its own stride; image `(N, 3, H, W)`."""
     heads: Callable[[Tensor], tuple[Tensor, ...]] | None = getattr(model, "training_logits", None)
     return (model(image),) if heads is None else heads(image)
+
+
+def boundary_weights(model: nn.Module) -> tuple[float, float] | None:
+    """What the boundary head's two losses weigh, of boundaries and of classes near them; `None`: there is none."""
+    weights: tuple[float, float] | None = getattr(model, "boundary_weights", None)
+    return weights
 
 
 def has_aux_heads(model: nn.Module) -> bool:

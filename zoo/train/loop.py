@@ -161,9 +161,9 @@ def train(
     """Train one model by one recipe.
 
     The loss is the cross-entropy of logits upsampled to the label's size, `aux_weight` times that of auxiliary heads
-    added. A finished run is not trained again; an interrupted one goes on where it stopped, step for step as if it had
-    never been interrupted. Of several processes each computes its share of every batch; the first one alone validates
-    and writes.
+    and a boundary head's own added. A finished run is not trained again; an interrupted one goes on where it stopped,
+    step for step as if it had never been interrupted. Of several processes each computes its share of every batch; the
+    first one alone validates and writes.
 
     Args:
         spec: The model.

@@ -5,6 +5,11 @@ mining, Shrivastava et al. (https://arxiv.org/abs/1604.03540), by a probability 
 OHEMPixelSampler (https://github.com/open-mmlab/mmsegmentation), with at least a sixteenth of the pixels as in BiSeNet's
 code (https://github.com/CoinCheung/BiSeNet). There the least number is one of the whole batch; here each image keeps
 its own, so that the loss does not depend on how a batch is cut into pieces.
+
+Boundaries between classes, PIDNet (https://arxiv.org/abs/2206.02066, section 3.4): cross-entropy of boundary or none,
+balanced, and cross-entropy of the classes where a boundary is predicted. There void is a class like others, a boundary
+comes from Canny's filter, and balance and means are those of the batch; here a boundary lies between two classes that
+count, and balance and means are each image's.
 """
 
 from __future__ import annotations
@@ -25,6 +30,10 @@ from zoo.errors import UserError
 from zoo.spec import IGNORE_INDEX, ModelSpec
 
 ENET_C = 1.02
+BOUNDARY_PIXELS = 2
+"""How far from another class a pixel still belongs to the boundary: a band of 4 pixels, as in PIDNet's code."""
+SURE_OF_BOUNDARY = 0.8
+"""Probability above which a pixel is taken to lie at a boundary, as in PIDNet's code."""
 
 
 class SegmentationLoss:
@@ -58,13 +67,48 @@ class SegmentationLoss:
 
     def __call__(self, logits: Tensor, label: Tensor) -> Tensor:
         """Sum the loss of logits `(N, K, h, w)` over a label `(N, H, W)`."""
-        size = (label.shape[1], label.shape[2])
-        grid = F.interpolate(logits.float(), size, mode="bilinear", align_corners=self.align_corners)  # NKHW
+        grid = self._at_label(logits, label)  # NKHW
         if self.threshold is None:
             return F.cross_entropy(grid, label, self.weights, ignore_index=IGNORE_INDEX, reduction="sum")
         loss = F.cross_entropy(grid, label, ignore_index=IGNORE_INDEX, reduction="none")  # NHW, 0 where ignored
         hard = hard_pixels(loss.detach(), self.threshold, self.min_share)
         return (loss * self.weight_of[label] * hard).sum()
+
+    def boundary(self, edge: Tensor, logits: Tensor, label: Tensor, weights: tuple[float, float]) -> Tensor:
+        """Sum the losses of a boundary head, so that the same divisor makes them means over pixels.
+
+        Args:
+            edge: Logit of a boundary, `(N, 1, h, w)`.
+            logits: Of the classes, `(N, K, h, w)`.
+            label: `(N, H, W)`.
+            weights: Of the boundaries' loss, and of that of the classes where a boundary is predicted.
+        """
+        edge = self._at_label(edge, label)[:, 0]  # NHW
+        weight, counts, is_boundary = self.weight_of[label], label != IGNORE_INDEX, boundaries(label)
+        total = weight.sum((1, 2))  # N
+        number = counts.sum((1, 2)).clamp(min=1)
+        share = (is_boundary.sum((1, 2)) / number).view(-1, 1, 1)
+        balanced = torch.where(is_boundary, 1 - share, share) * counts
+        loss = F.binary_cross_entropy_with_logits(edge, is_boundary.float(), balanced, reduction="none")
+        value = weights[0] * loss.sum((1, 2)) / number
+        if weights[1]:
+            near = weight * (edge.detach().sigmoid() > SURE_OF_BOUNDARY)
+            loss = F.cross_entropy(self._at_label(logits, label), label, ignore_index=IGNORE_INDEX, reduction="none")
+            value = value + weights[1] * (loss * near).sum((1, 2)) / near.sum((1, 2)).clamp(min=1e-6)
+        return (value * total).sum()
+
+    def _at_label(self, logits: Tensor, label: Tensor) -> Tensor:
+        size = (label.shape[1], label.shape[2])
+        return F.interpolate(logits.float(), size, mode="bilinear", align_corners=self.align_corners)
+
+
+def boundaries(label: Tensor) -> Tensor:
+    """Tell which pixels that count have two classes that count within `BOUNDARY_PIXELS`: `bool (N, H, W)`."""
+    counts = label != IGNORE_INDEX
+    value, side = label[:, None].float(), 2 * BOUNDARY_PIXELS + 1
+    highest = F.max_pool2d(value.where(counts[:, None], -1.0), side, 1, BOUNDARY_PIXELS)
+    lowest = -F.max_pool2d(-value.where(counts[:, None], 256.0), side, 1, BOUNDARY_PIXELS)
+    return (highest > lowest)[:, 0] & counts
 
 
 def hard_pixels(loss: Tensor, threshold: float, min_share: float) -> Tensor:

@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from zoo.config import TrainConfig
 from zoo.data.loading import Batch
 from zoo.errors import ModelError
-from zoo.models.contract import training_logits
+from zoo.models.contract import boundary_weights, training_logits
 from zoo.runtimes.base import gains_from_bf16
 from zoo.spec import ModelSpec
 from zoo.train.distributed import ALONE, Group
@@ -106,8 +106,7 @@ class TrainingStep:
         for image, label in fed:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
                 heads = self._heads(image)
-            main, *aside = [self.loss(logits, label) for logits in heads]
-            loss = (main + self.config.aux_weight * sum(aside)) / divisor.clamp(min=1e-6)  # 0 where nothing counts
+            loss = self._loss(heads, label) / divisor.clamp(min=1e-6)  # 0 where nothing counts
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         self.group.add_up([parameter.grad for parameter in self.parameters if parameter.grad is not None])
@@ -160,6 +159,15 @@ class TrainingStep:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
+
+    def _loss(self, heads: Sequence[Tensor], label: Tensor) -> Tensor:
+        """Sum the losses of all heads over their pixels."""
+        boundary, weights = torch.zeros((), device=self.device), boundary_weights(self.module)
+        if weights is not None:
+            *heads, edge = heads
+            boundary = self.loss.boundary(edge, heads[0], label, weights)
+        main, *aside = [self.loss(logits, label) for logits in heads]
+        return main + self.config.aux_weight * sum(aside) + boundary
 
     def _heads(self, image: Tensor) -> tuple[Tensor, ...]:
         try:
