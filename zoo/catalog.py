@@ -40,6 +40,12 @@ _PAPERS: dict[str, tuple[str, str]] = {
     "UPerNet": ("Xiao et al., ECCV 2018", "https://arxiv.org/abs/1807.10221"),
     "SegFormer": ("Xie et al., NeurIPS 2021", "https://arxiv.org/abs/2105.15203"),
     "DPT": ("Ranftl et al., ICCV 2021", "https://arxiv.org/abs/2103.13413"),
+    "DDRNet": ("Hong et al., T-ITS 2022", "https://arxiv.org/abs/2101.06085"),
+    "PIDNet": ("Xu et al., CVPR 2023", "https://arxiv.org/abs/2206.02066"),
+    "BiSeNet": ("Yu et al., ECCV 2018", "https://arxiv.org/abs/1808.00897"),
+    "BiSeNetV2": ("Yu et al., IJCV 2021", "https://arxiv.org/abs/2004.02147"),
+    "STDC-Seg": ("Fan et al., CVPR 2021", "https://arxiv.org/abs/2104.13188"),
+    "PP-LiteSeg": ("Peng et al., 2022", "https://arxiv.org/abs/2204.02681"),
 }
 
 # smp decoder → architecture, divisor, align_corners. Heads that do not upsample have nothing to align.
@@ -106,6 +112,14 @@ def _segformer(size: int) -> ModelSpec:
 
 
 _OWN = "Apache-2.0"
+
+
+def _two_branch(
+    name: str, family: str, builder: str, divisor: int, encoder: str = "", licence: str = _OWN, **facts: Any
+) -> ModelSpec:
+    return _row(name, family, encoder, builder, divisor=divisor, tags=("realtime",), licence=licence, **facts)
+
+
 _CONVNEXT, _SWIN_T = "convnext_tiny.in12k_ft_in1k", "swin_tiny_patch4_window7_224.ms_in1k"
 _VIT_B = "vit_base_patch16_224.augreg_in21k"
 
@@ -150,6 +164,19 @@ _ROWS: tuple[ModelSpec, ...] = (
     *(_segformer(size) for size in range(6)),
     _smp("dpt_vit_b", "dpt", "ViT-B/16", f"tu-{_VIT_B}", f"timm/{_VIT_B}", recipe="adamw_poly", tags=("transformer",),
          options=_VIT, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), licence="MIT (smp), Apache-2.0 (timm)"),
+    _two_branch("ddrnet_23_slim", "DDRNet", "ddrnet:ddrnet", 8, args={"size": "23_slim"}),
+    _two_branch("ddrnet_23", "DDRNet", "ddrnet:ddrnet", 8, args={"size": "23"}),
+    _two_branch("ddrnet_39", "DDRNet", "ddrnet:ddrnet", 8, args={"size": "39"}),
+    _two_branch("pidnet_s", "PIDNet", "pidnet:pidnet", 8, args={"size": "s"}, align_corners=True),
+    _two_branch("pidnet_m", "PIDNet", "pidnet:pidnet", 8, args={"size": "m"}, align_corners=True),
+    _two_branch("pidnet_l", "PIDNet", "pidnet:pidnet", 8, args={"size": "l"}, align_corners=True),
+    _two_branch("bisenetv1_resnet18", "BiSeNet", "bisenetv1:bisenetv1_resnet18", 32, encoder="ResNet-18",
+                pretrained="torchvision ResNet18_Weights.IMAGENET1K_V1", licence=f"{_OWN}, {_TORCHVISION}"),
+    _two_branch("bisenetv2", "BiSeNetV2", "bisenetv2:bisenetv2", 32, args={"head_width": 1024}),
+    _two_branch("stdc1", "STDC-Seg", "stdc:stdc", 32, args={"size": "1"}, align_corners=True),
+    _two_branch("stdc2", "STDC-Seg", "stdc:stdc", 32, args={"size": "2"}, align_corners=True),
+    _two_branch("pp_liteseg_t", "PP-LiteSeg", "pp_liteseg:pp_liteseg", 32, args={"size": "t"}),
+    _two_branch("pp_liteseg_b", "PP-LiteSeg", "pp_liteseg:pp_liteseg", 32, args={"size": "b"}),
 )
 # fmt: on
 

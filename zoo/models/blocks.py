@@ -45,3 +45,10 @@ class ConvNorm(nn.Sequential):
 def resize_to(x: Tensor, like: Tensor, *, align_corners: bool = False) -> Tensor:
     """Bring `(N, C, h, w)` to the height and width of another tensor, bilinearly."""
     return nn.functional.interpolate(x, like.shape[2:], mode="bilinear", align_corners=align_corners)
+
+
+def init_for_relu(module: nn.Module) -> None:
+    """Draw the convolutions of a network as He et al. (https://arxiv.org/abs/1502.01852), by their outputs."""
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d):
+            nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")

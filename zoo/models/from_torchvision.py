@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 from torchvision.models import VGG16_Weights, segmentation, vgg16
+from torchvision.models import resnet18 as library_resnet18
 from torchvision.models.vgg import cfgs, make_layers
 
 
@@ -67,6 +68,30 @@ def _library_model(num_classes: int, pretrained: bool, *, function: str, aux_los
     build = getattr(segmentation, function)
     model: nn.Module = build(weights=None, weights_backbone=weights, num_classes=num_classes, aux_loss=aux_loss)
     return model
+
+
+class ResNetStages(nn.Module):
+    """torchvision's ResNet without its classifier; names of parameters are kept."""
+
+    def __init__(self, library_model: nn.Module) -> None:
+        super().__init__()
+        for name, part in library_model.named_children():
+            if name not in {"avgpool", "fc"}:
+                self.add_module(name, part)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Map `(N, 3, H, W)` to what its four stages give, at stride 4, 8, 16 and 32."""
+        stages = []
+        for name, part in self.named_children():
+            image = part(image)
+            if name.startswith("layer"):
+                stages.append(image)
+        return stages
+
+
+def resnet18(pretrained: bool) -> ResNetStages:
+    """Stages of ResNet-18 (64, 128, 256 and 512 channels), on ImageNet's weights or initialised as torchvision does."""
+    return ResNetStages(library_resnet18(weights="IMAGENET1K_V1" if pretrained else None))
 
 
 def vgg16_features(pretrained: bool) -> nn.Sequential:
