@@ -46,6 +46,9 @@ class Published(Facts):
     name, in order."""
     left_out: tuple[str, ...] = ()
     """Regular expressions of names in the file, before they are mapped, that the deployed network has no use for."""
+    zeroed: tuple[str, ...] = ()
+    """Regular expressions of names of the row's network that are zero, since the file has no tensor for them: biases
+    that the code it is of leaves out."""
     classes: DatasetSpec = CITYSCAPES
     """What its output channels are."""
     channels: tuple[int, ...] | None = None
