@@ -63,8 +63,9 @@ class GatherExpand(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map as the class says."""
-        y = self.project(self.expand(self.gather(x)))
-        return relu(y + (x if self.shortcut is None else self.shortcut(x)), inplace=True)
+        y: Tensor = self.project(self.expand(self.gather(x)))
+        y += x if self.shortcut is None else self.shortcut(x)
+        return relu(y, inplace=True)
 
 
 class ContextEmbedding(nn.Module):

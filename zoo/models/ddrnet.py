@@ -36,8 +36,9 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map as the class says."""
-        x = self.convs(x) + (x if self.shortcut is None else self.shortcut(x))
-        return relu(x, inplace=True) if self.ends_in_relu else x
+        y: Tensor = self.convs(x)
+        y += x if self.shortcut is None else self.shortcut(x)
+        return relu(y, inplace=True) if self.ends_in_relu else y
 
 
 def basic_blocks(inputs: int, outputs: int, count: int, stride: int = 1) -> nn.Sequential:
@@ -123,7 +124,7 @@ class _Fusion(nn.Module):
 
     def forward(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         added_low, added_high = self.down(relu(high)), resize_to(self.compress(relu(low)), high)
-        return low + added_low, high + added_high
+        return added_low.add_(low), added_high.add_(high)
 
 
 class Size(NamedTuple):

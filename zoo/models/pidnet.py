@@ -58,7 +58,8 @@ class Guide(nn.Module):
     def forward(self, detail: Tensor, context: Tensor) -> Tensor:
         """Map details `(N, C, H, W)` and context `(N, C, h, w)` to `(N, C, H, W)`."""
         agreement = (self.detail(detail) * resize_to(self.context(context), detail)).sum(1, keepdim=True).sigmoid()
-        return detail + agreement * (resize_to(context, detail) - detail)
+        fused: Tensor = detail + agreement * (resize_to(context, detail) - detail)
+        return fused
 
 
 class LightBag(nn.Module):
