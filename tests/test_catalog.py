@@ -12,6 +12,10 @@ deeplabv3_resnet18 deeplabv3_resnet50 deeplabv3_resnet101 deeplabv3_mobilenet_v3
 deeplabv3plus_resnet50 deeplabv3plus_resnet101 deeplabv3plus_mobilenet_v2 lraspp_mobilenet_v3_large
 upernet_convnext_tiny upernet_swin_tiny dpt_vit_b
 """.split()  # noqa: SIM905  a list of 21 lines would say no more
+SMALL = """
+fast_scnn fast_scnn_mmseg enet erfnet regseg cgnet dabnet edanet espnetv2 espnetv2_s15 espnetv2_s10 espnetv2_s05
+contextnet fddwnet
+""".split()  # noqa: SIM905
 PAIRS = ["unetplusplus", "linknet", "fpn", "pspnet", "pan", "manet"]
 
 
@@ -22,6 +26,7 @@ def names(patterns, tag=None):
 def test_the_table_holds_what_was_promised():
     promised = {*PLAIN, *(f"segformer_b{size}" for size in range(6))}
     promised |= {f"{decoder}_resnet{depth}" for decoder in PAIRS for depth in (18, 50)}
+    promised |= set(SMALL)
     assert set(MODELS) == promised
     for spec in MODELS.values():
         assert spec.family

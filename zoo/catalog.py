@@ -40,6 +40,16 @@ _PAPERS: dict[str, tuple[str, str]] = {
     "UPerNet": ("Xiao et al., ECCV 2018", "https://arxiv.org/abs/1807.10221"),
     "SegFormer": ("Xie et al., NeurIPS 2021", "https://arxiv.org/abs/2105.15203"),
     "DPT": ("Ranftl et al., ICCV 2021", "https://arxiv.org/abs/2103.13413"),
+    "Fast-SCNN": ("Poudel et al., BMVC 2019", "https://arxiv.org/abs/1902.04502"),
+    "ENet": ("Paszke et al., 2016", "https://arxiv.org/abs/1606.02147"),
+    "ERFNet": ("Romera et al., IEEE T-ITS 2018", "https://doi.org/10.1109/TITS.2017.2750080"),
+    "RegSeg": ("Gao, CVPR Workshops 2023", "https://arxiv.org/abs/2111.09957"),
+    "CGNet": ("Wu et al., IEEE TIP 2021", "https://arxiv.org/abs/1811.08201"),
+    "DABNet": ("Li et al., BMVC 2019", "https://arxiv.org/abs/1907.11357"),
+    "EDANet": ("Lo et al., ACM Multimedia Asia 2019", "https://arxiv.org/abs/1809.06323"),
+    "ESPNetV2": ("Mehta et al., CVPR 2019", "https://arxiv.org/abs/1811.11431"),
+    "ContextNet": ("Poudel et al., BMVC 2018", "https://arxiv.org/abs/1805.04554"),
+    "FDDWNet": ("Liu et al., ICASSP 2020", "https://arxiv.org/abs/1911.00632"),
 }
 
 # smp decoder → architecture, divisor, align_corners. Heads that do not upsample have nothing to align.
@@ -105,6 +115,12 @@ def _segformer(size: int) -> ModelSpec:
     )  # fmt: skip
 
 
+def _small(name: str, family: str, divisor: int, **facts: Any) -> ModelSpec:
+    """A small network of ours, trained from random weights."""
+    file = family.lower().replace("-", "_")
+    return _row(name, family, "", f"{file}:{file}", divisor=divisor, tags=("realtime",), licence=_OWN, **facts)
+
+
 _OWN = "Apache-2.0"
 _CONVNEXT, _SWIN_T = "convnext_tiny.in12k_ft_in1k", "swin_tiny_patch4_window7_224.ms_in1k"
 _VIT_B = "vit_base_patch16_224.augreg_in21k"
@@ -151,9 +167,26 @@ _ROWS: tuple[ModelSpec, ...] = (
     _smp("dpt_vit_b", "dpt", "ViT-B/16", f"tu-{_VIT_B}", f"timm/{_VIT_B}", recipe="adamw_poly", tags=("transformer",),
          options=_VIT, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), licence="MIT (smp), Apache-2.0 (timm)"),
 )
+
+_SMALL: tuple[ModelSpec, ...] = (
+    _small("fast_scnn", "Fast-SCNN", 32, align_corners=True),
+    _small("fast_scnn_mmseg", "Fast-SCNN", 32, args={"mmseg": True}),
+    _small("enet", "ENet", 8),
+    _small("erfnet", "ERFNet", 8),
+    _small("regseg", "RegSeg", 16),
+    _small("cgnet", "CGNet", 8),
+    _small("dabnet", "DABNet", 8),
+    _small("edanet", "EDANet", 8, align_corners=True),
+    _small("espnetv2", "ESPNetV2", 16, align_corners=True, args={"size": "2.0"}),
+    _small("espnetv2_s15", "ESPNetV2", 16, align_corners=True, args={"size": "1.5"}),
+    _small("espnetv2_s10", "ESPNetV2", 16, align_corners=True, args={"size": "1.0"}),
+    _small("espnetv2_s05", "ESPNetV2", 16, align_corners=True, args={"size": "0.5"}),
+    _small("contextnet", "ContextNet", 32, align_corners=True),
+    _small("fddwnet", "FDDWNet", 8),
+)
 # fmt: on
 
-MODELS: dict[str, ModelSpec] = {spec.name: spec for spec in _ROWS}
+MODELS: dict[str, ModelSpec] = {spec.name: spec for spec in (*_ROWS, *_SMALL)}
 
 # Encoders of these families are trained with AdamW, whatever decoder they stand under.
 _ADAMW_ENCODERS = ("beit", "convnext", "deit", "eva", "hiera", "maxvit", "mvit", "nextvit", "pvt", "swin", "vit")
