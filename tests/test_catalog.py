@@ -16,6 +16,10 @@ TWO_BRANCH = """
 ddrnet_23_slim ddrnet_23 ddrnet_39 pidnet_s pidnet_m pidnet_l bisenetv1_resnet18 bisenetv2 stdc1 stdc2 pp_liteseg_t
 pp_liteseg_b
 """.split()  # noqa: SIM905  likewise
+SMALL = """
+fast_scnn fast_scnn_mmseg enet erfnet regseg cgnet dabnet edanet espnetv2 espnetv2_s15 espnetv2_s10 espnetv2_s05
+contextnet fddwnet
+""".split()  # noqa: SIM905
 PAIRS = ["unetplusplus", "linknet", "fpn", "pspnet", "pan", "manet"]
 
 
@@ -27,6 +31,7 @@ def test_the_table_holds_what_was_promised():
     promised = {*PLAIN, *(f"segformer_b{size}" for size in range(6))}
     promised |= {f"{decoder}_resnet{depth}" for decoder in PAIRS for depth in (18, 50)}
     promised |= set(TWO_BRANCH)
+    promised |= set(SMALL)
     assert set(MODELS) == promised
     for spec in MODELS.values():
         assert spec.family

@@ -6,9 +6,10 @@ kept in the cache.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ from zoo.record import MemoryFormat, Network, Precision, State, Weights, short_h
 from zoo.runtimes import base, eager, table
 from zoo.runtimes.opset import OPSET
 from zoo.spec import DatasetSpec, ModelSpec, Resize, Size
-from zoo.state_dict import load_into, read_state_dict, weights_sha256
+from zoo.state_dict import StateDict, load_into, read_state_dict, weights_sha256
 from zoo.weights import Brought, Source, parse_asked, resolve
 
 CALIBRATION_IMAGES = 32
@@ -93,8 +94,27 @@ def make_network(
             raise ModelError(f"{spec.name}: the weights it brings are others than a moment ago; its files were changed")
         return module, source.fed(spec, classes), source.facts(sha256)
     module, spec = build_empty(spec, count, sizes)
-    loaded = load_into(module, read_state_dict(source.file), path=source.file, model=spec.name)
+    loaded = load_into(module, read_source(source, module.state_dict()), path=source.file, model=spec.name)
     return module, source.fed(spec, classes), source.facts(weights_sha256(loaded.tensors), loaded.notes)
+
+
+def read_source(source: Source, zeros: Mapping[str, Tensor] = MappingProxyType({})) -> StateDict:
+    """Read the file of weights; those of a published checkpoint come under the names of the row's network.
+
+    Args:
+        source: The weights, which stand in a file.
+        zeros: Tensors of the network by their names; those that a published file lacks are zero.
+
+    Raises:
+        UserError: as `state_dict.read_state_dict`.
+    """
+    assert source.file is not None
+    given, one = read_state_dict(source.file), source.published
+    if one is None:
+        return given
+    tensors = {new: tensor for name, tensor in given.tensors.items() if (new := one.name_of(name)) is not None}
+    absent = {name: torch.zeros_like(tensor) for name, tensor in zeros.items() if one.is_zero(name)}
+    return StateDict({**absent, **tensors}, given.notes)
 
 
 def find_source(

@@ -46,6 +46,16 @@ _PAPERS: dict[str, tuple[str, str]] = {
     "BiSeNetV2": ("Yu et al., IJCV 2021", "https://arxiv.org/abs/2004.02147"),
     "STDC-Seg": ("Fan et al., CVPR 2021", "https://arxiv.org/abs/2104.13188"),
     "PP-LiteSeg": ("Peng et al., 2022", "https://arxiv.org/abs/2204.02681"),
+    "Fast-SCNN": ("Poudel et al., BMVC 2019", "https://arxiv.org/abs/1902.04502"),
+    "ENet": ("Paszke et al., 2016", "https://arxiv.org/abs/1606.02147"),
+    "ERFNet": ("Romera et al., IEEE T-ITS 2018", "https://doi.org/10.1109/TITS.2017.2750080"),
+    "RegSeg": ("Gao, CVPR Workshops 2023", "https://arxiv.org/abs/2111.09957"),
+    "CGNet": ("Wu et al., IEEE TIP 2021", "https://arxiv.org/abs/1811.08201"),
+    "DABNet": ("Li et al., BMVC 2019", "https://arxiv.org/abs/1907.11357"),
+    "EDANet": ("Lo et al., ACM Multimedia Asia 2019", "https://arxiv.org/abs/1809.06323"),
+    "ESPNetV2": ("Mehta et al., CVPR 2019", "https://arxiv.org/abs/1811.11431"),
+    "ContextNet": ("Poudel et al., BMVC 2018", "https://arxiv.org/abs/1805.04554"),
+    "FDDWNet": ("Liu et al., ICASSP 2020", "https://arxiv.org/abs/1911.00632"),
 }
 
 # smp decoder → architecture, divisor, align_corners. Heads that do not upsample have nothing to align.
@@ -114,9 +124,12 @@ def _segformer(size: int) -> ModelSpec:
 _OWN = "Apache-2.0"
 
 
-def _two_branch(
-    name: str, family: str, builder: str, divisor: int, encoder: str = "", licence: str = _OWN, **facts: Any
+def _realtime(
+    name: str, family: str, divisor: int, builder: str = "", encoder: str = "", licence: str = _OWN, **facts: Any
 ) -> ModelSpec:
+    """A network written here; its file and builder are called as its family is, where nothing else is said."""
+    file = family.lower().replace("-", "_")
+    builder = builder or f"{file}:{file}"
     return _row(name, family, encoder, builder, divisor=divisor, tags=("realtime",), licence=licence, **facts)
 
 
@@ -164,19 +177,33 @@ _ROWS: tuple[ModelSpec, ...] = (
     *(_segformer(size) for size in range(6)),
     _smp("dpt_vit_b", "dpt", "ViT-B/16", f"tu-{_VIT_B}", f"timm/{_VIT_B}", recipe="adamw_poly", tags=("transformer",),
          options=_VIT, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), licence="MIT (smp), Apache-2.0 (timm)"),
-    _two_branch("ddrnet_23_slim", "DDRNet", "ddrnet:ddrnet", 8, args={"size": "23_slim"}),
-    _two_branch("ddrnet_23", "DDRNet", "ddrnet:ddrnet", 8, args={"size": "23"}),
-    _two_branch("ddrnet_39", "DDRNet", "ddrnet:ddrnet", 8, args={"size": "39"}),
-    _two_branch("pidnet_s", "PIDNet", "pidnet:pidnet", 8, args={"size": "s"}, align_corners=True),
-    _two_branch("pidnet_m", "PIDNet", "pidnet:pidnet", 8, args={"size": "m"}, align_corners=True),
-    _two_branch("pidnet_l", "PIDNet", "pidnet:pidnet", 8, args={"size": "l"}, align_corners=True),
-    _two_branch("bisenetv1_resnet18", "BiSeNet", "bisenetv1:bisenetv1_resnet18", 32, encoder="ResNet-18",
-                pretrained="torchvision ResNet18_Weights.IMAGENET1K_V1", licence=f"{_OWN}, {_TORCHVISION}"),
-    _two_branch("bisenetv2", "BiSeNetV2", "bisenetv2:bisenetv2", 32, args={"head_width": 1024}),
-    _two_branch("stdc1", "STDC-Seg", "stdc:stdc", 32, args={"size": "1"}, align_corners=True),
-    _two_branch("stdc2", "STDC-Seg", "stdc:stdc", 32, args={"size": "2"}, align_corners=True),
-    _two_branch("pp_liteseg_t", "PP-LiteSeg", "pp_liteseg:pp_liteseg", 32, args={"size": "t"}),
-    _two_branch("pp_liteseg_b", "PP-LiteSeg", "pp_liteseg:pp_liteseg", 32, args={"size": "b"}),
+    _realtime("ddrnet_23_slim", "DDRNet", 8, args={"size": "23_slim"}),
+    _realtime("ddrnet_23", "DDRNet", 8, args={"size": "23"}),
+    _realtime("ddrnet_39", "DDRNet", 8, args={"size": "39"}),
+    _realtime("pidnet_s", "PIDNet", 8, args={"size": "s"}, align_corners=True),
+    _realtime("pidnet_m", "PIDNet", 8, args={"size": "m"}, align_corners=True),
+    _realtime("pidnet_l", "PIDNet", 8, args={"size": "l"}, align_corners=True),
+    _realtime("bisenetv1_resnet18", "BiSeNet", 32, "bisenetv1:bisenetv1_resnet18", encoder="ResNet-18",
+              pretrained="torchvision ResNet18_Weights.IMAGENET1K_V1", licence=f"{_OWN}, {_TORCHVISION}"),
+    _realtime("bisenetv2", "BiSeNetV2", 32, args={"head_width": 1024}),
+    _realtime("stdc1", "STDC-Seg", 32, "stdc:stdc", args={"size": "1"}, align_corners=True),
+    _realtime("stdc2", "STDC-Seg", 32, "stdc:stdc", args={"size": "2"}, align_corners=True),
+    _realtime("pp_liteseg_t", "PP-LiteSeg", 32, args={"size": "t"}),
+    _realtime("pp_liteseg_b", "PP-LiteSeg", 32, args={"size": "b"}),
+    _realtime("fast_scnn", "Fast-SCNN", 32, align_corners=True),
+    _realtime("fast_scnn_mmseg", "Fast-SCNN", 32, args={"mmseg": True}),
+    _realtime("enet", "ENet", 8),
+    _realtime("erfnet", "ERFNet", 8),
+    _realtime("regseg", "RegSeg", 16),
+    _realtime("cgnet", "CGNet", 8),
+    _realtime("dabnet", "DABNet", 8),
+    _realtime("edanet", "EDANet", 8, align_corners=True),
+    _realtime("espnetv2", "ESPNetV2", 16, align_corners=True, args={"size": "2.0"}),
+    _realtime("espnetv2_s15", "ESPNetV2", 16, align_corners=True, args={"size": "1.5"}),
+    _realtime("espnetv2_s10", "ESPNetV2", 16, align_corners=True, args={"size": "1.0"}),
+    _realtime("espnetv2_s05", "ESPNetV2", 16, align_corners=True, args={"size": "0.5"}),
+    _realtime("contextnet", "ContextNet", 32, align_corners=True),
+    _realtime("fddwnet", "FDDWNet", 8),
 )
 # fmt: on
 

@@ -72,7 +72,9 @@ class Source(Facts):
     classes: DatasetSpec | None = None
     """What the network's channels are; `None`: not known, then those of the dataset."""
     train_ids: tuple[int, ...] | None = None
-    """Which class of the dataset at hand each of `classes` is (255: none of them); `None`: they are the same."""
+    """Which class of the dataset at hand each channel is (255: none of them); `None`: they are the same."""
+    published: Published | None = None
+    """Of a published checkpoint: what its file calls its tensors, and what its channels are."""
     feeding: Feeding | None = None
     """`None`: not known, then as the architecture and the dataset say."""
     recipe: str = "none"
@@ -432,8 +434,10 @@ def _of_published_file(one: Published, file: Path) -> Source:
         url=one.url,
         licence=one.weights_licence.value,
         trained_on=one.classes.name,
-        num_classes=one.classes.num_classes,
+        num_classes=one.classes.num_classes if one.channels is None else len(one.channels),
         classes=one.classes,
+        train_ids=one.channels,
+        published=one,
         feeding=one.feeding,
         recipe="external",
     )
@@ -477,6 +481,8 @@ def _fitted(source: Source, spec: ModelSpec, dataset: Dataset) -> Source:
         )
     train_ids = dataset.spec.train_ids_of(names)
     unused = sum(train_id == IGNORE_INDEX for train_id in train_ids)
+    if source.train_ids is not None:  # which class of theirs each channel is
+        train_ids = tuple(IGNORE_INDEX if index == IGNORE_INDEX else train_ids[index] for index in source.train_ids)
     left = f", {unused} of its {len(names)} are none of them" if unused else ""
     note = f"its classes are matched to those of {dataset.name} by name, whose order is another{left}"
     return source.model_copy(update={"train_ids": train_ids, "notes": (*source.notes, note)})

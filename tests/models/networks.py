@@ -18,6 +18,14 @@ def check_cost(name, parameters, giga_macs, size=CITYSCAPES):
     assert not cost.uncounted_ops
 
 
+def check_parameters(name, parameters):
+    """Parameters of the deployed network exactly, and every operator of its arithmetic counted."""
+    cost = count(build_model(MODELS[name], 19)[0], (256, 512))
+    assert cost.param_count == parameters
+    assert cost.mac_count
+    assert not cost.uncounted_ops
+
+
 def check_shapes(name, stride, sizes, channels):
     """Logits at the network's stride, twice the same; heads of `channels` in training, and none deployed."""
     model = build_model(MODELS[name], 7)[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from zoo.labels import CITYSCAPES
 from zoo.spec import DatasetSpec, Facts, Feeding
 
@@ -59,6 +61,18 @@ class Published(Facts):
     weights_licence: Stated = UNKNOWN
     data_terms: Stated = UNKNOWN
     claim: Claim | None = None
+
+    def name_of(self, name: str) -> str | None:
+        """The row's name of a tensor that the file has under `name`; `None` for one it has no use for."""
+        if any(re.search(pattern, name) for pattern in self.left_out):
+            return None
+        for pattern, replacement in self.key_map:
+            name = re.sub(pattern, replacement, name)
+        return name
+
+    def is_zero(self, name: str) -> bool:
+        """Whether a tensor of the row's network is zero, since the file has none for it."""
+        return any(re.search(pattern, name) for pattern in self.zeroed)
 
     @property
     def id(self) -> str:

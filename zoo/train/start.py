@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from zoo.artifact import brought
+from zoo.artifact import brought, read_source
 from zoo.checkpoint import finished_runs, runs_folder
 from zoo.config import TrainConfig
 from zoo.data.layout import Dataset
@@ -19,7 +19,7 @@ from zoo.models.build import build_empty
 from zoo.prefixes import COUNTER
 from zoo.record import short_hash
 from zoo.spec import IGNORE_INDEX, DatasetSpec, ModelSpec
-from zoo.state_dict import StateDict, fit_names, read_state_dict, take_fitting, weights_sha256
+from zoo.state_dict import StateDict, fit_names, take_fitting, weights_sha256
 from zoo.train.run import Init
 from zoo.weights import Source, parse_asked, resolve_start, run_name
 
@@ -85,7 +85,7 @@ class Start:
             return init.model_copy(update={"taken_count": len(state)}), "; ".join(said)
         shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
         aside = tuple(f"{name}." for name in getattr(module, "training_only", ()))
-        given = fit_names(read_state_dict(self.source.file), shapes, aside)
+        given = fit_names(read_source(self.source, state), shapes, aside)
         given, dropped, channels = _by_class(given, state, spec, self.source.classes, classes)
         taken = take_fitting(module, given, path=self.source.file, model=spec.name)
         left_out = {name: why for name, why in (taken.left_out | dropped).items() if not name.endswith(COUNTER)}
@@ -141,7 +141,7 @@ def find_start(
         given, sha256 = "own", source.sha256
     else:
         given = f"published:{source.tag}" if source.kind == "published" else str(source.file.resolve())
-        sha256 = weights_sha256(read_state_dict(source.file).tensors)
+        sha256 = weights_sha256(read_source(source).tensors)
     fetched = bool(config.pretrained) and bool(spec.pretrained)
     notes = ("in place of the encoder's published weights (pretrained)",) if fetched else ()
     start = Start(source, given, sha256, notes)
