@@ -20,6 +20,10 @@ SMALL = """
 fast_scnn fast_scnn_mmseg enet erfnet regseg cgnet dabnet edanet espnetv2 espnetv2_s15 espnetv2_s10 espnetv2_s05
 contextnet fddwnet
 """.split()  # noqa: SIM905
+LARGE = """
+hrnet_w18_small hrnet_w48 hrnet_w48_ocr efficientvit_seg_b0 efficientvit_seg_b1 efficientvit_seg_b2 efficientvit_seg_l1
+segnext_t segnext_s segnext_b fc_hardnet_70 icnet_resnet18 swiftnet_resnet18
+""".split()  # noqa: SIM905
 PAIRS = ["unetplusplus", "linknet", "fpn", "pspnet", "pan", "manet"]
 
 
@@ -28,7 +32,7 @@ def names(patterns, tag=None):
 
 
 def test_the_table_holds_what_was_promised():
-    promised = {*PLAIN, *(f"segformer_b{size}" for size in range(6))}
+    promised = {*PLAIN, *LARGE, *(f"segformer_b{size}" for size in range(6))}
     promised |= {f"{decoder}_resnet{depth}" for decoder in PAIRS for depth in (18, 50)}
     promised |= set(TWO_BRANCH)
     promised |= set(SMALL)
@@ -45,7 +49,9 @@ def test_tags_and_recipes():
     assert all("mobile" in name for name in names(["mobile"]))
     assert {spec.name for spec in MODELS.values() if spec.recipe == "adamw_poly"} == {
         *names(["transformer"]),
+        *names(["segnext_*"]),
         "upernet_convnext_tiny",
+        "swiftnet_resnet18",
     }
     assert MODELS["segformer_b1"].args["decoder_segmentation_channels"] == 256
     assert MODELS["segformer_b2"].args["decoder_segmentation_channels"] == 768

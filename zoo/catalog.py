@@ -56,6 +56,13 @@ _PAPERS: dict[str, tuple[str, str]] = {
     "ESPNetV2": ("Mehta et al., CVPR 2019", "https://arxiv.org/abs/1811.11431"),
     "ContextNet": ("Poudel et al., BMVC 2018", "https://arxiv.org/abs/1805.04554"),
     "FDDWNet": ("Liu et al., ICASSP 2020", "https://arxiv.org/abs/1911.00632"),
+    "HRNetV2": ("Wang et al., TPAMI 2020", "https://arxiv.org/abs/1908.07919"),
+    "OCRNet": ("Yuan et al., ECCV 2020", "https://arxiv.org/abs/1909.11065"),
+    "EfficientViT-Seg": ("Cai et al., ICCV 2023", "https://arxiv.org/abs/2205.14756"),
+    "SegNeXt": ("Guo et al., NeurIPS 2022", "https://arxiv.org/abs/2209.08575"),
+    "FC-HarDNet": ("Chao et al., ICCV 2019", "https://arxiv.org/abs/1909.00948"),
+    "ICNet": ("Zhao et al., ECCV 2018", "https://arxiv.org/abs/1704.08545"),
+    "SwiftNet": ("Oršić et al., CVPR 2019", "https://arxiv.org/abs/1903.08469"),
 }
 
 # smp decoder → architecture, divisor, align_corners. Heads that do not upsample have nothing to align.
@@ -204,6 +211,25 @@ _ROWS: tuple[ModelSpec, ...] = (
     _realtime("espnetv2_s05", "ESPNetV2", 16, align_corners=True, args={"size": "0.5"}),
     _realtime("contextnet", "ContextNet", 32, align_corners=True),
     _realtime("fddwnet", "FDDWNet", 8),
+    # Several resolutions side by side, and larger encoders made for speed
+    _row("hrnet_w18_small", "HRNetV2", "HRNetV2-W18-small", "hrnet:hrnet", args={"size": "w18_small"},
+         licence=f"{_OWN}, {_TORCHVISION}"),
+    _row("hrnet_w48", "HRNetV2", "HRNetV2-W48", "hrnet:hrnet", args={"size": "w48"}, licence=f"{_OWN}, {_TORCHVISION}"),
+    _row("hrnet_w48_ocr", "OCRNet", "HRNetV2-W48", "hrnet:hrnet_ocr", args={"size": "w48"},
+         licence=f"{_OWN}, {_TORCHVISION}"),
+    *(_row(f"efficientvit_seg_{size}", "EfficientViT-Seg", f"EfficientViT-{size.upper()}",
+           "efficientvit:efficientvit_seg", args={"size": size}, divisor=32, recipe="adamw_poly", licence=_OWN,
+           tags=("transformer",) if size == "l1" else ("realtime", "transformer"))
+      for size in ("b0", "b1", "b2", "l1")),
+    *(_row(f"segnext_{size}", "SegNeXt", f"MSCAN-{size.upper()}", "segnext:segnext", args={"size": size},
+           recipe="adamw_poly", licence=f"{_OWN}, {_TORCHVISION}", tags=("realtime",) if size == "t" else ())
+      for size in ("t", "s", "b")),
+    _row("fc_hardnet_70", "FC-HarDNet", "", "fc_hardnet:fc_hardnet_70", divisor=64, align_corners=True, licence=_OWN,
+         tags=("realtime",)),
+    _row("icnet_resnet18", "ICNet", "ResNet-18", "icnet:icnet_resnet18", licence=_OWN, tags=("realtime",)),
+    _row("swiftnet_resnet18", "SwiftNet", "ResNet-18", "swiftnet:swiftnet_resnet18", recipe="adamw_poly",
+         licence=f"{_OWN}, {_TORCHVISION}", tags=("realtime",),
+         pretrained="torchvision ResNet18_Weights.IMAGENET1K_V1"),
 )
 # fmt: on
 
