@@ -8,10 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from zoo.data.layout import cache_folder
-from zoo.published import small, two_branch, zh320
+from zoo.published import large, small, two_branch, zh320
 from zoo.published.facts import Published
 
-PUBLISHED: tuple[Published, ...] = (*zh320.SMP, *two_branch.TWO_BRANCH, *small.SMALL)
+PUBLISHED: tuple[Published, ...] = (*zh320.SMP, *two_branch.TWO_BRANCH, *small.SMALL, *large.LARGE)
 
 
 def published_folder(cache: Path | None = None) -> Path:

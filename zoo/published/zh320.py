@@ -1,6 +1,7 @@
 """Checkpoints of github.com/zh320/realtime-semantic-segmentation-pytorch: one recipe, 800 epochs, 1024x1024 crops.
 
-The smp networks are smp's own classes (its `models/smp_wrapper.py`), saved by smp 0.3.2: their names are our rows'.
+The smp networks are smp's own classes (its `models/smp_wrapper.py`), saved by smp 0.3.2: their names are our rows', but
+for DeepLabV3's, the parts of whose decoder newer versions of smp named.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ _CITYSCAPES = Stated(value="Cityscapes: non-commercial", source="https://www.cit
 _FULL = Feeding(mean=IMAGENET_MEAN, std=IMAGENET_STD, input_size=(1024, 2048))
 
 
-def _smp(model: str, name: str, miou: float) -> Published:
+def _smp(model: str, name: str, miou: float, *key_map: tuple[str, str]) -> Published:
     return Published(
         model=f"{model}_resnet18", tag="zh320", file_name=f"zh320-{name}.pth",
-        url=f"{_REPOSITORY}/releases/download/v1.2/{name}.pth", feeding=_FULL, code_licence=_LICENCE,
+        url=f"{_REPOSITORY}/releases/download/v1.2/{name}.pth", key_map=key_map, feeding=_FULL, code_licence=_LICENCE,
         weights_licence=_LICENCE, data_terms=_CITYSCAPES, claim=Claim(miou=miou, protocol="whole", source=_REPOSITORY),
     )  # fmt: skip
 
@@ -30,5 +31,9 @@ SMP: tuple[Published, ...] = (
     _smp("pspnet", "pspnet", 0.6726),
     _smp("pan", "pan", 0.7246),
     _smp("manet", "manet", 0.7614),
+    _smp(
+        "deeplabv3", "deeplabv3", 0.7716,
+        (r"^decoder\.0\.", "decoder.aspp."), (r"^decoder\.1\.", "decoder.conv."), (r"^decoder\.2\.", "decoder.bn."),
+    ),
     _smp("deeplabv3plus", "deeplabv3p", 0.7590),
-)
+)  # fmt: skip
