@@ -17,7 +17,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from zoo.models.blocks import ConvNorm, init_for_relu, resize_to
+from zoo.models.blocks import ConvNorm, resize_to
 
 _STEM = (16, 24, 32, 48)
 _WIDTHS = (64, 96, 160, 224, 320)
@@ -80,7 +80,6 @@ class FCHarDNet(nn.Module):
             self.up.append(block)
             channels = block.outputs
         self.head = nn.Conv2d(channels, num_classes, 1)
-        init_for_relu(self)
 
     def forward(self, image: Tensor) -> Tensor:
         """Map `(N, 3, H, W)`, 64 or more each, to logits `(N, K, H/4, W/4)`, sizes rounded up."""

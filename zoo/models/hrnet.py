@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
-from zoo.models.blocks import ConvNorm, init_for_relu, resize_to
+from zoo.models.blocks import ConvNorm, resize_to
 
 
 class _Size(NamedTuple):
@@ -99,7 +99,6 @@ class HRNet(nn.Module):
             for branches, count in zip((2, 3, 4), modules, strict=True)
         )
         self.head = nn.Sequential(ConvNorm(sum(widths), sum(widths), 1), nn.Conv2d(sum(widths), num_classes, 1))
-        init_for_relu(self)
 
     def features(self, image: Tensor) -> Tensor:
         """Map `(N, 3, H, W)` to all branches at 1/4, `(N, 15 · width, H/4, W/4)`, sizes rounded up."""
@@ -127,7 +126,6 @@ class HRNetOCR(HRNet):
         self.out = ConvNorm(_OCR_KEYS, _OCR, 1)
         self.join = ConvNorm(2 * _OCR, _OCR, 1)
         self.ocr_head = nn.Conv2d(_OCR, num_classes, 1)
-        init_for_relu(self)
 
     def forward(self, image: Tensor) -> Tensor:
         """Map `(N, 3, H, W)` to logits `(N, K, H/4, W/4)`, sizes rounded up."""

@@ -18,7 +18,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from zoo.models.blocks import ConvNorm, init_for_relu, resize_to
+from zoo.models.blocks import ConvNorm, resize_to
 
 _POOLS = (1, 2, 3, 6)
 _WIDTH = 128
@@ -92,7 +92,6 @@ class ICNet(nn.Module):
         self.head = _head(num_classes)
         self.aux_head_16: nn.Module | None = _head(num_classes)
         self.aux_head_8: nn.Module | None = _head(num_classes)
-        init_for_relu(self)
 
     def forward(self, image: Tensor) -> Tensor:
         """Map `(N, 3, H, W)` to logits `(N, K, H/8, W/8)`, sizes rounded up."""
