@@ -161,6 +161,7 @@ _SEGNEXT_MAP: Map = (
 )
 
 _HARDNET_MAP: Map = (
+    (r"^module\.", ""),
     (r"\.conv\.", ".0."),
     (r"\.norm\.", ".1."),
     (r"^base\.([0-3])\.", r"stem.\1."),
