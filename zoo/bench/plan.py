@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from zoo.card import Card
 from zoo.catalog import code_sha256
 from zoo.checkpoint import finished_runs
 from zoo.config import INSTALLED, BenchConfig, TrainConfig
+from zoo.counting import dataset_record
 from zoo.data.layout import Dataset
 from zoo.errors import UserError
 from zoo.files import sha256_of
@@ -66,11 +68,16 @@ class Setting:
     image_size: Size
     """Of the frames."""
     dataset: Dataset | None
-    images: DatasetFacts | None
-    """Those that accuracy is counted on."""
     cache: Path | None
     folders: tuple[str, ...] = ()
     """Ids of the results folder, its own first: records of these are its own."""
+
+    @functools.cached_property
+    def images(self) -> DatasetFacts | None:
+        """Those that accuracy is counted on."""
+        if self.dataset is None:
+            return None
+        return dataset_record(self.dataset, self.config.split, self.config.accuracy_images)
 
     @property
     def runtimes(self) -> tuple[str, ...]:

@@ -31,7 +31,6 @@ from zoo.card import Card, read_artifact
 from zoo.catalog import MODELS, select
 from zoo.checkpoint import runs_folder
 from zoo.config import INSTALLED, BenchConfig
-from zoo.counting import dataset_record
 from zoo.data.layout import Dataset, open_dataset
 from zoo.data.reading import frame_size
 from zoo.errors import UserError
@@ -248,15 +247,7 @@ def _plan(
     config, dataset = wanted.config, wanted.dataset
     image_size = frame_size(dataset, config.split) if dataset else config.image_size
     survey = _look_at_the_machine(wanted, image_size, workshop, tell)
-    setting = Setting(
-        config,
-        survey,
-        image_size,
-        dataset,
-        dataset_record(dataset, config.split, config.accuracy_images) if dataset else None,
-        wanted.cache,
-        folders,
-    )
+    setting = Setting(config, survey, image_size, dataset, wanted.cache, folders)
     if wanted.file is not None:
         return setting, cells(setting, [(wanted.specs[0], [of_file(wanted.file[0], config)])], wanted.file)
     models = [
