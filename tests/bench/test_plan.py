@@ -210,7 +210,7 @@ def test_what_a_sweep_would_do_and_how_long_it_takes(setting, records, streets):
     again = forecast(given, listed, {cell_key(unet, given)}, kept)
     assert next(line for line in again.lines if line.cell is unet).state == "finished"
     table, total, unknown = show_forecast(again).rsplit("\n", 3)[:-1]
-    assert len(table.splitlines()) == 1 + len(listed)
+    assert len(table.splitlines()) == 2 + len(listed)
     assert "run tiny" in table
     assert total.startswith("cells to measure: 6, finished before: 1, refused: 2; about ")
     assert unknown == "not counted: 3 cells, of whose like this machine has no record"

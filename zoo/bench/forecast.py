@@ -6,14 +6,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from rich.table import Table
-
 from zoo.bench.cell import steps_of
 from zoo.bench.plan import Cell, Setting, cell_key
 from zoo.config import TrainConfig
 from zoo.record import Record
-from zoo.report.terminal import print_to_text
+from zoo.report.terminal import print_to_text, simple_table
 from zoo.units import show_size
+
+HEADER = ("model", "weights", "runtime", "precision", "input size", "state", "about")
 
 
 @dataclass(frozen=True)
@@ -91,16 +91,12 @@ def forecast(setting: Setting, cells: Sequence[Cell], finished: Collection[str],
 
 def show_forecast(found: Forecast) -> str:
     """Return a table of the cells and the sum below it."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("model", "weights", "runtime", "precision", "input size", "state"):
-        table.add_column(title)
-    table.add_column("about", justify="right")
+    rows = []
     for line in found.lines:
         cell = line.cell
         about = "?" if line.seconds is None else f"{line.seconds:.0f} s" if line.seconds else ""
-        size = show_size(cell.input_size)
         runtime = ("", "") if cell.is_baseline else (cell.runtime, cell.precision)
-        table.add_row(cell.spec.name, line.weights, *runtime, size, line.state, about)
+        rows.append([cell.spec.name, line.weights, *runtime, show_size(cell.input_size), line.state, about])
     open_lines = [line for line in found.lines if not line.finished and not line.cell.refused]
     said = [
         (
@@ -111,7 +107,7 @@ def show_forecast(found: Forecast) -> str:
     ]
     if found.unknown_count:
         said.append(f"not counted: {found.unknown_count} cells, of whose like this machine has no record")
-    return print_to_text(table) + "".join(f"{line}\n" for line in said)
+    return print_to_text(simple_table(HEADER, rows, left=len(HEADER) - 1)) + "".join(f"{line}\n" for line in said)
 
 
 def _measuring(cell: Cell, setting: Setting, records: Sequence[Record]) -> float | None:
