@@ -213,3 +213,26 @@ def test_weights_are_named_in_the_record_with_no_folder_of_this_machine(bench, w
     (record,), _, _ = bench(weights=[str(trained.best)])
     assert str(tmp_path) not in store.to_json(record)
     assert json.loads(store.to_json(record))["folder"] == store.folder_ids(tmp_path / "results")[0]
+
+
+PLACED = """
+    import torch
+
+    class Placed(torch.nn.Conv2d):
+        def forward(self, x):
+            return super().forward(x) + torch.zeros(1, 1, 32, 64)
+
+    def build(num_classes):
+        return Placed(3, num_classes, 3, padding=1)
+
+    build.divisor = 1
+"""
+
+
+def test_a_model_of_one_size_is_tried_at_the_one_it_was_trained_at(bench, where, tmp_path):
+    (tmp_path / "net.py").write_text(textwrap.dedent(PLACED))
+    net = f"{tmp_path / 'net.py'}:build"
+    recipe = RECIPE.model_copy(update={"scale_range": (1.0, 1.0), "crop_size": (32, 64)})
+    (record,), _, _ = bench(models=(net,), train=recipe, train_missing=True)
+    assert (record.status, record.artifact.input_size) == ("ok", (32, 64)), record.failure
+    assert record.accuracy is not None

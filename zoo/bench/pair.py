@@ -88,8 +88,9 @@ def run_pair(
     dataset = open_dataset(data, cache=cache) if config.accuracy else None
     image_size = frame_size(dataset, config.split) if dataset else config.image_size
     with _runner(config, on_event) as run:
-        survey = _survey(run, config, sides, dataset, image_size)
-        chosen = _weights(run, config, specs, weights, survey, dataset, runs_folder(runs), cache)
+        chosen = _weights(run, config, specs, weights, dataset, runs_folder(runs), cache)
+        sizes = [side.input_size or chosen[side.spec.name].input_size or image_size for side in sides]
+        survey = _survey(run, config, sides, sizes, dataset, image_size)
         for model, one_of in chosen.items():
             if one_of.source.kind != "random":
                 on_event(Event("", 0, 1, f"{model}: {one_of.source.said}"))
@@ -101,14 +102,14 @@ def run_pair(
                 side.runtime,
                 side.precision,
                 image_size=image_size,
-                input_size=side.input_size or chosen[side.spec.name].input_size or image_size,
+                input_size=size,
                 resize=chosen[side.spec.name].resize,
                 batch_size=config.batch_size,
                 dataset=dataset,
                 source=chosen[side.spec.name].source,
                 cache=cache,
             )
-            for side in sides
+            for side, size in zip(sides, sizes, strict=True)
         )
         for job in (one, other):
             if job.runtime != "eager":
@@ -172,7 +173,14 @@ def _only(values: Sequence[Value], text: str, key: str) -> Value:
     return values[0]
 
 
-def _survey(run: Run, config: BenchConfig, sides: Sequence[Asked], dataset: Dataset | None, image_size: Size) -> Survey:
+def _survey(
+    run: Run,
+    config: BenchConfig,
+    sides: Sequence[Asked],
+    sizes: Sequence[Size],
+    dataset: Dataset | None,
+    image_size: Size,
+) -> Survey:
     """Look at the machine for both sides, and try each model that is not of the table."""
     asked = config.model_copy(
         update={
@@ -180,8 +188,8 @@ def _survey(run: Run, config: BenchConfig, sides: Sequence[Asked], dataset: Data
             "precisions": tuple(dict.fromkeys(side.precision for side in sides)),
         }
     )
-    for side in [side for side in sides if side.spec.name not in MODELS] or sides[:1]:
-        size = side.input_size or image_size
+    seen = list(zip(sides, sizes, strict=True))
+    for side, size in [(side, size) for side, size in seen if side.spec.name not in MODELS] or seen[:1]:
         job = Job(asked, side.spec, config.device, image_size=image_size, input_size=size, dataset=dataset)
         survey: Survey = run("survey", job, side.spec.name)
     if survey.missing:
@@ -197,7 +205,6 @@ def _weights(
     config: BenchConfig,
     specs: Sequence[ModelSpec],
     weights: Sequence[str],
-    survey: Survey,
     dataset: Dataset | None,
     runs: Path,
     cache: Path | None,
@@ -207,7 +214,7 @@ def _weights(
     chosen = dict[str, Chosen]()
     for model, asked in parse_all_asked(weights, list(dict.fromkeys(spec.name for spec in specs))).items():
         spec = next(spec for spec in specs if spec.name == model)
-        job = Job(config, spec, survey.device_name, dataset=dataset)
+        job = Job(config, spec, config.device, dataset=dataset)
         brings = functools.partial(run, "brought", job, model)
         (chosen[model],) = choose(spec, asked, untrained, dataset, runs=runs, cache=cache, brings=brings)
     return chosen

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from zoo import store
 from zoo.bench.cell import Maker
@@ -246,44 +246,58 @@ def _plan(
         tell("", note)
     config, dataset = wanted.config, wanted.dataset
     image_size = frame_size(dataset, config.split) if dataset else config.image_size
-    survey = _look_at_the_machine(wanted, image_size, workshop, tell)
-    setting = Setting(config, survey, image_size, dataset, wanted.cache, folders)
+    tell("", "importing torch, looking at the machine")
     if wanted.file is not None:
-        return setting, cells(setting, [(wanted.specs[0], [of_file(wanted.file[0], config)])], wanted.file)
-    models = [
-        (
-            spec,
-            choose(
-                spec,
-                wanted.asked[spec.name],
-                config,
-                dataset,
-                runs=wanted.runs,
-                cache=wanted.cache,
-                brings=_brings(spec, setting, workshop, tell),
-            ),
-        )
-        for spec in wanted.specs
-    ]
-    for line in _said(models, scored=dataset is not None):
-        tell("", line)
-    return setting, cells(setting, models)
+        models = [(wanted.specs[0], [of_file(wanted.file[0], config)])]
+    else:
+        models = [(spec, _choose(wanted, spec, workshop, tell)) for spec in wanted.specs]
+    survey = _survey(wanted, models, image_size, workshop, tell)
+    if wanted.file is None:
+        for line in _said(models, scored=dataset is not None):
+            tell("", line)
+    setting = Setting(config, survey, image_size, dataset, wanted.cache, folders)
+    return setting, cells(setting, models, wanted.file)
 
 
-def _look_at_the_machine(
-    wanted: _Wanted, image_size: Size, workshop: Workshop, tell: Callable[[str, str], None]
+def _choose(wanted: _Wanted, spec: ModelSpec, workshop: Workshop, tell: Callable[[str, str], None]) -> list[Chosen]:
+    """A model's weights; what one of your own brings is seen in a worker, and only where that decides."""
+    job = Job(wanted.config, spec, wanted.config.device, dataset=wanted.dataset)
+
+    def brings() -> Brought:
+        brought: Brought = _look("brought", job, workshop, tell)
+        return brought
+
+    return choose(
+        spec,
+        wanted.asked[spec.name],
+        wanted.config,
+        wanted.dataset,
+        runs=wanted.runs,
+        cache=wanted.cache,
+        brings=brings,
+    )
+
+
+def _survey(
+    wanted: _Wanted,
+    models: Sequence[tuple[ModelSpec, Sequence[Chosen]]],
+    image_size: Size,
+    workshop: Workshop,
+    tell: Callable[[str, str], None],
 ) -> Survey:
     """Probe the device, and try every model that is not of the table, in a worker: the sweep touches no device."""
-    config, specs = wanted.config, wanted.specs
-    tell("", "importing torch, looking at the machine")
-    for spec in [spec for spec in specs if spec.name not in MODELS] or specs[:1]:
-        job = Job(config, spec, config.device, image_size=image_size, dataset=wanted.dataset, file=wanted.file)
-        outcome = workshop.run(["survey"], job, timeout_s=SURVEY_TIMEOUT_S)
-        for text in outcome.warnings:
-            tell("", text)
-        if outcome.status != "ok":
-            raise UserError(f"{spec.name} cannot be measured: {outcome.reason}")
-        survey: Survey = outcome.answers["survey"]
+    config = wanted.config
+    for spec, chosen in [(spec, chosen) for spec, chosen in models if spec.name not in MODELS] or models[:1]:
+        job = Job(
+            config,
+            spec,
+            config.device,
+            image_size=image_size,
+            input_size=None if config.input_sizes else chosen[0].input_size,
+            dataset=wanted.dataset,
+            file=wanted.file,
+        )
+        survey: Survey = _look("survey", job, workshop, tell)
     if INSTALLED in config.runtimes:
         for reason in survey.missing.values():
             tell("", f"left out: {reason}")
@@ -292,29 +306,14 @@ def _look_at_the_machine(
     return survey
 
 
-def _brings(
-    spec: ModelSpec, setting: Setting, workshop: Workshop, tell: Callable[[str, str], None]
-) -> Callable[[], Brought]:
-    """See, when asked, in a worker, what a model of your own holds when it is built."""
-
-    @functools.cache
-    def brings() -> Brought:
-        job = Job(
-            setting.config,
-            spec,
-            setting.survey.device_name,
-            image_size=setting.image_size,
-            dataset=setting.dataset,
-        )
-        outcome = workshop.run(["brought"], job, timeout_s=SURVEY_TIMEOUT_S)
-        for text in outcome.warnings:
-            tell("", text)
-        if outcome.status != "ok":
-            raise UserError(f"{spec.name} cannot be measured: {outcome.reason}")
-        brought: Brought = outcome.answers["brought"]
-        return brought
-
-    return brings
+def _look(step: str, job: Job, workshop: Workshop, tell: Callable[[str, str], None]) -> Any:
+    """Run a step that belongs to no cell."""
+    outcome = workshop.run([step], job, timeout_s=SURVEY_TIMEOUT_S)
+    for text in outcome.warnings:
+        tell("", text)
+    if outcome.status != "ok":
+        raise UserError(f"{job.spec.name} cannot be measured: {outcome.reason}")
+    return outcome.answers[step]
 
 
 def _said(models: Sequence[tuple[ModelSpec, Sequence[Chosen]]], *, scored: bool) -> list[str]:
