@@ -17,12 +17,12 @@ import numpy as np
 from zoo.bench.job import Job, Measured
 from zoo.bench.plan import Cell, Setting, cell_key
 from zoo.bench.workshop import Outcome, Workshop
-from zoo.catalog import code_sha256
 from zoo.checkpoint import run_folder
 from zoo.counting import EvaluationResult, accuracy_record
 from zoo.errors import UserError
 from zoo.faults import how_to_write, reason
 from zoo.files import draft_in
+from zoo.identity import network_sha256
 from zoo.measure.clock import grows
 from zoo.record import Artifact, BatchRate, Build, Failure, Record, Throughput
 from zoo.train.loop import Trained
@@ -174,7 +174,7 @@ class Maker:
             output_size=setting.image_size,
             resize=cell.resize,
             weights=cell.weights,
-            code_sha256="" if cell.is_baseline or cell.file else code_sha256(cell.spec),
+            code_sha256="" if cell.is_baseline or cell.file else network_sha256(cell.spec),
         )
         record = Record(
             status=failed.status if failed else "ok",

@@ -10,16 +10,15 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
-from zoo.artifact import makers
 from zoo.bench.job import RANDOM, Survey
 from zoo.card import Card
-from zoo.catalog import code_sha256
 from zoo.checkpoint import finished_runs
 from zoo.config import INSTALLED, BenchConfig, TrainConfig
 from zoo.counting import dataset_record
 from zoo.data.layout import Dataset
 from zoo.errors import UserError
 from zoo.files import sha256_of
+from zoo.identity import makers, network_sha256
 from zoo.record import MEAN_LABEL_MAP, SPEED_PROTOCOL, Precision, Weights, short_hash
 from zoo.record import Dataset as DatasetFacts
 from zoo.spec import ModelSpec, Resize, Size
@@ -298,7 +297,7 @@ def cell_key(cell: Cell, setting: Setting) -> str:
             "protocol": SPEED_PROTOCOL,
             "config": setting.config.model_dump(mode="json", exclude=set(IMMATERIAL)),
             "model": cell.spec.name,
-            "code": None if cell.file else code_sha256(cell.spec),
+            "code": None if cell.file else network_sha256(cell.spec),
             "weights": cell.weights_identity(setting),
             "runtime": cell.runtime,
             "precision": cell.precision,

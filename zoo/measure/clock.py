@@ -256,7 +256,7 @@ def measure_stages(
     quick: bool,
     clock: Clock | None = None,
 ) -> dict[str, NDArray[np.float64]]:
-    """Time the stages of one call inside that call, the waterfall of the pipeline scope: `WATERFALL` or `WATERFALL_QUICK`.
+    """Time the stages of one call inside that call: `WATERFALL` or `WATERFALL_QUICK` of the pipeline scope.
 
     Args:
         stages: name → what it does with what the stage before it answered, in order; the first one gets an input.
