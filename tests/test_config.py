@@ -22,7 +22,7 @@ def test_the_bench_presets_do_what_their_names_say():
     assert not quick.keep_checkpoints
     assert quick.disk_bytes <= 3 * 10**9
     assert load_config(BenchConfig, "cityscapes").train == load_config(TrainConfig, "cityscapes_80k")
-    assert load_config(BenchConfig, "cityscapes").input_sizes == ((1024, 2048),)
+    assert {load_config(BenchConfig, name).input_sizes for name in preset_names("bench")} == {()}, "as trained"
     assert not load_config(BenchConfig, "latency").accuracy
     assert load_config(BenchConfig, "camvid").train.steps >= 300
 

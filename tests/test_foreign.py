@@ -366,7 +366,7 @@ def test_a_mistake_on_the_command_line_is_one_line(more, said, tmp_path, capsys)
 
 def test_flags_of_a_file_without_a_file_are_refused(capsys):
     assert cli.main(["bench", "--models", "unet", "--classes", "cityscapes"]) == 2
-    assert "speak of an --artifact" in capsys.readouterr().err
+    assert "speak of a --file" in capsys.readouterr().err
 
 
 def test_a_network_reads_itself_aloud():

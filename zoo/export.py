@@ -223,7 +223,7 @@ def _notes(card: Card, records: Sequence[Record]) -> tuple[str, ...]:
     if products := card.options.get("int8_products"):
         notes.append(f"int8 products: {products}")
     if card.record is None:
-        notes.append("this very file has no record yet: `zoo bench --artifact FILE` measures it")
+        notes.append("this very file has no record yet: `zoo bench --file FILE` measures it")
     else:
         slower = slower_int8(newest(rows_of(records)))
         notes += [pair.text for pair in slower if pair.int8.key == card.record.key]

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path, PurePosixPath
@@ -114,11 +114,11 @@ def scan(results: Path, *, history: bool = False, required: bool = False) -> Sca
 
 
 @contextlib.contextmanager
-def locked(results: Path) -> Iterator[str]:
+def locked(results: Path) -> Iterator[tuple[str, ...]]:
     """Hold a results folder for one sweep; the lock goes with the process, however it ends.
 
     Yields:
-        The folder's random id. It stands in `.local/`, which git ignores, so that a checkout never carries it along.
+        The folder's ids (`folder_ids`); a new one gets its own.
 
     Raises:
         UserError: another sweep holds the folder, or it cannot be written to.
@@ -129,11 +129,10 @@ def locked(results: Path) -> Iterator[str]:
             local.mkdir(parents=True, exist_ok=True)
             stack.enter_context(locks.hold(local / "lock"))
             files.remove_leftovers(results)
-            identity = local / "id"
-            folder_id = identity.read_text(encoding="utf-8", errors="replace") if identity.is_file() else ""
-            if not folder_id:  # new, or cut short
-                folder_id = secrets.token_hex(8)
-                _write_identity(local, folder_id)
+            folders = folder_ids(results)
+            if not folders:  # new, or cut short
+                folders = (secrets.token_hex(8),)
+                _write_identity(local, folders)
         except locks.HeldError as held:
             raise UserError(
                 f"another sweep writes to {results}{held}; wait for it, or name another --results"
@@ -142,11 +141,21 @@ def locked(results: Path) -> Iterator[str]:
             advice = how_to_write(error, "another folder with --results")
             raise UserError(f"cannot write to {results}: {reason(error)}; {advice}") from error
         try:
-            yield folder_id
+            yield folders
         finally:
-            if results.is_dir() and not identity.exists():  # deleted under the sweep; what it saved since counts
+            if results.is_dir() and not (local / "id").exists():  # deleted under the sweep; what it saved since counts
                 with contextlib.suppress(OSError):
-                    _write_identity(local, folder_id)
+                    _write_identity(local, folders)
+
+
+def folder_ids(results: Path) -> tuple[str, ...]:
+    """Random ids of a results folder: its own first, then those of folders that were merged into it.
+
+    They stand in `.local/`, which git ignores, so that a checkout never carries them along: a record is the folder's
+    own where `Record.folder` is one of them. Empty: nothing was measured into it yet.
+    """
+    identity = results / ".local" / "id"
+    return tuple(identity.read_text(encoding="utf-8", errors="replace").split()) if identity.is_file() else ()
 
 
 def load(path: Path) -> Record:
@@ -189,8 +198,8 @@ def to_json(record: Record) -> str:
     return _lines(record.model_dump(mode="json"), "\n") + "\n"
 
 
-def _write_identity(local: Path, folder_id: str) -> None:
-    files.write_all({local / ".gitignore": b"*\n", local / "id": folder_id.encode()})
+def _write_identity(local: Path, folders: Sequence[str]) -> None:
+    files.write_all({local / ".gitignore": b"*\n", local / "id": "\n".join(folders).encode()})
 
 
 def _json_files(results: Path, on_error: Callable[[OSError], None]) -> Iterator[Path]:

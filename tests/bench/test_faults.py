@@ -55,7 +55,7 @@ NET = """
 
     class Bad(torch.nn.Conv2d):
         def forward(self, image):
-            wide = image.shape[-1] >= 256 or {stage!r} in ("survey", "train_stage")
+            wide = image.shape[-1] >= 256 or {stage!r} in ("survey", "train_step")
             if wide and ARMED.exists() and any({stage!r} in frame.name for frame in traceback.extract_stack()):
                 {fault}
             return super().forward(image)
@@ -178,7 +178,7 @@ def test_a_container_has_less_memory_than_its_machine(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("stage", ["train", "measure", "evaluate", "memory"])
 def test_a_worker_killed_in_any_stage_is_a_record(stage, streets, net, folders):
-    models = net("bad", fault="os.kill(os.getpid(), signal.SIGKILL)", stage=f"{stage}_stage")
+    models = net("bad", fault="os.kill(os.getpid(), signal.SIGKILL)", stage=f"{stage}_step")
     recipe = TrainConfig(name="tiny", steps=2, batch_size=2, crop_size=(32, 64), scale_range=(1.0, 1.0))
     config = speed_only(models, accuracy=True, train_missing=True, keep_checkpoints=False, train=recipe)
     sweep = run_bench(config, **folders, data=streets)
@@ -209,7 +209,7 @@ ENDED = {KILL: ("failed", "ended by SIGKILL"), HANG: ("timeout", "no answer with
 def hurried(monkeypatch):
     """`hurried("build")`: that stage alone, for that batch, has 2 s; no other one times out on a slow machine."""
     monkeypatch.setattr(workshop, "GRACE_S", 1.0)
-    monkeypatch.setattr("zoo.bench.sweep.grows", lambda rates: len(rates) < 2)  # batches of 1 and 2
+    monkeypatch.setattr("zoo.bench.cell.grows", lambda rates: len(rates) < 2)  # batches of 1 and 2
     run = workshop.Workshop.run
 
     def hurry(stage: str, batch_size: int = 1) -> None:
@@ -244,7 +244,7 @@ def drafts(cache: Path) -> list[Path]:
 
 
 def test_a_worker_that_ends_while_it_builds_leaves_no_half_of_a_file(net, folders, armed, hurried, tmp_path):
-    config = speed_only(net("bad", fault=AS_ARMED, stage="build_stage"), runtimes=("onnxruntime",), throughput=True)
+    config = speed_only(net("bad", fault=AS_ARMED, stage="build_step"), runtimes=("onnxruntime",), throughput=True)
     where = {**folders, "cache": tmp_path / "cache"}
 
     def bench(fault: str):
@@ -274,7 +274,7 @@ def test_a_worker_that_ends_while_it_builds_leaves_no_half_of_a_file(net, folder
 
 
 def test_a_worker_that_ends_while_it_fills_batches_keeps_the_rest(net, folders, armed, hurried):
-    config = speed_only(net("bad", fault=AS_ARMED, stage="throughput_stage"), throughput=True)
+    config = speed_only(net("bad", fault=AS_ARMED, stage="throughput_step"), throughput=True)
     for fault in (KILL, HANG):
         hurried("throughput" if fault == HANG else "none", batch_size=2)
         armed.write_text(f"if len(image) == 2: {fault}")
@@ -292,7 +292,7 @@ def test_a_worker_that_ends_while_it_fills_batches_keeps_the_rest(net, folders, 
 def test_a_worker_that_ends_while_it_compares_keeps_weights_file_and_numbers(
     streets, net, folders, armed, hurried, tmp_path
 ):
-    models = net("bad", fault=AS_ARMED, stage="agreement_stage")
+    models = net("bad", fault=AS_ARMED, stage="agreement_step")
     recipe = TrainConfig(name="tiny", steps=2, batch_size=2, crop_size=(32, 64), scale_range=(1.0, 1.0))
     config = speed_only(models, accuracy=True, train_missing=True, train=recipe, runtimes=("onnxruntime",))
     where = {**folders, "cache": tmp_path / "cache", "data": streets}
@@ -316,7 +316,7 @@ def test_a_worker_that_ends_while_it_compares_keeps_weights_file_and_numbers(
 
 
 def test_a_pair_that_ends_badly_is_one_line(net, armed, hurried, tmp_path, capsys):
-    one, bad = net("one", "bad", fault=AS_ARMED, stage="_stage")
+    one, bad = net("one", "bad", fault=AS_ARMED, stage="_step")
     config, cache = speed_only(()), tmp_path / "cache"
     one = f"{one},runtime=onnxruntime"
     armed.write_text(KILL)

@@ -154,7 +154,9 @@ def test_several_runtimes_of_the_config_leave_a_side_open():
         assert parse_side("unet,runtime=eager", config).runtime == "eager"
 
 
-@pytest.mark.parametrize("flags", [["--models", "unet"], ["--throughput"], ["--rerun"], ["--artifact", "a.onnx"]])
+@pytest.mark.parametrize(
+    "flags", [["--models", "unet"], ["--throughput"], ["--rerun"], ["--dry-run"], ["--file", "a.onnx"]]
+)
 def test_a_pair_is_all_that_is_measured(flags, capsys):
     assert main(["bench", "--pair", "unet", "unet", *flags]) == 2
     assert f"leave {flags[0]} away" in capsys.readouterr().err

@@ -129,7 +129,7 @@ def test_records_that_came_with_a_checkout_never_count_as_finished(tmp_path):
     assert clone.records[0].device.machine_id == first.records[0].device.machine_id
 
 
-def test_kept_checkpoints_are_found_by_their_whole_recipe(streets, tmp_path):
+def test_a_finished_run_is_measured_whatever_its_recipe(streets, tmp_path):
     config = QUICK.model_copy(update={"models": ("encoder_decoder",), "keep_checkpoints": True})
     where = {"data": streets, "results": tmp_path / "results", "runs": tmp_path / "runs"}
     trained = run_bench(config, **where).records[-1]
@@ -137,10 +137,18 @@ def test_kept_checkpoints_are_found_by_their_whole_recipe(streets, tmp_path):
     found = run_bench(config, **where, rerun=True).records[-1]
     assert "train" not in found.seconds
     assert found.artifact.weights.sha256 == trained.artifact.weights.sha256
-    other = config.model_copy(update={"train": TRAIN.model_copy(update={"steps": 3}), "train_missing": False})
-    untrained = run_bench(other, **where).records[-1]
+    other = config.model_copy(update={"train": TRAIN.model_copy(update={"steps": 3})})
+    again = run_bench(other, **where)
+    assert again.records == [], "the newest run there is, and it was measured"
+    assert again.finished[-1] == found
+    none = other.model_copy(update={"train": None, "train_missing": False})
+    events = []
+    where = {**where, "runs": tmp_path / "none"}
+    untrained = run_bench(none, **where, on_event=events.append).records[-1]
     assert untrained.artifact.weights.source == "random"
     assert untrained.accuracy is None
+    (said,) = (event.note for event in events if event.note.startswith("encoder_decoder: "))
+    assert "train one with `zoo train`" in said
 
 
 def test_seeds_are_trained_and_measured_each_and_gone_on_with(streets, tmp_path):
@@ -188,10 +196,10 @@ def test_several_seeds_of_what_is_trained_once_are_one_line(streets, tmp_path):
     where = {"data": streets, "results": tmp_path / "results", "runs": tmp_path / "runs"}
     weights = tmp_path / "weights.pt"
     torch.save({}, weights)
-    with pytest.raises(UserError, match="trainings of encoder_decoder and --checkpoint names one; set seeds = 1"):
-        run_bench(config, **where, checkpoints=[f"encoder_decoder={weights}"])
-    with pytest.raises(UserError, match="trainings of each model and an --artifact holds one; set seeds = 1"):
-        run_bench(config, **where, artifact=tmp_path / "unet.onnx")
+    with pytest.raises(UserError, match="trainings of encoder_decoder and --weights names one; set seeds = 1"):
+        run_bench(config, **where, weights=[f"encoder_decoder={weights}"])
+    with pytest.raises(UserError, match="trainings of each model and a --file holds one; set seeds = 1"):
+        run_bench(config, **where, file=tmp_path / "unet.onnx")
     assert not (tmp_path / "results").exists()
 
 
@@ -277,16 +285,16 @@ def test_an_own_model_and_an_own_checkpoint(streets, broken, tmp_path):
     weights = tmp_path / "weights.pt"
     torch.save(torch.nn.Conv2d(3, 19, 3).state_dict(), weights)
     where = {"data": streets, "results": tmp_path / "results", "runs": tmp_path / "runs"}
-    record = run_bench(config, **where, checkpoints=[f"{own}={weights}"]).records[-1]
+    record = run_bench(config, **where, weights=[f"{own}={weights}"]).records[-1]
     assert record.status == "ok"
     assert record.artifact.weights.recipe == "external"
     assert record.accuracy is not None
-    with pytest.raises(UserError, match="no checkpoint file"):
-        run_bench(config, **where, checkpoints=[f"net:build={tmp_path / 'none.pt'}"])
+    with pytest.raises(UserError, match="there is no file"):
+        run_bench(config, **where, weights=[f"net:build={tmp_path / 'none.pt'}"])
     with pytest.raises(UserError, match="which is not measured"):
-        run_bench(config, **where, checkpoints=[f"unet={weights}"])
+        run_bench(config, **where, weights=[f"unet={weights}"])
     with pytest.raises(UserError, match="does not fit unet"):
-        run_bench(config.model_copy(update={"models": ("unet",)}), **where, checkpoints=[f"unet={weights}"])
+        run_bench(config.model_copy(update={"models": ("unet",)}), **where, weights=[f"unet={weights}"])
 
 
 BY_SIZE = """
@@ -406,7 +414,7 @@ def test_classes_of_your_own_are_trained_scored_and_ranked(streets, tmp_path):
 
 
 def test_input_sizes_and_growing_batches(streets, tmp_path, monkeypatch):
-    monkeypatch.setattr("zoo.bench.sweep.grows", lambda rates: len(rates) < 2)
+    monkeypatch.setattr("zoo.bench.cell.grows", lambda rates: len(rates) < 2)
     sizes = (FRAME, (32, 128))
     config = QUICK.model_copy(update={"models": ("encoder_decoder",), "input_sizes": sizes, "throughput": True})
     sweep = run_bench(config, data=streets, results=tmp_path / "results", runs=tmp_path / "runs")

@@ -94,7 +94,7 @@ def results(records, place):
         ("leaderboard --sort beauty --results {results}", "no table is sorted by 'beauty'. Allowed: miou, latency"),
         ("train unet --set steps=3 --set steps=5", "--set steps is given as 3 and as 5; give it once"),
         ("train unet --steps 3 --set steps=5", "steps is given by its own flag and by --set steps; give it once"),
-        ("bench --models unet --checkpoint unet=a --checkpoint unet=b", "--checkpoint unet is given as a and as b"),
+        ("bench --models unet --weights unet=run --checkpoint unet=own", "--weights unet is given as run and as own"),
         ("bench --pair unet,runtime=eager,runtime=aoti unet", "runtime is given as eager and as aoti; give it once"),
         ("pick --results nowhere", "nowhere does not exist"),
         ("compare a b", "results does not exist"),

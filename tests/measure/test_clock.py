@@ -14,9 +14,9 @@ from zoo.measure.clock import (
     QUICK,
     RATE,
     RATE_QUICK,
-    STAGES,
-    STAGES_QUICK,
     WAKE_S,
+    WATERFALL,
+    WATERFALL_QUICK,
     Clock,
     HostClock,
     Samples,
@@ -345,7 +345,7 @@ def test_waterfall_times_each_stage_inside_one_call(quick):
     assert list(samples) == list(COSTS)
     for name, seconds in samples.items():
         np.testing.assert_allclose(seconds, COSTS[name])
-    assert len(samples["network"]) >= (STAGES_QUICK if quick else STAGES).sample_count
+    assert len(samples["network"]) >= (WATERFALL_QUICK if quick else WATERFALL).sample_count
     assert len(chain.ends) - len(samples["network"]) >= 2, "warm-up is short, but it is there"
     assert time.ns < 2e9
     waterfall = summarise_stages(samples)
@@ -357,7 +357,7 @@ def test_waterfall_of_a_slow_model_stops_at_its_cap():
     time = Time()
     chain = Chain(time.spend, {"network": 0.5, "upsample_argmax": 0.3})
     samples = measure_stages(chain.stages(), [()], device=CPU, quick=False, clock=HostClock(counter_ns=time.read))
-    assert len(samples["network"]) == STAGES.cap_count
+    assert len(samples["network"]) == WATERFALL.cap_count
     (network, _) = summarise_stages(samples)
     assert network.p50_interval_s == pytest.approx((0.5, 0.5))
 

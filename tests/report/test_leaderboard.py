@@ -86,7 +86,7 @@ def test_no_miou_says_how_to_fill_it(records):
     assert board.tables[0].notes[0].startswith("no mIoU: accuracy was not asked for")
     theirs = replace(row(records.make("theirs", right=None, dataset=None)), weights_source="file")
     (note,) = make_board([theirs]).tables[0].notes
-    assert note.startswith("no mIoU for theirs: `zoo bench --artifact FILE` counts it with --data"), "no MODEL to train"
+    assert note.startswith("no mIoU for theirs: `zoo bench --file FILE` counts it with --data"), "no MODEL to train"
     assert "--mean, --std and --classes" in note
 
 

@@ -41,8 +41,8 @@ def fitted(card: Card, config: BenchConfig, dataset: Dataset | None) -> tuple[Ca
     """See that a file has one batch size and its channels mean what its card says, and bring them to the dataset's."""
     if config.throughput:
         raise UserError(
-            "throughput = true needs a file for each batch size and an --artifact has one; set throughput = false, "
-            "or leave --artifact away"
+            "throughput = true needs a file for each batch size and a --file is one; set throughput = false, or leave "
+            "--file away"
         )
     if dataset is None or not card.class_names:
         return card, []

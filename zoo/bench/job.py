@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from zoo.card import Built, Card
-from zoo.config import BenchConfig
+from zoo.config import BenchConfig, TrainConfig
 from zoo.data.layout import Dataset
 from zoo.labels import CITYSCAPES
 from zoo.measure import clock
@@ -23,7 +23,10 @@ from zoo.record import (
     Weights,
     Witness,
 )
-from zoo.spec import DatasetSpec, ModelSpec, Size
+from zoo.spec import DatasetSpec, ModelSpec, Resize, Size
+from zoo.weights import Source
+
+RANDOM = Source(kind="random", seed=0)
 
 
 @dataclass(frozen=True)
@@ -38,12 +41,16 @@ class Job:
     image_size: Size = (0, 0)
     input_size: Size | None = None
     """What the network sees; `None`: the frame's own size."""
+    resize: Resize = "fit"
     batch_size: int = 1
     dataset: Dataset | None = None
-    weights: Path | None = None
+    source: Source = RANDOM
+    """Its weights."""
+    recipe: TrainConfig | None = None
+    """What to train, in `run_dir`."""
     run_dir: Path | None = None
     cache: Path | None = None
-    artifact: tuple[Path, Card] | None = None
+    file: tuple[Path, Card] | None = None
     """A file that somebody exported, in place of a model."""
     rival: Job | None = None
     """The other artifact of a pair."""
@@ -56,8 +63,8 @@ class Job:
 
     @property
     def classes(self) -> DatasetSpec:
-        """Those of the dataset, Cityscapes' where there is none."""
-        return self.dataset.spec if self.dataset else CITYSCAPES
+        """Those of the dataset; where there is none, what the weights were trained for, else Cityscapes'."""
+        return self.dataset.spec if self.dataset else self.source.classes or CITYSCAPES
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ The answer is printed and not kept: a record is of one artifact, and everything 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import functools
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,8 +15,8 @@ from typing import Any, Protocol, TypeVar, get_args
 import numpy as np
 
 from zoo.bench.job import Job, Paired, Side, Survey
-from zoo.bench.plan import parse_checkpoints, plan_weights
-from zoo.bench.sweep import Event
+from zoo.bench.plan import Chosen, choose
+from zoo.bench.sweep import Event, OnEvent
 from zoo.bench.workshop import Workshop
 from zoo.catalog import MODELS, find
 from zoo.checkpoint import runs_folder
@@ -29,6 +30,7 @@ from zoo.report.pair import Pair
 from zoo.runtimes import table
 from zoo.spec import ModelSpec, Size
 from zoo.units import parse_size
+from zoo.weights import parse_all_asked
 
 CHOICES: dict[str, tuple[str, ...]] = {"runtime": tuple(table.RUNTIMES), "precision": get_args(Precision)}
 """What the words of a side may be; `input_size` is any size."""
@@ -48,7 +50,7 @@ class Asked:
     runtime: str
     precision: Precision
     input_size: Size | None
-    """`None`: the frame's own size."""
+    """`None`: as its weights were trained, else the frame's own size."""
 
 
 def run_pair(
@@ -59,12 +61,12 @@ def run_pair(
     data: Path | str | None = None,
     runs: Path | str | None = None,
     cache: Path | None = None,
-    checkpoints: Sequence[str] = (),
-    on_event: Callable[[Event], None] = lambda _event: None,
+    weights: Sequence[str] = (),
+    on_event: OnEvent = lambda _event: None,
 ) -> Pair:
     """Time two artifacts in turn, in pipeline scope, on the same seeded random images.
 
-    Weights are those `zoo bench` would measure. Nothing is trained: a model without a finished run has random ones,
+    Weights are those `zoo bench` would measure. Nothing is trained: a model for which none are found has random ones,
     and the answer says so.
 
     Args:
@@ -74,7 +76,7 @@ def run_pair(
         data: As `run_bench` takes it; its frames' size is the images'.
         runs: Folder of training runs; `None`: `ZOO_RUNS`, else `runs`.
         cache: Folder of the embedded dataset and of built artifacts; `None`: `ZOO_CACHE`, else the user's cache folder.
-        checkpoints: `MODEL=FILE` pairs.
+        weights: `W` for both or `MODEL=W` for one, as `zoo.weights` reads them.
         on_event: Called as it goes on.
 
     Raises:
@@ -83,12 +85,15 @@ def run_pair(
     """
     sides = [parse_side(text, config) for text in (first, second)]
     specs = [side.spec for side in sides]
-    named = parse_checkpoints(list(checkpoints), specs)
     dataset = open_dataset(data, cache=cache) if config.accuracy else None
-    plans = [plan_weights(spec, config, dataset, runs_folder(runs), named)[0] for spec in specs]
     image_size = frame_size(dataset, config.split) if dataset else config.image_size
     with _runner(config, on_event) as run:
-        survey = _survey(run, config, sides, dataset, image_size)
+        chosen = _weights(run, config, specs, weights, dataset, runs_folder(runs), cache)
+        sizes = [side.input_size or chosen[side.spec.name].input_size or image_size for side in sides]
+        survey = _survey(run, config, sides, sizes, dataset, image_size)
+        for model, one_of in chosen.items():
+            if one_of.source.kind != "random":
+                on_event(Event("", 0, 1, f"{model}: {one_of.source.said}"))
         one, other = (
             Job(
                 config,
@@ -97,19 +102,19 @@ def run_pair(
                 side.runtime,
                 side.precision,
                 image_size=image_size,
-                input_size=side.input_size or image_size,
+                input_size=size,
+                resize=chosen[side.spec.name].resize,
                 batch_size=config.batch_size,
                 dataset=dataset,
-                weights=plan.file,
+                source=chosen[side.spec.name].source,
                 cache=cache,
             )
-            for side, plan in zip(sides, plans, strict=True)
+            for side, size in zip(sides, sizes, strict=True)
         )
         for job in (one, other):
             if job.runtime != "eager":
                 run("build", job, job.name)
         paired: Paired = run("pair", replace(one, rival=other), one.name)
-    wanted_weights = dataset is not None and config.train is not None
     seconds = paired.turns.seconds
     p50s = np.median(seconds, axis=0)
     return Pair(
@@ -125,7 +130,7 @@ def run_pair(
         warmup_settled=paired.turns.warmup_settled,
         witness=paired.witness,
         missing_weights=tuple(
-            dict.fromkeys(job.spec.name for job in (one, other) if wanted_weights and job.weights is None)
+            dict.fromkeys(job.spec.name for job in (one, other) if dataset is not None and job.source.missing)
         ),
     )
 
@@ -168,7 +173,14 @@ def _only(values: Sequence[Value], text: str, key: str) -> Value:
     return values[0]
 
 
-def _survey(run: Run, config: BenchConfig, sides: Sequence[Asked], dataset: Dataset | None, image_size: Size) -> Survey:
+def _survey(
+    run: Run,
+    config: BenchConfig,
+    sides: Sequence[Asked],
+    sizes: Sequence[Size],
+    dataset: Dataset | None,
+    image_size: Size,
+) -> Survey:
     """Look at the machine for both sides, and try each model that is not of the table."""
     asked = config.model_copy(
         update={
@@ -176,8 +188,8 @@ def _survey(run: Run, config: BenchConfig, sides: Sequence[Asked], dataset: Data
             "precisions": tuple(dict.fromkeys(side.precision for side in sides)),
         }
     )
-    for side in [side for side in sides if side.spec.name not in MODELS] or sides[:1]:
-        size = side.input_size or image_size
+    seen = list(zip(sides, sizes, strict=True))
+    for side, size in [(side, size) for side, size in seen if side.spec.name not in MODELS] or seen[:1]:
         job = Job(asked, side.spec, config.device, image_size=image_size, input_size=size, dataset=dataset)
         survey: Survey = run("survey", job, side.spec.name)
     if survey.missing:
@@ -188,29 +200,49 @@ def _survey(run: Run, config: BenchConfig, sides: Sequence[Asked], dataset: Data
     return survey
 
 
-class Run(Protocol):
-    """Runs a stage in a process of its own; what goes wrong is blamed on `name` or on who the stage names last."""
+def _weights(
+    run: Run,
+    config: BenchConfig,
+    specs: Sequence[ModelSpec],
+    weights: Sequence[str],
+    dataset: Dataset | None,
+    runs: Path,
+    cache: Path | None,
+) -> dict[str, Chosen]:
+    """Each model's weights, as a sweep would take them where it trained none."""
+    untrained = config.model_copy(update={"train_missing": False, "seeds": 1})
+    chosen = dict[str, Chosen]()
+    for model, asked in parse_all_asked(weights, list(dict.fromkeys(spec.name for spec in specs))).items():
+        spec = next(spec for spec in specs if spec.name == model)
+        job = Job(config, spec, config.device, dataset=dataset)
+        brings = functools.partial(run, "brought", job, model)
+        (chosen[model],) = choose(spec, asked, untrained, dataset, runs=runs, cache=cache, brings=brings)
+    return chosen
 
-    def __call__(self, stage: str, job: Job, name: str) -> Any:
-        """The stage's answer."""
+
+class Run(Protocol):
+    """Runs a step in a process of its own; what goes wrong is blamed on `name` or on who the step names last."""
+
+    def __call__(self, step: str, job: Job, name: str) -> Any:
+        """The step's answer."""
 
 
 @contextmanager
-def _runner(config: BenchConfig, on_event: Callable[[Event], None]) -> Iterator[Run]:
+def _runner(config: BenchConfig, on_event: OnEvent) -> Iterator[Run]:
     """A workshop that tells what it does."""
     with Workshop() as workshop:
 
-        def run(stage: str, job: Job, name: str) -> Any:
+        def run(step: str, job: Job, name: str) -> Any:
             at = name
 
-            def note(_stage: str, text: str) -> None:
+            def note(_step: str, text: str) -> None:
                 nonlocal at
-                at = text if stage == "pair" else at
-                on_event(Event(name, 0, 1, f"{stage}: {text}"))
+                at = text if step == "pair" else at
+                on_event(Event(name, 0, 1, f"{step}: {text}"))
 
-            on_event(Event(name, 0, 1, stage))
+            on_event(Event(name, 0, 1, step))
             try:
-                outcome = workshop.run([stage], job, timeout_s=config.timeout_s, on_note=note)
+                outcome = workshop.run([step], job, timeout_s=config.timeout_s, on_note=note)
             except UserError as error:
                 raise UserError(f"{at}: {error}") from error
             for text in outcome.warnings:
@@ -219,7 +251,7 @@ def _runner(config: BenchConfig, on_event: Callable[[Event], None]) -> Iterator[
                 raise UserError(f"{at}: {outcome.reason}")
             if outcome.status != "ok":
                 raise PairError(f"{at}: {outcome.reason}")
-            return outcome.answers[stage]
+            return outcome.answers[step]
 
         yield run
 
@@ -234,7 +266,7 @@ def _artifact(job: Job, side: Side) -> Artifact:
         batch_size=job.batch_size,
         input_size=job.input_size or job.image_size,
         output_size=job.image_size,
-        resize=job.config.resize,
+        resize=job.resize,
         weights=side.weights,
         code_sha256=network_sha256(job.spec),
         file_sha256=side.file.sha256 if side.file else None,

@@ -1,160 +1,315 @@
-"""What a cell is, where its weights come from, and the key that says when it is finished."""
+"""What a sweep measures, as a list that is made before anything is: its cells, their weights, and the key of each."""
 
 from __future__ import annotations
 
+import functools
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
+from zoo.bench.job import RANDOM, Survey
 from zoo.card import Card
-from zoo.catalog import find
-from zoo.checkpoint import find_checkpoint, read_facts
-from zoo.config import BenchConfig, TrainConfig
+from zoo.checkpoint import finished_runs
+from zoo.config import INSTALLED, BenchConfig, TrainConfig
+from zoo.counting import dataset_record
 from zoo.data.layout import Dataset
-from zoo.errors import UserError, did_you_mean
+from zoo.errors import UserError
 from zoo.files import sha256_of
 from zoo.identity import makers, network_sha256
-from zoo.record import SPEED_PROTOCOL, Device, Precision, Software, short_hash
-from zoo.spec import ModelSpec, Size
+from zoo.record import MEAN_LABEL_MAP, SPEED_PROTOCOL, Precision, Weights, short_hash
+from zoo.record import Dataset as DatasetFacts
+from zoo.spec import ModelSpec, Resize, Size
+from zoo.weights import AUTO, Asked, Brought, Source, resolve
+
+IMMATERIAL = {
+    "name": "what a preset is called",
+    "models": "each cell says its own, as it does of the next four",
+    "runtimes": "likewise",
+    "precisions": "likewise",
+    "input_sizes": "likewise",
+    "resize": "likewise",
+    "image_size": "the frames' size stands beside it, which a dataset may decide",
+    "device": "the machine stands beside it",
+    "threads": "their number stands beside it, which the machine may decide",
+    "train": "each cell says its own weights, whatever they came from",
+    "seeds": "likewise",
+    "train_missing": "likewise",
+    "keep_checkpoints": "likewise",
+    "disk_bytes": "looked at before the start",
+    "timeout_s": "a cell that was cut off is never finished",
+}
+"""Keys of `BenchConfig` that do not change what one cell measures, each with its reason; any other key does."""
+
+_SOFTWARE_ASIDE = {"zoo", "python", "os", "numpy", "torchvision", "segmentation_models_pytorch", "timm"}
+"""What moves no number of a network that is the same; the last three are part of the network's own hash."""
+
+
+class Chosen(NamedTuple):
+    """One set of weights of a model."""
+
+    source: Source
+    recipe: TrainConfig | None = None
+    """They are random and still to be trained by it."""
+    input_size: Size | None = None
+    """What the network sees unless another size is asked for; `None`: the frame's own."""
+    resize: Resize = "fit"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all cells of one sweep share."""
+
+    config: BenchConfig
+    survey: Survey
+    image_size: Size
+    """Of the frames."""
+    dataset: Dataset | None
+    cache: Path | None
+    folders: tuple[str, ...] = ()
+    """Ids of the results folder, its own first: records of these are its own."""
+
+    @functools.cached_property
+    def images(self) -> DatasetFacts | None:
+        """Those that accuracy is counted on."""
+        if self.dataset is None:
+            return None
+        return dataset_record(self.dataset, self.config.split, self.config.accuracy_images)
+
+    @property
+    def runtimes(self) -> tuple[str, ...]:
+        """As asked for; all that can run here for `installed`."""
+        return tuple(self.survey.software) if INSTALLED in self.config.runtimes else self.config.runtimes
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One artifact to measure, apart from its weights."""
+    """One artifact to measure."""
 
     spec: ModelSpec
     runtime: str
     precision: Precision
     input_size: Size
-    artifact: tuple[Path, Card] | None = None
+    resize: Resize = "fit"
+    source: Source = RANDOM
+    recipe: TrainConfig | None = None
+    """What its weights are trained by in this sweep."""
+    refused: str = ""
+    """Why this device does not run it."""
+    file: tuple[Path, Card] | None = None
     """A file that somebody exported."""
 
+    @property
+    def is_baseline(self) -> bool:
+        """True for the mean label map."""
+        return self.spec.name == MEAN_LABEL_MAP
 
-@dataclass(frozen=True)
-class WeightsPlan:
-    """Where a model's weights come from; random ones have neither a file nor a recipe."""
+    @property
+    def is_trained(self) -> bool:
+        """Whether its weights are there, and worth counting an accuracy of."""
+        return self.source.kind != "random"
 
-    file: Path | None = None
-    train: TrainConfig | None = None
-    """The recipe they are still to be trained with."""
+    @property
+    def training(self) -> tuple[str, str, int] | None:
+        """One training serves all cells that have the same; `None`: none is needed."""
+        return None if self.recipe is None else (self.spec.name, self.recipe.recipe_hash, self.recipe.seed)
 
-    def identity(self, config: BenchConfig) -> str | None:
-        """What the cell key knows of the weights; `None` while weights that will be kept are not trained yet.
-
-        A file is known by its bytes. Weights that are not kept are known by what makes them: the whole recipe and its
-        seed (data and code stand in the key beside them).
-        """
+    @property
+    def weights(self) -> Weights:
+        """What is known of its weights before it has run."""
+        if self.is_baseline:
+            return Weights(source="none", sha256=None, recipe="none")
         if self.file is not None:
-            return sha256_of(self.file)
-        if self.train is None:
+            return self.file[1].weights
+        if self.recipe is None or self.is_trained:
+            return self.source.facts(None)
+        return Weights(
+            source="run",
+            sha256=None,
+            recipe=self.recipe.name,
+            recipe_hash=self.recipe.recipe_hash,
+            seed=self.recipe.seed,
+        )
+
+    def weights_identity(self, setting: Setting) -> object:
+        """What the cell key knows of the weights.
+
+        A file is known by its bytes, a model's own weights by their tensors, and both by how they are fed. Weights that
+        are not kept are known by what makes them: the whole recipe and its seed (data and code stand in the key beside
+        them). Weights that will be kept, and are not trained yet, are like no others.
+        """
+        if self.refused:
+            return "none"
+        if self.recipe is not None and not setting.config.keep_checkpoints:
+            return f"recipe:{self.recipe.recipe_hash} seed:{self.recipe.seed}"
+        if self.recipe is not None and not self.is_trained:
+            return f"untrained seed:{self.recipe.seed}"
+        if not self.is_trained:
             return "random"
-        return None if config.keep_checkpoints else f"recipe:{self.train.recipe_hash} seed:{self.train.seed}"
+        fed = self.source.fed(self.spec, setting.dataset.spec) if setting.dataset else self.spec
+        how = fed.model_dump(mode="json", include={"mean", "std", "channel_order", "train_ids"})
+        return {"kind": self.source.kind, "sha256": self.source.sha256, "fed": how}
 
 
-def plan_weights(
-    spec: ModelSpec, config: BenchConfig, dataset: Dataset | None, runs: Path, checkpoints: Mapping[str, Path]
-) -> list[WeightsPlan]:
-    """Find a model's weights: the named checkpoint, else for each seed the newest of the whole recipe, else train.
+def choose(
+    spec: ModelSpec,
+    asked: Asked,
+    config: BenchConfig,
+    dataset: Dataset | None,
+    *,
+    runs: Path,
+    cache: Path | None,
+    brings: Callable[[], Brought],
+) -> list[Chosen]:
+    """Choose a model's weights: what `zoo.weights.resolve` finds, else the preset's recipe where it is to be trained.
 
-    What is not to be trained is random, which several seeds may not be.
+    Several seeds are those of the preset's recipe, each its own run.
 
     Raises:
-        UserError: several seeds, and a named checkpoint, or a seed without a finished run that is not to be trained.
+        UserError: as `resolve`; several seeds, and one without a finished run that is not to be trained.
     """
-    if spec.name in checkpoints:
-        if config.seeds > 1:
-            raise UserError(
-                f"seeds = {config.seeds} measures as many trainings of {spec.name} and --checkpoint names one; "
-                "set seeds = 1, or leave --checkpoint away"
-            )
-        return [WeightsPlan(checkpoints[spec.name])]
-    if dataset is None or config.train is None:
-        return [WeightsPlan()]
-    plans = []
+    if config.seeds == 1:
+        source = resolve(asked, spec, dataset, runs=runs, cache=cache, brings=brings)
+        if source.missing and dataset is not None and config.train_missing:
+            assert config.train is not None, "train_missing has one"
+            return [_to_be_trained(config, config.train)]
+        # Speed alone is that of the frames asked for, unless weights are named.
+        size = None if dataset is None and asked == AUTO else source.input_size
+        return [Chosen(source, None, size, _resize(config, source))]
+    assert dataset is not None, "several seeds are scored"
+    require_one_seed(config, spec.name, asked)
+    chosen: list[Chosen] = []
+    finished = finished_runs(runs, spec, dataset.fingerprint())
     for recipe in config.recipes:
-        found = find_checkpoint(runs, spec, dataset, recipe) if config.keep_checkpoints else None
-        if found is None and not config.train_missing and config.seeds > 1:
+        known = (recipe.recipe_hash, recipe.seed)
+        if any((run.facts.recipe_hash, run.facts.config.seed) == known for run in finished):
+            exactly = Asked("run", f"{recipe.name}@{recipe.recipe_hash}", recipe.seed)
+            source = resolve(exactly, spec, dataset, runs=runs, cache=cache)
+            chosen.append(Chosen(source, None, source.input_size, _resize(config, source)))
+        elif config.train_missing:
+            chosen.append(_to_be_trained(config, recipe))
+        else:
             raise UserError(
                 f"--seeds {config.seeds}: no finished run of {spec.name} on {dataset.name} by recipe {recipe.name} "
                 f"with seed {recipe.seed} in {runs}; train it with `zoo train` and --set seed={recipe.seed}, or let "
                 "the sweep do it with --set train_missing=true"
             )
-        plans.append(WeightsPlan(found, recipe if found is None and config.train_missing else None))
-    return plans
+    return chosen
 
 
-def parse_checkpoints(pairs: list[str], specs: list[ModelSpec]) -> dict[str, Path]:
-    """Read `--checkpoint MODEL=FILE` pairs.
+def _to_be_trained(config: BenchConfig, recipe: TrainConfig) -> Chosen:
+    return Chosen(RANDOM, recipe, recipe.image_size, _resize(config, RANDOM))
+
+
+def _resize(config: BenchConfig, source: Source) -> Resize:
+    """As asked for, else as the weights were trained."""
+    return config.resize if "resize" in config.model_fields_set else source.resize
+
+
+def require_one_seed(config: BenchConfig, model: str, asked: Asked) -> None:
+    """Refuse several seeds of weights that were named.
 
     Raises:
-        UserError: no `=`, a model that is not measured or has two files, no such file, a checkpoint of another model.
+        UserError: they are.
     """
-    names = [spec.name for spec in specs]
-    checkpoints: dict[str, Path] = {}
-    for pair in pairs:
-        model, equals, file = pair.partition("=")
-        if not equals:
-            raise UserError(f"--checkpoint takes MODEL=FILE; got {pair!r}")
-        name = model if model in names else find(model).name
-        if name not in names:
-            raise UserError(
-                f"--checkpoint names {model!r}, which is not measured.{did_you_mean(model, names)} Add it to --models"
-            )
-        path = Path(file).expanduser()
-        if checkpoints.get(name, path) != path:
-            raise UserError(f"--checkpoint {model} is given as {checkpoints[name]} and as {path}; give it once")
-        checkpoints[name] = path
-    for name, path in checkpoints.items():
-        facts = read_facts(path)
-        if facts is not None and facts.model != name:
-            raise UserError(f"--checkpoint {name}: {path} is a checkpoint of {facts.model}")
-    return checkpoints
+    if config.seeds > 1 and asked != AUTO:
+        raise UserError(
+            f"seeds = {config.seeds} measures as many trainings of {model} and --weights names one; set seeds = 1, or "
+            "leave --weights away"
+        )
 
 
-def cell_key(
-    cell: Cell,
-    weights_identity: str,
-    config: BenchConfig,
-    *,
-    image_size: Size,
-    dataset_fingerprint: str | None,
-    device: Device,
-    software: Software,
-    folder_id: str,
-) -> str:
+def of_file(file: Path, config: BenchConfig) -> Chosen:
+    """The weights of a file that somebody exported: those inside."""
+    source = Source(kind="file", file=file, sha256=sha256_of(file), tag=file.name, recipe="external")
+    return Chosen(source, resize=config.resize)
+
+
+def cells(
+    setting: Setting,
+    models: Sequence[tuple[ModelSpec, Sequence[Chosen]]],
+    file: tuple[Path, Card] | None = None,
+) -> list[Cell]:
+    """List every cell in the order of the sweep: the baseline, then model by model what does not run, then what does.
+
+    What does not run is listed once, whatever the number of seeds. All cells of one training stand together.
+
+    Args:
+        setting: What the cells share.
+        models: Each model with its weights.
+        file: What is measured in place of a model.
+    """
+    listed = []
+    if setting.dataset is not None and "train" in setting.dataset.splits():
+        spec = ModelSpec(name=MEAN_LABEL_MAP, builder="none:none", family="baseline")
+        listed.append(Cell(spec, "none", "fp32", setting.image_size))
+    for spec, chosen in models:
+        rows = [[_cell(setting, spec, one, *where, file) for where in _conditions(setting, one)] for one in chosen]
+        listed += [cell for cell in rows[0] if cell.refused]
+        listed += [cell for row in rows for cell in row if not cell.refused]
+    return listed
+
+
+def _conditions(setting: Setting, chosen: Chosen) -> Iterator[tuple[Size, str, Precision]]:
+    sizes = setting.config.input_sizes or (chosen.input_size or setting.image_size,)
+    return product(sizes, setting.runtimes, setting.config.precisions)
+
+
+def _cell(
+    setting: Setting,
+    spec: ModelSpec,
+    chosen: Chosen,
+    input_size: Size,
+    runtime: str,
+    precision: Precision,
+    file: tuple[Path, Card] | None,
+) -> Cell:
+    return Cell(
+        spec,
+        runtime,
+        precision,
+        input_size,
+        chosen.resize,
+        chosen.source,
+        chosen.recipe,
+        setting.survey.unsupported.get((runtime, precision), ""),
+        file,
+    )
+
+
+def cell_key(cell: Cell, setting: Setting) -> str:
     """Hash all that makes a measurement this one and no other: two equal keys need not be measured twice.
 
-    `folder_id` is a random id of the results folder, unknown to git: records that came with a checkout, even of an
-    identical machine, are shown and compared but never count as finished.
+    Whatever is not known to be immaterial is part of it. The results folder is not: its id stands beside the key, so
+    that records which came with a checkout, even of an identical machine, never count as finished.
     """
-    network = cell.artifact[1].network if cell.artifact else None
+    survey, dataset = setting.survey, setting.dataset
+    if cell.is_baseline:
+        assert dataset is not None
+        assert setting.images is not None
+        images = setting.images.model_dump(mode="json", exclude={"split_count"})
+        return short_hash([MEAN_LABEL_MAP, images, dataset.fingerprint(), survey.device.machine_id], 32)
+    network = cell.file[1].network if cell.file else None
     return short_hash(
         {
             "protocol": SPEED_PROTOCOL,
-            "quick": config.quick,
+            "config": setting.config.model_dump(mode="json", exclude=set(IMMATERIAL)),
             "model": cell.spec.name,
-            "code": "" if cell.artifact else network_sha256(cell.spec),
-            "weights": weights_identity,
+            "code": None if cell.file else network_sha256(cell.spec),
+            "weights": cell.weights_identity(setting),
             "runtime": cell.runtime,
             "precision": cell.precision,
-            "makers": None if cell.runtime == "eager" or cell.artifact else makers(),
-            "memory_format": config.memory_format,
-            "compile_mode": config.compile_mode if cell.runtime == "compile" else None,
-            "batch_size": config.batch_size,
-            "throughput": config.throughput,
-            "image_size": image_size,
+            "makers": None if cell.runtime == "eager" or cell.file else makers(),
+            "image_size": setting.image_size,
             "input_size": cell.input_size,
-            "resize": config.resize,
-            "dataset": dataset_fingerprint,
-            "split": config.split,
-            "accuracy_images": config.accuracy_images,
-            "threads": config.threads or device.core_count,
-            "machine": device.machine_id,
-            "folder": folder_id,
-            "torch": software.torch,
-            "versions": [software.cuda, software.cudnn, software.driver, software.runtime],
-            **({"network": network.model_dump(mode="json")} if network else {}),
+            "resize": cell.resize,
+            "dataset": dataset.fingerprint() if dataset else None,
+            "threads": setting.config.threads or survey.device.core_count,
+            "machine": survey.device.machine_id,
+            "software": survey.software[cell.runtime].model_dump(mode="json", exclude=_SOFTWARE_ASIDE),
+            "network": network.model_dump(mode="json") if network else None,
         },
         32,
     )

@@ -1,4 +1,4 @@
-"""What happens inside one worker process: one stage of one cell (protocol, rules 1 to 3).
+"""What happens inside one worker process: one step of one cell (protocol, rules 1 to 3).
 
 Importing this module imports the libraries and runs no torch operation: the fork server preloads it, and a parallel
 operation in the server was seen to hang every child.
@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from zoo import export, foreign
+from zoo import artifact, foreign
 from zoo.baseline import mean_label_map, predict_constant
 from zoo.bench.job import Job, Measured, Paired, Side, Survey
 from zoo.bench.trouble import trouble_of
@@ -53,6 +53,7 @@ from zoo.record import (
 from zoo.runtimes import base, table
 from zoo.spec import Size
 from zoo.train.loop import Trained, train
+from zoo.weights import Brought
 
 ROTATION = 4
 """Seeded random inputs a clock rotates through."""
@@ -69,11 +70,11 @@ Report = Callable[[str], None]
 def survey(job: Job, _report: Report) -> Survey:
     """Resolve and describe the device; try a model that is not of the table on a small image."""
     target = device.resolve_device(job.device)
-    if job.spec.name not in MODELS and job.artifact is None:
+    if job.spec.name not in MODELS and job.file is None:
         _try(job)
     asked = list(table.RUNTIMES if INSTALLED in job.config.runtimes else job.config.runtimes)
-    if job.artifact is not None and INSTALLED in job.config.runtimes:
-        asked = [runtime for runtime in asked if table.file_format(runtime) == job.artifact[0].suffix]
+    if job.file is not None and INSTALLED in job.config.runtimes:
+        asked = [runtime for runtime in asked if table.file_format(runtime) == job.file[0].suffix]
     missing = {runtime: reason for runtime in asked if (reason := table.why_missing(runtime, target))}
     present = [runtime for runtime in asked if runtime not in missing]
     unsupported = {
@@ -100,7 +101,7 @@ def _try(job: Job) -> None:
                 raise
 
 
-def build_stage(job: Job, report: Report) -> Build:
+def build_step(job: Job, report: Report) -> Build:
     """Make the artifact's file, or compile what is compiled on loading; both are cached by content."""
     report("exporting, compiling or calibrating")
     runnable, _, built = _load(job)
@@ -115,12 +116,17 @@ def build_stage(job: Job, report: Report) -> Build:
     )
 
 
-def train_stage(job: Job, report: Report) -> Trained:
+def brought(job: Job, _report: Report) -> Brought:
+    """See what a model of your own holds when it is built."""
+    return artifact.brought(job.spec, job.classes.num_classes)
+
+
+def train_step(job: Job, report: Report) -> Trained:
     """Train the recipe; `best` is the checkpoint to measure."""
-    assert job.config.train is not None
+    assert job.recipe is not None
     assert job.dataset is not None
     assert job.run_dir is not None
-    total = job.config.train.steps
+    total = job.recipe.steps
 
     def on_step(step: int, loss: float, rate: float) -> None:
         report(f"step {step}/{total}, loss {loss:.3f}, {rate:.1f} images/s")
@@ -128,7 +134,7 @@ def train_stage(job: Job, report: Report) -> Trained:
     with run_lock(job.run_dir):
         return train(
             job.spec,
-            job.config.train,
+            job.recipe,
             job.dataset,
             run_dir=job.run_dir,
             device=device.resolve_device(job.device),
@@ -136,11 +142,11 @@ def train_stage(job: Job, report: Report) -> Trained:
             on_frame=lambda done, total: report(f"frame {done}/{total} prepared"),
             on_step=on_step,
             keep_state=job.config.keep_checkpoints,
-            validate=job.config.train.val_every is not None,
+            validate=job.recipe.val_every is not None,
         )
 
 
-def measure_stage(job: Job, report: Report) -> Measured:
+def measure_step(job: Job, report: Report) -> Measured:
     """Time both scopes and count the cost."""
     runnable, weights, built = _load(job)
     images = _random_images(job)
@@ -165,7 +171,7 @@ def measure_stage(job: Job, report: Report) -> Measured:
         file_sha256=built.sha256 if built else None,
         file_bytes=built.bytes if built else None,
         build=runnable.build,
-        cost=None if job.artifact else _cost(job),
+        cost=None if job.file else _cost(job),
         speed=speed,
         samples={
             **{f"{scope}_s": samples.seconds for scope, samples in scopes.items()},
@@ -213,14 +219,14 @@ def _assert_sane(logits: torch.Tensor) -> None:
 def _cost(job: Job) -> Cost:
     """Counted on the model itself: a file is that model."""
     input_size = job.input_size or job.image_size
-    module, spec = build_empty(job.spec, job.classes.num_classes, (input_size,))
+    module, spec = build_empty(job.spec, job.source.num_classes or job.classes.num_classes, (input_size,))
     shell = Pipeline(
-        module, spec, image_size=input_size, input_size=input_size, output_size=input_size, resize=job.config.resize
+        module, spec, image_size=input_size, input_size=input_size, output_size=input_size, resize=job.resize
     )
     return macs.count(module, shell.padded_size)
 
 
-def memory_stage(job: Job, _report: Report) -> Memory:
+def memory_step(job: Job, _report: Report) -> Memory:
     """Peak memory of the pipeline scope, of a network alone its own, in a process that does nothing else."""
     target = torch.device(job.device)
     table.prepare(job.runtime, target)
@@ -236,7 +242,7 @@ def memory_stage(job: Job, _report: Report) -> Memory:
     return memory.measure_memory(before, lambda index: call(given[index % len(given)]), runnable, target)
 
 
-def evaluate_stage(job: Job, report: Report) -> EvaluationResult:
+def evaluate_step(job: Job, report: Report) -> EvaluationResult:
     """Count the split through the artifact itself."""
     assert job.dataset is not None
     return evaluate(
@@ -259,7 +265,7 @@ def _in_batches_of(size: int, predict: base.Call) -> base.Call:
     return run
 
 
-def agreement_stage(job: Job, _report: Report) -> Agreement:
+def agreement_step(job: Job, _report: Report) -> Agreement:
     """Compare the artifact with fp32 eager on the same images (protocol, rule 12), on random ones without a dataset.
 
     The reference answers first and alone: TF32 is a flag of the process.
@@ -268,17 +274,17 @@ def agreement_stage(job: Job, _report: Report) -> Agreement:
     reference, _, _ = _load(replace(job, runtime="eager", precision="fp32"))
     expected = [(reference.predict(image)[:1], _logits(reference, image)) for image in images]
     del reference
-    artifact, _, _ = _load(job)
+    runnable, _, _ = _load(job)
     least = max(2, min(MAX_VARIED, job.classes.num_classes // 3))
     equal = pixels = varied = 0
     worst = 0.0
     for image, (labels, logits) in zip(images, expected, strict=True):
         shares = torch.bincount(labels.flatten().long(), minlength=256) / labels.numel()
         varied += int((shares >= 0.01).sum() >= least)
-        equal += int((artifact.predict(image)[:1] == labels).sum())
+        equal += int((runnable.predict(image)[:1] == labels).sum())
         pixels += labels.numel()
-        worst = max(worst, float((_logits(artifact, image) - logits).abs().nan_to_num(math.inf).max()))
-    meaningful = job.weights is not None and 0 < len(images) == varied
+        worst = max(worst, float((_logits(runnable, image) - logits).abs().nan_to_num(math.inf).max()))
+    meaningful = job.source.kind != "random" and 0 < len(images) == varied
     return Agreement(
         equal_label_share=equal / pixels if meaningful else None,
         max_logit_error=worst if images and math.isfinite(worst) else None,
@@ -301,7 +307,7 @@ def _logits(runnable: base.Runnable, images: torch.Tensor) -> torch.Tensor:
     return runnable.network(runnable.preprocess(runnable.copy_in(images))).float()
 
 
-def throughput_stage(job: Job, report: Report) -> BatchRate:
+def throughput_step(job: Job, report: Report) -> BatchRate:
     """Images per second at the job's batch size."""
     runnable, _, _ = _load(job)
     images = _random_images(job)
@@ -314,7 +320,7 @@ def throughput_stage(job: Job, report: Report) -> BatchRate:
     )
 
 
-def pair_stage(job: Job, report: Report) -> Paired:
+def pair_step(job: Job, report: Report) -> Paired:
     """Time the job's artifact and its rival's in turn, in pipeline scope, on the same images."""
     assert job.rival is not None
     target, images = torch.device(job.device), _random_images(job)
@@ -340,24 +346,25 @@ def pair_stage(job: Job, report: Report) -> Paired:
     return Paired((first, second), turns, watch.witness())
 
 
-def baseline_stage(job: Job, _report: Report) -> EvaluationResult:
+def baseline_step(job: Job, _report: Report) -> EvaluationResult:
     """Score the mean label map of the training split."""
     assert job.dataset is not None
     label_map = mean_label_map(job.dataset, "train")
     return evaluate(predict_constant(label_map), job.dataset, job.config.split, image_limit=job.config.accuracy_images)
 
 
-STAGES: dict[str, Callable[[Job, Report], Any]] = {
+STEPS: dict[str, Callable[[Job, Report], Any]] = {
     "survey": survey,
-    "train": train_stage,
-    "build": build_stage,
-    "measure": measure_stage,
-    "memory": memory_stage,
-    "evaluate": evaluate_stage,
-    "agreement": agreement_stage,
-    "throughput": throughput_stage,
-    "pair": pair_stage,
-    "baseline": baseline_stage,
+    "brought": brought,
+    "train": train_step,
+    "build": build_step,
+    "measure": measure_step,
+    "memory": memory_step,
+    "evaluate": evaluate_step,
+    "agreement": agreement_step,
+    "throughput": throughput_step,
+    "pair": pair_step,
+    "baseline": baseline_step,
 }
 
 
@@ -373,8 +380,8 @@ class _Warnings(logging.Handler):
         self._answers.send(("warning", " ".join(record.getMessage().split())))
 
 
-def main(stages: list[str], job: Job, answers: Connection, lifeline: Connection) -> None:
-    """Run stages in this process and send `(stage, result)` of each, or `("trouble", Trouble)`.
+def main(steps: list[str], job: Job, answers: Connection, lifeline: Connection) -> None:
+    """Run steps in this process and send `(step, result)` of each, or `("trouble", Trouble)`.
 
     Before these come any number of `("note", text)` and `("warning", text)`.
     """
@@ -393,8 +400,8 @@ def main(stages: list[str], job: Job, answers: Connection, lifeline: Connection)
     logging.getLogger("zoo").addHandler(_Warnings(answers))
     try:
         answers.send(("start", None))
-        for stage in stages:
-            answers.send((stage, STAGES[stage](job, lambda text: answers.send(("note", text)))))
+        for step in steps:
+            answers.send((step, STEPS[step](job, lambda text: answers.send(("note", text)))))
     except BaseException as error:  # noqa: BLE001  failure is data: whatever it is becomes a record
         answers.send(("trouble", trouble_of(error)))
     answers.close()
@@ -411,8 +418,8 @@ def _load(job: Job, image_size: Size | None = None) -> tuple[base.Runnable, Weig
     """Make the artifact a job names run, for frames of `image_size`."""
     size = image_size or job.image_size
     target = torch.device(job.device)
-    if job.artifact is not None:
-        file, card = job.artifact
+    if job.file is not None:
+        file, card = job.file
         if card.network is not None:
             runnable = foreign.deploy(
                 job.runtime,
@@ -422,7 +429,7 @@ def _load(job: Job, image_size: Size | None = None) -> tuple[base.Runnable, Weig
                 precision=job.precision,
                 image_size=size,
                 input_size=job.input_size or size,
-                resize=job.config.resize,
+                resize=job.resize,
                 batch_size=job.batch_size,
             )
             return runnable, card.weights, card
@@ -430,19 +437,19 @@ def _load(job: Job, image_size: Size | None = None) -> tuple[base.Runnable, Weig
             takes, given = (f"{height}x{width}" for height, width in (card.input.shape[1:3], size))
             raise UserError(f"{file} takes frames of {takes} and the dataset has {given}: export it for that size")
         runnable = table.load_file(job.runtime, file, device=target, precision=job.precision)
-        return export.with_traits(runnable, card.traits), card.weights, card
-    return export.load(
-        export.Wanted(
+        return artifact.with_traits(runnable, card.traits), card.weights, card
+    return artifact.load(
+        artifact.Wanted(
             spec=job.spec,
             classes=job.classes,
-            weights=job.weights,
+            source=job.source,
             dataset=job.dataset,
             runtime=job.runtime,
             precision=job.precision,
             device=target,
             image_size=size,
             input_size=job.input_size or size,
-            resize=job.config.resize,
+            resize=job.resize,
             batch_size=job.batch_size,
             memory_format=job.config.memory_format,
             compile_mode=job.config.compile_mode,

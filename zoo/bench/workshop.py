@@ -53,24 +53,24 @@ _CGROUPS = (
 
 @dataclass
 class Outcome:
-    """What a worker sent before it ended. `status` is `"ok"` when every stage answered."""
+    """What a worker sent before it ended. `status` is `"ok"` when every step answered."""
 
     answers: dict[str, Any] = field(default_factory=dict)
     status: Status = "ok"
-    stage: str = ""
-    """The stage that gave no answer."""
+    step: str = ""
+    """The step that gave no answer."""
     reason: str = ""
     detail: str = ""
     crashed: bool = False
     """The process ended or hung without a word; another try may do better."""
     seconds: dict[str, float] = field(default_factory=dict)
-    """Wall seconds a stage; `start` is that of the process."""
+    """Wall seconds a step; `start` is that of the process."""
     warnings: list[str] = field(default_factory=list)
     """What the person at the terminal should read; no other worker of this workshop said it before."""
 
 
 class Workshop:
-    """Runs stages in fresh processes: a fork server on Linux (0.02 s a process), spawn elsewhere.
+    """Runs steps in fresh processes: a fork server on Linux (0.02 s a process), spawn elsewhere.
 
     Raises:
         UserError: this system lacks what ends a worker whatever it does.
@@ -104,15 +104,15 @@ class Workshop:
         self._lifeline.close()
 
     def run(
-        self, stages: list[str], job: Job, *, timeout_s: float, on_note: Callable[[str, str], None] | None = None
+        self, steps: list[str], job: Job, *, timeout_s: float, on_note: Callable[[str, str], None] | None = None
     ) -> Outcome:
-        """Run `stages` in one new process and return what it sent; it is gone when this returns, whatever happens.
+        """Run `steps` in one new process and return what it sent; it is gone when this returns, whatever happens.
 
         Args:
-            stages: Names in `worker.STAGES`, run in order.
+            steps: Names in `worker.STEPS`, run in order.
             job: What they work on.
-            timeout_s: Seconds each stage may take.
-            on_note: Called with (stage, line of progress).
+            timeout_s: Seconds each step may take.
+            on_note: Called with (step, line of progress).
 
         Raises:
             UserError: the worker found a mistake that is the user's to mend.
@@ -121,17 +121,17 @@ class Workshop:
             answers, sender = self._context.Pipe(duplex=False)
             # A connection, because that is what multiprocessing hands a descriptor over in.
             chatter = Connection(os.dup(log.fileno()), readable=False)
-            process = self._context.Process(target=_work, args=(stages, job, sender, self._lifeline, chatter))
-            outcome, kills_before = Outcome(stage=stages[0]), _oom_kills()
+            process = self._context.Process(target=_work, args=(steps, job, sender, self._lifeline, chatter))
+            outcome, kills_before = Outcome(step=steps[0]), _oom_kills()
             try:
                 self._start(process)
                 sender.close()
-                self._listen(stages, answers, process.sentinel, timeout_s, outcome, on_note)
+                self._listen(steps, answers, process.sentinel, timeout_s, outcome, on_note)
             finally:
                 _end(process)
                 for connection in (sender, answers, chatter):
                     connection.close()
-            if outcome.status == "ok" and outcome.stage:
+            if outcome.status == "ok" and outcome.step:
                 _explain_death(process.exitcode, log, kills_before, outcome)
         outcome.warnings = [text for text in dict.fromkeys(outcome.warnings) if text not in self._warned]
         self._warned.update(outcome.warnings)
@@ -151,7 +151,7 @@ class Workshop:
 
     @staticmethod
     def _listen(
-        stages: list[str],
+        steps: list[str],
         answers: Connection,
         sentinel: int,
         timeout_s: float,
@@ -159,7 +159,7 @@ class Workshop:
         on_note: Callable[[str, str], None] | None,
     ) -> None:
         began = time.monotonic()
-        while outcome.stage:
+        while outcome.step:
             deadline = began + timeout_s
             wait([answers, sentinel], timeout=max(0.0, deadline - time.monotonic()))
             try:
@@ -176,7 +176,7 @@ class Workshop:
                 began = time.monotonic()
             elif kind == "note":
                 if on_note:
-                    on_note(outcome.stage, content)
+                    on_note(outcome.step, content)
             elif kind == "warning":
                 outcome.warnings.append(content)
             elif kind == "trouble":
@@ -187,13 +187,13 @@ class Workshop:
             else:
                 outcome.answers[kind] = content
                 outcome.seconds[kind] = time.monotonic() - began
-                remaining = stages[stages.index(kind) + 1 :]
-                outcome.stage = remaining[0] if remaining else ""
+                remaining = steps[steps.index(kind) + 1 :]
+                outcome.step = remaining[0] if remaining else ""
                 began = time.monotonic()
 
 
-def _work(stages: list[str], job: Job, answers: Connection, lifeline: Connection, chatter: Connection) -> None:
-    """What a new process does: see to its end and its limits, then to its stages."""
+def _work(steps: list[str], job: Job, answers: Connection, lifeline: Connection, chatter: Connection) -> None:
+    """What a new process does: see to its end and its limits, then to its steps."""
     os.setsid()  # a process group: whatever it starts ends with it
     if sys.platform == "linux":  # the kernel ends the group with the sweep, even where Python hangs in native code
         fcntl.fcntl(lifeline.fileno(), fcntl.F_SETSIG, signal.SIGKILL)
@@ -203,7 +203,7 @@ def _work(stages: list[str], job: Job, answers: Connection, lifeline: Connection
             _limit_memory()
     for stream in (1, 2):  # a library's chatter must not tear the table
         os.dup2(chatter.fileno(), stream)
-    worker.main(stages, job, answers, lifeline)
+    worker.main(steps, job, answers, lifeline)
 
 
 def _limit_memory() -> None:

@@ -6,7 +6,7 @@ import argparse
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zoo.cli.flags import (
     CACHE,
@@ -14,6 +14,7 @@ from zoo.cli.flags import (
     DEVICE,
     RESULTS,
     RUNS,
+    WEIGHTS,
     Verbs,
     add_verb,
     count,
@@ -38,7 +39,9 @@ def add(verbs: Verbs) -> None:
     parser.add_argument("--data", **DATA)
     parser.add_argument("--cache", **CACHE)
     parser.add_argument("--preset", default="quick", metavar="NAME|FILE", help="quick, camvid, cityscapes, latency")
-    parser.add_argument("--checkpoint", action="append", default=[], metavar="MODEL=FILE", help="weights to measure")
+    parser.add_argument(
+        *("--weights", "--checkpoint"), action="append", default=[], metavar="[MODEL=]W", help=WEIGHTS["help"]
+    )
     parser.add_argument("--input-size", action="append", metavar="HxW,…", help="what the network sees, a row each")
     parser.add_argument("--batch", type=count, metavar="N")
     runtimes = "eager (default), compile, aoti, onnxruntime, openvino, tensorrt; or installed"
@@ -53,7 +56,9 @@ def add(verbs: Verbs) -> None:
     parser.add_argument(
         "--seeds", type=count, metavar="N", help="train each model with N seeds: one row, mean and spread"
     )
-    parser.add_argument("--artifact", metavar="FILE", help="measure an exported .onnx or .pt2 file in place of models")
+    parser.add_argument(
+        *("--file", "--artifact"), metavar="FILE", help="measure an exported .onnx or .pt2 file in place of models"
+    )
     parser.add_argument(
         "--pair",
         nargs=2,
@@ -61,7 +66,7 @@ def add(verbs: Verbs) -> None:
         help="time two in turn: faster, slower or tie; each is MODEL[,runtime=R][,precision=P][,input_size=HxW]",
     )
     parser.add_argument(
-        "--mean", metavar="R,G,B", help="of an --artifact that takes floats: what to subtract, 0 to 1 or 255"
+        "--mean", metavar="R,G,B", help="of a --file that takes floats: what to subtract, 0 to 1 or 255"
     )
     parser.add_argument("--std", metavar="R,G,B", help="and what to divide by")
     parser.add_argument("--classes", metavar="A,B,…|FILE", help="its classes in the channels' order; or cityscapes")
@@ -73,6 +78,7 @@ def add(verbs: Verbs) -> None:
     parser.add_argument("--results", **RESULTS)
     parser.add_argument("--runs", **RUNS)
     parser.add_argument("--rerun", action="store_true", help="measure finished cells again")
+    parser.add_argument("--dry-run", action="store_true", help="list what would be measured and how long it may take")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -97,8 +103,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.pair:
         return _pair(arguments, config)
 
+    from zoo.bench.forecast import show_forecast
     from zoo.bench.live import Live
-    from zoo.bench.sweep import run_bench
+    from zoo.bench.sweep import plan_bench, run_bench
     from zoo.foreign import Feed
 
     feed = Feed(
@@ -109,24 +116,29 @@ def run(arguments: argparse.Namespace) -> int:
             output=arguments.output,
         )
     )
+    asked: dict[str, Any] = {
+        "data": arguments.data,
+        "results": arguments.results,
+        "runs": arguments.runs,
+        "cache": arguments.cache,
+        "weights": arguments.weights,
+        "rerun": arguments.rerun,
+        "file": arguments.file,
+        "trust": arguments.trust,
+        "feed": feed,
+    }
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a plain kill ends a sweep as Ctrl-C does
     try:
         with Live(make_console()) as live:
-            sweep = run_bench(
-                config,
-                data=arguments.data,
-                results=arguments.results,
-                runs=arguments.runs,
-                cache=arguments.cache,
-                checkpoints=arguments.checkpoint,
-                rerun=arguments.rerun,
-                artifact=arguments.artifact,
-                trust=arguments.trust,
-                feed=feed,
-                on_event=live,
-            )
+            if arguments.dry_run:
+                planned = plan_bench(config, **asked, on_event=live)
+            else:
+                sweep = run_bench(config, **asked, on_event=live)
     finally:
         signal.signal(signal.SIGTERM, before)
+    if arguments.dry_run:
+        print(show_forecast(planned), end="")
+        return 0
 
     from zoo.report.board import make_board
     from zoo.report.leaderboard import leaderboard, render
@@ -150,8 +162,9 @@ def run(arguments: argparse.Namespace) -> int:
 def _pair(arguments: argparse.Namespace, config: BenchConfig) -> int:
     flags = (
         "models",
-        "artifact",
+        "file",
         "rerun",
+        "dry_run",
         "throughput",
         "accuracy_images",
         "seeds",
@@ -174,7 +187,7 @@ def _pair(arguments: argparse.Namespace, config: BenchConfig) -> int:
                 data=arguments.data,
                 runs=arguments.runs,
                 cache=arguments.cache,
-                checkpoints=arguments.checkpoint,
+                weights=arguments.weights,
                 on_event=live,
             )
     except PairError as error:

@@ -56,8 +56,8 @@ FULL = Budget(10, 1.0, 10.0, 0.25, 3, sample_count=100, sample_s=3.0, cap_s=60.0
 QUICK = Budget(2, 0.2, 1.0, 0.05, 1, sample_count=20, sample_s=0.5, cap_s=2.0, cap_count=6)
 BLOCK = Block(0.25, 5)
 BLOCK_QUICK = Block(0.1, 2)
-STAGES = Budget(2, 0.0, 0.25, 0.05, 1, sample_count=20, sample_s=1.0, cap_s=3.0, cap_count=6)
-STAGES_QUICK = Budget(2, 0.0, 0.05, 0.01, 1, sample_count=10, sample_s=0.2, cap_s=1.0, cap_count=6)
+WATERFALL = Budget(2, 0.0, 0.25, 0.05, 1, sample_count=20, sample_s=1.0, cap_s=3.0, cap_count=6)
+WATERFALL_QUICK = Budget(2, 0.0, 0.05, 0.01, 1, sample_count=10, sample_s=0.2, cap_s=1.0, cap_count=6)
 """The waterfall's two. Both scopes have just been timed, so the network's kernels are chosen and its memory is there;
 warm-up only has to wake a clock that fell asleep since, and to meet what stages beside the network allocate."""
 RATE = Budget(2, 0.0, 2.0, 0.1, 1, sample_count=10, sample_s=3.0, cap_s=30.0, cap_count=4)
@@ -256,7 +256,7 @@ def measure_stages(
     quick: bool,
     clock: Clock | None = None,
 ) -> dict[str, NDArray[np.float64]]:
-    """Time the stages of one call inside that call, the waterfall of the pipeline scope: `STAGES` or `STAGES_QUICK`.
+    """Time the stages of one call inside that call: `WATERFALL` or `WATERFALL_QUICK` of the pipeline scope.
 
     Args:
         stages: name → what it does with what the stage before it answered, in order; the first one gets an input.
@@ -269,7 +269,7 @@ def measure_stages(
         Name → seconds of that stage in each call.
     """
     clock = clock or clock_of(device)
-    budget = STAGES_QUICK if quick else STAGES
+    budget = WATERFALL_QUICK if quick else WATERFALL
     chain: Chain = (lambda index: inputs[index % len(inputs)], *stages.values())
     warmup, _, _ = _warm_up(lambda index: _run(chain, index), clock, budget)
     seconds = _measure(chain, clock, budget, warmup).seconds[:, 1:]  # calls, stages; choosing the input is no stage

@@ -367,7 +367,7 @@ def _notes(group: Group, good: list[Row], under: list[Row], fastest: list[Fastes
         train = "`zoo train MODEL --data DIR --config RECIPE`"
         if all(row.weights_source == "file" and row.weights_sha256 == row.file_sha256 for row in unscored):
             notes.append(
-                f"no mIoU for {which}: `zoo bench --artifact FILE` counts it with --data, and of another maker's file "
+                f"no mIoU for {which}: `zoo bench --file FILE` counts it with --data, and of another maker's file "
                 "with --mean, --std and --classes"
             )
         elif group.dataset is None:

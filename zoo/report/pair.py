@@ -32,7 +32,7 @@ class Pair(Facts):
     warmup_settled: tuple[bool, bool]
     witness: Witness
     missing_weights: tuple[str, ...] = ()
-    """Models that ran with random weights because no finished run was found."""
+    """Models that ran with random weights because no others were found."""
 
     @property
     def verdict(self) -> Verdict:
@@ -83,7 +83,7 @@ def show_pair(pair: Pair) -> str:
 
 def _weights(pair: Pair) -> str:
     one, other = (
-        f"{side.weights.source} {text_of(side.weights.sha256)}" if side.weights.sha256 else side.weights.source
+        f"{side.weights.label} {text_of(side.weights.sha256)}" if side.weights.sha256 else side.weights.label
         for side in pair.artifacts
     )
     return one if one == other else f"{one}, {other}"
@@ -94,7 +94,7 @@ def _doubts(pair: Pair) -> list[str]:
     doubts = ["QUICK — a smoke test: few turns"] if pair.quick else []
     if pair.missing_weights:
         doubts.append(
-            f"random weights of {' and '.join(pair.missing_weights)}: there is no finished run, and a pair trains none"
+            f"random weights of {' and '.join(pair.missing_weights)}: none were found, and a pair trains none"
         )
     doubts += [
         f"warm-up of {name} did not settle"

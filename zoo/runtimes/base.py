@@ -210,7 +210,7 @@ def graph_state(
     )
 
 
-class Stage(nn.Module):
+class StageModule(nn.Module):
     """A stage without weights as a module of its own, as `torch.export` wants it."""
 
     def __init__(self, call: Call) -> None:
@@ -228,9 +228,9 @@ def stage_modules(pipeline: Pipeline, images: Tensor) -> dict[str, tuple[nn.Modu
         x = pipeline.preprocess(images)
         logits = pipeline.network(x)
     return {
-        "preprocess": (Stage(pipeline.preprocess), images),
+        "preprocess": (StageModule(pipeline.preprocess), images),
         "network": (pipeline.model, x),
-        "upsample_argmax": (Stage(pipeline.postprocess), logits),
+        "upsample_argmax": (StageModule(pipeline.postprocess), logits),
     }
 
 

@@ -253,7 +253,7 @@ def row(record: Record) -> Row:
         weights_source=weights.source,
         weights_sha256=weights.sha256,
         seed=weights.seed,
-        seed_count=int(weights.source not in {"random", "none"}),
+        seed_count=int(weights.source != "none" and weights.sha256 is not None),
         shared_sequences=dataset.shared_sequences if dataset else (),
         mode=mode_text(accuracy.mode if accuracy else None),
         miou_resampled=accuracy.resampled if accuracy else None,
