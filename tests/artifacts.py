@@ -10,7 +10,7 @@ from zoo.catalog import find
 from zoo.data.layout import open_dataset
 from zoo.data.synthetic import write_dataset
 from zoo.labels import CITYSCAPES
-from zoo.weights import Source
+from zoo.weights.source import Source
 
 FRAME = (64, 96)
 CPU = torch.device("cpu")

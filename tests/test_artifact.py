@@ -16,7 +16,7 @@ from zoo.errors import ModelError, UserError
 from zoo.labels import CITYSCAPES
 from zoo.runtimes import base, table
 from zoo.spec import Feeding
-from zoo.weights import Source
+from zoo.weights.source import Source
 
 
 @pytest.fixture(scope="module")

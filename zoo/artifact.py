@@ -35,7 +35,9 @@ from zoo.runtimes import base, eager, table
 from zoo.runtimes.opset import OPSET
 from zoo.spec import DatasetSpec, ModelSpec, Resize, Size
 from zoo.state_dict import StateDict, load_into, read_state_dict, weights_sha256
-from zoo.weights import Brought, Source, parse_asked, resolve
+from zoo.weights.asked import parse_asked
+from zoo.weights.resolve import resolve
+from zoo.weights.source import Brought, Source
 
 CALIBRATION_IMAGES = 32
 RANDOM_SEED = 0
@@ -77,7 +79,7 @@ def make_network(
     Args:
         spec: The model.
         classes: What its labels shall mean.
-        source: Its weights, matched to `classes` (`weights.resolve`).
+        source: Its weights, matched to `classes` (`weights.resolve.resolve`).
         sizes: As in `models.build.build_model`.
 
     Returns:
@@ -123,10 +125,10 @@ def read_source(source: Source, zeros: Mapping[str, Tensor] = MappingProxyType({
 def find_source(
     weights: Path | str, spec: ModelSpec, dataset: Dataset | None, runs: Path | str | None, cache: Path | None
 ) -> Source:
-    """Find the weights a verb was asked for (`weights.resolve`), building a model of your own where that decides.
+    """Find the weights a verb was asked for (`weights.resolve.resolve`), building a model of your own where that decides.
 
     Raises:
-        UserError: as `weights.parse_asked` and `weights.resolve`.
+        UserError: as `weights.asked.parse_asked` and `weights.resolve.resolve`.
     """
     count = (dataset.spec if dataset else CITYSCAPES).num_classes
     return resolve(
@@ -217,7 +219,7 @@ def deploy(
     Args:
         spec: The model.
         classes: What its labels shall mean.
-        source: Its weights, matched to `classes` (`weights.resolve`).
+        source: Its weights, matched to `classes` (`weights.resolve.resolve`).
         device: Where it runs.
         precision: What the network computes in.
         input_size: What the network sees, `(height, width)`; `None`: as it was trained, else the frame's own size.

@@ -27,7 +27,7 @@ from zoo.modes import predictor
 from zoo.record import Artifact, Mode, Precision, Record, short_hash
 from zoo.spec import Feeding, Size
 from zoo.train.norms import GAP_IMAGES, mode_gap
-from zoo.weights import Source, require_weights
+from zoo.weights.source import Source, require_weights
 
 WHOLE = Mode()
 GAP_PIXELS = 8_000_000
@@ -55,7 +55,7 @@ def evaluate_model(
         name: Whatever `zoo.catalog.find` takes.
         dataset: An opened dataset.
         split: Such as `"val"`.
-        weights: `auto`, `run[:RECIPE[:SEED]]`, `published[:TAG]`, `own` or a file (`zoo.weights`).
+        weights: `auto`, `run[:RECIPE[:SEED]]`, `published[:TAG]`, `own` or a file (`zoo.weights.asked`).
         input_size: What the network sees, `(height, width)`; `None`: as it was trained, else the frame's own size.
         device: `auto`, `cpu`, `cuda`, `cuda:1` …
         precision: What the network computes in.

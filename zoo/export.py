@@ -26,7 +26,8 @@ from zoo.score.comparing import newest, slower_int8
 from zoo.score.reading import rows_of
 from zoo.spec import ModelSpec, Resize, Size
 from zoo.store import scan
-from zoo.weights import Source, knows_itself, parse_asked, require_weights
+from zoo.weights.asked import knows_itself, parse_asked
+from zoo.weights.source import Source, require_weights
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def export_model(
         data: Dataset in the Cityscapes layout: its classes, frame size, runs, and train split for int8; `None`: none
             where a file of weights tells its classes, else the variable `CITYSCAPES_DATASET`, else the embedded
             synthetic streets.
-        weights: `auto`, `random`, `run[:RECIPE[:SEED]]`, `published[:TAG]`, `own` or a file (`zoo.weights`).
+        weights: `auto`, `random`, `run[:RECIPE[:SEED]]`, `published[:TAG]`, `own` or a file (`zoo.weights.asked`).
         image_size: `(height, width)` of the frames; `None`: the dataset's; without one what the network sees.
         input_size: What the network sees; `None`: as it was trained, else the frame's own size.
         resize: How a frame is brought to it; `None`: as it was trained.

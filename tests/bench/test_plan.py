@@ -17,7 +17,7 @@ from zoo.catalog import find
 from zoo.config import BenchConfig, TrainConfig
 from zoo.data.layout import open_dataset
 from zoo.spec import Feeding
-from zoo.weights import Source
+from zoo.weights.source import Source
 
 RECIPE = TrainConfig(name="tiny", steps=10, image_size=(48, 96))
 OWN = Source(kind="own", sha256="a" * 64, recipe="external")

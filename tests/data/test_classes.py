@@ -22,7 +22,8 @@ from zoo.picker import pick
 from zoo.report.leaderboard import leaderboard, render
 from zoo.spec import IGNORE_INDEX
 from zoo.train.loop import train_model
-from zoo.weights import Asked, resolve
+from zoo.weights.asked import Asked
+from zoo.weights.resolve import resolve
 
 HARBOUR = """
 name = "Harbour"

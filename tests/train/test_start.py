@@ -289,7 +289,7 @@ def publish(monkeypatch, cache, spec, weights, licence, **facts):
     """Put a row into the table of published checkpoints, and its file into the cache."""
     facts["weights_licence"] = Stated(value=licence)
     row = Published(model=spec.name, tag="lab", file_name="lab.pth", url="https://lab", **facts)
-    monkeypatch.setattr("zoo.weights.published_of", lambda *_: [row])
+    monkeypatch.setattr("zoo.weights.resolve.published_of", lambda *_: [row])
     published_folder(cache).mkdir(parents=True)
     torch.save(weights, published_folder(cache) / "lab.pth")
 

@@ -26,7 +26,9 @@ from zoo.identity import network_sha256
 from zoo.measure.clock import grows
 from zoo.record import Artifact, BatchRate, Build, Failure, Record, Throughput
 from zoo.train.loop import Trained
-from zoo.weights import Asked, Source, resolve
+from zoo.weights.asked import Asked
+from zoo.weights.resolve import resolve
+from zoo.weights.source import Source
 
 Samples = dict[str, np.ndarray]
 Tell = Callable[[str, str], None]

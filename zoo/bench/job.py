@@ -24,7 +24,7 @@ from zoo.record import (
     Witness,
 )
 from zoo.spec import DatasetSpec, ModelSpec, Resize, Size
-from zoo.weights import Source
+from zoo.weights.source import Source
 
 RANDOM = Source(kind="random", seed=0)
 

@@ -30,7 +30,7 @@ from zoo.report.pair import Pair
 from zoo.runtimes import table
 from zoo.spec import ModelSpec, Size
 from zoo.units import parse_size
-from zoo.weights import parse_all_asked
+from zoo.weights.asked import parse_all_asked
 
 CHOICES: dict[str, tuple[str, ...]] = {"runtime": tuple(table.RUNTIMES), "precision": get_args(Precision)}
 """What the words of a side may be; `input_size` is any size."""
@@ -76,7 +76,7 @@ def run_pair(
         data: As `run_bench` takes it; its frames' size is the images'.
         runs: Folder of training runs; `None`: `ZOO_RUNS`, else `runs`.
         cache: Folder of the embedded dataset and of built artifacts; `None`: `ZOO_CACHE`, else the user's cache folder.
-        weights: `W` for both or `MODEL=W` for one, as `zoo.weights` reads them.
+        weights: `W` for both or `MODEL=W` for one, as `zoo.weights.asked` reads them.
         on_event: Called as it goes on.
 
     Raises:

@@ -22,7 +22,9 @@ from zoo.identity import makers, network_sha256
 from zoo.record import MEAN_LABEL_MAP, SPEED_PROTOCOL, Precision, Weights, short_hash
 from zoo.record import Dataset as DatasetFacts
 from zoo.spec import ModelSpec, Resize, Size
-from zoo.weights import AUTO, Asked, Brought, Source, resolve
+from zoo.weights.asked import AUTO, Asked
+from zoo.weights.resolve import resolve
+from zoo.weights.source import Brought, Source
 
 IMMATERIAL = {
     "name": "what a preset is called",
@@ -163,7 +165,7 @@ def choose(
     cache: Path | None,
     brings: Callable[[], Brought],
 ) -> list[Chosen]:
-    """Choose a model's weights: what `zoo.weights.resolve` finds, else the preset's recipe where it is to be trained.
+    """Choose a model's weights: what `weights.resolve` finds, else the preset's recipe where it is to be trained.
 
     Several seeds are those of the preset's recipe, each its own run.
 

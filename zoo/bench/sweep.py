@@ -38,7 +38,8 @@ from zoo.files import remove_leftovers
 from zoo.foreign import NOTHING, Feed
 from zoo.record import Record
 from zoo.spec import ModelSpec, Size
-from zoo.weights import Asked, Brought, parse_all_asked
+from zoo.weights.asked import Asked, parse_all_asked
+from zoo.weights.source import Brought
 
 SURVEY_TIMEOUT_S = 300.0
 MAX_NAMED = 3
@@ -99,7 +100,7 @@ def run_bench(
         results: Folder of the records.
         runs: Folder of training runs; `None`: `ZOO_RUNS`, else `runs`.
         cache: Folder of the embedded dataset and of built artifacts; `None`: `ZOO_CACHE`, else the user's cache folder.
-        weights: `W` for every model or `MODEL=W` for one, as `zoo.weights` reads them.
+        weights: `W` for every model or `MODEL=W` for one, as `zoo.weights.asked` reads them.
         rerun: Measure finished cells again.
         file: One that somebody exported, measured in place of `config.models`.
         trust: Run a `.pt2`, which is native code.

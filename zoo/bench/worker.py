@@ -53,7 +53,7 @@ from zoo.record import (
 from zoo.runtimes import base, table
 from zoo.spec import Size
 from zoo.train.loop import Trained, train
-from zoo.weights import Brought
+from zoo.weights.source import Brought
 
 ROTATION = 4
 """Seeded random inputs a clock rotates through."""

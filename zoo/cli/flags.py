@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from zoo.spec import Size
-    from zoo.weights import Source
+    from zoo.weights.source import Source
 
 DATA: dict[str, Any] = {
     "metavar": "DIR",

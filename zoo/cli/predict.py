@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     from zoo.predict.pictures import predict_images
     from zoo.predict.predictor import load_predictor
     from zoo.report.progress import LiveImages
-    from zoo.weights import knows_itself, parse_asked
+    from zoo.weights.asked import knows_itself, parse_asked
 
     rate = parse_rate(arguments.rate) if arguments.rate else None
     asked = parse_asked(arguments.weights or "auto")

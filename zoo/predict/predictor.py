@@ -21,7 +21,7 @@ from zoo.pipeline import Pipeline
 from zoo.record import Precision
 from zoo.runtimes.base import Runnable
 from zoo.spec import DatasetSpec, Size
-from zoo.weights import Source, require_weights
+from zoo.weights.source import Source, require_weights
 
 _BAND_ROWS = 64  # of full-size logits that are alive at a time
 
@@ -81,7 +81,7 @@ def load_predictor(
     Args:
         name: Whatever `zoo.catalog.find` takes.
         dataset: Its classes and colours, and which run's weights; `None`: those that a file of weights tells.
-        weights: `auto`, `random`, `run[:RECIPE[:SEED]]`, `published[:TAG]`, `own` or a file (`zoo.weights`).
+        weights: `auto`, `random`, `run[:RECIPE[:SEED]]`, `published[:TAG]`, `own` or a file (`zoo.weights.asked`).
         input_size: What the network sees, `(height, width)`; `None`: as it was trained, else the image's own size.
         device: `auto`, `cpu`, `cuda`, `cuda:1` …
         precision: What the network computes in.

@@ -21,7 +21,9 @@ from zoo.record import short_hash
 from zoo.spec import IGNORE_INDEX, DatasetSpec, ModelSpec
 from zoo.state_dict import StateDict, fit_names, take_fitting, weights_sha256
 from zoo.train.run import Init
-from zoo.weights import Source, parse_asked, resolve_start, run_name
+from zoo.weights.asked import parse_asked
+from zoo.weights.resolve import resolve_start, run_name
+from zoo.weights.source import Source
 
 _log = logging.getLogger(__name__)
 MAX_NAMED = 6

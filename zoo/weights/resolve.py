@@ -1,190 +1,25 @@
-"""Which weights a verb speaks of: what was asked for, what was found, and how it is fed. Free of torch.
-
-One grammar for all verbs: `auto | random | run[:RECIPE[:SEED]] | published[:TAG] | own | FILE`; where several models
-are named, `MODEL=` before it says for which. `auto` takes the model's newest finished run on the dataset, else a
-published checkpoint that lies on this machine, else what the model brings by itself, else random weights, without an
-accuracy.
-"""
+"""Finding the weights that were asked for: one answer for every verb. Free of torch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
 
-from zoo.catalog import find
 from zoo.checkpoint import CheckpointFacts, FinishedRun, finished_runs, read_facts, runs_of_other_code
 from zoo.config import TrainConfig
 from zoo.data.layout import Dataset
-from zoo.errors import UserError, did_you_mean
+from zoo.errors import UserError
 from zoo.files import sha256_of
 from zoo.published.facts import Published
 from zoo.published.table import published_folder, published_of
-from zoo.record import Weights, WeightsKind
-from zoo.spec import IGNORE_INDEX, DatasetSpec, Facts, Feeding, ModelSpec, Resize, Size
+from zoo.spec import IGNORE_INDEX, DatasetSpec, Feeding, ModelSpec
+from zoo.weights.asked import TRAINED, Asked
+from zoo.weights.source import Brought, Source
 
-TRAINED = "run[:RECIPE[:SEED]], published[:TAG], own, or a FILE"
-GRAMMAR = f"auto, random, {TRAINED}"
 LEAST_DIGITS = 6
 """Of a recipe's hash, to be taken for one."""
 MAX_NAMED = 3
 """Others that a line names."""
-
-
-class Asked(NamedTuple):
-    """What `--weights` says."""
-
-    kind: Literal["auto", WeightsKind]
-    name: str | None = None
-    """A recipe's name or the first 6 or more digits of its hash, or a published tag."""
-    seed: int | None = None
-    file: Path | None = None
-
-
-AUTO = Asked("auto")
-RANDOM = Asked("random")
-
-
-class Brought(NamedTuple):
-    """What a model of your own holds when it is built."""
-
-    sha256: str | None
-    """Of its tensors, the same from call to call; `None` where they are not."""
-    differing: str = ""
-    """First tensor that was another in a second call."""
-
-
-class Source(Facts):
-    """One set of weights: where they are, what they were trained for, and how they are fed."""
-
-    kind: WeightsKind
-    file: Path | None = None
-    sha256: str | None = None
-    """Of the file's bytes; of `own` weights, of the tensors; null for random ones."""
-    tag: str = ""
-    url: str = ""
-    licence: str = ""
-    """As stated, or inherited from the weights that training began from; empty where it is not known."""
-    trained_on: str | None = None
-    """Name of the dataset."""
-    num_classes: int | None = None
-    """K of the network; `None`: that of the dataset."""
-    classes: DatasetSpec | None = None
-    """What the network's channels are; `None`: not known, then those of the dataset."""
-    train_ids: tuple[int, ...] | None = None
-    """Which class of the dataset at hand each channel is (255: none of them); `None`: they are the same."""
-    published: Published | None = None
-    """Of a published checkpoint: what its file calls its tensors, and what its channels are."""
-    feeding: Feeding | None = None
-    """`None`: not known, then as the architecture and the dataset say."""
-    recipe: str = "none"
-    recipe_hash: str | None = None
-    step_count: int | None = None
-    seed: int | None = None
-    pretrained: str = ""
-    init: str = ""
-    init_sha256: str | None = None
-    notes: tuple[str, ...] = ()
-    """Why these and what else there was."""
-    missing: str = ""
-    """Of random weights that nobody asked for: how to have others."""
-
-    def facts(self, sha256: str | None, notes: Sequence[str] = ()) -> Weights:
-        """As a record keeps them; `sha256` of their tensors, `notes` of their reading."""
-        shared = set(Weights.model_fields) & set(Source.model_fields) - {"sha256", "notes"}
-        return Weights(
-            source=self.kind, sha256=sha256, notes=tuple(notes), **{key: getattr(self, key) for key in shared}
-        )
-
-    @property
-    def input_size(self) -> Size | None:
-        """What the network saw in training; `None`: the frame's own size, or not known."""
-        return None if self.feeding is None else self.feeding.input_size
-
-    @property
-    def resize(self) -> Resize:
-        """How frames were brought to it."""
-        return "fit" if self.feeding is None else self.feeding.resize
-
-    @property
-    def said(self) -> str:
-        """In one line, for a person: which they are, and what else there was."""
-        what = {
-            "random": "random weights, which have no accuracy",
-            "own": "the weights it brings itself",
-            "published": f"published weights {self.tag}",
-            "file": f"weights of the file {self.file}",
-            "run": f"weights of the run {self.recipe} ({self.step_count} steps, seed {self.seed}, {self.trained_on})",
-        }[self.kind]
-        where = f", {self.file}" if self.file is not None and self.kind in {"run", "published"} else ""
-        return "; ".join([what + where, *self.notes, *([self.missing] if self.missing else [])])
-
-    def fed(self, spec: ModelSpec, dataset: DatasetSpec) -> ModelSpec:
-        """How the network is fed and read with these weights on a dataset.
-
-        What the weights were trained with goes before what the dataset says, and that before the architecture's own.
-        """
-        spec = dataset.adapt(spec)
-        changes: dict[str, object] = {}
-        if self.feeding is not None:
-            known = {key: getattr(self.feeding, key) for key in ("mean", "std", "channel_order")}
-            changes = {key: value for key, value in known.items() if value is not None}
-        if self.train_ids is not None:
-            channels = range(len(self.train_ids)) if spec.train_ids is None else spec.train_ids
-            changes["train_ids"] = tuple(
-                IGNORE_INDEX if channel == IGNORE_INDEX else self.train_ids[channel] for channel in channels
-            )
-        return spec.model_copy(update=changes)
-
-
-def parse_asked(text: str, flag: str = "--weights") -> Asked:
-    """Read what a flag says of one model.
-
-    Raises:
-        UserError: an empty part, or a seed that is no whole number.
-    """
-    kind, colon, rest = text.partition(":")
-    if kind in ("auto", "random", "own") and not colon:
-        return Asked(kind)  # type: ignore[arg-type]  # one of three, which mypy does not see
-    if kind == "published" and (rest or not colon):
-        return Asked("published", rest or None)
-    if kind == "run":
-        recipe, second, seed = rest.partition(":")
-        if (colon and not recipe) or (second and not seed.isdecimal()):
-            raise UserError(f"{flag} run[:RECIPE[:SEED]], such as run:camvid:1; got {text!r}")
-        return Asked("run", recipe or None, int(seed) if seed else None)
-    file = Path(text).expanduser()
-    if not file.exists():
-        near = did_you_mean(kind, ("auto", "random", "run", "published", "own"))
-        words = GRAMMAR if flag == "--weights" else TRAINED
-        raise UserError(f"{flag} is {words}; there is no file {text!r}.{near}")
-    return Asked("file", file=file)
-
-
-def parse_all_asked(texts: Sequence[str], models: Sequence[str]) -> dict[str, Asked]:
-    """Read `--weights` of several models: `MODEL=…` for one of them, else for all that have no own.
-
-    Raises:
-        UserError: as `parse_asked`; a model that is not among them, or one with two answers.
-    """
-    named: dict[str, tuple[str, Asked]] = {}
-    for text in texts:
-        model, equals, rest = text.partition("=")
-        if not equals or Path(text).exists():
-            name, rest = "", text
-        else:
-            name = model if model in models else find(model).name
-            if name not in models:
-                near = did_you_mean(model, models)
-                raise UserError(f"--weights names {model!r}, which is not measured.{near} Add it to --models")
-        if named.setdefault(name, (rest, AUTO))[0] != rest:
-            who = f" {name}" if name else ""
-            raise UserError(f"--weights{who} is given as {named[name][0]} and as {rest}; give it once")
-        named[name] = (rest, parse_asked(rest))
-    if "" in named and named[""][1].kind == "file" and len(models) > 1:
-        raise UserError(f"--weights {named[''][0]} is one file and {len(models)} models are named; say MODEL=FILE")
-    everyone = named.get("", ("", AUTO))
-    return {model: named.get(model, everyone)[1] for model in models}
 
 
 def resolve(
@@ -269,29 +104,6 @@ def _named(
     if asked.file is not None:
         return _of_file(asked.file, spec, dataset if begins is None else None)
     return _own(spec, brings)
-
-
-def require_weights(source: Source, model: str) -> Source:
-    """Refuse random weights where trained ones are needed.
-
-    Raises:
-        UserError: with the line that says how to have some.
-    """
-    if source.kind == "random":
-        raise UserError(f"{model}: {source.missing or 'random weights say nothing; name others with --weights'}")
-    return source
-
-
-def knows_itself(asked: Asked) -> bool:
-    """Whether the weights that are asked for tell their classes: then no dataset is needed to use them.
-
-    Raises:
-        UserError: the file cannot be read.
-    """
-    if asked.kind != "file" or asked.file is None:
-        return False
-    facts = read_facts(asked.file)
-    return facts is not None and facts.classes is not None
 
 
 def _automatic(

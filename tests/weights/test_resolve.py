@@ -1,4 +1,4 @@
-"""`zoo.weights`: one grammar, one answer, matched to the dataset's classes by name."""
+"""Which weights: one grammar, one answer, matched to the dataset's classes by name."""
 
 from pathlib import Path
 
@@ -13,18 +13,9 @@ from zoo.errors import UserError
 from zoo.labels import CITYSCAPES
 from zoo.published.table import PUBLISHED, published_folder, published_of
 from zoo.spec import DatasetSpec, Feeding, ModelSpec
-from zoo.weights import (
-    AUTO,
-    RANDOM,
-    Asked,
-    Brought,
-    Source,
-    knows_itself,
-    parse_all_asked,
-    parse_asked,
-    require_weights,
-    resolve,
-)  # fmt: skip
+from zoo.weights.asked import AUTO, RANDOM, Asked, knows_itself, parse_all_asked, parse_asked
+from zoo.weights.resolve import resolve
+from zoo.weights.source import Brought, Source, require_weights
 
 RECIPE = TrainConfig(name="tiny", steps=6)
 
