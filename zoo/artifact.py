@@ -125,7 +125,7 @@ def read_source(source: Source, zeros: Mapping[str, Tensor] = MappingProxyType({
 def find_source(
     weights: Path | str, spec: ModelSpec, dataset: Dataset | None, runs: Path | str | None, cache: Path | None
 ) -> Source:
-    """Find the weights a verb was asked for (`weights.resolve.resolve`), building a model of your own where that decides.
+    """Find the weights a verb was asked for, building a model of your own where that decides.
 
     Raises:
         UserError: as `weights.asked.parse_asked` and `weights.resolve.resolve`.

@@ -104,8 +104,8 @@ def train_model(
         data: Folder in the Cityscapes layout; `None`: `CITYSCAPES_DATASET`, else the embedded synthetic set.
         runs: Folder of all runs; `None`: `ZOO_RUNS`, else `runs`.
         cache: Where the embedded set and prepared data are kept; `None`: `ZOO_CACHE`, else the user's cache folder.
-        init: Weights to begin from: `run[:RECIPE[:SEED]]`, `published[:TAG]`, `own` or a file (`zoo.weights.asked`). They
-            are part of the recipe.
+        init: Weights to begin from: `run[:RECIPE[:SEED]]`, `published[:TAG]`, `own` or a file. They are part of
+            the recipe.
         device: `auto`, `cpu`, `cuda`, `cuda:1` …
         on_frame: Told of every frame that is prepared, in the first process, as are the next two of what they name.
         on_step: Told of every step.
