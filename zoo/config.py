@@ -161,6 +161,8 @@ class BenchConfig(Facts):
     """Per stage of a cell."""
     train_missing: bool = False
     """Train models that have no checkpoint of `train`; otherwise their mIoU is null."""
+    train_models: tuple[str, ...] = ("all",)
+    """Of the table's models, those that are trained then: names, globs, tags. Your own always are."""
     keep_checkpoints: bool = True
     """`false`: a checkpoint trained here is deleted when its cells are done."""
     disk_bytes: int = Field(default=0, ge=0)

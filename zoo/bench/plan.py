@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from zoo.bench.job import RANDOM, Survey
 from zoo.card import Card
+from zoo.catalog import MODELS, select
 from zoo.checkpoint import finished_runs
 from zoo.config import INSTALLED, BenchConfig, TrainConfig
 from zoo.counting import dataset_record
@@ -39,6 +40,7 @@ IMMATERIAL = {
     "train": "each cell says its own weights, whatever they came from",
     "seeds": "likewise",
     "train_missing": "likewise",
+    "train_models": "likewise",
     "keep_checkpoints": "likewise",
     "disk_bytes": "looked at before the start",
     "timeout_s": "a cell that was cut off is never finished",
@@ -176,7 +178,9 @@ def choose(
         source = resolve(asked, spec, dataset, runs=runs, cache=cache, brings=brings)
         if source.missing and dataset is not None and config.train_missing:
             assert config.train is not None, "train_missing has one"
-            return [_to_be_trained(config, config.train)]
+            if spec.name not in MODELS or spec in select(config.train_models):
+                return [_to_be_trained(config, config.train)]
+            source = source.model_copy(update={"missing": f"preset {config.name} does not train it; {source.missing}"})
         # Speed alone is that of the frames asked for, unless weights are named.
         size = None if dataset is None and asked == AUTO else source.input_size
         return [Chosen(source, None, size, _resize(config, source))]
