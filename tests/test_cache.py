@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from zoo import cache, files, locks
-from zoo.cache import choose, clear, entries, use
+from zoo.cache import cache_folder, choose, clear, entries, use
 from zoo.cli.main import main
 from zoo.data.layout import open_dataset
 from zoo.data.prepared import prepare
@@ -168,3 +168,10 @@ def test_a_mistake_is_one_line(root, flags, words, capsys):
         code = stop.code
     assert code == 2
     assert words in capsys.readouterr().err
+
+
+def test_the_environment_names_the_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    assert cache_folder() == tmp_path / "cache"
+    monkeypatch.delenv("ZOO_CACHE")
+    assert cache_folder().name == "zoo"

@@ -16,10 +16,10 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from zoo.cache import used_folder
+from zoo.cache import cache_folder, used_folder
 from zoo.card import Built, Traits
 from zoo.checkpoint import runs_folder
-from zoo.data.layout import Dataset, cache_folder, spread
+from zoo.data.layout import Dataset, spread
 from zoo.data.reading import read_image
 from zoo.errors import ModelError, UserError
 from zoo.faults import how_to_write, reason

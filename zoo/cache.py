@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import platformdirs
+
 from zoo.errors import UserError
 from zoo.faults import reason
 from zoo.files import draft_in, whole_folder
 from zoo.locks import Release, take
 
+VARIABLE = "ZOO_CACHE"
 KINDS = {
     "streets": "synthetic-v*",
     "prepared": "prepared/*",
@@ -39,6 +42,12 @@ class Entry:
     used_at: datetime
     in_use: bool
     """A process that lives has it open, or may open it."""
+
+
+def cache_folder() -> Path:
+    """Folder for what can be made again: the variable `ZOO_CACHE`, else the user's cache folder."""
+    given = os.environ.get(VARIABLE)
+    return Path(given).expanduser() if given else platformdirs.user_cache_path("zoo")
 
 
 def use(folder: Path) -> None:

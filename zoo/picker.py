@@ -23,7 +23,7 @@ from zoo.score.comparing import (
 )
 from zoo.score.fields import flag_for
 from zoo.score.filtering import VERSIONS, newest_versions, select, version_of
-from zoo.score.metrics import METRICS, Metric
+from zoo.score.metrics import METRICS, OBJECTIVES, Metric
 from zoo.score.paired import INTERVAL, SPREAD, Pairs, Tie
 from zoo.score.reading import NO_MODEL_YET, read_rows
 from zoo.score.rows import MAX_MIOU_LOSS, WHOLE, Row
@@ -33,13 +33,6 @@ LATENCY = "pipeline_p50_s"
 """The latency meant where none is named: the pipeline scope is what a user waits for."""
 LATENCIES = tuple(key for key in METRICS if key.startswith(("pipeline_p", "latency_p")))
 
-OBJECTIVES: dict[str, str] = {
-    "miou": "miou",
-    "latency": LATENCY,
-    "memory": "peak_memory_bytes",
-    "params": "param_count",
-    "macs": "mac_count",
-}
 NEXT = ("miou", LATENCY, "peak_memory_bytes")
 """What decides among rows that tie in the objective, in order."""
 CHANCE = "whether by more than chance is not known"

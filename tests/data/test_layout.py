@@ -4,7 +4,7 @@ import shutil
 import pytest
 
 from zoo.data import layout
-from zoo.data.layout import cache_folder, open_dataset, spread
+from zoo.data.layout import open_dataset, spread
 from zoo.data.reading import read_label
 from zoo.errors import UserError
 
@@ -272,14 +272,10 @@ def test_a_name_that_is_not_utf_8_is_refused_in_letters_that_can_be_printed(fold
     assert str(caught.value).isprintable()
 
 
-def test_environment_names_the_folders(folder, monkeypatch, tmp_path):
+def test_the_environment_names_the_folder(folder, monkeypatch):
     folder.add()
     monkeypatch.setenv("CITYSCAPES_DATASET", str(folder.root))
     assert open_dataset(None).root == folder.root
-    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
-    assert cache_folder() == tmp_path / "cache"
-    monkeypatch.delenv("ZOO_CACHE")
-    assert cache_folder().name == "zoo"
 
 
 def test_frames_are_spread(folder):

@@ -58,7 +58,7 @@ def test_out_of_date_is_named(board, records, tmp_path):
 
 
 def test_no_numbers_no_plot(records, tmp_path):
-    board = make_board([row(records.make(right=None))])
+    board = make_board([row(records.make("encoder_decoder", right=None))])
     assert svg(board) is None
     assert write(board, tmp_path / "board.md") == [tmp_path / "board.md"]
     assert stale(board, tmp_path / "board.md") == []

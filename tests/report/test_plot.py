@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zoo.report.board import make_board
-from zoo.report.plot import MANY_POINTS, RUNTIMES, draw, svg
+from zoo.report.plot import CLAIM, MANY_POINTS, RUNTIMES, draw, svg
 from zoo.score.reading import rows_of
 
 
@@ -55,3 +55,22 @@ def test_what_is_known_of_miou_is_a_bar(records):
     bars, label = heights(miou_interval=(0.3, 0.5))
     assert bars == [(30.0, 50.0)]
     assert label == "mIoU, % (bar: spread over seeds, else 95 % interval)"
+
+
+def test_published_mious_are_hollow_marks_that_say_so(records):
+    scored = {"output_size": (1024, 2048), "image_count": 500}
+    made = [records.make(name, right=0.5, p50_s=0.1, dataset="cityscapes", **scored) for name in ("unet", "nobodys")]
+    (axes,) = draw(make_board(rows_of(made))).axes
+    hollow = [mark for mark in axes.collections if mark.get_label() == CLAIM]
+    assert [tuple(at) for at in hollow[0].get_offsets()] == [(125.0, 69.1)]
+    assert not len(hollow[0].get_facecolors())
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [CLAIM]
+    (axes,) = draw(make_board(rows_of(records.make(name, right=None) for name in ("unet", "stdc1")))).axes
+    assert axes.get_ylabel() == "mIoU as published, %"
+    assert _names(axes) == {"unet", "stdc1"}
+
+
+def test_beside_mious_of_other_images_no_published_one_is_drawn(records):
+    (axes,) = draw(make_board(rows_of([records.make("unet", right=0.5)]))).axes
+    assert axes.get_legend() is None
+    assert draw(make_board(rows_of([records.make("nobodys", right=None)]))) is None

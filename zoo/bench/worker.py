@@ -27,13 +27,12 @@ from zoo import artifact, foreign
 from zoo.baseline import mean_label_map, predict_constant
 from zoo.bench.job import Job, Measured, Paired, Side, Survey
 from zoo.bench.trouble import trouble_of
-from zoo.cache import use
+from zoo.cache import cache_folder, use
 from zoo.card import Built
 from zoo.catalog import MODELS
 from zoo.checkpoint import run_lock
 from zoo.config import INSTALLED
 from zoo.counting import EvaluationResult, by_size, evaluate
-from zoo.data.layout import cache_folder
 from zoo.data.loading import evaluation_frames
 from zoo.errors import ModelError, UserError
 from zoo.measure import clock, device, energy, macs, memory

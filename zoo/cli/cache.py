@@ -21,8 +21,7 @@ def add(verbs: Verbs) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run it and return its exit code."""
-    from zoo.cache import choose, clear, entries
-    from zoo.data.layout import cache_folder
+    from zoo.cache import cache_folder, choose, clear, entries
     from zoo.report.cache import say_size, show_entries
     from zoo.units import parse_bytes, parse_duration
 

@@ -25,11 +25,12 @@ from zoo.cli import (
     pick,
     predict,
     train,
+    verify,
 )
 from zoo.cli.flags import Parser
 from zoo.errors import UserError
 
-VERBS = (listing, train, evaluate, predict, bench, export, leaderboard, pick, compare, doctor, cache, data)
+VERBS = (listing, train, evaluate, predict, bench, export, leaderboard, pick, compare, verify, doctor, cache, data)
 """As `zoo --help` lists them."""
 EPILOG = """\
 examples:
@@ -39,9 +40,10 @@ examples:
   zoo leaderboard                           the tables of everything measured
   zoo pick --max-latency 50ms --max-memory 2GiB
 
-exit codes: 0 done; 1 nothing qualifies (pick), a file is out of date (--check), a dataset has errors (doctor), a
-repeated run gave other weights (train --repeat), or some images could not be predicted (predict); 2 a mistake in what
-was asked for; 3 some cell of a sweep, or a side of a pair, failed; 130 interrupted
+exit codes: 0 done; 1 nothing qualifies (pick), a file is out of date (--check), a number is not the published one for
+no known reason (verify), a dataset has errors (doctor), a repeated run gave other weights (train --repeat), or some
+images could not be predicted (predict); 2 a mistake in what was asked for; 3 some cell of a sweep, or a side of a pair,
+failed; 130 interrupted
 """
 
 

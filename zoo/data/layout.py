@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-import platformdirs
 from PIL import Image
 
+from zoo.cache import cache_folder
 from zoo.data import synthetic
 from zoo.data.listing import NEEDS_LABELS, Listing, how_to_mend, walk
 from zoo.data.naming import (
@@ -38,7 +38,6 @@ from zoo.labels import CITYSCAPES, OFFICIAL_CITIES, OFFICIAL_SIZES
 from zoo.spec import DatasetSpec
 
 DATASET_VARIABLE = "CITYSCAPES_DATASET"
-CACHE_VARIABLE = "ZOO_CACHE"
 DAMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 """What Pillow raises on a file that cannot be decoded; SyntaxError is for broken chunks of a PNG."""
 OnFrame = Callable[[int, int], None]
@@ -202,12 +201,6 @@ class Dataset:
 def named_train_ids(label: Path) -> bool:
     """Whether a label file's name says that it holds train ids."""
     return label.stem.endswith(f"_{LABEL_KINDS[1]}")
-
-
-def cache_folder() -> Path:
-    """Folder for what can be made again: the variable `ZOO_CACHE`, else the user's cache folder."""
-    given = os.environ.get(CACHE_VARIABLE)
-    return Path(given).expanduser() if given else platformdirs.user_cache_path("zoo")
 
 
 def spread(frames: Sequence[Frame], count: int | None) -> Sequence[Frame]:

@@ -27,9 +27,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from zoo.cache import use
+from zoo.cache import cache_folder, use
 from zoo.data.headers import say_forms
-from zoo.data.layout import Dataset, Frame, OnFrame, cache_folder, named_train_ids
+from zoo.data.layout import Dataset, Frame, OnFrame, named_train_ids
 from zoo.data.reading import frame_sizes, read_frame, unreadable
 from zoo.data.spelling import Pixels
 from zoo.errors import UserError

@@ -88,9 +88,13 @@ def build_empty(
 
 def tensor_shapes(spec: ModelSpec, num_classes: int = 19) -> dict[str, tuple[int, ...]]:
     """Names and shapes of what a model's `state_dict` holds, of a model of the table; no parameter takes memory."""
+    return {name: tuple(tensor.shape) for name, tensor in build_shapes(spec, num_classes).state_dict().items()}
+
+
+def build_shapes(spec: ModelSpec, num_classes: int = 19) -> nn.Module:
+    """Build a model of the table with parameters that have a shape alone: to be counted, not to be run."""
     with _UnsetParameters(), _MetaParameters():
-        module = _build_row(spec, num_classes, pretrained=False)
-    return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+        return _build_row(spec, num_classes, pretrained=False)
 
 
 def _build_row(spec: ModelSpec, num_classes: int, pretrained: bool) -> nn.Module:

@@ -30,6 +30,18 @@ class Claim(Facts):
     source: str
     """URL."""
 
+    @property
+    def word(self) -> str:
+        """The protocol in one word: `whole`, `slide`, the size of images, or `labels@` that of labels."""
+        words = {"slide": "slide", "image": self.size, "labels": f"labels@{self.size}"}
+        return words.get(self.protocol.split()[0], self.protocol.partition(",")[0])
+
+    @property
+    def size(self) -> str:
+        """The size that the protocol names first, `1024x1024`; empty for none."""
+        size = re.search(r"\d+x\d+", self.protocol)
+        return size[0] if size else ""
+
 
 class Published(Facts):
     """One published checkpoint of one row of the zoo."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from zoo.data.layout import cache_folder
+from zoo.cache import cache_folder
 from zoo.published import large, small, two_branch, zh320
 from zoo.published.facts import Published
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from operator import attrgetter
 
 from zoo.errors import UserError, did_you_mean
-from zoo.picker import OBJECTIVES
+from zoo.labels import CITYSCAPES
+from zoo.report.quoted import notes_on, quoted
 from zoo.score.comparing import (
     ARTIFACT,
     Fastest,
@@ -26,7 +27,7 @@ from zoo.score.comparing import (
     tell_apart,
     tie,
 )
-from zoo.score.metrics import METRICS, Metric
+from zoo.score.metrics import METRICS, OBJECTIVES, Metric
 from zoo.score.reading import NO_MODEL_YET
 from zoo.score.rows import WHOLE, Row, text_of
 from zoo.score.trust import MAX_GROWTH_BYTES
@@ -56,10 +57,13 @@ class Column:
     """A terminal too narrow for all columns drops those with the smallest number first."""
 
 
+_NUMBERS = tuple(Column(metric.key, metric.column, metric.keep) for metric in METRICS.values() if metric.column)
 COLUMNS: tuple[Column, ...] = (
     Column("weights", "weights", 14),
     Column("seed_count", "seeds", 13),
-    *(Column(metric.key, metric.column, metric.keep) for metric in METRICS.values() if metric.column),
+    *_NUMBERS[:2],  # mIoU and what was lost of it
+    Column("published", "published mIoU %", 10),
+    *_NUMBERS[2:],
     Column("grade", "grade", 5),
     Column("why", "why not A", 0),
 )
@@ -115,6 +119,15 @@ class Table:
         """The lines that can be drawn: those with both numbers."""
         return tuple(line for line in self.lines if line.row.value(X) is not None and line.row.value(Y) is not None)
 
+    @property
+    def claims(self) -> tuple[Line, ...]:
+        """Of each model with a published mIoU its fastest line; none beside an mIoU of other images."""
+        if self.group.dataset != CITYSCAPES.name and any(line.row.miou is not None for line in self.lines):
+            return ()
+        timed = [line for line in self.lines if line.row.published and line.row.value(X) is not None]
+        fastest = {line.row.model: line for line in sorted(timed, key=lambda line: -(line.row.value(X) or 0))}
+        return tuple(line for line in self.lines if line is fastest.get(line.row.model))
+
 
 @dataclass(frozen=True)
 class Board:
@@ -136,8 +149,8 @@ class Board:
 
     @property
     def can_be_drawn(self) -> bool:
-        """True when some row has both numbers of the plot."""
-        return any(table.points for table in self.tables)
+        """True when some row has both numbers of the plot, or a published one in place of its own."""
+        return any(table.points or table.claims for table in self.tables)
 
 
 def make_board(rows: Iterable[Row], sort: str = "miou") -> Board:
@@ -272,6 +285,8 @@ def _has(row: Row, key: str) -> bool:
     match key:
         case "grade":
             return row.grade is not None
+        case "published":
+            return row.published is not None
         case "why":
             return bool(row.grade_reasons)
         case "seed_count":
@@ -291,6 +306,8 @@ def _cell(key: str, row: Row, best: dict[str, float]) -> Cell:
         return Cell(str(row.seed_count or ""))
     if key == "weights":
         return Cell(row.weights)
+    if key == "published":
+        return Cell(quoted(row))
     value = row.value(key)
     if value is None:
         return Cell("" if row.baseline else "n/a")
@@ -392,6 +409,7 @@ def _notes(group: Group, good: list[Row], under: list[Row], fastest: list[Fastes
     if len({row.input_size for row in good}) > 1:
         notes.append("several input sizes: mIoU is counted at the ground truth's full size for all")
     notes += _uncertainty(group, [row for row in good if row.miou is not None])
+    notes += notes_on(good)
     machines = {row.machine_id for row in good}
     if len(machines) > 1:
         notes.append(f"these rows come from {len(machines)} machines of this name: compare their latency with care")

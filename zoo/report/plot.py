@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
-from zoo.report.board import Board, Table, X, Y
+from zoo.report.board import Board, Line, Table, X, Y
 from zoo.score.comparing import family_of
 from zoo.score.metrics import METRICS
 from zoo.score.rows import Row
@@ -33,6 +33,8 @@ RUNTIMES = {
 }
 """Marker and colour of each runtime, where a panel has several."""
 OTHER_RUNTIME = ("X", INK)
+CLAIM = "published for Cityscapes val, at its authors' input size; not measured here"
+"""What a hollow triangle that points left says."""
 MANY_POINTS = 12
 """A panel with more names only some of them: see `_named`."""
 STYLE: Any = {"svg.hashsalt": "zoo", "svg.fonttype": "path", "font.family": "DejaVu Sans", "font.size": 9}
@@ -42,7 +44,7 @@ _STEPS = [(radius, angle) for radius in (7, 14, 24, 36, 50) for angle in range(0
 
 
 def svg(board: Board) -> str | None:
-    """Return the plot of every table that has both numbers, or `None` when none has."""
+    """Return the plot of every table that has both numbers, or published ones, or `None` when none has."""
     figure = draw(board)
     return None if figure is None else to_svg(figure, fingerprint(board))
 
@@ -66,7 +68,8 @@ def fingerprint(board: Board) -> str:
         if table.points
         for line in table.lines
     ]
-    return digest(shown)
+    claims = [(table.title, line.name, *_claimed(line)) for table in board.tables for line in table.claims]
+    return digest([shown, claims] if claims else shown)
 
 
 def digest(shown: object) -> str:
@@ -75,8 +78,8 @@ def digest(shown: object) -> str:
 
 
 def draw(board: Board) -> Figure | None:
-    """Draw the panels; `None` when no row has both an mIoU and a latency."""
-    tables = [table for table in board.tables if table.points]
+    """Draw the panels; `None` when no row has a latency and an mIoU, measured or published."""
+    tables = [table for table in board.tables if table.points or table.claims]
     if not tables:
         return None
     with mpl.rc_context(STYLE):
@@ -96,8 +99,15 @@ def _xy(row: Row) -> tuple[float, float]:
     return (row.value(X) or 0) * METRICS[X].scale, (row.value(Y) or 0) * METRICS[Y].scale
 
 
+def _claimed(line: Line) -> tuple[float, float]:
+    """Where the published mIoU of a line stands."""
+    assert line.row.published is not None
+    return _xy(line.row)[0], line.row.published.claim.miou * METRICS[Y].scale
+
+
 def _panel(axes: Any, table: Table) -> None:
     points = [_xy(line.row) for line in table.points]
+    claims = [_claimed(line) for line in table.claims]
     runtimes = sorted({line.row.runtime for line in table.points})
     for (x, y), line in zip(points, table.points, strict=True):
         on_front = line.row in table.front
@@ -113,7 +123,13 @@ def _panel(axes: Any, table: Table) -> None:
         for name in runtimes:
             marker, colour = RUNTIMES.get(name, OTHER_RUNTIME)
             axes.scatter([], [], s=34, marker=marker, color=colour, label=name)
-        axes.legend(loc="best", fontsize=8, title="filled: on the front", title_fontsize=8)
+    if claims:
+        axes.scatter(
+            *zip(*claims, strict=True), s=44, marker="<", facecolors="none", edgecolors=MUTED, zorder=2.5, label=CLAIM
+        )
+    if claims or len(runtimes) > 1:
+        title = "filled: on the front" if len(runtimes) > 1 else None
+        axes.legend(loc="best", fontsize=8, title=title, title_fontsize=8)
     front = [_xy(row) for row in table.front]
     if front:
         axes.step(*zip(*front, strict=True), where="post", color=ACCENT, linewidth=1.2, alpha=0.6, zorder=1)
@@ -125,7 +141,7 @@ def _panel(axes: Any, table: Table) -> None:
                 line.row.model, (1, level), (-3, 2), xycoords=("axes fraction", "data"), textcoords="offset points",
                 ha="right", color=WARN, fontsize=8,
             )  # fmt: skip
-    xs = [x for x, _ in points]
+    xs = [x for x, _ in (*points, *claims)]
     if max(xs) > 4 * min(xs) > 0:
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -136,7 +152,8 @@ def _panel(axes: Any, table: Table) -> None:
     axes.margins(x=0.12, y=0.12)
     axes.set_xlabel("pipeline latency p50, ms (image in memory → label map in memory; bar: 95 % interval)", color=INK)
     known = any(line.row.span(Y) for line in table.points)
-    axes.set_ylabel(f"mIoU, %{' (bar: spread over seeds, else 95 % interval)' if known else ''}", color=INK)
+    scored = f"mIoU, %{' (bar: spread over seeds, else 95 % interval)' if known else ''}"
+    axes.set_ylabel(scored if points else "mIoU as published, %", color=INK)
     axes.grid(color="#e4e7eb", linewidth=0.7)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -151,23 +168,25 @@ def _place_labels(axes: Any, table: Table) -> None:
     renderer = axes.figure.canvas.get_renderer()
     pixels_per_point = axes.figure.dpi / 72
     frame = axes.get_window_extent(renderer)
-    marks = [axes.transData.transform(_xy(line.row)) for line in table.points]
-    taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in marks]
+    spots = [(line, _xy(line.row)) for line in table.points] or [(line, _claimed(line)) for line in table.claims]
+    marks = [axes.transData.transform(spot) for _, spot in spots]
+    hollow = [axes.transData.transform(_claimed(line)) for line in table.claims]
+    taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in (*marks, *hollow)]
     taken += _front_boxes(axes, table)
     if (legend := axes.get_legend()) is not None:
         taken.append(legend.get_window_extent(renderer))
     named, several = _named(table), len({line.row.runtime for line in table.points}) > 1
     order = sorted(
-        (index for index, line in enumerate(table.points) if line.row.key in named),
-        key=lambda index: table.points[index].row not in table.front,
+        (index for index, (line, _) in enumerate(spots) if line.row.key in named),
+        key=lambda index: spots[index][0].row not in table.front,
     )
     for index in order:
-        line = table.points[index]
+        line, spot = spots[index]
         on_front = line.row in table.front
         _, colour = RUNTIMES.get(line.row.runtime, OTHER_RUNTIME)
         label = line.name.replace(f" {line.row.runtime}", "") if several else line.label  # its marker says it
         text = axes.annotate(
-            label, _xy(line.row), textcoords="offset points", xytext=(0, 0), ha="center", va="center",
+            label, spot, textcoords="offset points", xytext=(0, 0), ha="center", va="center",
             fontsize=8, fontweight="bold" if on_front else "normal",
             color=colour if several else INK if on_front else "#52606d",
         )  # fmt: skip
@@ -188,11 +207,13 @@ def _place_labels(axes: Any, table: Table) -> None:
         text.set_position((dx / pixels_per_point, dy / pixels_per_point))
         if max(abs(dx) - size.width / 2, abs(dy) - size.height / 2) > 12 * pixels_per_point:
             end = axes.transData.inverted().transform((x + dx, y + dy))
-            axes.plot(*zip(_xy(line.row), end, strict=True), color=MUTED, linewidth=0.5, alpha=0.7, zorder=1.5)
+            axes.plot(*zip(spot, end, strict=True), color=MUTED, linewidth=0.5, alpha=0.7, zorder=1.5)
 
 
 def _named(table: Table) -> set[str]:
     """Keys of the rows that get a name: all, or of each model the fastest and both ends of its part of the front."""
+    if not table.points:
+        return {line.row.key for line in table.claims}
     if len(table.points) <= MANY_POINTS:
         return {line.row.key for line in table.points}
     first = {family_of(row): row.key for row in reversed(table.front)}

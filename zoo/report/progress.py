@@ -27,11 +27,14 @@ def progress_bar(console: Console, facts: str) -> Progress:
 
 
 class LiveImages:
-    """Called with (images done, images in all): a progress bar; lines where there is no terminal; silent for one."""
+    """Called with (images done, images in all): a progress bar; lines where there is no terminal; silent for one.
 
-    def __init__(self, console: Console, name: str) -> None:
-        self.console, self.name = console, name
-        self.progress = progress_bar(console, "images")
+    `unit` is what is counted, where it is not images.
+    """
+
+    def __init__(self, console: Console, name: str, unit: str = "images") -> None:
+        self.console, self.name, self.unit = console, name, unit
+        self.progress = progress_bar(console, unit)
         self.task = self.progress.add_task(name, total=None, visible=False)
         self.last_line = time.monotonic()
 
@@ -48,4 +51,4 @@ class LiveImages:
         now = time.monotonic()
         if not self.console.is_terminal and total > 1 and (now - self.last_line >= LINE_EVERY_S or done == total):
             self.last_line = now
-            self.console.print(f"{self.name}: {done}/{total} images")
+            self.console.print(f"{self.name}: {done}/{total} {self.unit}")

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from zoo.report.board import BEST, FRONT, Board, Line, Table
 
-WORDS = frozenset({"weights", "grade", "why"})
+WORDS = frozenset({"weights", "published", "grade", "why"})
 """Columns that hold words, not numbers."""
 
 WIDE = 160

@@ -328,3 +328,11 @@ METRICS: dict[str, Metric] = {
 """By key. In this order their columns stand in a table: those that decide first."""
 SHOWN = tuple(key for key, metric in METRICS.items() if metric.shown)
 """Keys of the few that a choice and a sweep under way show."""
+OBJECTIVES: dict[str, str] = {
+    "miou": "miou",
+    "latency": "pipeline_p50_s",
+    "memory": "peak_memory_bytes",
+    "params": "param_count",
+    "macs": "mac_count",
+}
+"""What rows are chosen and sorted by, in a person's words → a key of `METRICS`."""

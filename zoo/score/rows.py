@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
 
+from zoo.labels import CITYSCAPES, OFFICIAL_SIZES
+from zoo.published.figures import Quote, quote
 from zoo.record import Mode, Record, Weights
 from zoo.score.accuracy import class_iou, confusion_of
 from zoo.score.metrics import METRICS, STAGES
@@ -99,6 +101,9 @@ class Row:
     """95 %, by key of the metrics that have one (mIoU, medians)."""
     class_iou: Mapping[str, float | None] = field(hash=False)
     """By class name; `None` for a class that is neither true nor predicted. Empty where nothing was counted."""
+    published: Quote | None
+    """The mIoU on Cityscapes val that others state: of these weights where they are published ones, else of others of
+    this model. Not measured here, and nothing is ranked by it."""
 
     def value(self, key: str) -> float | None:
         """Return the number of a metric, by its key in `METRICS`."""
@@ -158,6 +163,38 @@ class Row:
         return self.miou_lost > MAX_MIOU_LOSS * (self.miou + self.miou_lost)
 
     @property
+    def published_difference(self) -> float | None:
+        """This mIoU minus the published one; `None` where they are of other images, as on CamVid."""
+        if self.published is None or self.miou is None or self.synthetic:
+            return None
+        if (self.dataset, self.split) != (CITYSCAPES.name, "val"):
+            return None
+        return self.miou - self.published.claim.miou
+
+    @property
+    def published_why(self) -> tuple[str, ...]:
+        """What is known to part this mIoU from the published one; empty for the same weights in the same protocol."""
+        if self.published is None or self.published_difference is None:
+            return ()
+        claim, fed = self.published.claim, self.published.input_size
+        slides, window = claim.word == "slide", self.mode.startswith(f"window {claim.size} ")
+        why = []
+        if self.weights != self.published.weights:
+            steps = f" for {self.step_count} steps" if self.step_count is not None else ""
+            why.append(f"trained here{steps}" if self.weights_source == "run" else "other weights")
+        if not (window if slides else self.mode == WHOLE):
+            why.append(f"read {self.mode} here, {claim.protocol} there")
+        elif not slides and claim.protocol != WHOLE and not claim.protocol.startswith("image at"):
+            why.append(f"published: {claim.protocol}")
+        if fed is not None and self.input_size != fed:
+            why.append(f"input {text_of(self.input_size)} here, {text_of(fed)} there")
+        if self.precision not in {"fp32", "tf32"}:
+            why.append(f"in {self.precision}")
+        if self.image_count != OFFICIAL_SIZES["val"]:
+            why.append(f"{self.image_count} of {OFFICIAL_SIZES['val']} images")
+        return tuple(why)
+
+    @property
     def stages(self) -> dict[str, float]:
         """Seconds of the pipeline's stages, in order; empty where they cannot be told apart."""
         return {stage: seconds for stage in STAGES if (seconds := self.value(f"{stage}_s")) is not None}
@@ -178,7 +215,7 @@ class Row:
         for key in _WITH_INTERVAL:
             low, high = self.intervals[key] or (None, None)
             ends |= {_end(key, "low"): low, _end(key, "high"): high}
-        flat = {fact: getattr(self, fact) for fact in _FACTS} | ends | dict(self.numbers)
+        flat = {fact: getattr(self, fact) for fact in _FACTS} | ends | dict(self.numbers) | _beside(self)
         return {column: flat[column] for column in COLUMNS}
 
 
@@ -187,7 +224,17 @@ def _end(key: str, end: str) -> str:
     return f"{key.removesuffix('_s')}_{end}_s" if key.endswith("_s") else f"{key}_{end}"
 
 
-_FACTS = tuple(one.name for one in fields(Row) if one.name not in {"numbers", "intervals"})
+def _beside(one: Row) -> dict[str, Any]:
+    """What is published beside a row, as columns."""
+    if one.published is None:
+        return dict.fromkeys(_BESIDE) | {"published_why": ()}
+    claim = one.published.claim
+    stated = claim.miou, claim.protocol, one.published.weights, claim.source
+    return dict(zip(_BESIDE, (*stated, one.published_difference, one.published_why), strict=True))
+
+
+_FACTS = tuple(one.name for one in fields(Row) if one.name not in {"numbers", "intervals", "published"})
+_BESIDE = tuple(f"published_{fact}" for fact in ("miou", "protocol", "weights", "source", "difference", "why"))
 _WITH_INTERVAL = tuple(key for key, metric in METRICS.items() if metric.interval is not None)
 _PROMISED = (
     *("model", "device", "runtime", "precision", "batch_size", "input_size", "output_size", "dataset", "recipe"),
@@ -207,7 +254,10 @@ _PROMISED = (
 """Columns that programs read by their place; later ones follow by themselves."""
 COLUMNS: tuple[str, ...] = tuple(
     dict.fromkeys(
-        (*_PROMISED, *_FACTS, *METRICS, *(_end(key, end) for key in _WITH_INTERVAL for end in ("low", "high")))
+        (
+            *(*_PROMISED, *_FACTS, *_BESIDE, *METRICS),
+            *(_end(key, end) for key in _WITH_INTERVAL for end in ("low", "high")),
+        )
     )
 )
 
@@ -270,6 +320,7 @@ def row(record: Record) -> Row:
         numbers={key: metric.of(record) for key, metric in METRICS.items()},
         intervals={key: metric.interval(record) for key, metric in METRICS.items() if metric.interval is not None},
         class_iou=_class_iou(record),
+        published=quote(artifact.model, weights.tag if weights.source == "published" else ""),
     )
 
 
