@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 
 from zoo.labels import CITYSCAPES
-from zoo.spec import DatasetSpec, Facts, Feeding
+from zoo.spec import IMAGENET_MEAN, IMAGENET_STD, DatasetSpec, Facts, Feeding
+
+KeyMap = tuple[tuple[str, str], ...]
+"""Regular expressions and their replacements, each applied to every name, in order."""
 
 
 class Stated(Facts):
@@ -18,6 +21,10 @@ class Stated(Facts):
 
 
 UNKNOWN = Stated(value="unknown")
+CITYSCAPES_TERMS = Stated(value="Cityscapes: non-commercial", source="https://www.cityscapes-dataset.com/license/")
+
+FULL = Feeding(mean=IMAGENET_MEAN, std=IMAGENET_STD, input_size=(1024, 2048))
+"""As most are fed."""
 
 
 class Claim(Facts):
@@ -40,12 +47,13 @@ class Published(Facts):
     file_name: str
     """As it is kept on this machine."""
     url: str
+    in_folder: bool = False
+    """The URL is of a folder on the web, where the file has the name `file_name`: people fetch it, no program."""
     sha256: str | None = None
     """Of the file; null where nobody stated it."""
     byte_count: int | None = None
-    key_map: tuple[tuple[str, str], ...] = ()
-    """Names in the file → names of the row's network: regular expressions and their replacements, each applied to every
-    name, in order."""
+    key_map: KeyMap = ()
+    """Names in the file → names of the row's network."""
     left_out: tuple[str, ...] = ()
     """Regular expressions of names in the file, before they are mapped, that the deployed network has no use for."""
     zeroed: tuple[str, ...] = ()
