@@ -25,11 +25,12 @@ from zoo.cli import (
     pick,
     predict,
     train,
+    weights,
 )
 from zoo.cli.flags import Parser
 from zoo.errors import UserError
 
-VERBS = (listing, train, evaluate, predict, bench, export, leaderboard, pick, compare, doctor, cache, data)
+VERBS = (listing, weights, train, evaluate, predict, bench, export, leaderboard, pick, compare, doctor, cache, data)
 """As `zoo --help` lists them."""
 EPILOG = """\
 examples:
@@ -40,8 +41,8 @@ examples:
   zoo pick --max-latency 50ms --max-memory 2GiB
 
 exit codes: 0 done; 1 nothing qualifies (pick), a file is out of date (--check), a dataset has errors (doctor), a
-repeated run gave other weights (train --repeat), or some images could not be predicted (predict); 2 a mistake in what
-was asked for; 3 some cell of a sweep, or a side of a pair, failed; 130 interrupted
+repeated run gave other weights (train --repeat), or some images could not be predicted (predict) or weights fetched
+(weights fetch); 2 a mistake in what was asked for; 3 some cell of a sweep, or a side of a pair, failed; 130 interrupted
 """
 
 
