@@ -49,6 +49,7 @@ def test_a_file_is_fetched_once_and_noted(one, web, tmp_path):
     note = read_note(file)
     assert (note.id, note.url, note.sha256, note.byte_count) == (one.id, one.url, sha256_of(file), len(CONTENT))
     assert {path.name for path in file.parent.iterdir()} == {file.name, note_of(file).name}
+    assert file.stat().st_mode == note_of(file).stat().st_mode, "for whoever may read the cache"
     assert fetch(one, tmp_path).was_there
     assert len(web.requests) == 1
 
@@ -65,6 +66,17 @@ def test_a_transfer_that_broke_off_goes_on_by_the_same_command(one, web, tmp_pat
     assert web.sent_ranges == [None, None, f"bytes={HALF}-", None, f"bytes={HALF + 2**19}-"]
     assert seen[0] > HALF + 2**19
     assert left(tmp_path) == []
+
+
+def test_an_interrupted_transfer_goes_on_too(one, web, tmp_path):
+    def stop(done, _total):
+        if done >= HALF:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetch(one, tmp_path, stop)
+    assert fetch(one, tmp_path).file.read_bytes() == CONTENT
+    assert web.sent_ranges[-1] == f"bytes={HALF}-"
 
 
 def test_a_short_break_is_mended_within_the_command(one, web, tmp_path, monkeypatch):

@@ -134,6 +134,8 @@ def test_auto_then_takes_published_weights_then_own_ones_then_none(tmp_path, own
     source = found(AUTO, tmp_path, model=row)
     assert (source.kind, source.recipe, source.sha256) == ("random", "none", None)
     assert "no finished run on streets" in source.missing
+    assert f"`zoo weights fetch {PUBLISHED[0].id}`" in source.missing
+    assert "fetch" not in found(AUTO, tmp_path).missing, "of a model without published ones"
     file = file_of(PUBLISHED[0], tmp_path)
     file.parent.mkdir()
     file.write_bytes(b"weights")

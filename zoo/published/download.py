@@ -8,6 +8,7 @@ library does. Hashes are checked where files are kept (`kept`), however these ca
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -84,6 +85,8 @@ def downloaded(one: Published, folder: Path, on_bytes: OnBytes) -> Iterator[Path
         file = draft / one.file_name
         if not file.is_file():
             _download(one, draft, on_bytes)
+            os.umask(umask := os.umask(0))
+            file.chmod(0o666 & ~umask)  # gdown's is for this user alone
         try:
             if _is_page(file):
                 raise UserError(
