@@ -308,9 +308,8 @@ def _how_to_have_some(spec: ModelSpec, dataset: Dataset | None, runs: Path, flag
     fetched = f", or fetch published ones with `zoo weights fetch {known[0].id}`" if known else ""
     if dataset is None:
         return f"no dataset is open, so no run of it either; name others with {flag}{fetched}"
-    text = (
-        f"no finished run on {dataset.name} in {runs}; train one with `zoo train`, or name weights with {flag}{fetched}"
-    )
+    where = f"no finished run on {dataset.name} in {runs}"
+    text = f"{where}; train one with `zoo train`, or name weights with {flag}{fetched}"
     if before := runs_of_other_code(runs, spec, dataset.fingerprint()):
         return f"{text} (a run of the model as its code was before, or of an older zoo: {before[0].file})"
     if others := finished_runs(runs, spec):
