@@ -134,6 +134,7 @@ def test_a_length_that_is_told_too_short_leaves_a_file_that_is_not_kept(one, web
 def test_a_refusal_names_the_address_and_the_folder(one, web, tmp_path, status, words):
     web.status = status
     refused(one, tmp_path, f"{one.url} {words}", f"put it into {tmp_path / 'weights'} as {one.file_name}")
+    assert not list((tmp_path / "weights").iterdir())
 
 
 def test_a_refusal_keeps_what_is_here(one, web, tmp_path):
@@ -155,6 +156,7 @@ def test_a_web_page_is_no_file(one, web, tmp_path):
 def test_without_a_network_the_address_and_the_folder_are_named(one, web, tmp_path):
     gone = one.model_copy(update={"url": "http://127.0.0.1:1/net.pth"})
     refused(gone, tmp_path, f"{gone.url} cannot be reached (no connection)", f"into {tmp_path / 'weights'} as lab-net")
+    assert not list((tmp_path / "weights").iterdir())
     web.sends = HALF
     refused(one, tmp_path, "broke off")
     refused(gone, tmp_path, "the same command goes on from there")  # the part is of the same id

@@ -83,18 +83,19 @@ def downloaded(one: Published, folder: Path, on_bytes: OnBytes) -> Iterator[Path
         except OSError as error:
             raise UserError(_cannot_write(draft, error)) from error
         file = draft / one.file_name
-        if not file.is_file():
-            _download(one, draft, on_bytes)
+        try:
+            if not file.is_file():
+                _download(one, draft, on_bytes)
             os.umask(umask := os.umask(0))
             file.chmod(0o666 & ~umask)  # gdown's is for this user alone
-        try:
             if _is_page(file):
                 raise UserError(
                     f"{one.id}: {one.url} answers with a web page, not with the file; {by_hand(one, folder)}"
                 )
             yield file
         finally:
-            shutil.rmtree(draft, ignore_errors=True)
+            if _part(draft) is None:
+                shutil.rmtree(draft, ignore_errors=True)
 
 
 def _download(one: Published, draft: Path, on_bytes: OnBytes) -> None:
