@@ -44,6 +44,8 @@ def results(record, tmp_path):
         ("bench --help", "usage: zoo bench [-h]"),
         ("list", "deeplabv3_resnet50"),
         ("list --format json", '"name": "fcn_resnet50"'),
+        ("weights list", "pidnet_s:mmseg"),
+        ("weights list realtime --format json", '"id": "bisenetv2:coincheung"'),
     ],
 )
 def test_list_and_help(verb, words):

@@ -41,7 +41,6 @@ from zoo.weights.source import Brought, Source
 
 CALIBRATION_IMAGES = 32
 RANDOM_SEED = 0
-_WRAPPED = "module."  # DataParallel's, around the network that the table's names are of
 _FED = {"mean", "std", "channel_order", "train_ids"}
 
 
@@ -115,9 +114,7 @@ def read_source(source: Source, zeros: Mapping[str, Tensor] = MappingProxyType({
     given, one = read_state_dict(source.file), source.published
     if one is None:
         return given
-    wrapped = all(name.startswith(_WRAPPED) for name in given.tensors)
-    plain = {name.removeprefix(_WRAPPED) if wrapped else name: tensor for name, tensor in given.tensors.items()}
-    tensors = {new: tensor for name, tensor in plain.items() if (new := one.name_of(name)) is not None}
+    tensors = {new: given.tensors[name] for name, new in one.names_of(given.tensors).items()}
     absent = {name: torch.zeros_like(tensor) for name, tensor in zeros.items() if one.is_zero(name)}
     return StateDict({**absent, **tensors}, given.notes)
 

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.published.rows import CONTENT as CHECKPOINT
+from tests.published.rows import make as published_row
 from zoo.cli.main import main
 from zoo.data.importers.writing import KINDS
 from zoo.labels import CITYSCAPES
@@ -58,6 +60,10 @@ def results(records, place):
     [
         ("list fcn_resnet5", "Did you mean 'fcn_resnet50'"),
         ("list --tag cores", "cores"),
+        ("weights list pidnet_x", "no published checkpoint 'pidnet_x'. Did you mean 'pidnet_s'"),
+        ("weights fetch pidnet_s", "pidnet_s has 2 published checkpoints; give one: pidnet_s:mmseg, pidnet_s:official"),
+        ("weights fetch dabnet pidnet_s:x", "no published checkpoint 'pidnet_s:x'"),
+        ("weights add nothing.pth --as dabnet", "no checkpoint file nothing.pth"),
         ("eval", "zoo eval takes a MODEL (and --checkpoint FILE), or --predictions DIR"),
         ("eval unet --predictions somewhere", "give one of the two"),
         ("eval unet --data nowhere", "nowhere"),
@@ -195,6 +201,28 @@ def test_list(zoo):
     assert [spec["name"] for spec in json.loads(out)] == [
         "encoder_decoder", "unet", "fcn_resnet50", "deeplabv3_resnet50",
     ]  # fmt: skip
+
+
+def test_weights_are_fetched_and_said(zoo, place, monkeypatch):
+    row = published_row("http://127.0.0.1:1/net.pth")
+    monkeypatch.setattr("zoo.published.table.PUBLISHED", (row,))
+    monkeypatch.setattr("zoo.published.download.RETRIES", 0)
+    code, out, error = zoo(f"weights fetch {row.id} {row.model}")
+    assert (code, out) == (1, "")
+    assert error.startswith(f"zoo: {row.id}: {row.url} cannot be reached (no connection); ")
+    assert error.count("\n") == 1, "one id twice is one"
+    (place / "mine.pth").write_bytes(CHECKPOINT)
+    code, out, error = zoo(f"weights add mine.pth --as {row.model}")
+    assert (code, error) == (0, "")
+    first, second = out.splitlines()
+    assert first == f"{row.id}: {len(CHECKPOINT) / 2**20:.1f} MiB in {place / 'cache' / 'weights' / row.file_name}"
+    assert second == "  fed RGB own; trained on Cityscapes fine train; code unknown, weights unknown, data unknown"
+    code, out, error = zoo(f"weights fetch {row.id}")
+    assert (code, error) == (0, "")
+    assert out.splitlines()[0].endswith("(it was there already)")
+    code, out, error = zoo("weights list --format csv")
+    assert (code, error) == (0, "")
+    assert out.splitlines()[1].startswith(f"{row.id},yes,")
 
 
 def test_pick_ends_with_1_when_nothing_qualifies(zoo, results):

@@ -17,7 +17,7 @@ from zoo.evaluate import evaluate_model
 from zoo.labels import CITYSCAPES
 from zoo.models.build import build_model
 from zoo.published.facts import Published, Stated
-from zoo.published.table import published_folder
+from zoo.published.kept import published_folder
 from zoo.score.accuracy import miou
 from zoo.spec import DatasetSpec, Feeding
 from zoo.state_dict import read_weights, weights_sha256

@@ -11,7 +11,8 @@ from zoo.checkpoint import FACTS_KEY
 from zoo.config import TrainConfig
 from zoo.errors import UserError
 from zoo.labels import CITYSCAPES
-from zoo.published.table import PUBLISHED, published_folder, published_of
+from zoo.published.kept import file_of
+from zoo.published.table import PUBLISHED, published_of
 from zoo.spec import DatasetSpec, Feeding, ModelSpec
 from zoo.weights.asked import AUTO, RANDOM, Asked, knows_itself, parse_all_asked, parse_asked
 from zoo.weights.resolve import resolve
@@ -133,7 +134,9 @@ def test_auto_then_takes_published_weights_then_own_ones_then_none(tmp_path, own
     source = found(AUTO, tmp_path, model=row)
     assert (source.kind, source.recipe, source.sha256) == ("random", "none", None)
     assert "no finished run on streets" in source.missing
-    file = published_folder(tmp_path) / PUBLISHED[0].file_name
+    assert f"`zoo weights fetch {PUBLISHED[0].id}`" in source.missing
+    assert "fetch" not in found(AUTO, tmp_path).missing, "of a model without published ones"
+    file = file_of(PUBLISHED[0], tmp_path)
     file.parent.mkdir()
     file.write_bytes(b"weights")
     source = found(AUTO, tmp_path, model=row)
@@ -152,7 +155,7 @@ def test_what_is_asked_for_and_not_there_gets_one_line(tmp_path, own):
         ("run", spec("net"), None, "net: no finished run on streets in .*; train one with `zoo train`"),
         ("published", spec("net"), None, "net: no published weights are known"),
         ("published:nobody", row, None, f"called nobody are known; there is {PUBLISHED[0].tag}"),
-        ("published", row, None, f"not on this machine; put {PUBLISHED[0].url} there as {published_folder(tmp_path)}"),
+        ("published", row, None, f"not on this machine; `zoo weights fetch {PUBLISHED[0].id}` fetches"),
         ("own", spec("net"), None, "net is a row of the zoo, which begins with random weights"),
         ("own", own, lambda: Brought(None, "head.bias"), r"others from call to call \(head.bias first\)"),
     ):

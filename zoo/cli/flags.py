@@ -26,7 +26,7 @@ RESULTS: dict[str, Any] = {"metavar": "DIR", "default": "results", "help": "fold
 CACHE: dict[str, Any] = {
     "metavar": "DIR",
     "type": Path,
-    "help": "for drawn data and built artifacts (default: ZOO_CACHE, else the user's cache)",
+    "help": "for drawn data, built artifacts and published weights (default: ZOO_CACHE, else the user's cache)",
 }
 RUNS: dict[str, Any] = {"metavar": "DIR", "help": "folder of training runs (default: ZOO_RUNS, else runs)"}
 INPUT_SIZE: dict[str, Any] = {

@@ -26,11 +26,14 @@ from zoo.cli import (
     predict,
     train,
     verify,
+    weights,
 )
 from zoo.cli.flags import Parser
 from zoo.errors import UserError
 
-VERBS = (listing, train, evaluate, predict, bench, export, leaderboard, pick, compare, verify, doctor, cache, data)
+VERBS = (
+    listing, weights, train, evaluate, predict, bench, export, leaderboard, pick, compare, verify, doctor, cache, data,
+)  # fmt: skip
 """As `zoo --help` lists them."""
 EPILOG = """\
 examples:
@@ -42,8 +45,8 @@ examples:
 
 exit codes: 0 done; 1 nothing qualifies (pick), a file is out of date (--check), a number is not the published one for
 no known reason (verify), a dataset has errors (doctor), a repeated run gave other weights (train --repeat), or some
-images could not be predicted (predict); 2 a mistake in what was asked for; 3 some cell of a sweep, or a side of a pair,
-failed; 130 interrupted
+images could not be predicted (predict) or weights fetched (weights fetch); 2 a mistake in what was asked for; 3 some
+cell of a sweep, or a side of a pair, failed; 130 interrupted
 """
 
 

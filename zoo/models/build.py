@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from zoo.catalog import MODELS, find
 from zoo.errors import UserError
+from zoo.models.contract import drop_aux_heads
 from zoo.models.own import build_own, completed
 from zoo.models.trial import fit_model, said
 from zoo.spec import ModelSpec, Size
@@ -86,9 +87,15 @@ def build_empty(
         return build_model(spec, num_classes)
 
 
-def tensor_shapes(spec: ModelSpec, num_classes: int = 19) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of what a model's `state_dict` holds, of a model of the table; no parameter takes memory."""
-    return {name: tuple(tensor.shape) for name, tensor in build_shapes(spec, num_classes).state_dict().items()}
+def tensor_shapes(spec: ModelSpec, num_classes: int = 19, *, deployed: bool = False) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of what a model's `state_dict` holds, of a model of the table; no parameter takes memory.
+
+    Those of the deployed network are without heads that only training runs.
+    """
+    module = build_shapes(spec, num_classes)
+    if deployed:
+        drop_aux_heads(module)
+    return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
 
 
 def build_shapes(spec: ModelSpec, num_classes: int = 19) -> nn.Module:

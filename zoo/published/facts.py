@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from zoo.labels import CITYSCAPES
-from zoo.spec import DatasetSpec, Facts, Feeding
+from zoo.spec import IMAGENET_MEAN, IMAGENET_STD, DatasetSpec, Facts, Feeding
+
+KeyMap = tuple[tuple[str, str], ...]
+"""Regular expressions and their replacements, each applied to every name, in order."""
+
+
+_WRAPPED = "module."  # DataParallel's, around the network that the table's names are of
 
 
 class Stated(Facts):
@@ -18,6 +25,10 @@ class Stated(Facts):
 
 
 UNKNOWN = Stated(value="unknown")
+CITYSCAPES_TERMS = Stated(value="Cityscapes: non-commercial", source="https://www.cityscapes-dataset.com/license/")
+
+FULL = Feeding(mean=IMAGENET_MEAN, std=IMAGENET_STD, input_size=(1024, 2048))
+"""As most are fed."""
 
 
 class Claim(Facts):
@@ -52,12 +63,13 @@ class Published(Facts):
     file_name: str
     """As it is kept on this machine."""
     url: str
+    in_folder: bool = False
+    """The URL is of a folder on the web, where the file has the name `file_name`: people fetch it, no program."""
     sha256: str | None = None
     """Of the file; null where nobody stated it."""
     byte_count: int | None = None
-    key_map: tuple[tuple[str, str], ...] = ()
-    """Names in the file → names of the row's network: regular expressions and their replacements, each applied to every
-    name, in order."""
+    key_map: KeyMap = ()
+    """Names in the file → names of the row's network."""
     left_out: tuple[str, ...] = ()
     """Regular expressions of names in the file, before they are mapped, that the deployed network has no use for."""
     zeroed: tuple[str, ...] = ()
@@ -82,9 +94,20 @@ class Published(Facts):
             name = re.sub(pattern, replacement, name)
         return name
 
+    def names_of(self, names: Collection[str]) -> dict[str, str]:
+        """The row's names of all tensors of a file that it has a use for; what DataParallel puts before all is off."""
+        wrapped = all(name.startswith(_WRAPPED) for name in names)
+        new = {name: self.name_of(name.removeprefix(_WRAPPED) if wrapped else name) for name in names}
+        return {name: mapped for name, mapped in new.items() if mapped is not None}
+
     def is_zero(self, name: str) -> bool:
         """Whether a tensor of the row's network is zero, since the file has none for it."""
         return any(re.search(pattern, name) for pattern in self.zeroed)
+
+    @property
+    def num_outputs(self) -> int:
+        """Channels of its logits."""
+        return self.classes.num_classes if self.channels is None else len(self.channels)
 
     @property
     def id(self) -> str:

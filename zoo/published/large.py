@@ -10,13 +10,10 @@ Maps were read from the state dicts of the code that wrote the files, and are te
 
 from __future__ import annotations
 
-from zoo.published.facts import UNKNOWN, Claim, Published, Stated
+from zoo.published.facts import CITYSCAPES_TERMS, FULL, UNKNOWN, Claim, KeyMap, Published, Stated
+from zoo.published.mmseg import mmseg
 from zoo.spec import IMAGENET_MEAN, IMAGENET_STD, Feeding
 
-Map = tuple[tuple[str, str], ...]
-
-_CITYSCAPES = Stated(value="Cityscapes: non-commercial", source="https://www.cityscapes-dataset.com/license/")
-_MMSEG = "https://github.com/open-mmlab/mmsegmentation"
 _EFFICIENTVIT = "https://github.com/mit-han-lab/efficientvit"
 _EFFICIENTVIT_HUB = "https://huggingface.co/han-cai/efficientvit-seg"
 _SEGNEXT = "https://github.com/Visual-Attention-Network/SegNeXt"
@@ -25,15 +22,14 @@ _SMP = "https://github.com/qubvel-org/segmentation_models.pytorch"
 _SMP_HUB = "https://huggingface.co/smp-hub"
 _SEGFORMER = "https://arxiv.org/abs/2105.15203"
 
-_FULL = Feeding(mean=IMAGENET_MEAN, std=IMAGENET_STD, input_size=(1024, 2048))
 _FULL_BGR = Feeding(
     mean=IMAGENET_MEAN[::-1], std=IMAGENET_STD[::-1], channel_order="bgr", input_size=(1024, 2048)
 )  # fmt: skip
 _WINDOWS = "slide 1024x1024, stride 768"
 
-_MMSEG_CONV: Map = ((r"\.conv\.weight$", ".0.weight"), (r"\.bn\.", ".1."))
+_MMSEG_CONV: KeyMap = ((r"\.conv\.weight$", ".0.weight"), (r"\.bn\.", ".1."))
 
-_HRNET: Map = (
+_HRNET: KeyMap = (
     (r"^backbone\.conv1\.", "stem.0.0."),
     (r"^backbone\.bn1\.", "stem.0.1."),
     (r"^backbone\.conv2\.", "stem.1.0."),
@@ -48,13 +44,13 @@ _HRNET: Map = (
     (r"^backbone\.stage4\.", "stages.2."),
     (r"\.fuse_layers\.", ".fuse."),
 )
-_HRNET_HEAD: Map = (
+_HRNET_HEAD: KeyMap = (
     *_HRNET,
     *_MMSEG_CONV,
     (r"^decode_head\.convs\.0\.", "head.0."),
     (r"^decode_head\.conv_seg\.", "head.1."),
 )
-_OCR: Map = (
+_OCR: KeyMap = (
     *_HRNET,
     *_MMSEG_CONV,
     (r"^decode_head\.0\.convs\.0\.", "head.0."),
@@ -65,7 +61,7 @@ _OCR: Map = (
     (r"^decode_head\.1\.conv_seg\.", "ocr_head."),
 )
 
-_ICNET: Map = (
+_ICNET: KeyMap = (
     *_MMSEG_CONV,
     (r"^backbone\.backbone\.stem\.([01])\.", r"stem.0.\1."),
     (r"^backbone\.backbone\.stem\.3\.", "stem.1.0."),
@@ -87,7 +83,7 @@ _ICNET: Map = (
     (r"^decode_head\.conv_seg\.", "head.1."),
 )
 
-_EFFICIENTVIT_PARTS: Map = (
+_EFFICIENTVIT_PARTS: KeyMap = (
     (r"^head\.input_ops\.([01])\.op_list\.0\.", r"head.inputs.\1."),
     (r"^head\.input_ops\.2\.", "head.inputs.2."),
     (r"^head\.output_ops\.0\.", "head.out."),
@@ -100,14 +96,14 @@ _EFFICIENTVIT_PARTS: Map = (
     (r"\.aggreg\.0\.", ".aggregate."),
     (r"\.proj\.", ".project."),
 )
-_EFFICIENTVIT_LAYERS: Map = (
+_EFFICIENTVIT_LAYERS: KeyMap = (
     (r"\.inverted_conv\.", ".0."),
     (r"\.depth_conv\.", ".1."),
     (r"\.point_conv\.", ".2."),
     (r"\.conv\.(weight|bias)$", r".0.\1"),
     (r"\.norm\.", ".1."),
 )
-_EFFICIENTVIT_B: Map = (
+_EFFICIENTVIT_B: KeyMap = (
     (r"^backbone\.stages\.3\.", "stages.4."),
     (r"^backbone\.stages\.2\.", "stages.3."),
     (r"^backbone\.stages\.1\.", "stages.2."),
@@ -119,7 +115,7 @@ _EFFICIENTVIT_B: Map = (
     *_EFFICIENTVIT_LAYERS,
     (r"^head\.out\.1\.0\.", "head.out.1."),
 )
-_EFFICIENTVIT_L: Map = (
+_EFFICIENTVIT_L: KeyMap = (
     (r"^backbone\.", ""),
     *_EFFICIENTVIT_PARTS,
     (r"\.main\.conv1\.", ".main.0."),
@@ -130,7 +126,7 @@ _EFFICIENTVIT_L: Map = (
     (r"^head\.out\.0\.0\.", "head.out.0."),
 )
 
-_SEGNEXT_MAP: Map = (
+_SEGNEXT_MAP: KeyMap = (
     (r"^backbone\.patch_embed1\.proj\.([01])\.", r"stages.0.embed.0.\1."),
     (r"^backbone\.patch_embed1\.proj\.3\.", "stages.0.embed.1.0."),
     (r"^backbone\.patch_embed1\.proj\.4\.", "stages.0.embed.1.1."),
@@ -160,7 +156,7 @@ _SEGNEXT_MAP: Map = (
     (r"\.gn\.", ".1."),
 )
 
-_HARDNET_MAP: Map = (
+_HARDNET_MAP: KeyMap = (
     (r"^module\.", ""),
     (r"\.conv\.", ".0."),
     (r"\.norm\.", ".1."),
@@ -181,25 +177,13 @@ _HARDNET_MAP: Map = (
 )
 
 
-def _mmseg(model: str, family: str, run: str, file: str, miou: float, key_map: Map, *left_out: str) -> Published:
-    # the metafile of HRNet states none
-    stated = Stated(value="Apache-2.0", source=f"{_MMSEG}/blob/main/configs/{family}/metafile.yaml")
-    return Published(
-        model=model, tag="mmseg", file_name=f"{file}.pth",
-        url=f"https://download.openmmlab.com/mmsegmentation/v0.5/{family}/{run}/{file}.pth", key_map=key_map,
-        left_out=left_out, feeding=_FULL, code_licence=Stated(value="Apache-2.0", source=f"{_MMSEG}/blob/main/LICENSE"),
-        weights_licence=UNKNOWN if family == "hrnet" else stated, data_terms=_CITYSCAPES,
-        claim=Claim(miou=miou, protocol="whole", source=f"{_MMSEG}/tree/main/configs/{family}"),
-    )  # fmt: skip
-
-
-def _efficientvit(size: str, miou: float, key_map: Map) -> Published:
+def _efficientvit(size: str, miou: float, key_map: KeyMap) -> Published:
     file = f"efficientvit_seg_{size}_cityscapes.pt"
     return Published(
         model=f"efficientvit_seg_{size}", tag="official", file_name=file,
-        url=f"{_EFFICIENTVIT_HUB}/resolve/main/{file}", key_map=key_map, feeding=_FULL,
+        url=f"{_EFFICIENTVIT_HUB}/resolve/main/{file}", key_map=key_map, feeding=FULL,
         code_licence=Stated(value="Apache-2.0", source=f"{_EFFICIENTVIT}/blob/master/LICENSE"),
-        weights_licence=Stated(value="Apache-2.0", source=_EFFICIENTVIT_HUB), data_terms=_CITYSCAPES,
+        weights_licence=Stated(value="Apache-2.0", source=_EFFICIENTVIT_HUB), data_terms=CITYSCAPES_TERMS,
         claim=Claim(
             miou=miou, protocol="whole, logits upsampled bicubically",
             source=f"{_EFFICIENTVIT}/blob/master/applications/efficientvit_seg/README.md",
@@ -210,11 +194,11 @@ def _efficientvit(size: str, miou: float, key_map: Map) -> Published:
 def _segnext(size: str, name: str, share: str, miou: float) -> Published:
     return Published(
         model=f"segnext_{size}", tag="official", file_name=f"segnext_{name}_1024x1024_city_160k.pth",
-        url=f"https://cloud.tsinghua.edu.cn/f/{share}/?dl=1", key_map=_SEGNEXT_MAP, feeding=_FULL,
+        url=f"https://cloud.tsinghua.edu.cn/f/{share}/?dl=1", key_map=_SEGNEXT_MAP, feeding=FULL,
         code_licence=Stated(
             value="Apache-2.0, for commercial use contact the authors", source=f"{_SEGNEXT}/blob/main/README.md"
         ),
-        data_terms=_CITYSCAPES,
+        data_terms=CITYSCAPES_TERMS,
         claim=Claim(miou=miou, protocol=_WINDOWS, source=f"{_SEGNEXT}/blob/main/README.md"),
     )  # fmt: skip
 
@@ -224,7 +208,8 @@ def _hardnet(tag: str, file: str, miou: float) -> Published:
         model="fc_hardnet_70", tag=tag, file_name=file, url=f"https://ping-chao.com/hardnet/{file}",
         key_map=_HARDNET_MAP, feeding=_FULL_BGR,
         code_licence=Stated(value="MIT", source=f"{_HARDNET}/blob/master/LICENSE"), weights_licence=UNKNOWN,
-        data_terms=_CITYSCAPES, claim=Claim(miou=miou, protocol="whole", source=f"{_HARDNET}/blob/master/README.md"),
+        data_terms=CITYSCAPES_TERMS,
+        claim=Claim(miou=miou, protocol="whole", source=f"{_HARDNET}/blob/master/README.md"),
     )  # fmt: skip
 
 
@@ -232,27 +217,30 @@ def _segformer(size: int, miou: float) -> Published:
     repository = f"{_SMP_HUB}/segformer-b{size}-1024x1024-city-160k"
     return Published(
         model=f"segformer_b{size}", tag="smp-hub", file_name=f"segformer-b{size}-1024x1024-city-160k.safetensors",
-        url=f"{repository}/resolve/main/model.safetensors", feeding=_FULL,
+        url=f"{repository}/resolve/main/model.safetensors", feeding=FULL,
         code_licence=Stated(
             value="MIT, encoder: NVIDIA Source Code License (non-commercial)", source=f"{_SMP}/blob/main/licenses"
         ),
         weights_licence=Stated(value="other: NVIDIA Source Code License (non-commercial)", source=repository),
-        data_terms=_CITYSCAPES, claim=Claim(miou=miou, protocol=_WINDOWS, source=_SEGFORMER),
+        data_terms=CITYSCAPES_TERMS, claim=Claim(miou=miou, protocol=_WINDOWS, source=_SEGFORMER),
     )  # fmt: skip
 
 
 LARGE: tuple[Published, ...] = (
-    _mmseg(
-        "hrnet_w18_small", "hrnet", "fcn_hr18s_512x1024_160k_cityscapes",
-        "fcn_hr18s_512x1024_160k_cityscapes_20200602_190901-4a0797ea", 0.7631, _HRNET_HEAD,
+    mmseg(
+        "hrnet_w18_small",
+        "hrnet/fcn_hr18s_512x1024_160k_cityscapes/fcn_hr18s_512x1024_160k_cityscapes_20200602_190901-4a0797ea.pth",
+        0.7631, _HRNET_HEAD, licensed=False,
     ),
-    _mmseg(
-        "hrnet_w48", "hrnet", "fcn_hr48_512x1024_160k_cityscapes",
-        "fcn_hr48_512x1024_160k_cityscapes_20200602_190946-59b7973e", 0.8065, _HRNET_HEAD,
+    mmseg(
+        "hrnet_w48",
+        "hrnet/fcn_hr48_512x1024_160k_cityscapes/fcn_hr48_512x1024_160k_cityscapes_20200602_190946-59b7973e.pth",
+        0.8065, _HRNET_HEAD, licensed=False,
     ),
-    _mmseg(
-        "hrnet_w48_ocr", "ocrnet", "ocrnet_hr48_512x1024_160k_cityscapes",
-        "ocrnet_hr48_512x1024_160k_cityscapes_20200602_191037-dfbf1b0c", 0.8135, _OCR,
+    mmseg(
+        "hrnet_w48_ocr",
+        "ocrnet/ocrnet_hr48_512x1024_160k_cityscapes/ocrnet_hr48_512x1024_160k_cityscapes_20200602_191037-dfbf1b0c.pth",
+        0.8135, _OCR,
     ),
     _efficientvit("b0", 0.75653, _EFFICIENTVIT_B),
     _efficientvit("b1", 0.80547, _EFFICIENTVIT_B),
@@ -263,10 +251,11 @@ LARGE: tuple[Published, ...] = (
     _segnext("b", "base", "adb49029f66f426bb046", 0.826),
     _hardnet("official", "hardnet70_cityscapes_model.pkl", 0.777),
     _hardnet("official-jitter", "hardnet70_cityscapes_model_2.pkl", 0.774),
-    _mmseg(
-        "icnet_resnet18", "icnet", "icnet_r18-d8_in1k-pre_832x832_160k_cityscapes",
-        "icnet_r18-d8_in1k-pre_832x832_160k_cityscapes_20210926_052702-619c8ae1", 0.7443, _ICNET,
-        r"^auxiliary_head\.",
+    mmseg(
+        "icnet_resnet18",
+        "icnet/icnet_r18-d8_in1k-pre_832x832_160k_cityscapes/"
+        "icnet_r18-d8_in1k-pre_832x832_160k_cityscapes_20210926_052702-619c8ae1.pth",
+        0.7443, _ICNET, left_out=(r"^auxiliary_head\.",),
     ),
     _segformer(0, 0.762),
     _segformer(1, 0.785),

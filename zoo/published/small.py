@@ -8,41 +8,26 @@ Left out, since they saw what they would be scored on: RegSeg's `trainval` files
 
 from __future__ import annotations
 
-from typing import Any
+from zoo.published.facts import CITYSCAPES_TERMS, FULL, Claim, Published, Stated
+from zoo.published.mmseg import mmseg
+from zoo.published.zh320 import zh320
+from zoo.spec import IGNORE_INDEX, Feeding
 
-from zoo.published.facts import Claim, Published, Stated
-from zoo.spec import IGNORE_INDEX, IMAGENET_MEAN, IMAGENET_STD, Feeding
-
-_CITYSCAPES = Stated(value="Cityscapes: non-commercial", source="https://www.cityscapes-dataset.com/license/")
 _NAMED_VOID_LAST = (*range(19), IGNORE_INDEX)
 """20 outputs: the train ids and, last, everything else."""
 _VOID_FIRST = (IGNORE_INDEX, *range(19))
+_HALF = FULL.model_copy(update={"input_size": (512, 1024)})
 
 # --- MMSegmentation: keys of its ConvModule (`conv`, `bn`, `activate`) are those of our ConvNorm.
 
-_MMSEG = "https://github.com/open-mmlab/mmsegmentation"
-_MMSEG_LICENCE = Stated(value="Apache-2.0", source=f"{_MMSEG}/blob/main/LICENSE")
 _CONV_MODULE = ((r"\.conv\.weight$", ".0.weight"), (r"\.bn\.", ".1."), (r"\.activate\.", ".2."))
 _CGNET_MEAN = (72.39239876 / 255, 82.90891754 / 255, 73.15835921 / 255)
 """Of the channels blue, green, red, but taken from red, green, blue: in training and since."""
 
 
-def _mmseg(
-    model: str, tag: str, path: str, key_map: tuple[tuple[str, str], ...], miou: float, config: str, **facts: Any
-) -> Published:
-    name = path.rpartition("/")[2]
-    return Published(
-        model=model, tag=tag, file_name=f"mmseg-{name}", key_map=key_map,
-        url=f"https://download.openmmlab.com/mmsegmentation/v0.5/{path}", code_licence=_MMSEG_LICENCE,
-        weights_licence=Stated(value="Apache-2.0", source=f"{_MMSEG}/blob/main/configs/{config}/metafile.yaml"),
-        data_terms=_CITYSCAPES,
-        claim=Claim(miou=miou, protocol="whole", source=f"{_MMSEG}/tree/main/configs/{config}"), **facts,
-    )  # fmt: skip
-
-
 def _cgnet(size: str, digits: str, miou: float) -> Published:
-    return _mmseg(
-        "cgnet", f"mmseg-{size}", f"cgnet/cgnet_{size}_60k_cityscapes/cgnet_{size}_60k_cityscapes_{digits}.pth",
+    return mmseg(
+        "cgnet", f"cgnet/cgnet_{size}_60k_cityscapes/cgnet_{size}_60k_cityscapes_{digits}.pth", miou,
         (
             (r"^backbone\.stem\.(\d)\.", r"stem.\1."),
             (r"^backbone\.norm_prelu_([012])\.", r"norm\1."),
@@ -56,14 +41,15 @@ def _cgnet(size: str, digits: str, miou: float) -> Published:
             *_CONV_MODULE,
             (r"^decode_head\.conv_seg\.", "classifier."),
         ),
-        miou, "cgnet",
+        tag=f"mmseg-{size}",
         feeding=Feeding(mean=_CGNET_MEAN, std=(1 / 255, 1 / 255, 1 / 255), input_size=(1024, 2048)),
     )  # fmt: skip
 
 
-_FAST_SCNN = _mmseg(
-    "fast_scnn_mmseg", "mmseg",
+_FAST_SCNN = mmseg(
+    "fast_scnn_mmseg",
     "fast_scnn/fast_scnn_lr0.12_8x4_160k_cityscapes/fast_scnn_lr0.12_8x4_160k_cityscapes_20210630_164853-0cec9937.pth",
+    0.7096,
     (
         (r"^backbone\.learning_to_downsample\.conv\.", "shallow.0."),
         (r"^backbone\.learning_to_downsample\.dsconv(\d)\.", r"shallow.\1."),
@@ -80,8 +66,7 @@ _FAST_SCNN = _mmseg(
         (r"\.depthwise_conv\.", ".0."), (r"\.pointwise_conv\.", ".1."),
         *_CONV_MODULE,
     ),
-    0.7096, "fastscnn", left_out=(r"^auxiliary_head\.",),
-    feeding=Feeding(mean=IMAGENET_MEAN, std=IMAGENET_STD, input_size=(1024, 2048)),
+    config="fastscnn", left_out=(r"^auxiliary_head\.",),
 )  # fmt: skip
 
 # --- The authors' own.
@@ -109,7 +94,7 @@ _ENET = Published(
     ),
     channels=_VOID_FIRST, feeding=Feeding(mean=(0, 0, 0), std=(1, 1, 1), input_size=(512, 1024)),
     code_licence=Stated(value="MIT", source=f"{_DAVIDTVS}/blob/master/LICENSE"),
-    weights_licence=Stated(value="MIT", source=f"{_DAVIDTVS}/blob/master/LICENSE"), data_terms=_CITYSCAPES,
+    weights_licence=Stated(value="MIT", source=f"{_DAVIDTVS}/blob/master/LICENSE"), data_terms=CITYSCAPES_TERMS,
     claim=Claim(miou=0.595, protocol="labels too at 512x1024", source=_DAVIDTVS),
 )  # fmt: skip
 
@@ -130,7 +115,7 @@ _ERFNET = Published(
     trained_on="Cityscapes fine train, encoder before on ImageNet",
     code_licence=Stated(value="CC BY-NC 4.0", source=f"{_EROMERA}/blob/master/license.txt"),
     weights_licence=Stated(value="CC BY-NC 4.0", source=f"{_EROMERA}/blob/master/license.txt"),
-    data_terms=_CITYSCAPES, claim=Claim(miou=0.721, protocol="labels too at 512x1024", source=_EROMERA),
+    data_terms=CITYSCAPES_TERMS, claim=Claim(miou=0.721, protocol="labels too at 512x1024", source=_EROMERA),
 )  # fmt: skip
 
 _ROLAND = "https://github.com/RolandGao/RegSeg"
@@ -152,9 +137,9 @@ def _regseg(run: int, miou: float) -> Published:
             (r"^(stage4|stage(?:8|16)\.0)\.shortcut\.bn\.", r"\1.shortcut.2."),
             (r"\.conv\.weight$", ".0.weight"), (r"\.bn\.", ".1."),
         ),
-        feeding=Feeding(mean=IMAGENET_MEAN, std=IMAGENET_STD, input_size=(1024, 2048)),
+        feeding=FULL,
         code_licence=Stated(value="MIT", source=f"{_ROLAND}/blob/main/LICENSE"),
-        weights_licence=Stated(value="MIT", source=f"{_ROLAND}/blob/main/LICENSE"), data_terms=_CITYSCAPES,
+        weights_licence=Stated(value="MIT", source=f"{_ROLAND}/blob/main/LICENSE"), data_terms=CITYSCAPES_TERMS,
         claim=Claim(miou=miou, protocol="whole", source=_ROLAND),
     )  # fmt: skip
 
@@ -183,7 +168,7 @@ _DABNET = Published(
         mean=(73.15835921 / 255, 82.90891754 / 255, 72.39239876 / 255), std=(1 / 255, 1 / 255, 1 / 255),
         input_size=(1024, 2048),
     ),
-    code_licence=Stated(value="MIT", source=f"{_DAB}/blob/master/LICENSE"), data_terms=_CITYSCAPES,
+    code_licence=Stated(value="MIT", source=f"{_DAB}/blob/master/LICENSE"), data_terms=CITYSCAPES_TERMS,
 )  # fmt: skip
 
 _EDGE = "https://github.com/sacmehta/EdgeNets"
@@ -215,30 +200,14 @@ def _espnetv2(model: str, size: str, miou: float, sha256: str, byte_count: int) 
             (r"\.conv\.weight$", ".0.weight"), (r"\.bn\.", ".1."), (r"\.act\.", ".2."),
         ),
         left_out=(r"^base_net\.level\d_0\.eesp\.module_act\.",), channels=_NAMED_VOID_LAST,
-        feeding=Feeding(mean=IMAGENET_MEAN, std=IMAGENET_STD, input_size=(512, 1024)),
+        feeding=_HALF,
         code_licence=Stated(value="MIT", source=f"{_EDGE}/blob/master/LICENSE"),
-        weights_licence=Stated(value="MIT", source=f"{_EDGE}/blob/master/LICENSE"), data_terms=_CITYSCAPES,
+        weights_licence=Stated(value="MIT", source=f"{_EDGE}/blob/master/LICENSE"), data_terms=CITYSCAPES_TERMS,
         claim=Claim(miou=miou, protocol="labels too at 512x1024", source=f"{_EDGE}/tree/master/model/segmentation"),
     )  # fmt: skip
 
 
-# --- zh320: one recipe, 800 epochs, 1024x1024 crops.
-
-_ZH320 = "https://github.com/zh320/realtime-semantic-segmentation-pytorch"
-_ZH320_LICENCE = Stated(value="Apache-2.0", source=f"{_ZH320}/blob/main/LICENSE")
-_ACTIVATION = (r"\.activation\.weight$", ".weight")
-
-
-def _zh320(model: str, name: str, miou: float, key_map: tuple[tuple[str, str], ...]) -> Published:
-    return Published(
-        model=model, tag="zh320", file_name=f"zh320-{name}.pth", url=f"{_ZH320}/releases/download/v1.0/{name}.pth",
-        key_map=key_map, feeding=Feeding(mean=IMAGENET_MEAN, std=IMAGENET_STD, input_size=(1024, 2048)),
-        code_licence=_ZH320_LICENCE, weights_licence=_ZH320_LICENCE, data_terms=_CITYSCAPES,
-        claim=Claim(miou=miou, protocol="whole", source=_ZH320),
-    )  # fmt: skip
-
-
-_EDANET = _zh320(
+_EDANET = zh320(
     "edanet", "edanet", 0.7076,
     (
         (r"^stage1\.bn_act\.", "down1.norm."), (r"^stage1\.", "down1."),
@@ -248,7 +217,7 @@ _EDANET = _zh320(
     ),
 )  # fmt: skip
 
-_FDDWNET = _zh320(
+_FDDWNET = zh320(
     "fddwnet", "fddwnet", 0.7586,
     (
         (r"^layer1\.", "down.0."), (r"^layer2\.", "down.1."), (r"^layer3_7\.", "stage4."), (r"^layer8\.", "down8."),

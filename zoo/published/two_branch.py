@@ -12,12 +12,11 @@ which PP-LiteSeg's files are known to load. A file with older names is refused.
 from __future__ import annotations
 
 from zoo.published import two_branch_names as names
-from zoo.published.facts import UNKNOWN, Claim, Published, Stated
-from zoo.spec import IMAGENET_MEAN, IMAGENET_STD, Feeding, Size
+from zoo.published.facts import CITYSCAPES_TERMS, FULL, UNKNOWN, Claim, KeyMap, Published, Stated
+from zoo.published.mmseg import mmseg
+from zoo.spec import Feeding, Size
 
-_CITYSCAPES = Stated(value="Cityscapes: non-commercial", source="https://www.cityscapes-dataset.com/license/")
 _FULL = (1024, 2048)
-_MMSEG = "https://github.com/open-mmlab/mmsegmentation"
 _COIN = "https://github.com/CoinCheung/BiSeNet"
 _SG = "https://github.com/Deci-AI/super-gradients"
 _SG_COMMIT = "e0ccacf8868ffa1296fa4f8407c03d2bc227312c"
@@ -31,35 +30,17 @@ _STEM_BIAS = (r"^stem\.[01]\.0\.bias$",)
 _HEAD_BIAS = (r"^head\.1\.bias$",)
 
 
-def _feeding(size: Size) -> Feeding:
-    return Feeding(mean=IMAGENET_MEAN, std=IMAGENET_STD, input_size=size)
-
-
-def _mmseg(
-    model: str, family: str, run: str, file: str, miou: float, key_map: names.Map, left_out: str, *zeroed: str
-) -> Published:
-    licence = Stated(value="Apache-2.0", source=f"{_MMSEG}/blob/main/configs/{family}/metafile.yaml")
-    return Published(
-        model=model, tag="mmseg", file_name=f"{file}.pth",
-        url=f"https://download.openmmlab.com/mmsegmentation/v0.5/{family}/{run}/{file}.pth", key_map=key_map,
-        left_out=(left_out,), zeroed=zeroed, feeding=_feeding(_FULL),
-        code_licence=Stated(value="Apache-2.0", source=f"{_MMSEG}/blob/main/LICENSE"), weights_licence=licence,
-        data_terms=_CITYSCAPES,
-        claim=Claim(miou=miou, protocol="whole", source=f"{_MMSEG}/tree/main/configs/{family}"),
-    )  # fmt: skip
-
-
 def _super_gradients(
-    model: str, tag: str, name: str, size: Size, miou: float, key_map: names.Map, left_out: str, *zeroed: str,
+    model: str, tag: str, name: str, size: Size, miou: float, key_map: KeyMap, left_out: str, *zeroed: str,
     sha256: str | None = None,
 ) -> Published:  # fmt: skip
     protocol = "whole" if size == _FULL else f"image at {size[0]}x{size[1]}, labels whole"
     return Published(
         model=model, tag=tag, file_name=f"{name}_cityscapes.pth", sha256=sha256,
         url=f"https://d2gjn4b69gu75n.cloudfront.net/models/{name}_cityscapes.pth", key_map=key_map,
-        left_out=(left_out,), zeroed=zeroed, feeding=_feeding(size),
+        left_out=(left_out,), zeroed=zeroed, feeding=FULL.model_copy(update={"input_size": size}),
         code_licence=Stated(value="Apache-2.0", source=f"{_SG}/blob/{_SG_COMMIT}/LICENSE.md"), weights_licence=UNKNOWN,
-        data_terms=_CITYSCAPES,
+        data_terms=CITYSCAPES_TERMS,
         claim=Claim(
             miou=miou, protocol=protocol, source=f"{_SG}/blob/{_SG_COMMIT}/documentation/source/model_zoo.md"
         ),
@@ -67,33 +48,34 @@ def _super_gradients(
 
 
 def _official(
-    model: str, repository: str, file: str, url: str, miou: float, key_map: names.Map, left_out: str
+    model: str, repository: str, file: str, url: str, miou: float, key_map: KeyMap, left_out: str
 ) -> Published:
     licence = Stated(value="MIT", source=f"{repository}/blob/main/LICENSE")
     return Published(
-        model=model, tag="official", file_name=file, url=url, key_map=key_map, left_out=(left_out,),
-        feeding=_feeding(_FULL), code_licence=licence, weights_licence=UNKNOWN, data_terms=_CITYSCAPES,
+        model=model, tag="official", file_name=file, url=url, in_folder=url == _PIDNET_FOLDER, key_map=key_map,
+        left_out=(left_out,),
+        feeding=FULL, code_licence=licence, weights_licence=UNKNOWN, data_terms=CITYSCAPES_TERMS,
         claim=Claim(miou=miou, protocol="whole", source=repository),
     )  # fmt: skip
 
 
-def _coin(model: str, name: str, miou: float, key_map: names.Map, left_out: str) -> Published:
+def _coin(model: str, name: str, miou: float, key_map: KeyMap, left_out: str) -> Published:
     licence = Stated(value="MIT", source=f"{_COIN}/blob/master/LICENSE")
     return Published(
         model=model, tag="coincheung", file_name=f"{name}.pth", url=f"{_COIN}/releases/download/0.0.0/{name}.pth",
         key_map=key_map, left_out=(left_out,),
         feeding=Feeding(mean=(0.3257, 0.3690, 0.3223), std=(0.2112, 0.2148, 0.2115), input_size=_FULL),
-        code_licence=licence, weights_licence=licence, data_terms=_CITYSCAPES,
+        code_licence=licence, weights_licence=licence, data_terms=CITYSCAPES_TERMS,
         claim=Claim(miou=miou, protocol="whole", source=_COIN),
     )  # fmt: skip
 
 
-def _pidnet(size: str, file: str, mmseg: float, official: float) -> tuple[Published, Published]:
+def _pidnet(size: str, file: str, at_mmseg: float, official: float) -> tuple[Published, Published]:
     run, upper = f"pidnet-{size}_2xb6-120k_1024x1024-cityscapes", size.upper()
     return (
-        _mmseg(
-            f"pidnet_{size}", "pidnet", run, f"{run}_{file}", mmseg, names.PIDNET_MMSEG, r"^decode_head\.[pd]_",
-            *_STEM_BIAS,
+        mmseg(
+            f"pidnet_{size}", f"pidnet/{run}/{run}_{file}.pth", at_mmseg, names.PIDNET_MMSEG,
+            left_out=(r"^decode_head\.[pd]_",), zeroed=_STEM_BIAS,
         ),
         _official(
             f"pidnet_{size}", _PIDNET, f"PIDNet_{upper}_Cityscapes_val.pt", _PIDNET_FOLDER, official, names.PIDNET,
@@ -103,11 +85,14 @@ def _pidnet(size: str, file: str, mmseg: float, official: float) -> tuple[Publis
 
 
 def _ddrnet(
-    size: str, run: str, file: str, mmseg: float, drive: str, official: float, sg: float
+    size: str, run: str, file: str, at_mmseg: float, drive: str, official: float, sg: float
 ) -> tuple[Published, ...]:
     model = f"ddrnet_{size}"
     return (
-        _mmseg(model, "ddrnet", run, f"{run}_{file}", mmseg, names.DDRNET_MMSEG, r"^decode_head\.aux_", *_STEM_BIAS),
+        mmseg(
+            model, f"ddrnet/{run}/{run}_{file}.pth", at_mmseg, names.DDRNET_MMSEG, left_out=(r"^decode_head\.aux_",),
+            zeroed=_STEM_BIAS,
+        ),
         _official(
             model, _DDRNET, f"ddrnet_{size}-cityscapes-val.pth", f"https://drive.google.com/uc?id={drive}", official,
             names.DDRNET, r"^(model\.seghead_extra|loss)\.",
@@ -116,11 +101,11 @@ def _ddrnet(
     )  # fmt: skip
 
 
-def _stdc(size: str, file: str, mmseg: float, at_half: float, at_three_quarters: float) -> tuple[Published, ...]:
+def _stdc(size: str, file: str, at_mmseg: float, at_half: float, at_three_quarters: float) -> tuple[Published, ...]:
     model, run = f"stdc{size}", f"stdc{size}_in1k-pre_512x1024_80k_cityscapes"
     aside = r"^(aux|detail)_head"
     return (
-        _mmseg(model, "stdc", run, f"{run}_{file}", mmseg, names.STDC_MMSEG, r"^auxiliary_head\."),
+        mmseg(model, f"stdc/{run}/{run}_{file}.pth", at_mmseg, names.STDC_MMSEG, left_out=(r"^auxiliary_head\.",)),
         _super_gradients(
             model, "super-gradients-50", f"{model}_seg50", (512, 1024), at_half, names.STDC_SG, aside, *_HEAD_BIAS
         ),

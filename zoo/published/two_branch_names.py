@@ -6,10 +6,10 @@ They were read from the state dicts of the code that wrote the files, and are te
 
 from __future__ import annotations
 
-Map = tuple[tuple[str, str], ...]
+from zoo.published.facts import KeyMap
 
 # Parts that DDRNet's code and PIDNet's, which grew out of it, have in common.
-_ORIGINAL: Map = (
+_ORIGINAL: KeyMap = (
     (r"^model\.", ""),
     (r"^conv1\.([01])\.", r"stem.0.\1."),
     (r"^conv1\.3\.", "stem.1.0."),
@@ -45,7 +45,7 @@ _ORIGINAL: Map = (
     (r"\.downsample\.", ".shortcut."),
 )
 
-DDRNET: Map = (
+DDRNET: KeyMap = (
     *_ORIGINAL,
     (r"^layer3_1_\.", "high3.0."),
     (r"^layer3_2_\.", "high3.1."),
@@ -65,7 +65,7 @@ DDRNET: Map = (
     (r"\.compression\.", ".compress."),
 )
 
-PIDNET: Map = (
+PIDNET: KeyMap = (
     *_ORIGINAL,
     (r"^layer([34])_d\.(convs|shortcut)\.", r"boundary\1.0.\2."),
     (r"^layer([345])_d\.", r"boundary\1."),
@@ -81,7 +81,7 @@ PIDNET: Map = (
 )
 
 # MMSegmentation's wording of the same parts.
-_MMSEG: Map = (
+_MMSEG: KeyMap = (
     (r"^backbone\.", ""),
     (r"^stem\.2\.", "stage1."),
     (r"^stem\.4\.", "stage2."),
@@ -102,9 +102,9 @@ _MMSEG: Map = (
     (r"\.conv3\.(conv|bn)\.", r".convs.2.\1."),
     (r"\.downsample\.", ".shortcut."),
 )
-_CONV_NORM: Map = ((r"\.conv\.", ".0."), (r"\.bn\.", ".1."))
+_CONV_NORM: KeyMap = ((r"\.conv\.", ".0."), (r"\.bn\.", ".1."))
 
-PIDNET_MMSEG: Map = (
+PIDNET_MMSEG: KeyMap = (
     *_MMSEG,
     (r"^decode_head\.i_head\.conv\.bn\.", "head.0.0."),
     (r"^decode_head\.i_head\.conv\.conv\.", "head.0.2."),
@@ -133,7 +133,7 @@ PIDNET_MMSEG: Map = (
     *_CONV_NORM,
 )
 
-DDRNET_MMSEG: Map = (
+DDRNET_MMSEG: KeyMap = (
     *_MMSEG,
     (r"^decode_head\.head\.0\.bn\.", "head.0.0."),
     (r"^decode_head\.head\.0\.conv\.", "head.0.2."),
@@ -151,7 +151,7 @@ DDRNET_MMSEG: Map = (
     *_CONV_NORM,
 )
 
-DDRNET_SG: Map = (
+DDRNET_SG: KeyMap = (
     (r"^_backbone\.layer([12])\.", r"stage\1."),
     (r"^_backbone\.layer3\.", "low3."),
     (r"^_backbone\.layer4\.", "low4."),
@@ -185,7 +185,7 @@ DDRNET_SG: Map = (
     (r"\.bn3\.", ".convs.2.1."),
 )
 
-BISENETV1: Map = (
+BISENETV1: KeyMap = (
     (r"^cp\.resnet\.", "encoder."),
     (r"^cp\.arm(16|32)\.conv_atten\.", r"context.refine\1.attention.0."),
     (r"^cp\.arm(16|32)\.bn_atten\.", r"context.refine\1.attention.1."),
@@ -205,7 +205,7 @@ BISENETV1: Map = (
     (r"^((?!encoder).*)\.bn\.", r"\1.1."),
 )
 
-BISENETV2: Map = (
+BISENETV2: KeyMap = (
     (r"^detail\.S1\.0\.", "detail.0."),
     (r"^detail\.S1\.1\.", "detail.1."),
     (r"^detail\.S2\.0\.", "detail.2."),
@@ -242,7 +242,7 @@ BISENETV2: Map = (
     (r"\.bn\.", ".1."),
 )
 
-STDC_MMSEG: Map = (
+STDC_MMSEG: KeyMap = (
     (r"^backbone\.backbone\.stages\.([01])\.", r"encoder.stem.\1."),
     (r"^backbone\.backbone\.stages\.2\.", "encoder.stages.0."),
     (r"^backbone\.backbone\.stages\.3\.", "encoder.stages.1."),
@@ -269,7 +269,7 @@ STDC_MMSEG: Map = (
 )
 
 # super-gradients' wording of STDC's encoder.
-_ENCODER_SG: Map = (
+_ENCODER_SG: KeyMap = (
     (r"\.seq\.conv\.", ".0."),
     (r"\.seq\.bn\.", ".1."),
     (r"^(?:cp|encoder)\.backbone\.stages\.block_s2\.0\.", "encoder.stem.0."),
@@ -285,7 +285,7 @@ _ENCODER_SG: Map = (
     (r"^(encoder\.stages\.\d\.\d)\.conv_list\.3\.", r"\1.convs.2."),
 )
 
-STDC_SG: Map = (
+STDC_SG: KeyMap = (
     *_ENCODER_SG,
     (r"^cp\.arm(16|32)\.conv_first\.", r"context.refine\1.conv."),
     (r"^cp\.arm(16|32)\.attention_block\.1\.", r"context.refine\1.attention."),
@@ -298,7 +298,7 @@ STDC_SG: Map = (
     (r"^segmentation_head\.(?:\d\.)?seg_head\.2\.", "head.1."),
 )
 
-PP_LITESEG_SG: Map = (
+PP_LITESEG_SG: KeyMap = (
     *_ENCODER_SG,
     (r"^encoder\.context_module\.branches\.", "pyramid.pooled."),
     (r"^encoder\.context_module\.conv_out\.", "pyramid.mix."),

@@ -6,21 +6,24 @@ for DeepLabV3's, the parts of whose decoder newer versions of smp named.
 
 from __future__ import annotations
 
-from zoo.published.facts import Claim, Published, Stated
-from zoo.spec import IMAGENET_MEAN, IMAGENET_STD, Feeding
+from zoo.published.facts import CITYSCAPES_TERMS, FULL, Claim, KeyMap, Published, Stated
 
 _REPOSITORY = "https://github.com/zh320/realtime-semantic-segmentation-pytorch"
 _LICENCE = Stated(value="Apache-2.0", source=f"{_REPOSITORY}/blob/main/LICENSE")
-_CITYSCAPES = Stated(value="Cityscapes: non-commercial", source="https://www.cityscapes-dataset.com/license/")
-_FULL = Feeding(mean=IMAGENET_MEAN, std=IMAGENET_STD, input_size=(1024, 2048))
+
+
+def zh320(model: str, name: str, miou: float, key_map: KeyMap = (), release: str = "v1.0") -> Published:
+    """A row of one of its checkpoints."""
+    return Published(
+        model=model, tag="zh320", file_name=f"zh320-{name}.pth",
+        url=f"{_REPOSITORY}/releases/download/{release}/{name}.pth", key_map=key_map, feeding=FULL,
+        code_licence=_LICENCE, weights_licence=_LICENCE, data_terms=CITYSCAPES_TERMS,
+        claim=Claim(miou=miou, protocol="whole", source=_REPOSITORY),
+    )  # fmt: skip
 
 
 def _smp(model: str, name: str, miou: float, *key_map: tuple[str, str]) -> Published:
-    return Published(
-        model=f"{model}_resnet18", tag="zh320", file_name=f"zh320-{name}.pth",
-        url=f"{_REPOSITORY}/releases/download/v1.2/{name}.pth", key_map=key_map, feeding=_FULL, code_licence=_LICENCE,
-        weights_licence=_LICENCE, data_terms=_CITYSCAPES, claim=Claim(miou=miou, protocol="whole", source=_REPOSITORY),
-    )  # fmt: skip
+    return zh320(f"{model}_resnet18", name, miou, key_map, "v1.2")
 
 
 SMP: tuple[Published, ...] = (

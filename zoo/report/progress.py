@@ -1,4 +1,4 @@
-"""Work on many images as a person sees it. Free of torch."""
+"""Work on many images, and transfers, as a person sees them. Free of torch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ import time
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 
 LINE_EVERY_S = 10.0
 
@@ -52,3 +61,37 @@ class LiveImages:
         if not self.console.is_terminal and total > 1 and (now - self.last_line >= LINE_EVERY_S or done == total):
             self.last_line = now
             self.console.print(f"{self.name}: {done}/{total} {self.unit}")
+
+
+class LiveBytes:
+    """Called with (bytes here, bytes in all or `None`): a progress bar; lines where there is no terminal."""
+
+    def __init__(self, console: Console, name: str) -> None:
+        self.console, self.name = console, name
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(binary_units=True),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self.task = self.progress.add_task(name, total=None, visible=False)
+        self.last_line = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+    def __call__(self, done: int, total: int | None) -> None:
+        """Show that bytes have come."""
+        self.progress.update(self.task, completed=done, total=total, visible=True)
+        now = time.monotonic()
+        if not self.console.is_terminal and now - self.last_line >= LINE_EVERY_S:
+            self.last_line = now
+            whole = "" if total is None else f" of {total / 2**20:.1f}"
+            self.console.print(f"{self.name}: {done / 2**20:.1f}{whole} MiB")

@@ -11,7 +11,8 @@ from zoo.data.layout import Dataset
 from zoo.errors import UserError
 from zoo.files import sha256_of
 from zoo.published.facts import Published
-from zoo.published.table import published_folder, published_of
+from zoo.published.kept import file_of, sha256_as_kept
+from zoo.published.table import published_of
 from zoo.spec import IGNORE_INDEX, DatasetSpec, Feeding, ModelSpec
 from zoo.weights.asked import TRAINED, Asked
 from zoo.weights.source import Brought, Source
@@ -38,7 +39,7 @@ def resolve(
         spec: The model.
         dataset: Whose finished runs and classes are meant; `None`: none is open.
         runs: Folder of all runs.
-        cache: Where published files are kept, as in `published_folder`.
+        cache: Where published files are kept, as in `published.kept.file_of`.
         brings: Builds a model of your own twice and says what it holds; only called where that decides.
 
     Returns:
@@ -112,9 +113,9 @@ def _automatic(
     if dataset is not None and (found := finished_runs(runs, spec, dataset.fingerprint())):
         return _fitted(_newest(found), spec, dataset)
     for one in published_of(spec.name):
-        file = published_folder(cache) / one.file_name
+        file = file_of(one, cache)
         if file.is_file() and (dataset is None or not _lacking(one.classes, dataset.spec)):
-            source = _of_published_file(one, file)
+            source = published_source(one, file, sha256_as_kept(one, file))
             return source if dataset is None else _fitted(source, spec, dataset)
     brought = brings() if spec.own and brings is not None else Brought(None)
     if brought.sha256 is not None:
@@ -226,27 +227,28 @@ def _of_published(asked: Asked, spec: ModelSpec, cache: Path | None) -> Source:
         there = f"there is {tags}" if tags else "name a FILE"
         what = f"called {asked.name} " if asked.name else ""
         raise UserError(f"{spec.name}: no published weights {what}are known; {there}")
-    folder = published_folder(cache)
     for one in known:
-        if (folder / one.file_name).is_file():
-            return _of_published_file(one, folder / one.file_name)
+        file = file_of(one, cache)
+        if file.is_file():
+            return published_source(one, file, sha256_as_kept(one, file))
     first = known[0]
     raise UserError(
-        f"{spec.name}: its published weights {first.tag} are not on this machine; put {first.url} there as "
-        f"{folder / first.file_name}"
+        f"{spec.name}: its published weights {first.tag} are not on this machine; `zoo weights fetch {first.id}` "
+        f"fetches them, `zoo weights add FILE --as {first.id}` takes a file you have of {first.url}"
     )
 
 
-def _of_published_file(one: Published, file: Path) -> Source:
+def published_source(one: Published, file: Path, sha256: str) -> Source:
+    """The weights of a published checkpoint, in a file of this hash."""
     return Source(
         kind="published",
         file=file,
-        sha256=sha256_of(file),
+        sha256=sha256,
         tag=one.tag,
         url=one.url,
         licence=one.weights_licence.value,
         trained_on=one.classes.name,
-        num_classes=one.classes.num_classes if one.channels is None else len(one.channels),
+        num_classes=one.num_outputs,
         classes=one.classes,
         train_ids=one.channels,
         published=one,
@@ -302,9 +304,12 @@ def _fitted(source: Source, spec: ModelSpec, dataset: Dataset) -> Source:
 
 def _how_to_have_some(spec: ModelSpec, dataset: Dataset | None, runs: Path, flag: str = "--weights") -> str:
     """Why there are no trained weights, and the nearest there are."""
+    known = published_of(spec.name)
+    fetched = f", or fetch published ones with `zoo weights fetch {known[0].id}`" if known else ""
     if dataset is None:
-        return f"no dataset is open, so no run of it either; name others with {flag}"
-    text = f"no finished run on {dataset.name} in {runs}; train one with `zoo train`, or name weights with {flag}"
+        return f"no dataset is open, so no run of it either; name others with {flag}{fetched}"
+    where = f"no finished run on {dataset.name} in {runs}"
+    text = f"{where}; train one with `zoo train`, or name weights with {flag}{fetched}"
     if before := runs_of_other_code(runs, spec, dataset.fingerprint()):
         return f"{text} (a run of the model as its code was before, or of an older zoo: {before[0].file})"
     if others := finished_runs(runs, spec):
