@@ -307,6 +307,11 @@ REFUSED = {
         saved(network(class_count=21).state_dict()),
         r"was trained for 21 classes, 5 are wanted \(2.0.weight, 2.0.bias\); .* with --init",
     ),
+    "another number of classes of a deconvolution": (
+        saved({**STATE, "3.weight": torch.ones(5, 21, 2, 2), "3.bias": torch.ones(21)}),
+        r"was trained for 21 classes, 5 are wanted \(3.weight, 3.bias\); .* with --init",
+        lambda: nn.Sequential(*network(), nn.ConvTranspose2d(5, 5, 2)),
+    ),
     "sparse": (saved({**STATE, "0.bias": STATE["0.bias"].to_sparse()}), "holds sparse tensors, such as 0.bias"),
     "complex": (saved({**STATE, "0.bias": STATE["0.bias"] + 0j}), "0.bias is of complex64 where it has float32"),
     "integers": (saved({**STATE, "0.bias": STATE["0.bias"].long()}), "0.bias is of int64 where it has float32"),
@@ -320,9 +325,9 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_does_not_load_is_refused_in_one_line(tmp_path, monkeypatch, case):
     monkeypatch.setattr("zoo.state_dict.closest_models", lambda _: [])
-    write, message = REFUSED[case]
+    write, message, *build = REFUSED[case]
     write(tmp_path / "w.pth")
-    module = network()
+    module = (build or [network])[0]()
     before = weights_sha256(module.state_dict())
     with pytest.raises(UserError, match=message) as caught:
         load(tmp_path / "w.pth", module)
@@ -351,8 +356,15 @@ CONVERTED = {
     "one in the older format": (saved(lambda: {"model": network()}, **OLD), "Sequential", "found['model'].state_dict"),
     "its average": (saved(lambda: {"model": network(), "ema": network()}), "Sequential", "found['ema'].state_dict"),
     "settings": (saved({"state_dict": STATE, "cfg": Settings()}), "Settings", "found['state_dict']"),
+    "settings beside a copy": (
+        saved({"state_dict": collections.OrderedDict(**STATE), "cfg": Settings()}),
+        "Settings",
+        "found['state_dict']",
+    ),
+    "settings beside another name": (saved({"best": dict(STATE), "cfg": Settings()}), "Settings", "found['best']"),
+    "settings among the tensors": (saved({**STATE, "cfg": Settings()}), "Settings", "for name, value in found.items()"),
     "pickled settings": (pickled({"model": ARRAYS, "cfg": Settings()}), "Settings", "found['model']"),
-    "another protocol": (saved(STATE, pickle_protocol=4), "is pickled by a protocol", "torch.save(found,"),
+    "another protocol": (saved(STATE, pickle_protocol=4), "is pickled by a protocol", "in found.items()"),
 }
 
 

@@ -27,6 +27,7 @@ from zoo.files import sha256_of
 from zoo.identity import makers, network_sha256
 from zoo.labels import CITYSCAPES
 from zoo.models.build import build_empty, build_model
+from zoo.models.contract import tensors_of
 from zoo.models.trial import fit_model
 from zoo.modes import seen_window
 from zoo.pipeline import Pipeline
@@ -91,12 +92,12 @@ def make_network(
     if source.file is None:
         torch.manual_seed(RANDOM_SEED)
         module, spec = build_model(spec, count, sizes=sizes)
-        sha256 = weights_sha256(module.state_dict()) if source.kind == "own" else None
+        sha256 = weights_sha256(tensors_of(module)) if source.kind == "own" else None
         if sha256 != source.sha256:
             raise ModelError(f"{spec.name}: the weights it brings are others than a moment ago; its files were changed")
         return module, source.fed(spec, classes), source.facts(sha256)
     module, spec = build_empty(spec, count, sizes)
-    loaded = load_into(module, read_source(source, module.state_dict()), path=source.file, model=spec.name)
+    loaded = load_into(module, read_source(source, tensors_of(module)), path=source.file, model=spec.name)
     return module, source.fed(spec, classes), source.facts(weights_sha256(loaded.tensors), loaded.notes)
 
 
@@ -147,9 +148,10 @@ def brought(spec: ModelSpec, num_classes: int) -> Brought:
     states = []
     for seed in (RANDOM_SEED, RANDOM_SEED + 1):
         torch.manual_seed(seed)
-        states.append(build_model(spec, num_classes, sizes=None)[0].state_dict())
+        states.append(tensors_of(build_model(spec, num_classes, sizes=None)[0]))
     first, second = states
-    differing = [name for name in first if name not in second or not torch.equal(first[name], second[name])]
+    hashes = [{name: weights_sha256({name: tensor}) for name, tensor in state.items()} for state in states]
+    differing = [name for name in first | second if hashes[0].get(name) != hashes[1].get(name)]
     return Brought(None, differing[0]) if differing else Brought(weights_sha256(first))
 
 
@@ -329,7 +331,7 @@ def _traits(pipeline: Pipeline, file: Path, memory_format: MemoryFormat) -> Trai
     return Traits(
         aux_heads="off" if state.aux_heads == "off" else "none",
         has_batch_norm=state.batch_norm == "kept",
-        weights_bytes=base.tensor_bytes(pipeline.model.state_dict()) if held is None else held,
+        weights_bytes=base.tensor_bytes(tensors_of(pipeline.model)) if held is None else held,
     )
 
 

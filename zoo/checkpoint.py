@@ -102,7 +102,8 @@ def read_facts(path: Path) -> CheckpointFacts | None:
         with path.open("rb") as file:
             head = file.read(9)
     except OSError as error:
-        advice = "give a file of weights" if isinstance(error, FileNotFoundError) else how_to_read(error)
+        known = {FileNotFoundError: "give a file of weights", IsADirectoryError: "name the file of weights in it"}
+        advice = known.get(type(error)) or how_to_read(error)
         raise UserError(f"no weights can be read from {path}: {reason(error)}; {advice}") from error
     if head[8:] != b"{" or int.from_bytes(head[:8], "little") > path.stat().st_size:
         return None  # a safetensors file begins with the size of its JSON header

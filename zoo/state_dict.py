@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -27,6 +26,7 @@ from zoo.checkpoint import FACTS_KEY, CheckpointFacts
 from zoo.errors import UserError
 from zoo.faults import how_to_write, reason
 from zoo.models.build import tensor_shapes
+from zoo.models.contract import tensors_of
 from zoo.prefixes import COUNTER, Shapes, fit
 from zoo.unpickle import AVERAGED, WRAPPERS, as_tensor, read_npz, read_pickle, read_torch
 from zoo.weight_format import format_of
@@ -126,7 +126,7 @@ def load_into(module: nn.Module, given: StateDict, *, path: Path, model: str) ->
         UserError: tensors are missing, unknown or of other shapes: whose they are, as far as can be told.
     """
     aside = _aside(module)
-    state = _state_of(module)
+    state = tensors_of(module)
     expected = {name: tensor for name, tensor in state.items() if not name.startswith(aside)}
     fitted = fit_names(given, {name: tensor.shape for name, tensor in state.items()}, aside)
     tensors = {name: tensor for name, tensor in fitted.tensors.items() if not name.startswith(aside)}
@@ -162,7 +162,7 @@ def take_fitting(module: nn.Module, given: StateDict, *, path: Path, model: str)
     Raises:
         UserError: nothing fits.
     """
-    state = _state_of(module)
+    state = tensors_of(module)
     fitted = fit_names(given, {name: tensor.shape for name, tensor in state.items()}, _aside(module))
     left_out = dict.fromkeys((name for name in fitted.tensors if name not in state), f"{model} has no such tensor")
     taken: dict[str, Tensor] = {}
@@ -177,7 +177,7 @@ def take_fitting(module: nn.Module, given: StateDict, *, path: Path, model: str)
         else:
             taken[name] = theirs.to(mine.dtype)
     if all(name.endswith(COUNTER) for name in taken):
-        close = _named(closest_models(_shapes(given)))
+        close = _whose(given, model)
         raise UserError(f"nothing in {path} fits {model}: it holds {_first(list(given.tensors))}{close}")
     module.load_state_dict(taken, strict=False)
     used = {name: fitted.tensors[name] for name in taken}
@@ -353,12 +353,6 @@ def _aside(module: nn.Module) -> tuple[str, ...]:
     return tuple(f"{name}." for name in getattr(module, "training_only", ()))
 
 
-def _state_of(module: nn.Module) -> dict[str, Tensor]:
-    """A network's tensors, without what else a module may say of its state."""
-    state: dict[str, Any] = module.state_dict()
-    return {name: value for name, value in state.items() if isinstance(value, Tensor)}
-
-
 def _shapes(given: StateDict) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in given.tensors.items()}
 
@@ -379,21 +373,33 @@ def _unfit(given: StateDict, expected: Mapping[str, Tensor], missing: list[str],
         parts.append(f"{len(missing)} of its {len(_required(expected, ()))} tensors are missing ({_first(missing)})")
     if foreign:
         parts.append(f"{len(foreign)} in the file are unknown to it ({_first(foreign)})")
-    close = closest_models(_shapes(given))
     mend = "; give weights of this very network, or begin training from what fits with --init"
-    return " and ".join(parts) + (mend if close[:1] in ([], [model]) else _named(close))
+    return " and ".join(parts) + _whose(given, model, mend)
 
 
-def _named(close: Sequence[str]) -> str:
-    return f"; by their tensors they are closest to {', '.join(close)}" if close else ""
+def _whose(given: StateDict, model: str, mend: str = "") -> str:
+    """The networks that tensors are closest to; `mend` where that is none, or the model itself."""
+    close = closest_models(_shapes(given))
+    return mend if close[:1] in ([], [model]) else f"; by their tensors they are closest to {', '.join(close)}"
 
 
 def _other_classes(pairs: Mapping[str, tuple[Tensor, Tensor]], model: str) -> str:
     """Say that a file is for another number of classes; empty where more than the head differs."""
-    counts = {(given.shape[:1], mine.shape[:1]) for given, mine in pairs.values()}
-    if len(counts) > 1 or any(given.shape[1:] != mine.shape[1:] or not given.ndim for given, mine in pairs.values()):
+    counts = set[tuple[int, int]]()
+    for name, (given, mine) in pairs.items():
+        axis = int(
+            f"{name.rpartition('.')[0]}.bias" in pairs and given.shape[:1] == mine.shape[:1]
+        )  # of a deconvolution
+        if (
+            given.ndim <= axis
+            or given.ndim != mine.ndim
+            or given.narrow(axis, 0, 0).shape != mine.narrow(axis, 0, 0).shape
+        ):
+            return ""
+        counts.add((given.shape[axis], mine.shape[axis]))
+    if len(counts) > 1:
         return ""
-    ((theirs,), (ours,)), *_ = counts
+    ((theirs, ours),) = counts
     return (
         f"was trained for {theirs} classes, {ours} are wanted ({_first(list(pairs))}); name the dataset it was trained "
         f"on, or begin training {model} from it with --init"
@@ -403,7 +409,7 @@ def _other_classes(pairs: Mapping[str, tuple[Tensor, Tensor]], model: str) -> st
 def _misfit(pairs: Mapping[str, tuple[Tensor, Tensor]], given: StateDict, model: str) -> str:
     (name, (theirs, ours)), *_ = pairs.items()
     shapes = f"{name} is {tuple(theirs.shape)} where {model} has {tuple(ours.shape)}"
-    close = _named(closest_models(_shapes(given)))
+    close = _whose(given, model)
     return f"does not fit {model}: {shapes} ({len(pairs)} tensors differ: {_first(list(pairs))}){close}"
 
 

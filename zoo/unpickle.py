@@ -252,17 +252,18 @@ class _Reader(pickle.Unpickler):
 def _refusal(path: Path, error: Exception) -> UserError:
     """Why torch does not read a file: the types it names, looked up by a reader that calls none of them."""
     reader, found = None, None
+    known = {**KNOWN, "collections.OrderedDict": OrderedDict}  # which torch reads by itself
     try:
         with path.open("rb") as stream:
             if zipfile.is_zipfile(stream):
                 with zipfile.ZipFile(stream) as archive:
                     name = next(name for name in archive.namelist() if name.rpartition("/")[2] == "data.pkl")
-                    reader = _Reader(io.BytesIO(archive.read(name)), KNOWN)
+                    reader = _Reader(io.BytesIO(archive.read(name)), known)
             else:
                 stream.seek(0)
                 for _ in range(3):  # torch's number, its protocol, and sizes of numbers
                     pickle.Unpickler.load(_Reader(stream, {}))
-                reader = _Reader(io.BytesIO(stream.read()), KNOWN)
+                reader = _Reader(io.BytesIO(stream.read()), known)
             found = reader.load()
     except Exception:  # noqa: BLE001  damaged: what was named so far may still say why
         found = None
@@ -305,6 +306,12 @@ def _weights_in(found: object, at: str = "found") -> str:
         for name in (*AVERAGED, *WRAPPERS):
             if isinstance(found.get(name), Mapping) or getattr(found.get(name), "state", None):
                 return _weights_in(found[name], f"{at}[{name!r}]")
+        inside = [name for name, value in found.items() if isinstance(value, Mapping)]
+        if inside and not any("." in str(name) for name in found):
+            largest = max(inside, key=lambda name: len(found[name]))
+            return _weights_in(found[largest], f"{at}[{largest!r}]")
+        if at == "found":  # with what makes the file more than weights beside them
+            return "{name: value for name, value in found.items() if hasattr(value, 'shape')}"
     return at
 
 

@@ -168,6 +168,13 @@ def test_what_is_not_there_is_one_line_before_anything_is_measured(bench, where,
     assert store.scan(tmp_path / "results").records == ()
 
 
+def test_why_a_model_of_ones_own_has_no_weights_is_said(bench, tmp_path):
+    (tmp_path / "net.py").write_text("import torch\ndef build(n): return torch.nn.Conv2d(3, n, 1)\n")
+    (record,), said, _ = bench(models=(f"{tmp_path / 'net.py'}:build",))
+    assert record.artifact.weights.source == "random"
+    assert any("built with are others from call to call (weight first)" in note for note in said)
+
+
 def test_a_dry_run_tells_all_and_does_nothing(bench, where, tmp_path, capsys):
     trains = {"train": RECIPE, "train_missing": True}
     planned = plan_bench(BENCH.model_copy(update=trains), **where, results=tmp_path / "results")

@@ -93,6 +93,24 @@ def test_a_model_that_does_not_keep_the_contract(own, body, says):
 
 
 @pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("net.to('meta')", r"leaves weight on the device meta; fill it"),
+        ("nn.Sequential(net, nn.LazyConv2d(4, 1))", r"leaves 1\.weight lazy; fill it"),
+        ("net.register_buffer('few', torch.eye(3).to_sparse()) or net", r"build\(4\) leaves few sparse; fill it"),
+    ],
+)
+def test_tensors_without_plain_numbers(own, change, says):
+    with pytest.raises(UserError, match=says):
+        build_model(
+            own(
+                f"import torch\nfrom torch import nn\ndef build(n):\n    net = nn.Conv2d(3, n, 1)\n    return {change}"
+            ),
+            4,
+        )
+
+
+@pytest.mark.parametrize(
     ("text", "says"),
     [
         ("import no_such_library", "importing it fails: ModuleNotFoundError"),

@@ -8,6 +8,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from zoo.artifact import brought
 from zoo.catalog import find
 from zoo.checkpoint import FACTS_KEY, read_facts
 from zoo.config import TrainConfig
@@ -16,6 +17,7 @@ from zoo.errors import UserError
 from zoo.evaluate import evaluate_model
 from zoo.labels import CITYSCAPES
 from zoo.models.build import build_model
+from zoo.models.contract import tensors_of
 from zoo.published.facts import Published, Stated
 from zoo.published.kept import published_folder
 from zoo.score.accuracy import miou
@@ -285,6 +287,36 @@ def test_a_model_that_brings_its_weights_begins_from_them(config, dataset, tmp_p
     assert repeat_run(trained.last.parent, device="cpu").same_weights
 
 
+ODD = """
+import torch
+from torch import nn
+
+class Net(nn.Conv2d):
+    def get_extra_state(self):
+        return {"version": 2}
+
+    def set_extra_state(self, state):
+        assert state == {"version": 2}
+
+def build(num_classes):
+    torch.manual_seed(1)
+    net = Net(3, num_classes, 1)
+    net.register_buffer("unknown", torch.tensor(float("nan")))
+    return net
+"""
+
+
+def test_a_state_that_is_more_than_tensors_is_known_by_them(config, dataset, tmp_path, runs):
+    (tmp_path / "mine.py").write_text(STATEFUL)
+    spec = find(f"{tmp_path / 'mine.py'}:build")
+    tensors = tensors_of(build_model(spec, 19)[0])
+    assert tensors.keys() == {"weight", "bias", "unknown"}
+    assert brought(spec, 19).sha256 == weights_sha256(tensors)
+    trained = train_model(spec.builder, config, data=dataset.root, runs=runs, init="own", device="cpu")
+    assert read_facts(trained.last).init_sha256 == weights_sha256(tensors)
+    assert read_weights(trained.last).keys() == tensors.keys()
+
+
 def publish(monkeypatch, cache, spec, weights, licence, **facts):
     """Put a row into the table of published checkpoints, and its file into the cache."""
     facts["weights_licence"] = Stated(value=licence)
@@ -467,7 +499,7 @@ def _with(dataset, spec):
     return replace(dataset, spec=spec)
 
 
-ODD = """
+STATEFUL = """
 from torch import nn
 
 class Doubled(nn.Module):

@@ -31,7 +31,7 @@ CACHE: dict[str, Any] = {
 RUNS: dict[str, Any] = {"metavar": "DIR", "help": "folder of training runs (default: ZOO_RUNS, else runs)"}
 INPUT_SIZE: dict[str, Any] = {
     "metavar": "HxW",
-    "help": "what the network sees, such as 512x1024 (default: the frame's size)",
+    "help": "what the network sees, such as 512x1024 (default: as it was trained, else the frame's size)",
 }
 WEIGHTS: dict[str, Any] = {
     "metavar": "W",

@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from zoo.catalog import MODELS, find
 from zoo.errors import UserError
-from zoo.models.contract import drop_aux_heads
+from zoo.models.contract import drop_aux_heads, tensors_of
 from zoo.models.own import build_own, completed
 from zoo.models.trial import fit_model, said
 from zoo.spec import ModelSpec, Size
@@ -95,7 +95,7 @@ def tensor_shapes(spec: ModelSpec, num_classes: int = 19, *, deployed: bool = Fa
     module = build_shapes(spec, num_classes)
     if deployed:
         drop_aux_heads(module)
-    return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    return {name: tuple(tensor.shape) for name, tensor in tensors_of(module).items()}
 
 
 def build_shapes(spec: ModelSpec, num_classes: int = 19) -> nn.Module:

@@ -26,6 +26,12 @@ def boundary_weights(model: nn.Module) -> tuple[float, float] | None:
     return weights
 
 
+def tensors_of(model: nn.Module) -> dict[str, Tensor]:
+    """A network's parameters and persistent buffers by name: its state dict, without what else a module keeps there."""
+    state: dict[str, object] = model.state_dict()
+    return {name: value for name, value in state.items() if isinstance(value, Tensor)}
+
+
 def has_aux_heads(model: nn.Module) -> bool:
     """Whether submodules that only training runs are still in place."""
     return any(getattr(model, name, None) is not None for name in getattr(model, "training_only", ()))

@@ -21,12 +21,15 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from zoo.errors import UserError
 from zoo.files import sha256_of
 from zoo.identity import is_beside, network_sha256, own_modules
+from zoo.models.contract import tensors_of
 from zoo.models.trial import said
 from zoo.record import short_hash
 from zoo.spec import ModelSpec
@@ -61,6 +64,12 @@ def build_own(spec: ModelSpec, num_classes: int) -> tuple[nn.Module, ModelSpec]:
             raise UserError(f"{spec.name}: {function}({num_classes}) fails: {_said(error)}") from error
     if not isinstance(module, nn.Module):
         raise UserError(f"{spec.name}: {function}(num_classes) answers with {type(module).__name__}, not an nn.Module")
+    for name, tensor in tensors_of(module).items():
+        if is_lazy(tensor) or tensor.is_meta or tensor.layout != torch.strided:
+            what = "lazy" if is_lazy(tensor) else "on the device meta" if tensor.is_meta else "sparse"
+            raise UserError(
+                f"{spec.name}: {function}({num_classes}) leaves {name} {what}; fill it with plain numbers there"
+            )
     return module, completed(spec, build)
 
 

@@ -21,6 +21,7 @@ import torch._inductor.config
 from torch import nn
 from torch._inductor.async_compile import shutdown_compile_workers
 
+from zoo.models.contract import tensors_of
 from zoo.pipeline import Pipeline
 from zoo.record import Build, MemoryFormat, Precision, State
 from zoo.runtimes import eager
@@ -83,7 +84,7 @@ def load(
     frozen = device.type == "cpu"
     counters = torch._dynamo.utils.counters  # noqa: SLF001
     counters.clear()
-    weights_bytes = tensor_bytes(pipeline.model.state_dict())
+    weights_bytes = tensor_bytes(tensors_of(pipeline.model))
     without_gradients = torch.no_grad()  # freezing refuses inference mode
     mode = None if compile_mode == "default" else compile_mode
     preprocess, network = (

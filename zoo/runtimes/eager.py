@@ -7,7 +7,7 @@ import functools
 import torch
 from torch import nn
 
-from zoo.models.contract import has_aux_heads
+from zoo.models.contract import has_aux_heads, tensors_of
 from zoo.pipeline import Pipeline
 from zoo.record import MemoryFormat, Precision, State
 from zoo.runtimes.base import (
@@ -43,7 +43,7 @@ def load(
     return Runnable(
         device=device,
         precision=precision,
-        weights_bytes=tensor_bytes(pipeline.model.state_dict()),
+        weights_bytes=tensor_bytes(tensors_of(pipeline.model)),
         state=functools.partial(state, pipeline, memory_format),
         cut={
             "preprocess": without_gradients(pipeline.preprocess),

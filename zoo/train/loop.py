@@ -24,6 +24,7 @@ from zoo.data.reading import frame_sizes
 from zoo.errors import ModelError, UserError, blamed_on
 from zoo.measure.device import core_count, software
 from zoo.models.build import build_model
+from zoo.models.contract import tensors_of
 from zoo.pipeline import Pipeline
 from zoo.score.accuracy import class_iou, miou
 from zoo.spec import Feeding, ModelSpec, Size
@@ -274,13 +275,13 @@ def train(
             state = {"step": one.state(), "journal": journal.state()}
             write_atomic(state_file, lambda draft: torch.save(state, draft))
         journal.write()
-        save_weights(last, one.trained.state_dict(), facts(journal.log[-1].miou))
+        save_weights(last, tensors_of(one.trained), facts(journal.log[-1].miou))
         if is_complete():
             state_file.unlink(missing_ok=True)
 
     def try_first() -> None:
         require_something_to_learn(spec, config, dataset)
-        weights_bytes = sum(tensor.nbytes for tensor in one.module.state_dict().values())
+        weights_bytes = sum(tensor.nbytes for tensor in tensors_of(one.module).values())
         require_room(run_dir, weights_bytes, copies=kept_copies(config, one.family, keep_state=keep_state))
         if validates:
             require_a_readable_split(dataset, "val")
@@ -330,7 +331,7 @@ def train(
             journal.validated(score, by_class)
             if group.is_first:
                 if score is not None and (best_before is None or score > best_before):
-                    save_weights(best, one.trained.state_dict(), facts(score))
+                    save_weights(best, tensors_of(one.trained), facts(score))
                 if on_validation:
                     classes = dict(zip(dataset.spec.class_names, by_class, strict=True))
                     on_validation(journal.step_count, score, classes)

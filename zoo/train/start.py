@@ -16,6 +16,7 @@ from zoo.config import TrainConfig
 from zoo.data.layout import Dataset
 from zoo.errors import ModelError, UserError
 from zoo.models.build import build_empty
+from zoo.models.contract import tensors_of
 from zoo.prefixes import COUNTER
 from zoo.record import short_hash
 from zoo.spec import IGNORE_INDEX, DatasetSpec, ModelSpec
@@ -80,7 +81,7 @@ class Start:
         """
         init = Init(label=self.label, given=self.given, sha256=self.sha256, licence=self.source.licence)
         said = [f"{spec.name} begins from {self.source.said}", *self.notes]
-        state = module.state_dict()
+        state = tensors_of(module)
         if self.source.file is None:  # the network has them already
             if weights_sha256(state) != self.sha256:
                 raise ModelError(f"{spec.name}: the weights it brings are others than a moment ago")
@@ -238,7 +239,7 @@ def _class_axes(spec: ModelSpec, state: Mapping[str, Tensor], num_classes: int) 
     A network for one class more tells them.
     """
     try:
-        wider = build_empty(spec, num_classes + 1, sizes=None)[0].state_dict()
+        wider = tensors_of(build_empty(spec, num_classes + 1, sizes=None)[0])
     except UserError:  # a model of your own that is for these classes alone
         return {}
     axes: dict[str, int | None] = {}

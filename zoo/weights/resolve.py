@@ -120,7 +120,10 @@ def _automatic(
     brought = brings() if spec.own and brings is not None else Brought(None)
     if brought.sha256 is not None:
         return Source(kind="own", sha256=brought.sha256, recipe="external")
-    return Source(kind="random", seed=0, missing=_how_to_have_some(spec, dataset, runs))
+    missing = _how_to_have_some(spec, dataset, runs)
+    if brought.differing:
+        missing += f"; those it is built with are others from call to call ({brought.differing} first)"
+    return Source(kind="random", seed=0, missing=missing)
 
 
 def run_name(config: TrainConfig) -> str:
