@@ -287,7 +287,7 @@ def test_a_model_that_brings_its_weights_begins_from_them(config, dataset, tmp_p
     assert repeat_run(trained.last.parent, device="cpu").same_weights
 
 
-ODD = """
+STATEFUL = """
 import torch
 from torch import nn
 
@@ -499,7 +499,7 @@ def _with(dataset, spec):
     return replace(dataset, spec=spec)
 
 
-STATEFUL = """
+ODD = """
 from torch import nn
 
 class Doubled(nn.Module):
