@@ -252,7 +252,7 @@ class _Reader(pickle.Unpickler):
 def _refusal(path: Path, error: Exception) -> UserError:
     """Why torch does not read a file: the types it names, looked up by a reader that calls none of them."""
     reader, found = None, None
-    known = {**KNOWN, "collections.OrderedDict": OrderedDict}  # which torch reads by itself
+    known: dict[str, Callable[..., Any]] = {**KNOWN, "collections.OrderedDict": OrderedDict}  # which torch reads itself
     try:
         with path.open("rb") as stream:
             if zipfile.is_zipfile(stream):
