@@ -91,7 +91,7 @@ def test_channels_are_matched_by_name_in_every_head(trained, tiny, config, class
     for head in HEADS:
         assert torch.equal(after[head], theirs[head][[names.index(name) for name in ("sky", "pole", "road")]])
     assert "its output channels are matched by name: sky, pole, road are taken" in line
-    assert (init.label, init.taken_count, init.left_out_count) == ("run tiny", len(after), 0)
+    assert (init.label, init.taken_count, len(init.left_out)) == ("run tiny", len(after), 0)
 
     after, before, _, line = begun(trained.best, tiny("Aux"), config, classed("road", "crane", values=[7, 11]))
     for head in HEADS:
@@ -117,7 +117,7 @@ def test_as_many_classes_of_another_order_or_other_names_are_not_taken_for_the_s
     assert same(after, theirs, *STEM)
     assert same(after, before, *HEADS)
     assert "left out: head.weight (of other classes: road, building, sky)" in line
-    assert init.left_out_count == len(HEADS)
+    assert len(init.left_out) == len(HEADS)
 
 
 def test_a_file_that_does_not_tell_its_classes_is_read_by_shapes(trained, tiny, config, dataset, classed, tmp_path):
@@ -137,7 +137,7 @@ def test_a_file_that_does_not_tell_its_classes_is_read_by_shapes(trained, tiny, 
         assert head in line.partition("left out: ")[2]
     assert "(19, 8, 1, 1)" in line
     assert "does not tell its classes" not in line
-    assert (init.taken_count, init.left_out_count) == (len(after) - 4, 4)
+    assert (init.taken_count, len(init.left_out)) == (len(after) - 4, 4)
 
     only_stem = {name: tensor for name, tensor in theirs.items() if name.startswith("stem")}
     torch.save(only_stem, tmp_path / "stem.pth")
@@ -283,7 +283,7 @@ def test_a_model_that_brings_its_weights_begins_from_them(config, dataset, tmp_p
     facts, run = read_facts(trained.last), read_run(trained.last.parent)
     assert facts.init == run.init.label == run.init.given == "own"
     assert facts.init_sha256 == weights_sha256(build_model(find(name), 19)[0].state_dict())
-    assert (run.init.taken_count, run.init.left_out_count) == (4, 0)
+    assert (run.init.taken_count, len(run.init.left_out)) == (4, 0)
     assert repeat_run(trained.last.parent, device="cpu").same_weights
 
 

@@ -39,8 +39,8 @@ class Init(Facts):
     """Inherited by the run; empty where it is not known."""
     taken_count: int = 0
     """Tensors of the network that were filled."""
-    left_out_count: int = 0
-    """Tensors, of the file or the network, that were not."""
+    left_out: dict[str, str] = Field(default_factory=dict)
+    """Why each other tensor, of the file or the network, was not taken, by its name."""
 
 
 class Run(Facts):

@@ -95,11 +95,13 @@ class Start:
         said += [f"{len(taken.names)} of its {len(state)} tensors are taken", *channels, *taken.notes]
         if left_out:
             said.append(f"left out: {_listed([f'{name} ({why})' for name, why in left_out.items()])}")
+        if 2 * len(taken.names) < len(state):
+            said.append("most of it begins from random weights")
         fed, plain = self.source.fed(spec, classes), classes.adapt(spec)
         if other := [f"{key} {getattr(fed, key)}" for key in _FED if getattr(fed, key) != getattr(plain, key)]:
             said.append(f"it is fed as they were: {', '.join(other)}")
-        counts = {"taken_count": len(taken.names), "left_out_count": len(left_out)}
-        return init.model_copy(update=counts), "; ".join(said)
+        done = {"taken_count": len(taken.names), "left_out": left_out}
+        return init.model_copy(update=done), "; ".join(said)
 
 
 def find_start(
