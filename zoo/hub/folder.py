@@ -1,7 +1,8 @@
 """Where a hub's model lies: a folder that `save_pretrained` wrote, or a repository of the Hugging Face hub.
 
-A repository's files are fetched into the cache of Hugging Face (`HF_HOME`), each when it is wanted; with
-`HF_HUB_OFFLINE=1`, or without a network, those of the cache are taken.
+A repository's files are fetched into the cache of Hugging Face (`HF_HOME`), each when it is wanted and all as they were
+when the configuration was fetched: what is there is taken without asking the hub, until
+`hf download` brings newer ones.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.b
 """In the order in which the libraries look for them."""
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+
+
+_missing: set[tuple[str, str]] = set()  # so that a network that is not there is waited for once
 
 
 class Place(NamedTuple):
@@ -50,9 +54,16 @@ class Place(NamedTuple):
         """
         if self.folder is not None:
             return self.folder / name if (self.folder / name).is_file() else None
+        commit = None if name == CONFIG else self.required(CONFIG).parent.name
+        cached = huggingface_hub.try_to_load_from_cache(self.repository, name, revision=commit)
+        if isinstance(cached, str):
+            return Path(cached)
+        if (self.repository, name) in _missing:
+            return None
         try:
-            return Path(huggingface_hub.hf_hub_download(self.repository, name))
-        except huggingface_hub.errors.EntryNotFoundError:  # nor in the cache
+            return Path(huggingface_hub.hf_hub_download(self.repository, name, revision=commit))
+        except huggingface_hub.errors.EntryNotFoundError:  # of the repository, or of the cache without a network
+            _missing.add((self.repository, name))
             return None
         except huggingface_hub.errors.GatedRepoError as error:
             raise UserError(

@@ -122,7 +122,8 @@ def _automatic(
     if dataset is not None and (found := finished_runs(runs, spec, dataset.fingerprint())):
         return _fitted(_newest(found), spec, dataset)
     if spec.hub:
-        return hub_source(spec, dataset)
+        source = hub_source(spec, dataset)
+        return source if dataset is None else _fitted(source, spec, dataset)
     for one in published_of(spec.name):
         file = file_of(one, cache)
         if file.is_file() and (dataset is None or not _lacking(one.classes, dataset.spec)):
