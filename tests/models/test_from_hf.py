@@ -1,6 +1,7 @@
 """Networks of transformers answer as transformers does, from their folder to labels at the frame's size."""
 
 import warnings
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +10,8 @@ import torch
 from torch.nn import functional as F
 
 from tests.hubs import MADE, edit, save
-from zoo.artifact import deploy, find_source, make_network
+from zoo.artifact import Wanted, deploy, find_source, make_network
+from zoo.artifact import load as load_artifact
 from zoo.catalog import find
 from zoo.errors import UserError
 from zoo.labels import CITYSCAPES
@@ -225,3 +227,19 @@ def test_oneformer_is_told_its_task_by_no_tensor_of_its_weights(folder):
     module, _, _ = load(folder("oneformer")[0], (64, 64))
     assert module.task[0, :7].tolist() == [49406, 518, 10549, 533, 29119, 1550, 49407]
     assert "task" not in module.state_dict()
+
+
+def test_a_file_of_it_says_the_same(folder, tmp_path):
+    pytest.importorskip("onnxruntime")
+    path, _ = folder("segformer")
+    spec = find(f"hf:{path}")
+    source = find_source("own", spec, None, None, None)
+    wanted = Wanted(
+        spec=spec, classes=CITYSCAPES, source=source, dataset=None, runtime="eager", precision="fp32",
+        device=torch.device("cpu"), image_size=(96, 128), input_size=(64, 96), resize="stretch", batch_size=1,
+        memory_format="channels_last", compile_mode="default", cache=tmp_path,
+    )  # fmt: skip
+    frame = draw()[None]
+    eager, file = (load_artifact(replace(wanted, runtime=runtime)) for runtime in ("eager", "onnxruntime"))
+    assert file[1].label == "published hf"
+    assert (eager[0].predict(frame) == file[0].predict(frame)).float().mean() > 0.99
