@@ -24,6 +24,7 @@ import transformers
 from torch import Tensor, nn
 
 from zoo.errors import ModelError, UserError
+from zoo.models.contract import tensors_of
 
 # "the task is semantic" in the tokens of CLIP's vocabulary, between its marks of begin and end
 _SEMANTIC_TASK = (49406, 518, 10549, 533, 29119, 1550, 49407)
@@ -128,7 +129,7 @@ def read_tensors(folder: Path, num_classes: int, config: dict[str, Any]) -> dict
             f"{len(missing)} tensors of the network are not among the weights in {folder} ({', '.join(missing[:3])}): "
             "they are another network's, or lack its head"
         )
-    return _adapted(model).state_dict()
+    return tensors_of(_adapted(model))
 
 
 def _library_class(config: dict[str, Any]) -> Any:

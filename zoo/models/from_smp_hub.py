@@ -18,6 +18,7 @@ import timm
 from torch import Tensor, nn
 
 from zoo.errors import ModelError
+from zoo.models.contract import tensors_of
 from zoo.models.from_smp import DensePredictionTransformer, Segmenter
 
 
@@ -44,7 +45,7 @@ def read_tensors(folder: Path, num_classes: int, kind: str, options: dict[str, A
     given = {**options, "encoder_weights": None, "classes": num_classes}
     with contextlib.redirect_stdout(io.StringIO()):  # it prints where it reads from
         model = _library_class(kind).from_pretrained(folder, **given, local_files_only=True, strict=True)
-    return _adapted(model, kind).state_dict()
+    return tensors_of(_adapted(model, kind))
 
 
 def _library_class(kind: str) -> Any:
