@@ -17,7 +17,7 @@ from zoo.identity import makers, makers_modules, network_sha256, own_modules
 from zoo.spec import ModelSpec
 
 HERE = Path(zoo.__file__).parent
-DESCRIBING = {"name", "family", "encoder", "recipe", "tags", "paper", "url", "licence", "pretrained"}
+DESCRIBING = {"name", "hub", "family", "encoder", "recipe", "tags", "paper", "url", "licence", "pretrained"}
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from zoo.faults import how_to_write, reason
 from zoo.files import sha256_of
 from zoo.identity import makers, network_sha256
 from zoo.labels import CITYSCAPES
-from zoo.models.build import build_empty, build_model
+from zoo.models.build import build_empty, build_model, read_hub
 from zoo.models.contract import tensors_of
 from zoo.models.trial import fit_model
 from zoo.modes import seen_window
@@ -97,21 +97,25 @@ def make_network(
             raise ModelError(f"{spec.name}: the weights it brings are others than a moment ago; its files were changed")
         return module, source.fed(spec, classes), source.facts(sha256)
     module, spec = build_empty(spec, count, sizes)
-    loaded = load_into(module, read_source(source, tensors_of(module)), path=source.file, model=spec.name)
+    loaded = load_into(module, read_source(source, spec, tensors_of(module)), path=source.file, model=spec.name)
     return module, source.fed(spec, classes), source.facts(weights_sha256(loaded.tensors), loaded.notes)
 
 
-def read_source(source: Source, zeros: Mapping[str, Tensor] = MappingProxyType({})) -> StateDict:
-    """Read the file of weights; those of a published checkpoint come under the names of the row's network.
+def read_source(source: Source, spec: ModelSpec, zeros: Mapping[str, Tensor] = MappingProxyType({})) -> StateDict:
+    """Read the file of weights; published ones come under the names of the model's network.
 
     Args:
         source: The weights, which stand in a file.
+        spec: The model.
         zeros: Tensors of the network by their names; those that a published file lacks are zero.
 
     Raises:
         UserError: as `state_dict.read_state_dict`.
     """
     assert source.file is not None
+    if source.of_hub:
+        assert source.num_classes is not None
+        return StateDict(read_hub(spec, source.file.parent, source.num_classes), ())
     given, one = read_state_dict(source.file), source.published
     if one is None:
         return given

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import UserError, did_you_mean
+from zoo.hub.models import find_hub
 from zoo.identity import module_file
 from zoo.spec import ModelSpec, RecipeFamily
 
@@ -240,17 +241,19 @@ _ADAMW_ENCODERS = ("beit", "convnext", "deit", "eva", "hiera", "maxvit", "mvit",
 
 
 def find(name: str) -> ModelSpec:
-    """Return the spec a name stands for; nothing is built or imported.
+    """Return the spec a name stands for; nothing is built or imported, and of a hub's repository one file is fetched.
 
     Args:
-        name: a name of the table, `decoder:timm/encoder`, `path/to/net.py:build`, `package.module:build`, or the name
-            of an entry point in the group `zoo.models`.
+        name: a name of the table, `decoder:timm/encoder`, `hf:` or `smp:` and a folder or a hub's repository,
+            `path/to/net.py:build`, `package.module:build`, or the name of an entry point in the group `zoo.models`.
 
     Raises:
-        UserError: no such model, decoder, file or module.
+        UserError: no such model, decoder, file, module or repository.
     """
     if name in MODELS:
         return MODELS[name]
+    if (hub := find_hub(name)) is not None:
+        return _with_paper(hub)
     head, colon, tail = name.rpartition(":")
     if not colon:
         return _find_installed(name)
@@ -290,14 +293,14 @@ def select(patterns: Sequence[str], tag: str | None = None) -> list[ModelSpec]:
     chosen: dict[str, ModelSpec] = {}
     words = [word.strip() for pattern in patterns for word in pattern.split(",") if word.strip()]
     for word in words:
-        chosen.update((spec.builder + spec.name, spec) for spec in _matches(word, tags))
+        chosen.update((spec.builder + spec.name + spec.hub, spec) for spec in _matches(word, tags))
     kept = [spec for spec in chosen.values() if tag is None or tag in spec.tags]
     if not kept:
         asked = " ".join(words) or "nothing"
         raise UserError(f"no model is left of {asked!r}{f' with the tag {tag!r}' if tag else ''}; see `zoo list`")
     twice = [name for name, times in Counter(spec.name for spec in kept).items() if times > 1]
     if twice:
-        raise UserError(f"two different models are called {twice[0]!r}; rename one file, since records go by that name")
+        raise UserError(f"two different models are called {twice[0]!r}; rename one, since records go by that name")
     order = {name: place for place, name in enumerate(MODELS)}
     return sorted(kept, key=lambda spec: order.get(spec.name, len(order)))
 
@@ -333,7 +336,7 @@ def _find_installed(name: str) -> ModelSpec:
         raise UserError(f"{name!r} names a file; name the function in it too, such as {name}:build")
     raise UserError(
         f"no model {name!r}.{did_you_mean(name, known)} `zoo list` shows all; "
-        "decoder:timm/encoder and path/to/net.py:build are models too"
+        "decoder:timm/encoder, hf:FOLDER and path/to/net.py:build are models too"
     )
 
 
@@ -350,6 +353,15 @@ def _find_timm(name: str, decoder: str, encoder: str) -> ModelSpec:
         recipe="adamw_poly" if encoder.startswith(_ADAMW_ENCODERS) else "sgd_poly", divisor=divisor,
         align_corners=align_corners, pretrained=f"timm/{encoder}",
     )  # fmt: skip
+
+
+def _with_paper(hub: ModelSpec) -> ModelSpec:
+    """A hub's model with the paper of its architecture, and what is known of smp's decoder."""
+    known: dict[str, Any] = {}
+    if (decoder := _DECODERS.get(str(hub.args.get("kind", "")).lower())) is not None:
+        known = dict(zip(("family", "divisor", "align_corners"), decoder, strict=True))
+    paper, url = _PAPERS.get(known.get("family", hub.family), ("", hub.url))
+    return hub.model_copy(update={**known, "paper": paper, "url": url})
 
 
 def _own(name: str, builder: str) -> ModelSpec:

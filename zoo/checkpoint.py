@@ -162,8 +162,8 @@ def finished_runs(runs: Path, spec: ModelSpec, fingerprint: str | None = None) -
 
 
 def runs_of_other_code(runs: Path, spec: ModelSpec, fingerprint: str) -> list[FinishedRun]:
-    """Finished runs on a dataset of a model of your own by its name, as its code was before, the newest first."""
-    if not spec.own:
+    """Finished runs on a dataset of a model that is no row by its name, as its code was before, the newest first."""
+    if not (spec.own or spec.hub):
         return []
     folders = [
         folder
@@ -197,8 +197,8 @@ def _facts_or_none(path: Path) -> CheckpointFacts | None:
 
 
 def _model_folder(spec: ModelSpec) -> str:
-    """A model's folder name; that of a user's own holds a hash of its code, since edited code is another network."""
-    return f"{_slug(spec.name)}-{network_sha256(spec)[:8]}" if spec.own else _slug(spec.name)
+    """A model's folder name; that of one that is no row holds a hash of its code: edited code is another network."""
+    return f"{_slug(spec.name)}-{network_sha256(spec)[:8]}" if spec.own or spec.hub else _slug(spec.name)
 
 
 def _run_id(config: TrainConfig) -> str:

@@ -84,7 +84,13 @@ def evaluate_model(
 
 
 def keep_record(
-    result: EvaluationResult, dataset: Dataset, split: str, *, device: str = "auto", results: Path | str = "results"
+    result: EvaluationResult,
+    dataset: Dataset,
+    split: str,
+    *,
+    name: str = "",
+    device: str = "auto",
+    results: Path | str = "results",
 ) -> Path:
     """Keep what `evaluate_model` counted as a record without speed; what `zoo eval --record` does.
 
@@ -92,7 +98,8 @@ def keep_record(
         result: Of a model of the zoo.
         dataset: What it was counted on.
         split: Likewise.
-        device: As it was given to `evaluate_model`.
+        name: As it was given to `evaluate_model`; empty: as tables show it, which finds no file in another folder.
+        device: Likewise.
         results: Folder of the records.
 
     Returns:
@@ -104,7 +111,7 @@ def keep_record(
     network, target = result.network, resolve_device(device)
     if network is None:
         raise UserError("a record is that of a model, and these label maps are another program's")
-    spec, machine, versions = find(network.model), probe(target), software(target)
+    spec, machine, versions = find(name or network.model), probe(target), software(target)
     accuracy = accuracy_record(result, dataset, split)
     size = frame_size(dataset, split)
     artifact = Artifact(
@@ -147,7 +154,8 @@ def keep_record(
 
 def _stale_statistics(deployed: Deployed, dataset: Dataset, split: str) -> str | None:
     """Warn of batch norms whose statistics lag behind the weights of a run on this dataset; a few frames tell."""
-    trained = None if deployed.source.file is None else read_facts(deployed.source.file)
+    source = deployed.source
+    trained = None if source.file is None or source.kind == "published" else read_facts(source.file)
     if trained is None or trained.fingerprint != dataset.fingerprint():  # elsewhere the images may be the cause
         return None
     by_frame_size: dict[Size, list[tuple[Pixels, Pixels]]] = defaultdict(list)

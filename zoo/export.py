@@ -95,7 +95,8 @@ def export_model(
     """
     _require_options(runtime, batch_size, resize, opset, any_size=any_size)
     spec, place, asked = find(name), resolve_device(device), parse_asked(str(weights))
-    dataset = None if data is None and precision != "int8" and knows_itself(asked) else open_dataset(data, cache=cache)
+    needless = data is None and precision != "int8" and knows_itself(asked, spec)
+    dataset = None if needless else open_dataset(data, cache=cache)
     source = find_source(weights, spec, dataset, runs, cache)
     if asked.kind != "random":
         require_weights(source, spec.name)

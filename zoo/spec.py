@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -80,6 +81,20 @@ class ModelSpec(Facts):
     """Which class of the dataset each output channel is (255: none of them); `None`: channel k is class k."""
     own: bool = False
     """True for a user's own model: it is called with `num_classes` alone."""
+    hub: str = ""
+    """Of a hub's model, what `catalog.find` takes in any working directory: `hf:…` or `smp:…`, a folder with its whole
+    path; empty for others."""
+
+
+def _letters(name: str) -> str:
+    """A class's name without case, and without what joins its words."""
+    return re.sub(r"[\s_-]+", "", name.casefold())
+
+
+def _synonyms(name: str) -> tuple[str, ...]:
+    """Those that a class's name lists, as `_letters`."""
+    parts = re.split(r"[,;]", name)
+    return tuple(_letters(part) for part in parts if part.strip()) if len(parts) > 1 else ()
 
 
 class DatasetSpec(Facts):
@@ -104,9 +119,18 @@ class DatasetSpec(Facts):
         return len(self.class_names)
 
     def train_ids_of(self, names: Sequence[str]) -> tuple[int, ...]:
-        """Which of these classes each name is, whatever its case; `IGNORE_INDEX` for one that is none of them."""
-        index = {name.casefold(): train_id for train_id, name in enumerate(self.class_names)}
-        return tuple(index.get(name.casefold(), IGNORE_INDEX) for name in names)
+        """Which of these classes each name is; `IGNORE_INDEX` for one that is none of them.
+
+        Names are the same whatever their case and however their words are joined (`traffic light`, `Traffic_Light`,
+        `trafficlight`). One that lists synonyms (`car, auto, automobile`) is any of them that is no other class's name.
+        """
+        index = {_letters(name): train_id for train_id, name in enumerate(self.class_names)}
+        for train_id, name in enumerate(self.class_names):
+            for synonym in _synonyms(name):
+                index.setdefault(synonym, train_id)
+        wholes = {_letters(name) for name in names}
+        spelled = ((_letters(name), *(one for one in _synonyms(name) if one not in wholes)) for name in names)
+        return tuple(next((index[one] for one in ways if one in index), IGNORE_INDEX) for ways in spelled)
 
     def adapt(self, model: ModelSpec) -> ModelSpec:
         """How a model is fed on this dataset: the dataset's mean and std in place of the model's, where it has them."""

@@ -208,7 +208,7 @@ def test_a_checkpoint_of_an_older_zoo_is_taken_at_its_count(tmp_path):
     path = checkpoint(tmp_path / "w", schema_version=1, num_classes=19, fingerprint="a" * 16)
     source = found(Asked("file", file=path), tmp_path)
     assert "does not tell its classes (an older zoo wrote it)" in source.said
-    assert not knows_itself(Asked("file", file=path))
+    assert not knows_itself(Asked("file", file=path), spec("net"))
     with pytest.raises(UserError, match=r"trained for 19 classes, the dataset has 2; give the dataset .* with --data"):
         found(Asked("file", file=path), tmp_path, dataset=Streets(classes("a", "b")))
     assert "older zoo" not in found(Asked("file", file=path), tmp_path, dataset=Streets(fingerprint="a" * 16)).said
@@ -223,7 +223,7 @@ def test_weights_of_another_program_are_known_by_their_bytes(tmp_path):
     assert (one.kind, one.tag, one.recipe, one.classes) == ("file", "w.pth", "external", None)
     path.write_bytes(b"two")
     assert found(Asked("file", file=path), tmp_path).sha256 != one.sha256
-    assert not knows_itself(Asked("file", file=path))
+    assert not knows_itself(Asked("file", file=path), spec("net"))
     assert one.facts("ab", ["stripped"]).label == "file w.pth"
 
 

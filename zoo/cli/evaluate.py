@@ -113,6 +113,6 @@ def run(arguments: argparse.Namespace) -> int:
         from zoo.evaluate import keep_record
 
         device = only_given(device=arguments.device)
-        kept = keep_record(result, dataset, arguments.split, results=arguments.results, **device)
+        kept = keep_record(result, dataset, arguments.split, name=arguments.model, results=arguments.results, **device)
         print(f"kept {kept}", file=sys.stderr)
     return 0

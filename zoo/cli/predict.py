@@ -70,6 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if arguments.split is not None:
         refuse(arguments, ("rate",), "a rate is that of a video")
+    from zoo.catalog import find
     from zoo.config import parse_rate
     from zoo.data.layout import open_dataset
     from zoo.predict.pictures import predict_images
@@ -79,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     rate = parse_rate(arguments.rate) if arguments.rate else None
     asked = parse_asked(arguments.weights or "auto")
-    needless = arguments.split is None and arguments.data is None and knows_itself(asked)
+    needless = arguments.split is None and arguments.data is None and knows_itself(asked, find(arguments.model))
     dataset = None if needless else open_dataset(arguments.data, cache=arguments.cache)
     predictor = load_predictor(
         arguments.model,

@@ -14,7 +14,7 @@ def add(verbs: Verbs) -> None:
     """Add the verb and its flags."""
     parser = add_verb(verbs, "train", run, "train one model")
     parser.add_argument(
-        "model", nargs="?", metavar="MODEL", help="see `zoo list`; or decoder:timm/encoder, or net.py:build"
+        "model", nargs="?", metavar="MODEL", help="see `zoo list`; or decoder:timm/encoder, hf:FOLDER, or net.py:build"
     )
     parser.add_argument("--data", **DATA)
     parser.add_argument("--cache", **CACHE)

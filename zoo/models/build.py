@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from zoo.catalog import MODELS, find
@@ -102,6 +103,28 @@ def build_shapes(spec: ModelSpec, num_classes: int = 19) -> nn.Module:
     """Build a model of the table with parameters that have a shape alone: to be counted, not to be run."""
     with _UnsetParameters(), _MetaParameters():
         return _build_row(spec, num_classes, pretrained=False)
+
+
+def read_hub(spec: ModelSpec, folder: Path, num_classes: int) -> dict[str, Tensor]:
+    """Read the weights of a hub's model by its library, under the names of the network that `build_model` builds.
+
+    Args:
+        spec: A hub's model.
+        folder: Holds its configuration and its weights.
+        num_classes: Of the weights.
+
+    Raises:
+        UserError: they cannot be read, or are not the network's.
+    """
+    reader = importlib.import_module(spec.builder.partition(":")[0])
+    try:
+        tensors: dict[str, Tensor] = reader.read_tensors(folder, num_classes, **spec.args)
+    except UserError as error:
+        raise UserError(f"{spec.name}: {error}") from error
+    except Exception as error:  # the library's own, of a damaged file or of another network's
+        why = f"{said(error)}; fetch them again"
+        raise UserError(f"{spec.name}: its weights in {folder} cannot be read: {why}") from error
+    return tensors
 
 
 def _build_row(spec: ModelSpec, num_classes: int, pretrained: bool) -> nn.Module:

@@ -49,7 +49,7 @@ class Run(Facts):
     schema_version: Literal[1] = 1
     model: str
     source: str
-    """What `catalog.find` takes: the model's name, or the file and function of a network of your own."""
+    """What `catalog.find` takes: the model's name, a hub's folder, or file and function of a network of your own."""
     code_sha256: str
     """Of what decides the network (`identity.network_sha256`)."""
     config: TrainConfig
@@ -100,7 +100,7 @@ def describe_run(
     commit, changed = _git(Path(__file__).parents[2])
     return Run(
         model=spec.name,
-        source=spec.builder if spec.own and ".py:" in spec.builder else spec.name,
+        source=spec.hub or (spec.builder if spec.own and ".py:" in spec.builder else spec.name),
         code_sha256=network_sha256(spec),
         config=config,
         recipe_hash=config.recipe_hash,

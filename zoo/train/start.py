@@ -88,7 +88,7 @@ class Start:
             return init.model_copy(update={"taken_count": len(state)}), "; ".join(said)
         shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
         aside = tuple(f"{name}." for name in getattr(module, "training_only", ()))
-        given = fit_names(read_source(self.source, state), shapes, aside)
+        given = fit_names(read_source(self.source, spec, state), shapes, aside)
         given, dropped, channels = _by_class(given, state, spec, self.source.classes, classes)
         taken = take_fitting(module, given, path=self.source.file, model=spec.name)
         left_out = {name: why for name, why in (taken.left_out | dropped).items() if not name.endswith(COUNTER)}
@@ -146,7 +146,7 @@ def find_start(
         given, sha256 = "own", source.sha256
     else:
         given = f"published:{source.tag}" if source.kind == "published" else str(source.file.resolve())
-        sha256 = weights_sha256(read_source(source).tensors)
+        sha256 = weights_sha256(read_source(source, spec).tensors)
     fetched = bool(config.pretrained) and bool(spec.pretrained)
     notes = ("in place of the encoder's published weights (pretrained)",) if fetched else ()
     start = Start(source, given, sha256, notes)

@@ -16,6 +16,7 @@ from zoo.catalog import find
 from zoo.checkpoint import read_facts
 from zoo.errors import UserError, did_you_mean
 from zoo.record import WeightsKind
+from zoo.spec import ModelSpec
 
 TRAINED = "run[:RECIPE[:SEED]], published[:TAG], own, or a FILE"
 GRAMMAR = f"auto, random, {TRAINED}"
@@ -85,12 +86,16 @@ def parse_all_asked(texts: Sequence[str], models: Sequence[str]) -> dict[str, As
     return {model: named.get(model, everyone)[1] for model in models}
 
 
-def knows_itself(asked: Asked) -> bool:
+def knows_itself(asked: Asked, spec: ModelSpec) -> bool:
     """Whether the weights that are asked for tell their classes: then no dataset is needed to use them.
+
+    A hub's weights may; those that do not are refused where they are used.
 
     Raises:
         UserError: the file cannot be read.
     """
+    if spec.hub and asked.kind in {"auto", "own", "published"}:
+        return True
     if asked.kind != "file" or asked.file is None:
         return False
     facts = read_facts(asked.file)

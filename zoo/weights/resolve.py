@@ -15,6 +15,7 @@ from zoo.published.kept import file_of, sha256_as_kept
 from zoo.published.table import published_of
 from zoo.spec import IGNORE_INDEX, DatasetSpec, Feeding, ModelSpec
 from zoo.weights.asked import TRAINED, Asked
+from zoo.weights.hub import hub_source
 from zoo.weights.source import Brought, Source
 
 LEAST_DIGITS = 6
@@ -100,6 +101,8 @@ def _named(
     """Find what was named; `begins`: a recipe that will begin from it, for which a file's classes may be others."""
     if asked.kind == "run":
         return _of_run(asked, spec, dataset, runs, begins)
+    if _is_of_hub(asked, spec):
+        return hub_source(spec, dataset if begins is None else None)
     if asked.kind == "published":
         return _of_published(asked, spec, cache)
     if asked.file is not None:
@@ -107,11 +110,20 @@ def _named(
     return _own(spec, brings)
 
 
+def _is_of_hub(asked: Asked, spec: ModelSpec) -> bool:
+    """Whether the weights that lie beside a hub's model are asked for: it brings them, and they are published."""
+    tag = spec.hub.partition(":")[0]
+    return bool(tag) and (asked.kind == "own" or asked in {Asked("published"), Asked("published", tag)})
+
+
 def _automatic(
     spec: ModelSpec, dataset: Dataset | None, runs: Path, cache: Path | None, brings: Callable[[], Brought] | None
 ) -> Source:
     if dataset is not None and (found := finished_runs(runs, spec, dataset.fingerprint())):
         return _fitted(_newest(found), spec, dataset)
+    if spec.hub:
+        source = hub_source(spec, dataset)
+        return source if dataset is None else _fitted(source, spec, dataset)
     for one in published_of(spec.name):
         file = file_of(one, cache)
         if file.is_file() and (dataset is None or not _lacking(one.classes, dataset.spec)):
@@ -287,22 +299,48 @@ def _fitted(source: Source, spec: ModelSpec, dataset: Dataset) -> Source:
     Raises:
         UserError: the dataset has a class that the weights do not know.
     """
-    if source.classes is None or source.classes.class_names == dataset.spec.class_names:
+    if source.classes is None:
+        return _unnamed(source, spec, dataset) if source.of_hub else source
+    if source.classes.class_names == dataset.spec.class_names:
         return source
     names, lacking = source.classes.class_names, _lacking(source.classes, dataset.spec)
     if lacking:
+        known = f"{', '.join(names[:3])}, …"
+        what = (
+            f"its weights know {len(names)} classes ({known})"
+            if source.of_hub
+            else f"{source.file} was trained for {len(names)} classes of {source.trained_on} ({known})"
+        )
+        begin = f"{spec.hub} --init own" if source.of_hub else f"{spec.name} --init {source.file}"
         raise UserError(
-            f"{spec.name}: {source.file} was trained for {len(names)} classes of {source.trained_on} "
-            f"({', '.join(names[:3])}, …) and {dataset.name} has others too ({', '.join(lacking[:3])}): give the "
-            f"dataset it was trained on with --data, or begin from it with `zoo train {spec.name} --init {source.file}`"
+            f"{spec.name}: {what} and {dataset.name} has others too ({', '.join(lacking[:3])}): give the dataset it "
+            f"was trained on with --data, or begin from it with `zoo train {begin}`"
         )
     train_ids = dataset.spec.train_ids_of(names)
+    if source.train_ids is None and train_ids == (*range(dataset.spec.num_classes),):
+        return source  # spelled in another way
     unused = sum(train_id == IGNORE_INDEX for train_id in train_ids)
     if source.train_ids is not None:  # which class of theirs each channel is
         train_ids = tuple(IGNORE_INDEX if index == IGNORE_INDEX else train_ids[index] for index in source.train_ids)
     left = f", {unused} of its {len(names)} are none of them" if unused else ""
     note = f"its classes are matched to those of {dataset.name} by name, whose order is another{left}"
     return source.model_copy(update={"train_ids": train_ids, "notes": (*source.notes, note)})
+
+
+def _unnamed(source: Source, spec: ModelSpec, dataset: Dataset) -> Source:
+    """Take channels without names for the dataset's classes, where they are as many.
+
+    Raises:
+        UserError: they are not.
+    """
+    if source.num_classes != dataset.spec.num_classes:
+        raise UserError(
+            f"{spec.name}: its {source.num_classes} output channels have no names, and {dataset.name} has "
+            f"{dataset.spec.num_classes} classes: give the dataset it was trained on with --data (hf: reads names from "
+            "id2label in config.json)"
+        )
+    note = f"its channels have no names: taken for the classes of {dataset.name}, in its order"
+    return source.model_copy(update={"notes": (*source.notes, note)})
 
 
 def _how_to_have_some(spec: ModelSpec, dataset: Dataset | None, runs: Path, flag: str = "--weights") -> str:

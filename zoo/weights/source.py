@@ -64,6 +64,11 @@ class Source(Facts):
         )
 
     @property
+    def of_hub(self) -> bool:
+        """Whether they lie on a hub, to be read by its library."""
+        return self.kind == "published" and self.published is None
+
+    @property
     def input_size(self) -> Size | None:
         """What the network saw in training; `None`: the frame's own size, or not known."""
         return None if self.feeding is None else self.feeding.input_size
