@@ -41,8 +41,10 @@ def rows_of(records: Iterable[Record]) -> tuple[Row, ...]:
 def _under_one_name(rows: list[Row]) -> list[Row]:
     """Call the same images the same, whatever their dataset's folder was called: as they were called last."""
     by_time = sorted(rows, key=lambda one: one.started_at)
-    names = {one.dataset_fingerprint: one.dataset for one in by_time if one.dataset_fingerprint is not None}
-    return [replace(one, dataset=names.get(one.dataset_fingerprint, one.dataset)) for one in rows]
+    names = {one.dataset_fingerprint: one.dataset for one in by_time}
+    return [
+        one if one.dataset_fingerprint is None else replace(one, dataset=names[one.dataset_fingerprint]) for one in rows
+    ]
 
 
 class Source(NamedTuple):
