@@ -45,6 +45,7 @@ def test_what_is_immaterial_leaves_the_key_alone(setting):
         "input_sizes": ((1, 1),),
         "timeout_s": 5.0,
         "train_missing": True,
+        "train_models": ("unet",),
         "train": RECIPE,
         "keep_checkpoints": False,
         "disk_bytes": 5,
