@@ -112,7 +112,7 @@ def make(
     kind="cpu",
     machine_id="m" * 64,
     dataset="streets",
-    fingerprint="f" * 64,
+    fingerprint=None,
     synthetic=False,
     recipe="camvid_cpu",
     recipe_hash="abc123def456",
@@ -162,8 +162,11 @@ def make(
 
     `source` other than `run` (`published`, `file`, `own`) has no recipe, but a `tag` and weights of its own.
 
+    Datasets of other names have other images unless a `fingerprint` is given.
+
     `one_graph` has no network scope, `staged` a waterfall; `rates` are images per second at batch 1, 2, 4, …
     """
+    fingerprint = fingerprint or ("f" * 64 if dataset == "streets" else short_hash([dataset], 64))
     images = dataset and Dataset(
         name=dataset,
         fingerprint=fingerprint,

@@ -18,7 +18,7 @@ from PIL import Image
 from tests.artifacts import CPU, FRAME, make_place, make_wanted
 from zoo import export, store
 from zoo.artifact import build
-from zoo.card import read_artifact
+from zoo.card import read_exported
 from zoo.cli import main as cli
 from zoo.data.synthetic import write_dataset
 from zoo.errors import UserError
@@ -134,7 +134,7 @@ def test_a_file_for_any_size_is_measured_at_the_datasets(place):
     assert cli.main(arguments(place, "onnxruntime", "any.onnx", "--dynamic")) == 0
     given = ("--data", str(place / "tall"), "--threads", "1", "--device", "cpu", "--results", str(place / "any"))
     where = ("--runs", str(place / "runs"), "--cache", str(place / "cache"))
-    assert cli.main(["bench", "--artifact", str(place / "any.onnx"), *given, *where]) == 0
+    assert cli.main(["bench", "--file", str(place / "any.onnx"), *given, *where]) == 0
     (record,) = [one for one in store.scan(place / "any").records if not one.is_baseline]
     assert record.artifact.file_sha256 == store_sha256(place / "any.onnx")
     assert (record.status, record.artifact.output_size, record.artifact.input_size) == ("ok", (96, 64), FRAME)
@@ -163,7 +163,7 @@ def store_sha256(file: Path) -> str:
 def bench(place: Path, file: Path, *more: str) -> int:
     return cli.main(
         [
-            *("bench", "--artifact", str(file), "--set", "accuracy=false", "--results", str(place / "results")),
+            *("bench", "--file", str(file), "--set", "accuracy=false", "--results", str(place / "results")),
             *(
                 "--runs",
                 str(place / "runs"),
@@ -195,7 +195,7 @@ def test_a_measured_file_has_its_record_in_its_card(place, capsys):
     card = json.loads((place / "mine.onnx.json").read_text())
     assert card["record"]["key"] == record.key
     assert "no record yet" not in capsys.readouterr().out.rpartition("wrote ")[2]
-    assert read_artifact(place / "mine.onnx", trust=False).record == record
+    assert read_exported(place / "mine.onnx", trust=False).record == record
 
 
 def test_what_is_exported_is_what_a_sweep_measured(place, capsys):
@@ -242,7 +242,7 @@ def test_a_package_is_measured_when_it_is_trusted(place, capsys):
     assert record.artifact.file_bytes == (place / "trusted.pt2").stat().st_size
     (place / "trusted.pt2").rename(place / "bare.pt2")
     with pytest.raises(UserError, match="has no card"):
-        read_artifact(place / "bare.pt2", trust=True)
+        read_exported(place / "bare.pt2", trust=True)
     with pytest.raises(UserError, match="compiled for cpu, not cuda"):
         table.load_file("aoti", place / "bare.pt2", device=torch.device("cuda"), precision="fp32")
 
@@ -331,10 +331,10 @@ def contract_model(
 def test_a_foreign_file_is_named_by_what_it_computes_in(wanted, tmp_path):
     file, _ = build(replace(wanted, precision="int8"))
     (tmp_path / "theirs.onnx").write_bytes(file.read_bytes())
-    card = read_artifact(tmp_path / "theirs.onnx", trust=False)
+    card = read_exported(tmp_path / "theirs.onnx", trust=False)
     assert (card.precision, card.weights.source, card.input.shape) == ("int8", "file", (1, *FRAME, 3))
     onnx.save(contract_model(), tmp_path / "mine.onnx")
-    assert read_artifact(tmp_path / "mine.onnx", trust=False).precision == "fp32"
+    assert read_exported(tmp_path / "mine.onnx", trust=False).precision == "fp32"
 
 
 FLOAT = onnx.TensorProto.FLOAT
@@ -356,7 +356,7 @@ UINT8 = onnx.TensorProto.UINT8
 )
 def test_a_foreign_file_keeps_the_contract_or_is_a_network(change, network, tmp_path):
     onnx.save(contract_model(**change), tmp_path / "model.onnx")
-    card = read_artifact(tmp_path / "model.onnx", trust=False)
+    card = read_exported(tmp_path / "model.onnx", trust=False)
     assert network == (card.network and str(card.network))
     assert card.input_size == (None if network and "HxW" in network else FRAME)
 
@@ -379,7 +379,7 @@ def test_a_file_that_is_no_artifact_is_one_line(name, content, card, said, tmp_p
     if card is not None:
         (tmp_path / f"{name}.json").write_bytes(card)
     with pytest.raises(UserError, match=said) as caught:
-        read_artifact(tmp_path / name, trust=False)
+        read_exported(tmp_path / name, trust=False)
     assert "\n" not in str(caught.value)
 
 
@@ -388,4 +388,4 @@ def test_a_card_of_another_file_is_refused(wanted, place, tmp_path):
     onnx.save(contract_model(), tmp_path / "one.onnx")
     assert exported.card_file.is_file()
     with pytest.raises(UserError, match="card of another file"):
-        read_artifact(tmp_path / "one.onnx", trust=False)
+        read_exported(tmp_path / "one.onnx", trust=False)

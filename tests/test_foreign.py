@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 
 from tests.foreign import FLOAT, HALF, INT32, INT64, UINT8, write_network
 from zoo import store
-from zoo.card import read_artifact
+from zoo.card import read_exported
 from zoo.cli import main as cli
 from zoo.data.layout import open_dataset
 from zoo.data.reading import read_frame
@@ -73,7 +73,7 @@ def test_what_goes_in_comes_out_as_classes(runtime, case, tmp_path):
         if raw
         else Feed(mean=case.get("mean", (0, 0, 0)), std=case.get("std", (1, 1, 1)), classes=NAMES)
     )
-    card = read_artifact(file, trust=False, feed=feed)
+    card = read_exported(file, trust=False, feed=feed)
     assert card.network.made == "answer"
     assert card.network.unread == (("aux",) if "aux" in case else ())
     assert card.precision == "fp32"
@@ -100,7 +100,7 @@ def test_what_goes_in_comes_out_as_classes(runtime, case, tmp_path):
 
 def test_a_batch_and_padding(tmp_path):
     file = write_network(tmp_path / "net.onnx", COLORS, batch="n", size=("h", "w"))
-    card = read_artifact(file, trust=False, feed=Feed(mean=(0, 0, 0), std=(1, 1, 1)))
+    card = read_exported(file, trust=False, feed=Feed(mean=(0, 0, 0), std=(1, 1, 1)))
     frames, labels = zip(*(blocks(48, 96, seed) for seed in (0, 1)), strict=True)
     runnable = deploy(
         "onnxruntime", file, card.network, device=CPU, precision="fp32", image_size=(48, 96), input_size=(64, 96),
@@ -112,14 +112,14 @@ def test_a_batch_and_padding(tmp_path):
 def test_a_mean_of_255ths_is_a_mean_all_the_same(tmp_path):
     file = write_network(tmp_path / "net.onnx", COLORS)
     for mean, std in ((MEAN, STD), (tuple(255 * m for m in MEAN), tuple(255 * s for s in STD))):
-        network = read_artifact(file, trust=False, feed=Feed(mean=mean, std=std)).network
+        network = read_exported(file, trust=False, feed=Feed(mean=mean, std=std)).network
         assert network.mean == pytest.approx(MEAN)
         assert network.std == pytest.approx(STD)
 
 
 def test_without_a_word_on_how_it_is_fed_it_is_a_network_alone(tmp_path):
     file = write_network(tmp_path / "net.onnx", COLORS)
-    card = read_artifact(file, trust=False)
+    card = read_exported(file, trust=False)
     assert (card.network.is_fed, card.class_names) == (False, ())
     runnable = deploy(
         "onnxruntime", file, card.network, device=CPU, precision="fp32", image_size=(32, 64), input_size=(32, 64),
@@ -137,7 +137,7 @@ def test_without_a_word_on_how_it_is_fed_it_is_a_network_alone(tmp_path):
 )
 def test_of_two_outputs_the_one_asked_for_or_of_these_classes_or_of_most_pixels(classes, output, made, tmp_path):
     file = write_network(tmp_path / "net.onnx", COLORS, aux=2)
-    network = read_artifact(file, trust=False, feed=Feed(classes=classes, output=output)).network
+    network = read_exported(file, trust=False, feed=Feed(classes=classes, output=output)).network
     assert network.made == made
     assert network.unread == tuple({"answer", "aux"} - {made})
 
@@ -183,7 +183,7 @@ LOGITS = (FLOAT, (1, 4, 8, 8))
 def test_what_does_not_fit_is_one_line(model, feed, said, tmp_path):
     onnx.save(model, tmp_path / "net.onnx")
     with pytest.raises(UserError) as caught:
-        read_artifact(tmp_path / "net.onnx", trust=False, feed=Feed(**feed))
+        read_exported(tmp_path / "net.onnx", trust=False, feed=Feed(**feed))
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -191,14 +191,14 @@ def test_what_does_not_fit_is_one_line(model, feed, said, tmp_path):
 def test_weights_in_a_file_that_is_not_there_are_one_line(tmp_path):
     file = write_network(tmp_path / "net.onnx", COLORS)
     onnx.save(onnx.load(str(file)), str(file), save_as_external_data=True, location="net.data", size_threshold=0)
-    card, data = read_artifact(file, trust=False), tmp_path / "net.data"
+    card, data = read_exported(file, trust=False), tmp_path / "net.data"
     assert card.network.made == "answer"
     assert card.bytes == file.stat().st_size + data.stat().st_size
     data.write_bytes(data.read_bytes()[::-1])
-    assert read_artifact(file, trust=False).network != card.network, "other weights are another cell"
+    assert read_exported(file, trust=False).network != card.network, "other weights are another cell"
     (tmp_path / "net.data").unlink()
     with pytest.raises(UserError, match=r"keeps weights in net\.data, which is not there; copy it beside"):
-        read_artifact(file, trust=False)
+        read_exported(file, trust=False)
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
@@ -209,7 +209,7 @@ def test_a_size_it_does_not_take_is_one_line(runtime, tmp_path):
     model.graph.node[-1].CopyFrom(helper.make_node("Add", ["scores", "places"], ["answer"]))
     model.graph.initializer.append(onnx.numpy_helper.from_array(np.zeros((1, 4, 32, 64), np.float32), "places"))
     onnx.save(model, str(tmp_path / "net.onnx"))
-    network = read_artifact(tmp_path / "net.onnx", trust=False).network
+    network = read_exported(tmp_path / "net.onnx", trust=False).network
 
     def at(size):
         return deploy(
@@ -240,7 +240,7 @@ def test_classes_are_named_in_many_ways(tmp_path):
 
 
 def test_classes_of_another_dataset_are_refused(tmp_path):
-    network = read_artifact(write_network(tmp_path / "net.onnx", COLORS), trust=False).network
+    network = read_exported(write_network(tmp_path / "net.onnx", COLORS), trust=False).network
     with pytest.raises(UserError, match=r"none of its classes \(a, b, c, …\) is one of cityscapes's"):
         match(network, ("a", "b", "c", "d"), "net.onnx", CITYSCAPES)
     turned, notes = match(network, ("SKY", "road", "car", "bus"), "net.onnx", CITYSCAPES)
@@ -253,9 +253,9 @@ def test_a_sidecar_says_it_and_flags_go_first(tmp_path):
     (tmp_path / "names.txt").write_text("\n".join(NAMES))
     sidecar = tmp_path / "net.onnx.json"
     sidecar.write_text(json.dumps({"mean": MEAN, "std": STD, "classes": "names.txt", "resize": "stretch"}))
-    card = read_artifact(file, trust=False)
+    card = read_exported(file, trust=False)
     assert (card.class_names, card.network.mean, card.resize) == (NAMES, MEAN, "stretch")
-    card = read_artifact(file, trust=False, feed=Feed(output="aux", classes=("a", "b")))
+    card = read_exported(file, trust=False, feed=Feed(output="aux", classes=("a", "b")))
     assert (card.class_names, card.network.made, card.network.std) == (("a", "b"), "aux", STD)
     for text, said in (
         ("{}", "says nothing"),
@@ -265,7 +265,7 @@ def test_a_sidecar_says_it_and_flags_go_first(tmp_path):
     ):
         sidecar.write_text(text)
         with pytest.raises(UserError) as caught:
-            read_artifact(file, trust=False)
+            read_exported(file, trust=False)
         assert said in str(caught.value)
         assert "mean, std, classes, output, resize, align_corners" in str(caught.value)
         assert "\n" not in str(caught.value)
@@ -273,7 +273,7 @@ def test_a_sidecar_says_it_and_flags_go_first(tmp_path):
 
 def bench(tmp_path, file, *more):
     folders = ("--results", str(tmp_path / "results"), "--runs", str(tmp_path / "runs"), "--cache", str(tmp_path / "c"))
-    return cli.main(["bench", "--artifact", str(file), *folders, "--device", "cpu", "--threads", "1", *more])
+    return cli.main(["bench", "--file", str(file), *folders, "--device", "cpu", "--threads", "1", *more])
 
 
 def records_of(tmp_path):

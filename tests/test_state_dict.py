@@ -278,7 +278,7 @@ REFUSED = {
     "noise": (raw(bytes(range(1, 256)) * 9), "a file of an unknown kind"),
     "HDF5": (raw(b"\x89HDF\r\n\x1a\n" + bytes(99)), "HDF5"),
     "an archive": (raw(b"\x1f\x8b\x08" + bytes(99)), "gzip archive; unpack it"),
-    "ONNX": (raw(b"\x08\x08\x12\x07pytorch" + bytes(99)), "an ONNX file, .*zoo bench --artifact"),
+    "ONNX": (raw(b"\x08\x08\x12\x07pytorch" + bytes(99)), "an ONNX file, .*zoo bench --file"),
     "cut short": (cut(saved(STATE), 500), "zip archive that was cut short or is damaged"),
     "the older format cut short": (cut(saved(STATE, **OLD), 50), "not a readable checkpoint: .*; fetch it again"),
     "safetensors cut short": (cut(tensors_of(STATE), 50), "not a readable safetensors file: .*; fetch it again"),

@@ -58,8 +58,7 @@ class AnySizePostprocess(nn.Module):
         for axis in (1, 0):  # columns first, while there are few rows
             at = torch.arange(images.shape[1 + axis], device=images.device)
             x = _upsample(x, 2 + axis, at, grid[axis], pipeline.spec.align_corners)
-        labels = x.argmax(1).to(torch.uint8)
-        return labels if pipeline.classes is None else pipeline.classes[labels.int()]
+        return pipeline.named(x.argmax(1).to(torch.uint8))
 
 
 def _sides(images: Tensor) -> tuple[Tensor, Tensor]:

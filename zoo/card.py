@@ -86,7 +86,7 @@ def card_path(file: Path) -> Path:
     return file.with_name(f"{file.name}.json")
 
 
-def read_artifact(file: Path, *, trust: bool, feed: Feed = NOTHING) -> Card:
+def read_exported(file: Path, *, trust: bool, feed: Feed = NOTHING) -> Card:
     """What a file somebody exported is: by its card, else, for ONNX, by its inputs and outputs, a sidecar and `feed`.
 
     Raises:
@@ -94,7 +94,7 @@ def read_artifact(file: Path, *, trust: bool, feed: Feed = NOTHING) -> Card:
             another file; or an ONNX file that is no pipeline or network that zoo can feed and read.
     """
     if not file.is_file():
-        raise UserError(f"no file {file}; an artifact is what `zoo export` wrote, or another .onnx or .pt2 file")
+        raise UserError(f"no file {file}; --file is what `zoo export` wrote, or another .onnx or .pt2 file")
     if file.suffix not in (".onnx", ".pt2"):
         raise UserError(f"{file} is neither .onnx nor .pt2; `zoo export MODEL --runtime R -o FILE` writes both")
     if file.suffix == ".pt2" and not trust:

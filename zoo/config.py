@@ -158,7 +158,7 @@ class BenchConfig(Facts):
     quick: bool = False
     """Fewer samples; every row is labelled *quick*."""
     timeout_s: float = Field(default=1800, gt=0)
-    """Per stage of a cell."""
+    """Per step of a cell."""
     train_missing: bool = False
     """Train models that have no checkpoint of `train`; otherwise their mIoU is null."""
     train_models: tuple[str, ...] = ("all",)

@@ -124,8 +124,14 @@ class Pipeline(nn.Module):
 
     def postprocess(self, logits: Tensor) -> Tensor:
         """`(N, K, h, w)` logits → `(N, *output_size)` `uint8` class ids."""
-        labels = upsample_argmax(logits, self.grid_size, self.output_size, self.spec.align_corners)
-        return labels if self.classes is None else self.classes[labels.int()]
+        return self.named(upsample_argmax(logits, self.grid_size, self.output_size, self.spec.align_corners))
+
+    def named(self, channels: Tensor) -> Tensor:
+        """`(N, H, W)` `uint8` indices of the network's channels → `uint8` class ids."""
+        if self.classes is None:
+            return channels
+        found = self.classes.index_select(0, channels.flatten().int())  # `classes[…]` is no valid ONNX
+        return found.reshape(channels.shape)
 
 
 def _fit(size: Size, box: Size) -> Size:

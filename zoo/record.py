@@ -467,7 +467,7 @@ class Record(Facts):
     """The images this row's accuracy belongs to; null for a run without accuracy."""
     started_at: AwareDatetime
     seconds: dict[str, float]
-    """Wall seconds spent per stage; `start` is the start of the cell's processes, all together."""
+    """Wall seconds spent per step; `start` is the start of the cell's processes, all together."""
     build: Build | None = None
     speed: Speed | None = None
     throughput: Throughput | None = None

@@ -75,7 +75,7 @@ def _format_of_archive(path: Path) -> Format:
     if "archive_format" in files or "serialized_exported_program.json" in files:
         raise UserError(
             f"{path} is an exported program, not weights alone; "
-            "measure it as it is with --artifact, or give the state dict it was made from"
+            "measure it as it is with `zoo bench --file`, or give the state dict it was made from"
         )
     if names and all(name.endswith(".npy") for name in names):
         return "npz"
@@ -98,7 +98,7 @@ def _other(head: bytes, path: Path) -> str:
         return "a TensorFlow Lite file; convert its weights to a state dict of PyTorch"
     # ONNX: field 1 (its version, a small number), then a word on its maker, or the graph
     if head[:1] == b"\x08" and head[1] < 32 and head[2:3] in {b"\x12", b"\x1a", b"\x22", b"\x3a", b"\x42"}:
-        return f"an ONNX file, a network of its own; measure it with `zoo bench --artifact {path}`"
+        return f"an ONNX file, a network of its own; measure it with `zoo bench --file {path}`"
     text = _as_text(head)
     if text is None:
         return f"a file of an unknown kind; give {TAKEN}"

@@ -200,7 +200,10 @@ def test_the_largest_class_differences_come_first(records, put, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"dataset": "camvid"}, "dataset streets vs camvid"),
+        (
+            {"dataset": "camvid", "fingerprint": "0" * 64},
+            "dataset streets vs camvid; dataset fingerprint ffffffffffff vs 000000000000",
+        ),
         ({"output_size": (64, 64)}, "output size 512x1024 vs 64x64"),
         ({"quick": True}, "quick no vs yes"),
         ({"batch_size": 4, "mode": Mode(flip=True)}, "batch size 1 vs 4; mode whole vs flip"),

@@ -31,9 +31,9 @@ SIZES = (
 FEW = SIZES[0], SIZES[5], SIZES[6]
 
 
-def make_pipeline(frame, size, resize="fit") -> Pipeline:
+def make_pipeline(frame, size, resize="fit", train_ids=None) -> Pipeline:
     torch.manual_seed(0)
-    spec = ModelSpec(name="net", builder="tests:none", family="Net", divisor=32)
+    spec = ModelSpec(name="net", builder="tests:none", family="Net", divisor=32, train_ids=train_ids)
     model = nn.Conv2d(3, 5, 8, 8)
     return Pipeline(model, spec, image_size=frame, input_size=size, output_size=frame, resize=resize).eval()
 
@@ -131,6 +131,29 @@ def test_one_file_takes_frames_of_any_size(runtime, any_size):
     assert x.shape == (1, 3, 256, 512)
     assert runnable.network(x).shape == (1, 5, 32, 64)
     assert runnable.stages == {}, "the last stage needs the frame beside the logits"
+
+
+@pytest.mark.parametrize("sides", ["fixed", "open"])
+@pytest.mark.parametrize(
+    ("runtime", "precision"), [("onnxruntime", "fp32"), ("onnxruntime", "int8"), ("openvino", "fp32")]
+)
+def test_a_file_names_its_channels_as_eager_does(runtime, precision, sides, tmp_path):
+    """Weights of another class order, of more classes, of classes that are none of the dataset's."""
+    if reason := table.why_missing(runtime, CPU):
+        pytest.skip(reason)
+    frame, size, order = (120, 160), (96, 128), (2, 255, 0, 1, 255)
+    images = smooth(frame)
+    plain, named = (make_pipeline(frame, size, train_ids=train_ids) for train_ids in (None, order))
+    channels, labels = (
+        table.load_pipeline("eager", one, device=CPU, precision="fp32").predict(images) for one in (plain, named)
+    )
+    assert torch.equal(labels, torch.tensor(order, dtype=torch.uint8)[channels.long()])
+    assert len(labels.unique()) >= 3
+    file = tmp_path / "model.onnx"
+    table.build(runtime, named, file, device=CPU, precision=precision, calibration=[images], any_size=sides == "open")
+    answer = table.load_file(runtime, file, device=CPU, precision=precision).predict(images)
+    assert (answer.dtype, answer.shape) == (torch.uint8, labels.shape)
+    assert (answer == labels).float().mean() > (0.999 if precision == "fp32" else 0.9)
 
 
 def test_open_sides_have_names(any_size):

@@ -60,7 +60,7 @@ def test_the_front_leaves_out_what_has_no_number(records):
     [
         ({"quick": True}, "quick"),
         ({"device": "nvidia-h200"}, "device"),
-        ({"dataset": "camvid"}, "dataset"),
+        ({"dataset": "camvid", "fingerprint": "f" * 64}, "dataset"),
         ({"fingerprint": "0" * 64}, "dataset_fingerprint"),
         ({"mode": Mode(flip=True)}, "mode"),
         ({"output_size": (256, 512)}, "output_size"),

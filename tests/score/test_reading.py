@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from zoo.score.accuracy import miou
+from zoo.score.comparing import group_of
 from zoo.score.reading import read_rows, rows_of
 from zoo.store import save
 
@@ -15,6 +16,18 @@ def test_read_rows_passes_the_warnings_on(records, tmp_path):
     found = read_rows(tmp_path)
     assert [row.model for row in found.rows] == ["unet"]
     assert len(found.warnings) == 1
+
+
+def test_a_dataset_is_its_images_whatever_its_folder_was_called(records):
+    old, new, other = (
+        {"dataset": "old", "fingerprint": "1" * 64},
+        {"dataset": "new", "fingerprint": "1" * 64, "runtime": "openvino", "minutes": 5},
+        {"dataset": "old", "fingerprint": "0" * 64},
+    )
+    rows = rows_of(records.make(**change) for change in (old, new, other))
+    assert [row.dataset for row in rows] == ["new", "new", "old"], "as it was called last"
+    assert group_of(rows[0]) == group_of(rows[1])
+    assert rows[1].miou_lost == 0.0, "and they are held against each other"
 
 
 def _lost(records, *changes):

@@ -253,12 +253,7 @@ def _scored(counted: EvaluationResult, setting: Setting) -> dict[str, Any]:
 
 
 def _per_image(counted: EvaluationResult) -> Samples:
-    return {
-        "image_names": np.array(counted.image_names),
-        "true_positives": counted.true_positives,
-        "false_positives": counted.false_positives,
-        "false_negatives": counted.false_negatives,
-    }
+    return counted.samples
 
 
 def _as(field: str) -> Callable[[Any, Setting], dict[str, Any]]:

@@ -295,7 +295,7 @@ def cell_key(cell: Cell, setting: Setting) -> str:
     if cell.is_baseline:
         assert dataset is not None
         assert setting.images is not None
-        images = setting.images.model_dump(mode="json", exclude={"split_count"})
+        images = setting.images.model_dump(mode="json", exclude={"name", "split_count"})
         return short_hash([MEAN_LABEL_MAP, images, dataset.fingerprint(), survey.device.machine_id], 32)
     network = cell.file[1].network if cell.file else None
     return short_hash(

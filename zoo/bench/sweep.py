@@ -27,7 +27,7 @@ from zoo.bench.plan import (
     require_one_seed,
 )
 from zoo.bench.workshop import Workshop
-from zoo.card import Card, read_artifact
+from zoo.card import Card, read_exported
 from zoo.catalog import MODELS, select
 from zoo.checkpoint import runs_folder
 from zoo.config import INSTALLED, BenchConfig
@@ -224,7 +224,7 @@ def _read(
         raise UserError(f"--file {file} holds its weights; leave --weights away")
     if file is None and feed.model_fields_set:
         raise UserError("--mean, --std, --classes and --output speak of a --file; name one, or leave them away")
-    given = None if file is None else (Path(file), read_artifact(Path(file), trust=trust, feed=feed))
+    given = None if file is None else (Path(file), read_exported(Path(file), trust=trust, feed=feed))
     notes = list[str]()
     if given is not None:
         config, notes = config_of(given[1], config)

@@ -21,7 +21,7 @@ OUT_OF_MEMORY = (
 
 @dataclass(frozen=True)
 class Trouble:
-    """Why a stage gave no answer, as the worker saw it."""
+    """Why a step gave no answer, as the worker saw it."""
 
     status: str
     reason: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +22,7 @@ def rows_of(records: Iterable[Record]) -> tuple[Row, ...]:
 
     That is an eager row where there is one, of the own device if possible, else the newest.
     """
-    rows = [row(record) for record in records]
+    rows = _under_one_name([row(record) for record in records])
     references: dict[Scored, list[Row]] = defaultdict(list)
     for candidate in rows:
         if candidate.precision == "fp32" and candidate.miou is not None and not candidate.baseline:
@@ -36,6 +36,15 @@ def rows_of(records: Iterable[Record]) -> tuple[Row, ...]:
         return one.having(miou_lost=(nearest.miou or 0) - one.miou)
 
     return tuple(with_loss(candidate) for candidate in rows)
+
+
+def _under_one_name(rows: list[Row]) -> list[Row]:
+    """Call the same images the same, whatever their dataset's folder was called: as they were called last."""
+    by_time = sorted(rows, key=lambda one: one.started_at)
+    names = {one.dataset_fingerprint: one.dataset for one in by_time}
+    return [
+        one if one.dataset_fingerprint is None else replace(one, dataset=names[one.dataset_fingerprint]) for one in rows
+    ]
 
 
 class Source(NamedTuple):
