@@ -10,7 +10,8 @@ from zoo.catalog import find
 from zoo.data.layout import open_dataset
 
 
-def test_what_a_sweep_would_do_and_how_long_it_takes(setting, records, streets):
+def test_what_a_sweep_would_do_and_how_long_it_takes(setting, records, streets, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
     given = setting(open_dataset(streets), runtimes=("eager", "onnxruntime"), precisions=("fp32", "tf32"))
     chosen = [(find("unet"), [Chosen(RUN)]), (find("encoder_decoder"), [Chosen(RANDOM, RECIPE)])]
     listed = cells(given, chosen)

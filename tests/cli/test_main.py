@@ -64,7 +64,7 @@ def results(records, place):
         ("weights fetch pidnet_s", "pidnet_s has 2 published checkpoints; give one: pidnet_s:mmseg, pidnet_s:official"),
         ("weights fetch dabnet pidnet_s:x", "no published checkpoint 'pidnet_s:x'"),
         ("weights add nothing.pth --as dabnet", "no checkpoint file nothing.pth"),
-        ("eval", "zoo eval takes a MODEL (and --checkpoint FILE), or --predictions DIR"),
+        ("eval", "zoo eval takes a MODEL (and --weights), or --predictions DIR"),
         ("eval unet --predictions somewhere", "give one of the two"),
         ("eval unet --data nowhere", "nowhere"),
         ("eval unet --encoding auto", "only --predictions are files to be decoded; leave --encoding away"),

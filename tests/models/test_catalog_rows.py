@@ -8,6 +8,8 @@ from zoo.models.build import build_empty, build_model
 from zoo.models.contract import deployed_parameters, drop_aux_heads, has_aux_heads, training_logits
 
 NUM_CLASSES = 5
+ONE_OF_EACH = {(spec.builder, spec.family, spec.encoder.split("-")[0]): spec.name for spec in reversed(MODELS.values())}
+"""Rows that differ in width and depth alone are one graph to an exporter: the first of them stands for all."""
 EXPORTED = ["encoder_decoder", "unet_resnet18", "fcn_resnet50", "lraspp_mobilenet_v3_large", "segformer_b0"]
 
 
@@ -70,6 +72,6 @@ def test_export(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in MODELS if name not in EXPORTED])
-def test_export_of_every_other_row(name):
+@pytest.mark.parametrize("name", sorted({*ONE_OF_EACH.values()} - {*EXPORTED}))
+def test_export_of_every_other_kind_of_row(name):
     check_export(name)

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from zoo.catalog import MODELS
-from zoo.models.build import build_empty
-from zoo.models.contract import drop_aux_heads
+from zoo.models.build import tensor_shapes
 from zoo.published.table import PUBLISHED
 
 NAMES = Path(__file__).parent / "names"
@@ -27,10 +26,8 @@ def listed(one):
 @pytest.mark.parametrize("one", LISTED, ids=lambda one: one.id)
 def test_every_tensor_of_the_file_has_one_place_in_the_network(one):
     num_classes = one.classes.num_classes if one.channels is None else len(one.channels)
-    model = drop_aux_heads(build_empty(MODELS[one.model], num_classes)[0])
-    expected = {
-        name: tuple(tensor.shape) for name, tensor in model.state_dict().items() if "num_batches_tracked" not in name
-    }
+    shapes = tensor_shapes(MODELS[one.model], num_classes, deployed=True)
+    expected = {name: shape for name, shape in shapes.items() if "num_batches_tracked" not in name}
     given = listed(one)
     found = {}
     for name, shape in given.items():

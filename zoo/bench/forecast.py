@@ -13,7 +13,7 @@ from zoo.record import Record
 from zoo.report.terminal import print_to_text, simple_table
 from zoo.units import show_size
 
-HEADER = ("model", "weights", "runtime", "precision", "input size", "state", "about")
+HEADER = ("model", "weights", "runtime", "input", "about", "state")
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,8 @@ def show_forecast(found: Forecast) -> str:
     for line in found.lines:
         cell = line.cell
         about = "?" if line.seconds is None else f"{line.seconds:.0f} s" if line.seconds else ""
-        runtime = ("", "") if cell.is_baseline else (cell.runtime, cell.precision)
-        rows.append([cell.spec.name, line.weights, *runtime, show_size(cell.input_size), line.state, about])
+        runtime = "" if cell.is_baseline else f"{cell.runtime} {cell.precision}"
+        rows.append([cell.spec.name, line.weights, runtime, show_size(cell.input_size), about, line.state])
     open_lines = [line for line in found.lines if not line.finished and not line.cell.refused]
     said = [
         (
@@ -107,7 +107,7 @@ def show_forecast(found: Forecast) -> str:
     ]
     if found.unknown_count:
         said.append(f"not counted: {found.unknown_count} cells, of whose like this machine has no record")
-    return print_to_text(simple_table(HEADER, rows, left=len(HEADER) - 1)) + "".join(f"{line}\n" for line in said)
+    return print_to_text(simple_table(HEADER, rows, left=len(HEADER))) + "".join(f"{line}\n" for line in said)
 
 
 def _measuring(cell: Cell, setting: Setting, records: Sequence[Record]) -> float | None:
