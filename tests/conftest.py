@@ -20,6 +20,7 @@ def pytest_configure(config):
     os.environ.setdefault("ZOO_CACHE", str(Path(folder, "cache")))  # the first process's
     if hasattr(config, "workerinput"):
         os.environ["OMP_NUM_THREADS"] = "1"
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # workers of sweeps have two: spinning, they starve others
         os.environ["TMPDIR"] = tempfile.tempdir = folder
 
 

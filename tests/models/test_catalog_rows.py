@@ -8,8 +8,9 @@ from zoo.models.build import build_empty, build_model
 from zoo.models.contract import deployed_parameters, drop_aux_heads, has_aux_heads, training_logits
 
 NUM_CLASSES = 5
-ONE_OF_EACH = {(spec.builder, spec.family, spec.encoder.split("-")[0]): spec.name for spec in reversed(MODELS.values())}
-"""Rows that differ in width and depth alone are one graph to an exporter: the first of them stands for all."""
+ONE_OF_EACH = {(spec.builder, spec.family): spec.name for spec in reversed(MODELS.values())}
+"""Rows that differ in width, depth or encoder alone are one network to the contract and to an exporter: the first stands
+for all. `zoo verify` counts each of them."""
 EXPORTED = ["encoder_decoder", "unet_resnet18", "fcn_resnet50", "lraspp_mobilenet_v3_large", "segformer_b0"]
 
 
@@ -20,7 +21,7 @@ def image_for(spec, batch_size=2):
     return torch.randn(batch_size, 3, height, width, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", sorted(ONE_OF_EACH.values()))
 def test_row_keeps_the_contract(name):
     spec = MODELS[name]
     model, built = build_model(spec, NUM_CLASSES)
