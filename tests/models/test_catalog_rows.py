@@ -9,8 +9,8 @@ from zoo.models.contract import deployed_parameters, drop_aux_heads, has_aux_hea
 
 NUM_CLASSES = 5
 ONE_OF_EACH = {(spec.builder, spec.family): spec.name for spec in reversed(MODELS.values())}
-"""Rows that differ in width, depth or encoder alone are one network to the contract and to an exporter: the first stands
-for all. `zoo verify` counts each of them."""
+"""Rows that differ in width, depth or encoder alone are one network to the contract and to an exporter: the first
+stands for all. `zoo verify` counts each of them."""
 EXPORTED = ["encoder_decoder", "unet_resnet18", "fcn_resnet50", "lraspp_mobilenet_v3_large", "segformer_b0"]
 
 
