@@ -42,7 +42,6 @@ from zoo.weights.source import Brought, Source
 
 CALIBRATION_IMAGES = 32
 RANDOM_SEED = 0
-_FED = {"mean", "std", "channel_order", "train_ids"}
 
 
 @dataclass(frozen=True)
@@ -364,7 +363,7 @@ def _content(wanted: Wanted) -> str:
             "precision": precision,
             "model": network_sha256(wanted.spec),
             "classes": wanted.classes.num_classes,
-            "fed": wanted.source.fed(wanted.spec, wanted.classes).model_dump(mode="json", include=_FED),
+            "fed": wanted.source.how_fed(wanted.spec, wanted.classes),
             "weights": [wanted.source.kind, wanted.source.sha256, wanted.source.num_classes],
             "calibration": wanted.dataset.fingerprint("train") if precision == "int8" and wanted.dataset else None,
             "sizes": [wanted.image_size, wanted.input_size, wanted.resize, wanted.batch_size],

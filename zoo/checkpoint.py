@@ -27,6 +27,7 @@ from zoo.faults import how_to_read, how_to_write, reason
 from zoo.identity import network_sha256
 from zoo.locks import HeldError, hold
 from zoo.spec import DatasetSpec, Facts, Feeding, ModelSpec
+from zoo.weight_format import safetensors_header
 
 RUNS_VARIABLE = "ZOO_RUNS"
 FACTS_KEY = "zoo"
@@ -105,8 +106,9 @@ def read_facts(path: Path) -> CheckpointFacts | None:
         known = {FileNotFoundError: "give a file of weights", IsADirectoryError: "name the file of weights in it"}
         advice = known.get(type(error)) or how_to_read(error)
         raise UserError(f"no weights can be read from {path}: {reason(error)}; {advice}") from error
-    if head[8:] != b"{" or int.from_bytes(head[:8], "little") > path.stat().st_size:
-        return None  # a safetensors file begins with the size of its JSON header
+    length = safetensors_header(head)
+    if length is None or length > path.stat().st_size:
+        return None
     try:
         with safe_open(path, framework="np") as tensors:
             text = (tensors.metadata() or {}).get(FACTS_KEY)

@@ -38,3 +38,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `" Did you mean 'x'?"` for the nearest known words, or an empty string."""
     close = difflib.get_close_matches(word, list(known), n=3, cutoff=0.6)
     return f" Did you mean {' or '.join(repr(match) for match in close)}?" if close else ""
+
+
+def listed(words: Iterable[str], count: int = 3) -> str:
+    """Return the first words and how many there are beyond: `"a, b, c and 2 more"`."""
+    words = list(words)
+    return ", ".join(words[:count]) + (f" and {len(words) - count} more" if len(words) > count else "")

@@ -19,10 +19,10 @@ from pathlib import Path
 from zoo.errors import ModelError, UserError
 from zoo.faults import reason
 from zoo.record import short_hash
-from zoo.spec import ModelSpec
+from zoo.spec import FED, ModelSpec
 
 _PACKAGE = Path(__file__).parent
-_FED = ("args", "mean", "std", "channel_order", "divisor", "align_corners", "train_ids")
+_FED = ("args", *FED, "divisor", "align_corners", "train_ids")
 """How a row's network is built, fed and read; all else describes it, `pretrained` too: that is the weights' fact."""
 _BY_NAME = (_PACKAGE / "__init__.py", _PACKAGE / "catalog.py")
 """What builds any row, from a string."""

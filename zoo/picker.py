@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from zoo.errors import UserError, did_you_mean
+from zoo.errors import UserError, did_you_mean, listed
 from zoo.record import SPEED_PROTOCOL
 from zoo.score.comparing import (
     ARTIFACT,
@@ -201,7 +201,7 @@ def _one_group(rows: list[Row], needed: list[Metric]) -> tuple[Group, tuple[str,
                 how = f"choose by something else with --objective ({', '.join(list(OBJECTIVES)[1:])}), or {how}"
             raise UserError(f"no {kind} has a {what}; {how}")
         why = list(dict.fromkeys(f"{row.status}: {row.reason or 'no reason was recorded'}" for row in asked))
-        raise UserError(f"no {kind} here is ok; {_some(why, 1)}; `zoo leaderboard` names all")
+        raise UserError(f"no {kind} here is ok; {listed(why, 1)}; `zoo leaderboard` names all")
     others = {row.mode for row in usable} - {WHOLE}
     usable = [row for row in usable if row.mode == WHOLE] or usable
     usable, notes = newest_versions([row for row in usable if row.protocol == SPEED_PROTOCOL] or usable)
@@ -355,11 +355,6 @@ def _superlative(metric: Metric) -> str:
     return "highest" if metric.better == "higher" else "lowest"
 
 
-def _some(names: list[str], count: int = 3) -> str:
-    """The first names, and how many more."""
-    return ", ".join(names[:count]) + (f" and {len(names) - count} more" if len(names) > count else "")
-
-
 def _notes(
     winner: Row,
     fit: list[Row],
@@ -375,7 +370,7 @@ def _notes(
         tied = [labels[row.key] for row in first.left if row is not winner]
         how = dict.fromkeys(first.ties[row.key].by for row in first.left if row is not first.best)
         notes.append(
-            f"tie: {_some(tied)} cannot be told from the {_superlative(goal)} {goal.title} ({' or '.join(how)}); "
+            f"tie: {listed(tied)} cannot be told from the {_superlative(goal)} {goal.title} ({' or '.join(how)}); "
             f"a difference under {goal.said_least} never decides"
         )
     if goal.key == "miou" and len(fit) > 1:

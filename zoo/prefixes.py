@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import NamedTuple
 
+from zoo.errors import listed
+
 Shapes = Mapping[str, tuple[int, ...]]
 
 COUNTER = "num_batches_tracked"
@@ -72,8 +74,7 @@ def _groups(names: Iterable[str], beside: str) -> str:
         parts = name.split(".")
         alike = takewhile(lambda pair: pair[0] == pair[1], zip(parts, beside.split("."), strict=False))
         counts[".".join(parts[: len(list(alike)) + 1])] += 1
-    words = [f"{name} ({count})" for name, count in counts.items()]
-    return ", ".join(words[:6]) + (f" and {len(words) - 6} more" if len(words) > 6 else "")
+    return listed((f"{name} ({count})" for name, count in counts.items()), 6)
 
 
 def _fit(given: Shapes, expected: Shapes, required: Collection[str], inserted: frozenset[str]) -> Fit:

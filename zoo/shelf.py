@@ -6,14 +6,13 @@ Either way a file is kept only once the network it is for has been filled from i
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from zoo.artifact import make_network
 from zoo.catalog import MODELS
-from zoo.errors import UserError
+from zoo.errors import UserError, listed
 from zoo.models.build import tensor_shapes
 from zoo.prefixes import COUNTER, Shapes
 from zoo.published.download import OnBytes, by_hand, downloaded
@@ -131,12 +130,12 @@ def _misfit(one: Published, shapes: Shapes) -> str:
     other = [name for name, shape in expected.items() if name in taken and shapes[taken[name]] != shape]
     parts = []
     if over:
-        parts.append(f"{len(over)} of its {len(shapes)} tensors have no place in {one.model} ({_first(over)})")
+        parts.append(f"{len(over)} of its {len(shapes)} tensors have no place in {one.model} ({listed(over)})")
     if missing:
-        parts.append(f"{len(missing)} of the {len(expected)} of {one.model} are not in it ({_first(missing)})")
+        parts.append(f"{len(missing)} of the {len(expected)} of {one.model} are not in it ({listed(missing)})")
     if other:
         pairs = (f"{taken[name]} {shapes[taken[name]]}, not {expected[name]}" for name in other)
-        parts.append(f"{len(other)} are of other shapes ({_first(pairs)})")
+        parts.append(f"{len(other)} are of other shapes ({listed(pairs)})")
     return " and ".join(parts)
 
 
@@ -153,7 +152,7 @@ def _whose(one: Published, file: Path, shapes: Shapes) -> str:
         return ""
     ids = [other.id for other in tried if other.model == model and not _misfit(other, shapes)]
     return (
-        f"{file} is not the file of {one.id}: by its tensors it is of {_first(ids)}; `zoo weights add {file} --as "
+        f"{file} is not the file of {one.id}: by its tensors it is of {listed(ids)}; `zoo weights add {file} --as "
         f"{ids[0]}`"
     )
 
@@ -176,14 +175,9 @@ def _not_told_apart(one: Published, file: Path) -> tuple[str, ...]:
             )
     if not twins:
         return ()
-    return (f"by names and shapes it may as well be {_first([twin.id for twin in twins])}, of which no hash is known",)
+    return (f"by names and shapes it may as well be {listed([twin.id for twin in twins])}, of which no hash is known",)
 
 
 def _is_called(one: Published, file: Path) -> bool:
     """Whether a file has the name that it has where it was published, or where it is kept."""
     return file.name in {one.file_name, unquote(urlsplit(one.url).path).rpartition("/")[2]}
-
-
-def _first(words: Iterable[str], count: int = 3) -> str:
-    words = list(words)
-    return ", ".join(words[:count]) + (f" and {len(words) - count} more" if len(words) > count else "")

@@ -48,6 +48,10 @@ class Feeding(Facts):
     resize: Resize = "fit"
 
 
+FED = ("mean", "std", "channel_order")
+"""What `Feeding` and `ModelSpec` both say of how a network is fed."""
+
+
 class ModelSpec(Facts):
     """What a network is, how it is built, and what it needs to be fed and read.
 

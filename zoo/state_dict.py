@@ -11,7 +11,7 @@ import functools
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from zoo import files
 from zoo.catalog import MODELS
 from zoo.checkpoint import FACTS_KEY, CheckpointFacts
-from zoo.errors import UserError
+from zoo.errors import UserError, listed
 from zoo.faults import how_to_write, reason
 from zoo.models.build import tensor_shapes
 from zoo.models.contract import tensors_of
@@ -178,7 +178,7 @@ def take_fitting(module: nn.Module, given: StateDict, *, path: Path, model: str)
             taken[name] = theirs.to(mine.dtype)
     if all(name.endswith(COUNTER) for name in taken):
         close = _whose(given, model)
-        raise UserError(f"nothing in {path} fits {model}: it holds {_first(list(given.tensors))}{close}")
+        raise UserError(f"nothing in {path} fits {model}: it holds {listed(list(given.tensors))}{close}")
     module.load_state_dict(taken, strict=False)
     used = {name: fitted.tensors[name] for name in taken}
     return Taken(tuple(taken), left_out, (*fitted.notes, *_said_of_types(used, taken)))
@@ -277,7 +277,7 @@ def _unwrap(path: Path, loaded: object) -> tuple[dict[str, Tensor], tuple[str, .
         raise UserError(f"{path} holds no state dict (a mapping of names to tensors); save model.state_dict()")
     also = f" (there is also {', '.join(map(repr, others))})" if others else ""
     notes = [f"taken from {'.'.join(inside)!r}{also}"] if inside else []
-    return direct, (*notes, *([f"left out beside the weights: {_first(rest, 8)}"] if rest else []))
+    return direct, (*notes, *([f"left out beside the weights: {listed(rest, 8)}"] if rest else []))
 
 
 def _as_mapping(value: object) -> dict[str, object]:
@@ -370,9 +370,9 @@ def _unfit(given: StateDict, expected: Mapping[str, Tensor], missing: list[str],
     """What is missing and unknown, and whose tensors they are."""
     parts = []
     if missing:
-        parts.append(f"{len(missing)} of its {len(_required(expected, ()))} tensors are missing ({_first(missing)})")
+        parts.append(f"{len(missing)} of its {len(_required(expected, ()))} tensors are missing ({listed(missing)})")
     if foreign:
-        parts.append(f"{len(foreign)} in the file are unknown to it ({_first(foreign)})")
+        parts.append(f"{len(foreign)} in the file are unknown to it ({listed(foreign)})")
     mend = "; give weights of this very network, or begin training from what fits with --init"
     return " and ".join(parts) + _whose(given, model, mend)
 
@@ -401,7 +401,7 @@ def _other_classes(pairs: Mapping[str, tuple[Tensor, Tensor]], model: str) -> st
         return ""
     ((theirs, ours),) = counts
     return (
-        f"was trained for {theirs} classes, {ours} are wanted ({_first(list(pairs))}); name the dataset it was trained "
+        f"was trained for {theirs} classes, {ours} are wanted ({listed(list(pairs))}); name the dataset it was trained "
         f"on, or begin training {model} from it with --init"
     )
 
@@ -410,7 +410,7 @@ def _misfit(pairs: Mapping[str, tuple[Tensor, Tensor]], given: StateDict, model:
     (name, (theirs, ours)), *_ = pairs.items()
     shapes = f"{name} is {tuple(theirs.shape)} where {model} has {tuple(ours.shape)}"
     close = _whose(given, model)
-    return f"does not fit {model}: {shapes} ({len(pairs)} tensors differ: {_first(list(pairs))}){close}"
+    return f"does not fit {model}: {shapes} ({len(pairs)} tensors differ: {listed(list(pairs))}){close}"
 
 
 @functools.cache
@@ -427,10 +427,6 @@ def _alike(given: tuple[int, ...], expected: tuple[int, ...] | None) -> bool:
     if expected is None or given == expected:
         return given == expected
     return expected[:1] == (_CLOSE_CLASSES,) and given[1:] == expected[1:] and len(given) == len(expected)
-
-
-def _first(names: Sequence[str], count: int = 3) -> str:
-    return ", ".join(names[:count]) + (f" and {len(names) - count} more" if len(names) > count else "")
 
 
 def _one_line(error: BaseException) -> str:

@@ -104,13 +104,16 @@ def scan(results: Path, *, history: bool = False, required: bool = False) -> Sca
         what = "does not exist" if not results.is_dir() else "holds no records"
         unread = f" ({len(warnings)} files could not be read; {warnings[0]})" if warnings else ""
         raise UserError(f"{results} {what}{unread}; {HOW_TO_MAKE_RECORDS}")
-    if not history:
-        newest: dict[str, Record] = {}
-        for record in records:
-            if record.key not in newest or newest[record.key].started_at <= record.started_at:
-                newest[record.key] = record
-        records = [record for record in records if newest[record.key] is record]
-    return Scan(tuple(records), tuple(warnings))
+    return Scan(tuple(records if history else newest(records)), tuple(warnings))
+
+
+def newest(records: Sequence[Record]) -> list[Record]:
+    """Keep the newest record of each key, in their order."""
+    found: dict[str, Record] = {}
+    for record in records:
+        if record.key not in found or found[record.key].started_at <= record.started_at:
+            found[record.key] = record
+    return [record for record in records if found[record.key] is record]
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.errors import UserError
+from zoo.errors import UserError, listed
 
 WRAPPERS = (
     *("state_dict", "model_state_dict", "model_state", "model", "net", "network", "net_state_dict", "module"),
@@ -284,9 +284,7 @@ def _is_torchs(name: str) -> bool:
 
 
 def _more_than_weights(path: Path, names: Iterable[str], load: str, found: object) -> UserError:
-    several = list(names)
-    more = f" and {len(several) - 3} more" if len(several) > 3 else ""
-    why = f"holds more than weights ({', '.join(several[:3])}{more}), and loading that runs code"
+    why = f"holds more than weights ({listed(names)}), and loading that runs code"
     return _to_be_converted(path, why, load, found)
 
 

@@ -33,6 +33,12 @@ _OTHERS = {
 }
 
 
+def safetensors_header(head: bytes) -> int | None:
+    """Bytes of the JSON header of a safetensors file, whose first 9 bytes tell; `None`: it is none."""
+    length = int.from_bytes(head[:8], "little")
+    return length if head[8:9] == b"{" and length <= _LONGEST_HEADER else None
+
+
 def format_of(path: Path) -> Format:
     """Tell how a file holds weights; its name says nothing.
 
@@ -49,7 +55,7 @@ def format_of(path: Path) -> Format:
         raise UserError(f"no checkpoint file {path}; give {TAKEN}") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read: {reason(error)}; {how_to_read(error)}") from error
-    if head[8:9] == b"{" and (length := int.from_bytes(head[:8], "little")) <= _LONGEST_HEADER:
+    if (length := safetensors_header(head)) is not None:
         if size < 8 + length:
             raise UserError(f"{path} is a safetensors file that was cut short at {size} bytes; {_AGAIN}")
         return "safetensors"

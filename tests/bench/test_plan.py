@@ -120,9 +120,10 @@ def test_only_records_of_this_very_folder_count_as_finished(records, tmp_path):
     for one in (record, later, older, failed):
         store.save(one, {}, tmp_path)
     assert older.folder == "", "as a record of an older zoo reads"
-    assert _finished(tmp_path, ()) == {}
-    assert _finished(tmp_path, ("own",)) == {record.key: record}, "whatever a checkout brought for the same key"
-    assert _finished(tmp_path, ("own", "clone")) == {record.key: later}, "what was merged into it counts as well"
+    found = store.scan(tmp_path, history=True).records
+    assert _finished(found, ()) == {}
+    assert _finished(found, ("own",)) == {record.key: record}, "whatever a checkout brought for the same key"
+    assert _finished(found, ("own", "clone")) == {record.key: later}, "what was merged into it counts as well"
 
 
 def test_cells_stand_in_the_order_of_the_sweep(setting, streets):

@@ -33,7 +33,7 @@ from zoo.checkpoint import runs_folder
 from zoo.config import INSTALLED, BenchConfig
 from zoo.data.layout import Dataset, open_dataset
 from zoo.data.reading import frame_size
-from zoo.errors import UserError
+from zoo.errors import UserError, listed
 from zoo.files import remove_leftovers
 from zoo.foreign import NOTHING, Feed
 from zoo.record import Record
@@ -120,16 +120,16 @@ def run_bench(
     sweep, total = Sweep(), 0
     with store.locked(results) as folders, Workshop() as workshop, ExitStack() as rooms:
         remove_leftovers(wanted.runs)
-        finished = {} if rerun else _finished(results, folders)
+        finished = {} if rerun else _finished(store.scan(results, history=True).records, folders)
 
         def tell(model: str, note: str = "", record: Record | None = None) -> None:
             on_event(Event(model, len(sweep.records) + len(sweep.finished), total, note, record))
 
-        setting, listed = _plan(wanted, folders, workshop, tell)
-        total = len(listed)
+        setting, planned = _plan(wanted, folders, workshop, tell)
+        total = len(planned)
         sweep.seconds_before_cells = time.monotonic() - started
         maker = Maker(setting, workshop, wanted.runs, rooms, tell)
-        for _, together in groupby(listed, key=lambda cell: cell.training):
+        for _, together in groupby(planned, key=lambda cell: cell.training):
             pending = list[Cell]()
             for cell in together:
                 if (record := finished.get(cell_key(cell, setting))) is None:
@@ -185,9 +185,10 @@ def plan_bench(
         def tell(model: str, note: str = "") -> None:
             on_event(Event(model, 0, 0, note))
 
-        setting, listed = _plan(wanted, folders, workshop, tell)
-    finished = set() if rerun else _finished(results, folders).keys()
-    return forecast(setting, listed, finished, store.scan(results).records)
+        setting, planned = _plan(wanted, folders, workshop, tell)
+    found = store.scan(results, history=True).records
+    finished = set() if rerun else _finished(found, folders).keys()
+    return forecast(setting, planned, finished, store.newest(found))
 
 
 @dataclass(frozen=True)
@@ -327,15 +328,10 @@ def _said(models: Sequence[tuple[ModelSpec, Sequence[Chosen]]], *, scored: bool)
             else:  # without a dataset there is no accuracy, whatever the weights
                 said = (source if scored else source.model_copy(update={"missing": ""})).said
             who.setdefault(said, []).append(spec.name)
-    lines = []
-    for said, names in who.items():
-        more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
-        lines.append(f"{', '.join(names[:MAX_NAMED])}{more}: {said}")
-    return lines
+    return [f"{listed(names, MAX_NAMED)}: {said}" for said, names in who.items()]
 
 
-def _finished(results: Path, folders: tuple[str, ...]) -> dict[str, Record]:
+def _finished(found: Sequence[Record], folders: tuple[str, ...]) -> dict[str, Record]:
     """The newest record of each cell that need not be measured again: one that was made in this very folder."""
-    own = [record for record in store.scan(results, history=True).records if record.folder in folders]
-    done = [record for record in own if record.status in {"ok", "unsupported"}]
+    done = [record for record in found if record.folder in folders and record.status in {"ok", "unsupported"}]
     return {record.key: record for record in sorted(done, key=lambda record: record.started_at)}

@@ -26,7 +26,7 @@ from zoo.data.naming import (
     cityscapes_names,
     known_split,
 )
-from zoo.errors import UserError
+from zoo.errors import UserError, listed
 
 _IMAGE = re.compile(r".+?_(leftImg8bit(?:_(?:foggy|rain)[\w.]*)?|rgb_anon)$")
 _LABEL = re.compile(r".+_(gtFine|gtCoarse|gt)_label(?:Train)?Ids$")
@@ -288,7 +288,7 @@ def _choice(root: Path, images: Mapping[str, object], extensions: Mapping[str, s
     """What to say of a frame that has several images, such as Foggy Cityscapes' three densities of fog."""
     ends = sorted(images)
     line = f'image = "*_{ends[-1]}.{extensions[ends[-1]]}"'
-    shown = ", ".join(ends[:4]) + (f" and {len(ends) - 4} more" if len(ends) > 4 else "")
+    shown = listed(ends, 4)
     return f"{root} holds {len(ends)} images of each frame ({shown}); choose one, such as with `{written(root, line)}`"
 
 

@@ -35,16 +35,12 @@ def progress_bar(console: Console, facts: str) -> Progress:
     )
 
 
-class LiveImages:
-    """Called with (images done, images in all): a progress bar; lines where there is no terminal; silent for one.
+class _Live:
+    """A progress bar of one task, shown from its first call on."""
 
-    `unit` is what is counted, where it is not images.
-    """
-
-    def __init__(self, console: Console, name: str, unit: str = "images") -> None:
-        self.console, self.name, self.unit = console, name, unit
-        self.progress = progress_bar(console, unit)
-        self.task = self.progress.add_task(name, total=None, visible=False)
+    def __init__(self, console: Console, name: str, progress: Progress) -> None:
+        self.console, self.name, self.progress = console, name, progress
+        self.task = progress.add_task(name, total=None, visible=False)
         self.last_line = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -53,6 +49,17 @@ class LiveImages:
 
     def __exit__(self, *_: object) -> None:
         self.progress.stop()
+
+
+class LiveImages(_Live):
+    """Called with (images done, images in all): a progress bar; lines where there is no terminal; silent for one.
+
+    `unit` is what is counted, where it is not images.
+    """
+
+    def __init__(self, console: Console, name: str, unit: str = "images") -> None:
+        super().__init__(console, name, progress_bar(console, unit))
+        self.unit = unit
 
     def __call__(self, done: int, total: int) -> None:
         """Show that an image is done."""
@@ -63,12 +70,11 @@ class LiveImages:
             self.console.print(f"{self.name}: {done}/{total} {self.unit}")
 
 
-class LiveBytes:
+class LiveBytes(_Live):
     """Called with (bytes here, bytes in all or `None`): a progress bar; lines where there is no terminal."""
 
     def __init__(self, console: Console, name: str) -> None:
-        self.console, self.name = console, name
-        self.progress = Progress(
+        progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             DownloadColumn(binary_units=True),
@@ -77,15 +83,7 @@ class LiveBytes:
             console=console,
             disable=not console.is_terminal,
         )
-        self.task = self.progress.add_task(name, total=None, visible=False)
-        self.last_line = time.monotonic()
-
-    def __enter__(self) -> Self:
-        self.progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.progress.stop()
+        super().__init__(console, name, progress)
 
     def __call__(self, done: int, total: int | None) -> None:
         """Show that bytes have come."""

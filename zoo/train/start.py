@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +14,12 @@ from zoo.artifact import brought, read_source
 from zoo.checkpoint import finished_runs, runs_folder
 from zoo.config import TrainConfig
 from zoo.data.layout import Dataset
-from zoo.errors import ModelError, UserError
+from zoo.errors import ModelError, UserError, listed
 from zoo.models.build import build_empty
 from zoo.models.contract import tensors_of
 from zoo.prefixes import COUNTER
 from zoo.record import short_hash
-from zoo.spec import IGNORE_INDEX, DatasetSpec, ModelSpec
+from zoo.spec import FED, IGNORE_INDEX, DatasetSpec, ModelSpec
 from zoo.state_dict import StateDict, fit_names, take_fitting, weights_sha256
 from zoo.train.run import Init
 from zoo.weights.asked import parse_asked
@@ -29,7 +29,6 @@ from zoo.weights.source import Source
 _log = logging.getLogger(__name__)
 MAX_NAMED = 6
 """Tensors or classes that a line names."""
-_FED = ("mean", "std", "channel_order")
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class Start:
     def content(self) -> str:
         """Hash of what decides how training goes on from here: tensors, what the classes are, and how they are fed."""
         feeding, classes = self.source.feeding, self.source.classes
-        fed = None if feeding is None else [getattr(feeding, key) for key in _FED]
+        fed = None if feeding is None else [getattr(feeding, key) for key in FED]
         return short_hash([self.sha256, None if classes is None else classes.class_names, fed], 12)
 
     def fill(self, module: nn.Module, spec: ModelSpec, classes: DatasetSpec) -> tuple[Init, str]:
@@ -94,11 +93,11 @@ class Start:
         left_out = {name: why for name, why in (taken.left_out | dropped).items() if not name.endswith(COUNTER)}
         said += [f"{len(taken.names)} of its {len(state)} tensors are taken", *channels, *taken.notes]
         if left_out:
-            said.append(f"left out: {_listed([f'{name} ({why})' for name, why in left_out.items()])}")
+            said.append(f"left out: {listed([f'{name} ({why})' for name, why in left_out.items()], MAX_NAMED)}")
         if 2 * len(taken.names) < len(state):
             said.append("most of it begins from random weights")
         fed, plain = self.source.fed(spec, classes), classes.adapt(spec)
-        if other := [f"{key} {getattr(fed, key)}" for key in _FED if getattr(fed, key) != getattr(plain, key)]:
+        if other := [f"{key} {getattr(fed, key)}" for key in FED if getattr(fed, key) != getattr(plain, key)]:
             said.append(f"it is fed as they were: {', '.join(other)}")
         done = {"taken_count": len(taken.names), "left_out": left_out}
         return init.model_copy(update=done), "; ".join(said)
@@ -224,13 +223,13 @@ def _by_class(
         if known and axis is not None and list(tensor.shape) == shape:
             tensors[name] = filled.index_copy_(axis, here, tensor.index_select(axis, there).to(filled))
         else:
-            dropped[name] = f"of other classes: {_listed(theirs.class_names, 3)}"
+            dropped[name] = f"of other classes: {listed(theirs.class_names)}"
             del tensors[name]
     if len(dropped) == len(heads):
         return StateDict(tensors, given.notes), dropped, []
     new = [name for index, name in enumerate(mine.class_names) if index not in known]
-    names = _listed([mine.class_names[index] for index in known])
-    begins = f", those of {_listed(new)} begin anew" if new else ""
+    names = listed([mine.class_names[index] for index in known], MAX_NAMED)
+    begins = f", those of {listed(new, MAX_NAMED)} begin anew" if new else ""
     note = f"its output channels are matched by name: {names} are taken{begins}"
     return StateDict(tensors, given.notes), dropped, [note]
 
@@ -252,7 +251,3 @@ def _class_axes(spec: ModelSpec, state: Mapping[str, Tensor], num_classes: int) 
             plain = len(differing) == 1 and pairs[differing[0]] == (num_classes, num_classes + 1)
             axes[name] = differing[0] if plain else None
     return axes
-
-
-def _listed(words: Sequence[str], count: int = MAX_NAMED) -> str:
-    return ", ".join(words[:count]) + (f" and {len(words) - count} more" if len(words) > count else "")

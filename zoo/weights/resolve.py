@@ -8,7 +8,7 @@ from pathlib import Path
 from zoo.checkpoint import CheckpointFacts, FinishedRun, finished_runs, read_facts, runs_of_other_code
 from zoo.config import TrainConfig
 from zoo.data.layout import Dataset
-from zoo.errors import UserError
+from zoo.errors import UserError, listed
 from zoo.files import sha256_of
 from zoo.published.facts import Published
 from zoo.published.kept import file_of, sha256_as_kept
@@ -20,8 +20,6 @@ from zoo.weights.source import Brought, Source
 
 LEAST_DIGITS = 6
 """Of a recipe's hash, to be taken for one."""
-MAX_NAMED = 3
-"""Others that a line names."""
 
 
 def resolve(
@@ -183,9 +181,7 @@ def _newest(found: Sequence[FinishedRun]) -> Source:
 
 def _names(runs: Sequence[FinishedRun]) -> str:
     """As `--weights` takes them."""
-    names = [run_name(run.facts.config) for run in runs]
-    more = len(names) - MAX_NAMED
-    return ", ".join(names[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return listed(run_name(run.facts.config) for run in runs)
 
 
 def _is_recipe(run: FinishedRun, name: str) -> bool:

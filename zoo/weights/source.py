@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from zoo.errors import UserError
 from zoo.published.facts import Published
 from zoo.record import Weights, WeightsKind
-from zoo.spec import IGNORE_INDEX, DatasetSpec, Facts, Feeding, ModelSpec, Resize, Size
+from zoo.spec import FED, IGNORE_INDEX, DatasetSpec, Facts, Feeding, ModelSpec, Resize, Size
 
 
 class Brought(NamedTuple):
@@ -99,7 +99,7 @@ class Source(Facts):
         spec = dataset.adapt(spec)
         changes: dict[str, object] = {}
         if self.feeding is not None:
-            known = {key: getattr(self.feeding, key) for key in ("mean", "std", "channel_order")}
+            known = {key: getattr(self.feeding, key) for key in FED}
             changes = {key: value for key, value in known.items() if value is not None}
         if self.train_ids is not None:
             channels = range(len(self.train_ids)) if spec.train_ids is None else spec.train_ids
@@ -107,6 +107,10 @@ class Source(Facts):
                 IGNORE_INDEX if channel == IGNORE_INDEX else self.train_ids[channel] for channel in channels
             )
         return spec.model_copy(update=changes)
+
+    def how_fed(self, spec: ModelSpec, dataset: DatasetSpec) -> dict[str, Any]:
+        """What `fed` decides, as plain values for a hash."""
+        return self.fed(spec, dataset).model_dump(mode="json", include={*FED, "train_ids"})
 
 
 def require_weights(source: Source, model: str) -> Source:
