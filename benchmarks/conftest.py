@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from zoo import store
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config):
@@ -17,13 +19,42 @@ def pytest_cmdline_main(config):
 @pytest.fixture(scope="session")
 def results(tmp_path_factory):
     """A results folder of 1,000 records."""
+    folder = tmp_path_factory.mktemp("results")
+    _records().fill(folder, 1000)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def eight_devices(tmp_path_factory):
+    """A results folder of 10,000 records of eight devices, written without bringing each to the disk."""
+    records, folder = _records(), tmp_path_factory.mktemp("eight")
+    for index in range(10_000):
+        model, condition = index % 50, index // 50
+        made = records.make(
+            f"model_{model}",
+            right=0.2 + 0.015 * (model % 40),
+            p50_s=0.005 * (1 + model),
+            device=f"device-{condition % 8}",
+            input_size=(128 * (1 + condition // 8 % 3), 256),
+            runtime=("eager", "compile", "onnxruntime", "openvino")[condition // 24 % 4],
+            precision=("fp32", "bf16")[condition // 96 % 2],
+            seed=condition // 192,
+            minutes=condition,
+            status="timeout" if index % 97 == 96 else "ok",
+        )
+        path = folder / store.result_path(made)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(store.to_json(made))
+    return folder
+
+
+def _records():
+    """The factory of the tests."""
     path = Path(__file__).parent.parent / "tests" / "records.py"
     spec = importlib.util.spec_from_file_location("zoo_benchmark_records", path)
     records = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(records)
-    folder = tmp_path_factory.mktemp("results")
-    records.fill(folder, 1000)
-    return folder
+    return records
 
 
 @pytest.fixture

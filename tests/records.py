@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from zoo.files import short_hash
 from zoo.record import (
     MEAN_LABEL_MAP,
     Accuracy,
@@ -30,7 +31,6 @@ from zoo.record import (
     Throughput,
     Weights,
     Witness,
-    short_hash,
 )
 from zoo.store import save
 

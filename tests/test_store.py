@@ -137,7 +137,7 @@ def _break(path, how, record):
         ("newer", f"newer zoo (schema 99; this one reads up to {SCHEMA})"),
         ("newer, same fields", f"newer zoo (schema 99; this one reads up to {SCHEMA})"),
         ("wrong shape", "not a valid record (accuracy: "),
-        ("below zero", "not a valid record (accuracy: "),
+        ("below zero", "not a valid record (accuracy.confusion.3.4: "),
         ("no time zone", "not a valid record (started_at: "),
         ("a folder", "directory"),
     ],

@@ -23,7 +23,7 @@ from zoo.data.layout import Dataset, spread
 from zoo.data.reading import read_image
 from zoo.errors import ModelError, UserError
 from zoo.faults import how_to_write, reason
-from zoo.files import sha256_of
+from zoo.files import sha256_of, short_hash
 from zoo.identity import makers, network_sha256
 from zoo.labels import CITYSCAPES
 from zoo.models.build import build_empty, build_model, read_hub
@@ -31,7 +31,7 @@ from zoo.models.contract import tensors_of
 from zoo.models.trial import fit_model
 from zoo.modes import seen_window
 from zoo.pipeline import Pipeline
-from zoo.record import MemoryFormat, Network, Precision, State, Weights, short_hash
+from zoo.record import MemoryFormat, Network, Precision, State, Weights
 from zoo.runtimes import base, eager, table
 from zoo.runtimes.opset import OPSET
 from zoo.spec import DatasetSpec, ModelSpec, Resize, Size

@@ -24,8 +24,10 @@ KINDS = {
     "prepared": "prepared/*",
     "built": "artifacts/*",
     "kernels": "inductor",
+    "rows": "rows",
 }
-"""Drawn streets, decoded splits, exported files, what `torch.compile` compiled; and where each stands in the folder."""
+"""Drawn streets, decoded splits, exported files, what `torch.compile` compiled, records as rows; and where each stands
+in the folder."""
 _USE = ".zoo-use-"
 
 _uses: dict[tuple[int, Path], tuple[Path, Release]] = {}

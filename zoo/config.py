@@ -17,7 +17,8 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from zoo.errors import UserError, did_you_mean
-from zoo.record import MemoryFormat, Precision, short_hash
+from zoo.files import short_hash
+from zoo.record import MemoryFormat, Precision
 from zoo.spec import Facts, Resize, Size
 from zoo.units import parse_size
 

@@ -21,10 +21,11 @@ from zoo.data.loading import evaluation_frames
 from zoo.data.reading import frame_size
 from zoo.data.spelling import Pixels
 from zoo.errors import UserError, blamed_on
+from zoo.files import short_hash
 from zoo.identity import network_sha256
 from zoo.measure.device import probe, resolve_device, software
 from zoo.modes import predictor
-from zoo.record import Artifact, Mode, Precision, Record, short_hash
+from zoo.record import Artifact, Mode, Precision, Record
 from zoo.spec import Feeding, Size
 from zoo.train.norms import GAP_IMAGES, mode_gap
 from zoo.weights.source import Source, require_weights

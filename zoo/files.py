@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all, whatever ends the process that writes them; a file's hash.
+"""Files and folders that appear whole or not at all, whatever ends the process that writes them; hashes.
 
 Everything is made in a hidden draft folder beside its target, brought to the disk, then renamed into place. A draft is
 locked as long as its process lives: the next writer beside it can tell what the dead left there, and removes it.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -34,6 +35,12 @@ def sha256_of(path: Path) -> str:
     """
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def short_hash(value: object, length: int = 64) -> str:
+    """Return the first `length` hex digits of the SHA-256 of `value` as canonical JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
 def write_all(contents: Mapping[Path, Content]) -> None:

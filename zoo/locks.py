@@ -14,14 +14,19 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoo.lazy import Lazy
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # that there is no flock: that is what it is for
+    warnings.filterwarnings("ignore", "only soft file lock")  # filelock's own: that is what it is for
+if TYPE_CHECKING:
     import filelock
+else:
+    filelock = Lazy("filelock")
 
 Release = Callable[[], object]
 

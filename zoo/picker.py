@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from zoo.collector import paused
 from zoo.errors import UserError, did_you_mean, listed
 from zoo.record import SPEED_PROTOCOL
 from zoo.score.comparing import (
@@ -100,6 +101,7 @@ class Choice:
         return self.group.quick
 
 
+@paused()
 def pick(
     source: Path | str | Iterable[Row] = "results",
     *,

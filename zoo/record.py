@@ -19,9 +19,7 @@ Schema history
 
 from __future__ import annotations
 
-import hashlib
-import json
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, Field, field_validator, model_validator
 
@@ -40,12 +38,6 @@ Layout = Literal[MemoryFormat, "own"]
 
 MEAN_LABEL_MAP = "mean_label_map"
 """Model name of the baseline that answers every image with the same map."""
-
-
-def short_hash(value: object, length: int = 64) -> str:
-    """Return the first `length` hex digits of the SHA-256 of `value` as canonical JSON."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
 class Device(Facts):
@@ -386,6 +378,9 @@ Resampled = Literal["images", "sequences", "frames of few sequences"]
 from, their frames, which resemble each other: then the interval is too narrow."""
 
 
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+
+
 class Accuracy(Facts):
     """Pixels counted over a whole split by `zoo-miou/1`."""
 
@@ -394,7 +389,7 @@ class Accuracy(Facts):
     class_names: tuple[str, ...]
     class_categories: tuple[str, ...] = ()
     """Category of each class; empty where the dataset has none."""
-    confusion: tuple[tuple[int, ...], ...]
+    confusion: tuple[tuple[Count, ...], ...]
     """`(K, K + 1)`: row = truth, column = prediction; the last column holds predictions of no class."""
     class_instances: dict[str, InstanceCounts] | None = None
     """By class name; null where a frame has no instance map, as is the next."""
@@ -416,8 +411,6 @@ class Accuracy(Facts):
         class_count = len(self.class_names)
         if [len(row) for row in self.confusion] != [class_count + 1] * class_count:
             raise ValueError(f"confusion is ({class_count}, {class_count + 1}): one row a class, one column more")
-        if not all(0 <= count < 2**63 for row in self.confusion for count in row):
-            raise ValueError("confusion holds counts, none below 0")
         return self
 
 

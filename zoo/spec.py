@@ -32,7 +32,9 @@ IGNORE_INDEX = 255
 class Facts(BaseModel):
     """Base of all specs, configs and records: frozen, and an unknown field is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False, defer_build=True
+    )
 
 
 class Feeding(Facts):

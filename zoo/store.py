@@ -14,20 +14,41 @@ import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import ValidationError
 
 from zoo import files, locks
+from zoo.collector import paused
 from zoo.errors import UserError
 from zoo.faults import how_to_read, how_to_write, reason
+from zoo.lazy import Lazy
 from zoo.record import SCHEMA, Record
 
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+else:
+    np = Lazy("numpy")
+
 HOW_TO_MAKE_RECORDS = "make some with `zoo bench --models all`, or name another folder with --results"
+
+
+Found = TypeVar("Found")
+
+
+class Run(Protocol):
+    """What was measured once: a record, or its row."""
+
+    @property
+    def key(self) -> str: ...  # noqa: D102
+    @property
+    def started_at(self) -> datetime: ...  # noqa: D102
+
+
+AnyRun = TypeVar("AnyRun", bound=Run)
 
 
 @dataclass(frozen=True)
@@ -88,28 +109,39 @@ def scan(results: Path, *, history: bool = False, required: bool = False) -> Sca
     Raises:
         UserError: `required`, and there is no readable record.
     """
-    records: list[Record] = []
+    records, warnings = read_all(results, load, required=required)
+    return Scan(tuple(records if history else newest(records)), warnings)
+
+
+@paused()
+def read_all(results: Path, read: Callable[[Path], Found], *, required: bool) -> tuple[list[Found], tuple[str, ...]]:
+    """Read every `*.json` below `results` by `read`; return what it found, and a line for each file it refused.
+
+    Raises:
+        UserError: `required`, and there is no readable record.
+    """
+    found: list[Found] = []
     warnings: list[str] = []
 
     def warn(error: OSError) -> None:
         if not isinstance(error, FileNotFoundError | NotADirectoryError):  # none, or gone since it was listed
             warnings.append(f"skipped {error.filename}: {error.strerror}")
 
-    for path in sorted(_json_files(results, warn)):
+    for path in visible_files(results, ".json", warn):
         try:
-            records.append(load(path))
+            found.append(read(path))
         except UserError as error:
             warnings.append(f"skipped {error}")
-    if required and not records:
+    if required and not found:
         what = "does not exist" if not results.is_dir() else "holds no records"
         unread = f" ({len(warnings)} files could not be read; {warnings[0]})" if warnings else ""
         raise UserError(f"{results} {what}{unread}; {HOW_TO_MAKE_RECORDS}")
-    return Scan(tuple(records if history else newest(records)), tuple(warnings))
+    return found, tuple(warnings)
 
 
-def newest(records: Sequence[Record]) -> list[Record]:
-    """Keep the newest record of each key, in their order."""
-    found: dict[str, Record] = {}
+def newest(records: Sequence[AnyRun]) -> list[AnyRun]:
+    """Keep the newest record, or row, of each key, in their order."""
+    found: dict[str, AnyRun] = {}
     for record in records:
         if record.key not in found or found[record.key].started_at <= record.started_at:
             found[record.key] = record
@@ -161,22 +193,58 @@ def folder_ids(results: Path) -> tuple[str, ...]:
     return tuple(identity.read_text(encoding="utf-8", errors="replace").split()) if identity.is_file() else ()
 
 
+def visible_files(folder: Path, ending: str, on_error: Callable[[OSError], None]) -> list[Path]:
+    """Every file of an ending below a folder, sorted; not those that are hidden, and no pipe, which would never end."""
+    folders, found = [os.fspath(folder)], list[str]()
+    while folders:
+        try:
+            with os.scandir(folders.pop()) as listed:
+                entries = [entry for entry in listed if not entry.name.startswith(".")]
+        except OSError as error:
+            on_error(error)
+            continue
+        folders += [entry.path for entry in entries if entry.is_dir() and not entry.is_symlink()]
+        found += [
+            entry.path
+            for entry in entries
+            if entry.name.endswith(ending) and (entry.is_file() or not Path(entry.path).is_fifo())
+        ]
+    return [Path(path) for path in sorted(found, key=lambda path: path.split(os.sep))]  # noqa: PTH206  paths cost more
+
+
 def load(path: Path) -> Record:
     """Read one record.
 
     Raises:
         UserError: no such file, damaged, not a record, or written by a newer zoo.
     """
+    return parse(content(path), path)
+
+
+def content(path: Path) -> bytes:
+    """Read a file's bytes.
+
+    Raises:
+        UserError: it cannot be read.
+    """
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: {reason(error)}; {how_to_read(error)}") from error
+
+
+def parse(content: bytes, place: Path) -> Record:
+    """Read the JSON of one record; `place` is what an error calls it.
+
+    Raises:
+        UserError: damaged, not a record, or written by a newer zoo.
+    """
     try:
         record = Record.model_validate_json(content)
     except ValidationError as error:
-        raise UserError(f"{path}: {_why_not_a_record(content, error)}") from error
+        raise UserError(f"{place}: {_why_not_a_record(content, error)}") from error
     if record.schema_version > SCHEMA:
-        raise UserError(f"{path}: {_too_new(record.schema_version)}")
+        raise UserError(f"{place}: {_too_new(record.schema_version)}")
     return record
 
 
@@ -203,16 +271,6 @@ def to_json(record: Record) -> str:
 
 def _write_identity(local: Path, folders: Sequence[str]) -> None:
     files.write_all({local / ".gitignore": b"*\n", local / "id": "\n".join(folders).encode()})
-
-
-def _json_files(results: Path, on_error: Callable[[OSError], None]) -> Iterator[Path]:
-    """Every visible `*.json` below `results`, hidden folders and pipes (reading one would wait for ever) apart."""
-    for folder, names, files_here in os.walk(results, onerror=on_error):
-        names[:] = [name for name in names if not name.startswith(".")]
-        for name in (*files_here, *names):
-            path = Path(folder, name)
-            if name.endswith(".json") and not name.startswith(".") and not path.is_fifo():
-                yield path
 
 
 def _lines(value: Any, newline: str) -> str:

@@ -18,9 +18,9 @@ from zoo.config import INSTALLED, BenchConfig, TrainConfig
 from zoo.counting import dataset_record
 from zoo.data.layout import Dataset
 from zoo.errors import UserError
-from zoo.files import sha256_of
+from zoo.files import sha256_of, short_hash
 from zoo.identity import makers, network_sha256
-from zoo.record import MEAN_LABEL_MAP, SPEED_PROTOCOL, Precision, Weights, short_hash
+from zoo.record import MEAN_LABEL_MAP, SPEED_PROTOCOL, Precision, Weights
 from zoo.record import Dataset as DatasetFacts
 from zoo.spec import ModelSpec, Resize, Size
 from zoo.weights.asked import AUTO, Asked

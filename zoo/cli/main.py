@@ -31,6 +31,8 @@ from zoo.cli import (
 from zoo.cli.flags import Parser
 from zoo.errors import UserError
 
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # else each process looks through all that is installed
+
 VERBS = (
     listing, weights, train, evaluate, predict, bench, export, leaderboard, pick, compare, verify, doctor, cache, data,
 )  # fmt: skip

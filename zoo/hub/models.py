@@ -12,12 +12,11 @@ from typing import Any, NamedTuple
 import huggingface_hub
 
 from zoo.errors import UserError
-from zoo.files import sha256_of
+from zoo.files import sha256_of, short_hash
 from zoo.hub.folder import CONFIG, Place, read_place
 from zoo.hub.processor import ALBUMENTATIONS, PROCESSORS, Processor, of_albumentations, of_transformers
 from zoo.identity import package_version
 from zoo.labels import CITYSCAPES
-from zoo.record import short_hash
 from zoo.spec import DatasetSpec, ModelSpec
 
 MAX_CLASSES = 254

@@ -22,8 +22,9 @@ import psutil
 import torch
 
 from zoo.errors import UserError
+from zoo.files import short_hash
 from zoo.identity import package_version
-from zoo.record import Device, Software, Witness, short_hash
+from zoo.record import Device, Software, Witness
 from zoo.runtimes.base import cpu_features
 
 try:

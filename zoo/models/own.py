@@ -27,11 +27,10 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from zoo.errors import UserError
-from zoo.files import sha256_of
+from zoo.files import sha256_of, short_hash
 from zoo.identity import is_beside, network_sha256, own_modules
 from zoo.models.contract import tensors_of
 from zoo.models.trial import said
-from zoo.record import short_hash
 from zoo.spec import ModelSpec
 
 _CARRIED = ("mean", "std", "channel_order", "divisor", "align_corners", "train_ids")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from operator import attrgetter
 
+from zoo.collector import paused
 from zoo.errors import UserError, did_you_mean
 from zoo.labels import CITYSCAPES
 from zoo.report.quoted import notes_on, quoted
@@ -153,6 +154,7 @@ class Board:
         return any(table.points or table.claims for table in self.tables)
 
 
+@paused()
 def make_board(rows: Iterable[Row], sort: str = "miou") -> Board:
     """Sort rows into tables: one per device, dataset, mode and output size, full runs before quick ones.
 
@@ -172,6 +174,7 @@ def make_board(rows: Iterable[Row], sort: str = "miou") -> Board:
     for row in [row for row in rows if not row.baseline] or rows:  # the baseline alone is a table too
         groups[group_of(row)].append(row)
     titles = {group: _title(group, members) for group, members in groups.items()}
+    baselines = [row for row in rows if row.baseline]
     tables = []
     for group in sorted(groups, key=lambda group: _group_order(group, groups[group])):
         alike = [
@@ -181,7 +184,7 @@ def make_board(rows: Iterable[Row], sort: str = "miou") -> Board:
         ]
         said = [f"{NAMES.get(field, field)} {text_of(getattr(group, field))}" for field in differences(*alike)]
         title = " · ".join((titles[group], *said))
-        tables.append(_table(group, title, groups[group], baseline_for(group, rows), metric))
+        tables.append(_table(group, title, groups[group], baseline_for(group, baselines), metric))
     return Board(tuple(tables), tuple(rows), metric.key)
 
 

@@ -101,7 +101,7 @@ def compare(
     for name, is_file in zip((first, second), named_by_file, strict=True):
         if is_file:
             record = load(Path(name))
-            sources[record.key, record.started_at] = Source(record, Path(name))
+            sources[record.key, record.started_at] = Source(name)
             sides.append([row(record)])
         else:
             standing = newest(asked) if ",seed=" in name else latest(asked)

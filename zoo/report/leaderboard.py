@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from zoo.report.board import Board, make_board
+from zoo.report.board_text import board_text
 from zoo.report.markdown import board_markdown
-from zoo.report.terminal import board_text
 from zoo.score.filtering import select
 from zoo.score.reading import read_rows
 from zoo.score.rows import COLUMNS, Row, text_of

@@ -6,10 +6,13 @@ import re
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from zoo.errors import UserError
-from zoo.report.board import Board, Line, Table
 from zoo.score.fields import FIELDS
+
+if TYPE_CHECKING:
+    from zoo.report.board import Board, Line, Table
 
 BEGIN = "<!-- leaderboard:begin"
 END = "<!-- leaderboard:end -->"

@@ -8,15 +8,19 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from zoo.frames import sequence_of
+from zoo.lazy import Lazy
 from zoo.record import InstanceCounts, Record, Resampled
 
-Confusion = npt.NDArray[np.int64]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+else:
+    np = Lazy("numpy")
+
+Confusion: TypeAlias = "npt.NDArray[np.int64]"
 
 RESAMPLES = 2000
 """Draws of a bootstrap."""
@@ -185,4 +189,11 @@ def _number(value: float) -> float | None:
 
 def confusion_of(record: Record) -> Confusion | None:
     """Return a record's confusion matrix, `np.int64 (K, K + 1)`."""
-    return None if record.accuracy is None else np.array(record.accuracy.confusion, dtype=np.int64)
+    return None if record.accuracy is None else _matrix(record.accuracy.confusion)
+
+
+@functools.lru_cache(maxsize=1)  # all metrics of one record after the other
+def _matrix(counts: tuple[tuple[int, ...], ...]) -> Confusion:
+    matrix = np.array(counts, dtype=np.int64)
+    matrix.flags.writeable = False
+    return matrix

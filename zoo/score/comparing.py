@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from operator import attrgetter
 from statistics import fmean, stdev
 from typing import NamedTuple
 
@@ -87,15 +88,19 @@ class Scored(NamedTuple):
     images: Images
 
 
+_GROUP = attrgetter(*Group._fields)
+_IMAGES = attrgetter(*Images._fields)
+
+
 def group_of(candidate: Row) -> Group:
     """Return the comparable group a row belongs to."""
-    facts = {field: getattr(candidate, field) for field in Group._fields}
-    return Group(**{**facts, "miou_protocol": candidate.miou_protocol or ACCURACY_PROTOCOL})
+    group = Group._make(_GROUP(candidate))
+    return group if group.miou_protocol else group._replace(miou_protocol=ACCURACY_PROTOCOL)
 
 
 def images_of(group: Group) -> Images:
     """Return what a group's mIoU was counted on."""
-    return Images(*(getattr(group, field) for field in Images._fields))
+    return Images._make(_IMAGES(group))
 
 
 def family_of(candidate: Row) -> Family:
@@ -349,6 +354,18 @@ def pareto_front(rows: Iterable[Row], x: str = "pipeline_p50_s", y: str = "miou"
     return [candidate for _, _, candidate in front]
 
 
+_MARKS: tuple[Callable[[Row], str], ...] = (
+    lambda one: one.weights,
+    lambda one: f"@{(one.recipe_hash or one.weights_sha256 or 'none')[:8]}",
+    lambda one: one.memory_format,
+    lambda one: one.compile_mode or "",
+    lambda one: f"{one.seed_count} seeds" if one.seed_count > 1 else f"seed {one.seed or 0}",
+    lambda one: f"#{one.machine_id[:4]}-{(one.weights_sha256 or 'none')[:4]}",
+    lambda one: f"{one.started_at:%Y-%m-%d %H:%M:%S}",
+)
+"""What tells rows apart that are alike in all that is asked for, in this order."""
+
+
 def tell_apart(rows: Sequence[Row], fields: Sequence[str] = ARTIFACT, *, beside: str = "") -> list[str]:
     """Name each row by its model and whichever of `fields` differ; those still alike by weights, layout, origin, time.
 
@@ -360,14 +377,12 @@ def tell_apart(rows: Sequence[Row], fields: Sequence[str] = ARTIFACT, *, beside:
     varying = [field for field in fields if len({getattr(one, field) for one in rows}) > 1]
     names = [" ".join([one.model, *(text_of(getattr(one, field)) for field in varying)]) for one in rows]
     shown = [getattr(one, beside) if beside else None for one in rows]
-    versions = [f"@{(one.recipe_hash or one.weights_sha256 or 'none')[:8]}" for one in rows]
-    layouts = [one.memory_format for one in rows]
-    modes = [one.compile_mode or "" for one in rows]
-    seeds = [f"{one.seed_count} seeds" if one.seed_count > 1 else f"seed {one.seed or 0}" for one in rows]
-    origins = [f"#{one.machine_id[:4]}-{(one.weights_sha256 or 'none')[:4]}" for one in rows]
-    times = [f"{one.started_at:%Y-%m-%d %H:%M:%S}" for one in rows]
-    for marks in ([one.weights for one in rows], versions, layouts, modes, seeds, origins, times):
-        tied, same = Counter(zip(names, shown, strict=True)), Counter(zip(names, shown, marks, strict=True))
+    for mark_of in _MARKS:
+        tied = Counter(zip(names, shown, strict=True))
+        if len(tied) == len(rows):  # none is alike any more
+            break
+        marks = [mark_of(one) for one in rows]
+        same = Counter(zip(names, shown, marks, strict=True))
         names = [
             f"{name} {mark}" if tied[name, known] > same[name, known, mark] else name
             for name, known, mark in zip(names, shown, marks, strict=True)

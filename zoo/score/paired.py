@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from zoo.errors import UserError
+from zoo.lazy import Lazy
 from zoo.record import Resampled
 from zoo.score.accuracy import miou_gain_interval
 from zoo.score.comparing import tie
@@ -21,6 +19,12 @@ from zoo.score.metrics import METRICS
 from zoo.score.reading import Sources
 from zoo.score.rows import Row
 from zoo.store import samples
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+else:
+    np = Lazy("numpy")
 
 PAIRED = "a paired bootstrap over the same images"
 SPREAD = "the spread over seeds"
@@ -86,9 +90,7 @@ class Pairs:
         except KeyError:
             raise UserError("their records are not at hand") from None
         (names, counts), (other_names, other_counts) = self._image_counts(first.file), self._image_counts(second.file)
-        accuracies = first.record.accuracy, second.record.accuracy
-        same_classes = accuracies[0] and accuracies[1] and accuracies[0].class_names == accuracies[1].class_names
-        if not same_classes or sorted(names) != sorted(other_names):
+        if list(one.class_iou) != list(other.class_iou) or sorted(names) != sorted(other_names):
             raise UserError("they were not counted on the same images and classes")
         order = {name: place for place, name in enumerate(other_names)}
         interval = miou_gain_interval(counts, other_counts[:, [order[name] for name in names]], names)

@@ -9,10 +9,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from zoo.collector import paused
 from zoo.record import Record
 from zoo.score.comparing import Scored, scored_of
+from zoo.score.kept import Kept
 from zoo.score.rows import Row, row
-from zoo.store import result_path, scan
+from zoo.store import load, newest, read_all
 
 NO_MODEL_YET = "no model is measured yet, only the baseline; measure some with `zoo bench --models all`"
 
@@ -22,15 +24,19 @@ def rows_of(records: Iterable[Record]) -> tuple[Row, ...]:
 
     That is an eager row where there is one, of the own device if possible, else the newest.
     """
-    rows = _under_one_name([row(record) for record in records])
+    return _linked([row(record) for record in records])
+
+
+def _linked(rows: list[Row]) -> tuple[Row, ...]:
+    """What rows are told by each other."""
+    rows = _under_one_name(rows)
     references: dict[Scored, list[Row]] = defaultdict(list)
     for candidate in rows:
         if candidate.precision == "fp32" and candidate.miou is not None and not candidate.baseline:
             references[scored_of(candidate)].append(candidate)
 
     def with_loss(one: Row) -> Row:
-        found = references[scored_of(one)]
-        if one.miou is None or one.baseline or not found:
+        if one.miou is None or one.baseline or not (found := references.get(scored_of(one))):
             return one
         nearest = max(found, key=lambda other: (other.is_reference, other.device == one.device, other.started_at))
         return one.having(miou_lost=(nearest.miou or 0) - one.miou)
@@ -43,15 +49,32 @@ def _under_one_name(rows: list[Row]) -> list[Row]:
     by_time = sorted(rows, key=lambda one: one.started_at)
     names = {one.dataset_fingerprint: one.dataset for one in by_time}
     return [
-        one if one.dataset_fingerprint is None else replace(one, dataset=names[one.dataset_fingerprint]) for one in rows
+        one
+        if one.dataset_fingerprint is None or one.dataset == (name := names[one.dataset_fingerprint])
+        else replace(one, dataset=name)
+        for one in rows
     ]
 
 
 class Source(NamedTuple):
     """Where a row comes from."""
 
-    record: Record
-    file: Path
+    name: str
+    """Of the record's file."""
+
+    @property
+    def file(self) -> Path:
+        """The record's file."""
+        return Path(self.name)
+
+    @property
+    def record(self) -> Record:
+        """The record, read once more.
+
+        Raises:
+            UserError: it is gone, or is none any more.
+        """
+        return load(self.file)
 
 
 Sources = Mapping[tuple[str, datetime], Source]
@@ -67,12 +90,21 @@ class Rows:
     sources: Sources = field(default_factory=dict, repr=False)
 
 
+@paused()
 def read_rows(results: Path, *, history: bool = False) -> Rows:
     """Read a results folder as rows.
 
     Raises:
         UserError: there is no readable record.
     """
-    found = scan(results, history=history, required=True)
-    sources = {(one.key, one.started_at): Source(one, results / result_path(one)) for one in found.records}
-    return Rows(rows_of(found.records), found.warnings, sources)
+    kept, files = Kept(results), dict[tuple[str, datetime], Source]()
+
+    def read(path: Path) -> Row:
+        one = kept.read(path)
+        files[one.key, one.started_at] = Source(str(path))
+        return one
+
+    found, warnings = read_all(results, read, required=True)
+    kept.keep()
+    rows = _linked(found if history else newest(found))
+    return Rows(rows, warnings, {place: files[place] for place in ((one.key, one.started_at) for one in rows)})

@@ -15,10 +15,10 @@ from zoo.checkpoint import finished_runs, runs_folder
 from zoo.config import TrainConfig
 from zoo.data.layout import Dataset
 from zoo.errors import ModelError, UserError, listed
+from zoo.files import short_hash
 from zoo.models.build import build_empty
 from zoo.models.contract import tensors_of
 from zoo.prefixes import COUNTER
-from zoo.record import short_hash
 from zoo.spec import FED, IGNORE_INDEX, DatasetSpec, ModelSpec
 from zoo.state_dict import StateDict, fit_names, take_fitting, weights_sha256
 from zoo.train.run import Init

@@ -1,0 +1,117 @@
+"""The leaderboard for people at a terminal: what does not fit is left out, and said."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+from zoo.collector import paused
+from zoo.report.board import BEST, FRONT, Board, Line, Table
+from zoo.report.terminal import UNBROKEN, WIDE, grid, print_to_text, simple_table, text_width, widest, wrapped
+
+WORDS = frozenset({"weights", "published", "grade", "why"})
+"""Columns that hold words, not numbers."""
+
+
+@paused()
+def board_text(board: Board, *, width: int | None = None, plain: bool = False) -> str:
+    """Return the whole leaderboard as text.
+
+    What matters most stands last, where a terminal stops scrolling: the first table, and in each its rows.
+    """
+    available = width or (WIDE if plain else text_width())
+    parts: list[RenderableType] = []
+    for table in reversed(board.tables):
+        parts += [*_render(table, available), Text()]
+    if any(table.lines for table in board.tables):
+        marks = {BEST: "best of its column"} | board.marks
+        legend = "   ".join(f"{mark} {text}".replace(" ", UNBROKEN) for mark, text in marks.items())
+        parts += [Text(line, style="dim") for line in wrapped(legend, available)]
+    return print_to_text(Group(*parts), width=width, plain=plain)
+
+
+def _render(table: Table, available: int) -> list[RenderableType]:
+    parts: list[RenderableType] = [Text(table.title, style="bold")]
+    if table.caution:
+        parts.append(Text(table.caution, style="bold yellow"))
+    if table.failed:
+        parts.append(Text(f"Not ok: {sum(len(labels) for labels, _ in table.failed)}", style="bold red"))
+        parts += [Padding(Text(f"{', '.join(labels)} · {reason}"), (0, 0, 0, 2)) for labels, reason in table.failed]
+    parts += [Text(line) for note in table.notes for line in wrapped(note, available)]
+    if table.lines and any(table.columns[index].key == "weights" for index in _fitting(table, available)[1]):
+        table, said = _abbreviated(table)
+        parts += [Text(line, style="dim") for line in wrapped(said, available)]
+    if table.fastest:
+        header, *rows = map(list, table.fastest)
+        parts.append(Text("Fastest artifact of each model", style="bold"))
+        parts.append(simple_table(header, rows, left=len(header) - 2))
+        parts.append(Text())
+    if table.lines:
+        shown, hidden = _fitting(table, available)
+        header = ["", "model", *(_header(table.columns[index].title) for index in shown)]
+        words = {0, 1} | {2 + place for place, index in enumerate(shown) if table.columns[index].key in WORDS}
+        if hidden:
+            names = ", ".join(table.columns[index].title for index in hidden)
+            parts.append(Text(f"hidden in this width: {names} (--format csv has all)", style="dim"))
+        lines = [_line(table, line, shown) for line in table.lines]
+        parts.append(grid(header, lines, words=frozenset(words)))
+    return parts
+
+
+def _header(title: str) -> str:
+    """`"pipeline p50 ms"` on two lines."""
+    first, _, rest = title.partition(" ")
+    return f"{first}\n{rest}" if rest else first
+
+
+def _line(table: Table, line: Line, shown: list[int]) -> list[tuple[str, str]]:
+    front = FRONT in line.marks
+    cells = [(line.marks, "cyan" if front else "red")]
+    cells.append((line.label, "italic" if line.row.baseline else "bold" if front else ""))
+    for index in shown:
+        cell = line.cells[index]
+        star = "" if table.columns[index].key in WORDS else BEST if cell.best else " "  # points stay under each other
+        cells.append((cell.text + star, "bold green" if cell.best else ""))
+    return cells
+
+
+def _fitting(table: Table, available: int) -> tuple[list[int], list[int]]:
+    """Split the columns into those that fit beside whole model names and those that do not."""
+    widths = [
+        max(widest(_header(column.title).split("\n")), widest([line.cells[index].text for line in table.lines]) + 1)
+        for index, column in enumerate(table.columns)
+    ]
+    shown = list(range(len(table.columns)))
+    hidden: list[int] = []
+    names = max(2, *(len(line.marks) for line in table.lines)) + widest([line.label for line in table.lines])
+    while len(shown) > 1 and names + 4 + sum(widths[index] + 2 for index in shown) > available:
+        dropped = min(shown, key=lambda index: table.columns[index].keep)
+        shown.remove(dropped)
+        hidden.append(dropped)
+    return shown, sorted(hidden)
+
+
+def _abbreviated(table: Table) -> tuple[Table, str]:
+    """The table with a short mark behind each name in place of the column of weights, and what the marks mean."""
+    place = next(place for place, column in enumerate(table.columns) if column.key == "weights")
+    texts = dict.fromkeys(text for line in table.lines if (text := line.cells[place].text))
+    marks = {text: f"w{number}" for number, text in enumerate(texts, 1)}
+    lines = tuple(
+        replace(
+            line,
+            label=f"{line.label} {marks.get(line.cells[place].text, '')}".rstrip(),
+            cells=(*line.cells[:place], *line.cells[place + 1 :]),
+        )
+        for line in table.lines
+    )
+    columns = (*table.columns[:place], *table.columns[place + 1 :])
+    varying = table.fastest[0].index("weights") if table.fastest and "weights" in table.fastest[0] else None
+    fastest = tuple(
+        tuple(marks.get(text, text) if column == varying else text for column, text in enumerate(cells))
+        for cells in table.fastest
+    )
+    said = "weights: " + ", ".join(f"{mark} {text}" for text, mark in marks.items())
+    return replace(table, columns=columns, lines=lines, fastest=fastest), said
