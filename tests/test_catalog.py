@@ -114,7 +114,7 @@ def test_own_models_by_file_module_and_entry_point(tmp_path, monkeypatch):
     assert find("net.py:build") == spec
     assert find("net:build").name == "net:build"
     point = EntryPoint("mynet", "pkg.nets:build", "zoo.models")
-    monkeypatch.setattr(catalog.metadata, "entry_points", lambda group: [point])
+    monkeypatch.setattr(catalog.importlib.metadata, "entry_points", lambda group: [point])
     assert (find("mynet").name, find("mynet").builder, find("mynet").own) == ("mynet", "pkg.nets:build", True)
     with pytest.raises(UserError, match="Did you mean 'mynet'"):
         find("mynett")

@@ -6,21 +6,16 @@ Adding a model is one file in `zoo/models/` and one row here. Nothing in this fi
 from __future__ import annotations
 
 import fnmatch
+import importlib.metadata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zoo.errors import UserError, did_you_mean
 from zoo.hub.models import find_hub
 from zoo.identity import module_file
-from zoo.lazy import Lazy
 from zoo.spec import ModelSpec, RecipeFamily
-
-if TYPE_CHECKING:
-    from importlib import metadata
-else:
-    metadata = Lazy("importlib.metadata")
 
 ENTRY_POINTS = "zoo.models"
 """Entry-point group under which installed packages offer models."""
@@ -333,7 +328,7 @@ def _matches(word: str, tags: Iterable[str]) -> list[ModelSpec]:
 
 
 def _find_installed(name: str) -> ModelSpec:
-    points = {point.name: point.value for point in metadata.entry_points(group=ENTRY_POINTS)}
+    points = {point.name: point.value for point in importlib.metadata.entry_points(group=ENTRY_POINTS)}
     if name in points:
         return _own(name, points[name])
     known = [*MODELS, *points, "all", *(tag for spec in MODELS.values() for tag in spec.tags)]

@@ -8,24 +8,18 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import importlib.metadata
 import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from zoo.errors import ModelError, UserError
 from zoo.faults import reason
 from zoo.files import short_hash
-from zoo.lazy import Lazy
 from zoo.spec import FED, ModelSpec
-
-if TYPE_CHECKING:
-    from importlib import metadata
-else:
-    metadata = Lazy("importlib.metadata")
 
 _PACKAGE = Path(__file__).parent
 _FED = ("args", *FED, "divisor", "align_corners", "train_ids")
@@ -107,8 +101,8 @@ def makers_modules() -> dict[str, Path]:
 def package_version(package: str) -> str | None:
     """Version of an installed package; `None` where it is not installed."""
     try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
         return None
 
 
@@ -324,8 +318,8 @@ def _versions(library: str) -> dict[str, str]:
 def _required(distribution: str) -> tuple[str, ...]:
     """What a distribution requires whatever its extras; nothing where it is not installed."""
     try:
-        lines = metadata.requires(distribution) or []
-    except metadata.PackageNotFoundError:
+        lines = importlib.metadata.requires(distribution) or []
+    except importlib.metadata.PackageNotFoundError:
         return ()
     return tuple(_plain(re.split(r"[^\w.-]", line, maxsplit=1)[0]) for line in lines if "extra ==" not in line)
 
@@ -333,7 +327,7 @@ def _required(distribution: str) -> tuple[str, ...]:
 @functools.cache
 def _providers() -> Mapping[str, list[str]]:
     """Top-level module → distributions: all metadata is read, so only for modules not called as what brings them."""
-    return metadata.packages_distributions()
+    return importlib.metadata.packages_distributions()
 
 
 def _plain(distribution: str) -> str:

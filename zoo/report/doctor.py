@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from zoo.report.terminal import print_to_text, simple_table
+from zoo.report.terminal import Grid, print_to_text, simple_table
 from zoo.score.rows import text_of
 from zoo.spec import DatasetSpec, Size
 
@@ -119,7 +119,7 @@ def _verdict(report: Report) -> Text:
     return Text(f"not fit to train and score on as it is: {said}{more}", style="bold red")
 
 
-def _splits(report: Report) -> Text:
+def _splits(report: Report) -> Grid:
     rows = [
         [
             split.name,
@@ -141,8 +141,7 @@ def _classes(spec: DatasetSpec, splits: list[Split]) -> Text:
     names = [*spec.class_names, "(counts nowhere)"]
     columns = [[100 * pixels / split.pixel_count for pixels in _pixels(split)] for split in splits]
     rows = [[name, *(_percent(column[row]) for column in columns)] for row, name in enumerate(names)]
-    table = simple_table(header, rows)
-    lines = table.split("\n")
+    lines = [Text.assemble(*line) for line in simple_table(header, rows).lines]
     most = max(columns[0])
     colors = [f"rgb({red},{green},{blue})" for red, green, blue in spec.class_colors] + ["grey50"]
     for line, share, color in zip(lines[-len(names) :], columns[0], colors, strict=True):
