@@ -11,7 +11,7 @@ import pytest
 
 from zoo.errors import UserError
 from zoo.picker import parse_latency, pick
-from zoo.record import Mode
+from zoo.record import SPEED_PROTOCOL, Mode
 from zoo.report.choice import show_choice
 from zoo.report.compare import compare
 from zoo.score.reading import read_rows, rows_of
@@ -67,8 +67,8 @@ def test_rows_of_older_rules_take_part_where_there_are_no_others(rows):
     measured_again = [one for one in rows if one.model in {"middle", "small"}]
     choice = pick([*older, *measured_again])
     assert choice.winner in measured_again
-    assert {loser.row.protocol for loser in choice.losers} == {"zoo-lat/2"}
-    assert "rows of zoo-lat/1 are left out: zoo-lat/2 measures by other rules" in choice.notes
+    assert {loser.row.protocol for loser in choice.losers} == {SPEED_PROTOCOL}
+    assert f"rows of zoo-lat/1 are left out: {SPEED_PROTOCOL} measures by other rules" in choice.notes
     assert not pick(rows).warnings
 
 

@@ -38,6 +38,7 @@ from zoo.errors import ModelError, UserError
 from zoo.measure import clock, device, energy, macs, memory
 from zoo.models import from_smp, from_torchvision  # noqa: F401  imported here so that the fork server has them
 from zoo.models.build import build_empty, build_model
+from zoo.models.deployment import has_branches, merge_branches
 from zoo.pipeline import Pipeline
 from zoo.record import (
     Agreement,
@@ -216,12 +217,14 @@ def _assert_sane(logits: torch.Tensor) -> None:
 
 
 def _cost(job: Job) -> Cost:
-    """Counted on the model itself: a file is that model."""
+    """Counted on the model itself, its branches merged: a file is that model."""
     input_size = job.input_size or job.image_size
     module, spec = build_empty(job.spec, job.source.num_classes or job.classes.num_classes, (input_size,))
     shell = Pipeline(
         module, spec, image_size=input_size, input_size=input_size, output_size=input_size, resize=job.resize
     )
+    if has_branches(module):
+        merge_branches(module)
     return macs.count(module, shell.padded_size)
 
 

@@ -1,4 +1,4 @@
-"""The only stopwatch: warm-up, samples and their summary by `zoo-lat/2` (rules 3 to 8)."""
+"""The only stopwatch: warm-up, samples and their summary by `zoo-lat/3` (rules 3 to 8)."""
 
 from __future__ import annotations
 

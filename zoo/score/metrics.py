@@ -114,7 +114,7 @@ def _stage(name: StageName) -> Callable[[Record], float | None]:
 
 
 def _most_images_per_s(record: Record) -> float | None:
-    """Throughput is a scenario of its own (zoo-lat/2, rule 8), never 1 / latency."""
+    """Throughput is a scenario of its own (zoo-lat/3, rule 8), never 1 / latency."""
     return (
         None
         if record.throughput is None
