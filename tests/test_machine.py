@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -29,7 +30,8 @@ def test_a_gpu_is_one_by_nvml_and_by_torch(monkeypatch):
         nvmlDeviceGetName=lambda _: "NVIDIA H200",
         nvmlDeviceGetUUID=lambda _: f"GPU-{uuid}",
     )
-    monkeypatch.setattr(room, "pynvml", nvml)
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    monkeypatch.setattr(room, "_DRIVERS", ("/",))
     assert room._gpus() == (gpu("NVIDIA H200", uuid),)
     assert gpu("NVIDIA H200", uuid).slug == "nvidia-h200"
     assert gpu("Tesla T4", uuid).slug == "nvidia-tesla-t4"
