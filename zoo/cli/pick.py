@@ -16,6 +16,7 @@ EPILOG = """\
 METRIC is latency, p90, p99, p99.9 (image to label map), network, network-p99, memory, file, energy, params, macs,
 throughput, miou, iou.CLASS, class-loss.CLASS (points of IoU lost against fp32), class-loss (of the worst class), grade,
 or any other of the tables. VALUE has its unit: 50ms, 1GiB, 10M, 60%, 0.2J, B.
+Several --device: one model that keeps every limit on all of them; a number counts where it is worst.
 
 exit codes: 0 chosen; 1 nothing qualifies; 2 a mistake in what was asked for; 3 nothing was measured to choose from
 """
@@ -38,7 +39,7 @@ def add(verbs: Verbs) -> None:
     parser.add_argument("--minimize", metavar="METRIC", help="the same of what is better lower, such as latency")
     parser.add_argument("--objective", metavar="METRIC", help="the same, whichever is better")
     parser.add_argument(
-        "--price", metavar="P/h", help="of an hour of the machine, such as 2.49/h: a million images cost"
+        "--price", metavar="P/h", help="what an hour costs, such as 2.49/h: then what a million images do"
     )
     parser.add_argument("--results", **RESULTS)
     parser.add_argument("--format", choices=("table", "json"), default="table")
