@@ -250,7 +250,7 @@ def test_started_at_carries_its_zone(records):
 
 def test_one_sweep_at_a_time(tmp_path):
     with store.locked(tmp_path / "results") as first:
-        with pytest.raises(UserError, match="another sweep writes to"), store.locked(tmp_path / "results"):
+        with pytest.raises(UserError, match="another sweep or merge writes to"), store.locked(tmp_path / "results"):
             pass
         with store.locked(tmp_path / "other") as other:
             assert other != first

@@ -101,7 +101,7 @@ class Choice:
 
 
 def pick(
-    source: Path | str | Iterable[Row] = "results",
+    source: Path | str | Iterable[Row] | None = None,
     *,
     max_latency_s: float | None = None,
     latency: str = LATENCY,
@@ -118,7 +118,8 @@ def pick(
     highest, `NEXT` decides. Of several versions of a dataset or recipe the one measured last is taken, with a note.
 
     Args:
-        source: A results folder, or rows (whose mIoU is then told apart by intervals alone).
+        source: A results folder, or rows (whose mIoU is then told apart by intervals alone); `None`: `results`, else
+            the records that come with zoo.
         max_latency_s: Seconds, of the metric named by `latency`.
         latency: `pipeline_p50_s`, `…_p90_s`, `…_p99_s`, `…_p999_s`, or `latency_…` for the network alone.
         max_memory_bytes: Peak memory of inference.
@@ -140,8 +141,8 @@ def pick(
         raise UserError(f"no latency {latency!r}.{did_you_mean(latency, LATENCIES)} Allowed: {', '.join(LATENCIES)}")
     warnings: tuple[str, ...] = ()
     pairs = Pairs()
-    if isinstance(source, Path | str):
-        found = read_rows(Path(source))
+    if source is None or isinstance(source, Path | str):
+        found = read_rows(source)
         source, warnings, pairs = found.rows, found.warnings, Pairs(found.sources)
     every = select(source, models=models, **conditions)
     goal = METRICS[latency if objective == "latency" else OBJECTIVES[objective]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from zoo.cli.flags import RESULTS, Verbs, add_conditions, add_verb, only_given, read_conditions, warn
+from zoo.cli.flags import RECORDS, Verbs, add_conditions, add_verb, only_given, read_conditions, warn
 
 
 def add(verbs: Verbs) -> None:
@@ -15,7 +15,7 @@ def add(verbs: Verbs) -> None:
     parser.add_argument("--max-params", metavar="N", help="such as 10M or 1e7")
     parser.add_argument("--min-miou", metavar="X", help="a fraction, such as 0.6, or percent: 60%% or 60")
     parser.add_argument("--objective", default="miou", help="miou (default), latency, memory, params or macs")
-    parser.add_argument("--results", **RESULTS)
+    parser.add_argument("--results", **RECORDS)
     parser.add_argument("--format", choices=("table", "json"), default="table")
     parser.add_argument("--explain", action="store_true", help="why each of the others lost")
     add_conditions(parser)

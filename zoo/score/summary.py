@@ -18,6 +18,8 @@ TAIL_COUNT = 100
 """p99 is null below this many samples …"""
 FAR_TAIL_COUNT = 1000
 """… and p99.9 below this many."""
+MEDIAN_COUNT = 6
+"""Fewer samples than these do not bound their median."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def quantile_interval(ordered: NDArray[np.float64], q: float, confidence: float 
 
 
 def median_interval(ordered: NDArray[np.float64]) -> tuple[float, float]:
-    """Order statistics that hold the median with 95 % confidence, of 6 samples or more."""
+    """Order statistics that hold the median with 95 % confidence, of `MEDIAN_COUNT` samples or more."""
     interval = quantile_interval(ordered, 0.5)
-    assert interval is not None, "a median needs 6 samples for its interval; every budget takes as many"
+    assert interval is not None, f"a median needs {MEDIAN_COUNT} samples for its interval; every budget takes as many"
     return interval
