@@ -189,14 +189,20 @@ def folder_ids(results: Path) -> tuple[str, ...]:
 
 
 def add_folder_ids(results: Path, ids: Iterable[str]) -> None:
-    """Count the records of folders that were merged into a folder, which is `locked`, as its own.
+    """From now on count the records of other folders, by these ids, as a folder's own; it is `locked`.
 
     Raises:
-        OSError: it cannot be written to.
+        UserError: it cannot be written to.
     """
     known = folder_ids(results)
-    if new := [one for one in dict.fromkeys(ids) if one not in known]:
-        _write_identity(results / ".local", (*known, *new))
+    new = [one for one in dict.fromkeys(ids) if one not in known]
+    try:
+        if new:
+            _write_identity(results / ".local", (*known, *new))
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {results}: {reason(error)}; {how_to_write(error, 'another folder')}"
+        ) from error
 
 
 def visible_files(folder: Path, ending: str, on_error: Callable[[OSError], None]) -> list[Path]:
