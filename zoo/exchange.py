@@ -211,7 +211,8 @@ def _records_in(source: Path, opened: ExitStack, left_out: list[str]) -> list[_F
         advice = how_to_read(error) if isinstance(error, OSError) and error.errno else "fetch it again"
         raise UserError(f"{source} cannot be read: {reason(error)}; {advice}") from error
     if not found:
-        raise UserError(f"{source} holds no records; give {SOURCE}")
+        damaged = "" if source.is_dir() else ", or is damaged"
+        raise UserError(f"{source} holds no records{damaged}; give {SOURCE}")
     return found
 
 
@@ -230,14 +231,18 @@ def _in_archive(
     source: Path, members: dict[str, Any], size_of: Callable[[Any], int], extract: Callable[[Any], bytes]
 ) -> list[_Found]:
     def read(name: str) -> bytes:
-        return _read(source / name, lambda: size_of(members[name]), lambda: extract(members[name]))
+        return _read(Path(f"{source}/{name}"), lambda: size_of(members[name]), lambda: extract(members[name]))
 
     return [
-        _Found(source / name, partial(read, name), partial(read, sidecar) if sidecar in members else None)
+        _Found(Path(f"{source}/{name}"), partial(read, name), partial(read, sidecar) if sidecar in members else None)
         for name in sorted(members)
-        if name.endswith(".json") and not any(part.startswith(".") for part in PurePosixPath(name).parts)
+        if name.endswith(".json") and not _is_hidden(name)
         for sidecar in [f"{name.removesuffix('.json')}.npz"]
     ]
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") and part != ".." for part in PurePosixPath(name).parts)
 
 
 def _extracted(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
