@@ -304,8 +304,8 @@ def test_what_is_shared_is_the_newest_of_ones_own_and_can_be_merged(measured, tm
     assert [record.artifact.model for record in shared.records] == ["fcn", "unet"]
     assert shared.unasked == {
         "measured elsewhere": 1,
-        "older runs": 1,
-        "smoke tests (--quick takes them along)": 1,
+        "replaced by a later run": 1,
+        "of a smoke test (--quick takes them along)": 1,
         "without numbers (--failed takes them along)": 1,
     }
     assert shared.left_out == ()
@@ -384,7 +384,7 @@ def test_what_was_edited_or_is_too_large_is_not_shared(measured, tmp_path, monke
 def test_nothing_to_share_says_why(records, measured, tmp_path):
     measured("unet", quick=True)
     measured("fcn", mine=False)
-    with pytest.raises(UserError, match="nothing to share: 1 measured elsewhere; 1 smoke tests"):
+    with pytest.raises(UserError, match="nothing to share: 1 measured elsewhere; 1 of a smoke test"):
         share(tmp_path / "results", tmp_path / "out.zip")
     with pytest.raises(UserError, match="none does not exist"):
         share(tmp_path / "none")

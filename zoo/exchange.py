@@ -149,8 +149,8 @@ def share(
     unasked["measured elsewhere"] = len(every.records) - len(own)
     for record in own:
         why = (
-            "older runs" if id(record) not in newest
-            else "smoke tests (--quick takes them along)" if record.quick and not quick
+            "replaced by a later run" if id(record) not in newest
+            else "of a smoke test (--quick takes them along)" if record.quick and not quick
             else "without numbers (--failed takes them along)" if record.status != "ok" and not failed
             else ""
         )  # fmt: skip

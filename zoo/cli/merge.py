@@ -22,7 +22,7 @@ def run(arguments: argparse.Namespace) -> int:
     with LiveImages(make_console(stderr=True), "merging", "records") as live:
         merged = merge(arguments.sources, arguments.into, live)
     warn([f"left out {line}" for line in merged.left_out])
-    known = f"; {merged.known_count} were there already" if merged.known_count else ""
-    left_out = f"; {len(merged.left_out)} are left out" if merged.left_out else ""
-    print(f"{len(merged.added)} new records in {arguments.into}{known}{left_out}")
+    counts = {f"new in {arguments.into}": len(merged.added), "there already": merged.known_count}
+    counts["left out"] = len(merged.left_out)
+    print(f"records: {', '.join(f'{count} {what}' for what, count in counts.items())}")
     return 1 if merged.left_out else 0

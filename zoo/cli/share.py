@@ -22,11 +22,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     shared = share(arguments.results, arguments.output, quick=arguments.quick, failed=arguments.failed)
     warn([f"left out {line}" for line in shared.left_out])
-    models = len({record.artifact.model for record in shared.records if not record.is_baseline})
-    unasked = "".join(f"; {count} {what} left out" for what, count in shared.unasked.items())
-    size = f"{shared.byte_count / 2**20:.1f} MiB"
+    counts = {"in it": len(shared.records), **shared.unasked}
     print(
-        f"wrote {shared.output}: {len(shared.records)} records of {models} models, {size}{unasked}\n"
+        f"wrote {shared.output} ({shared.byte_count / 2**10:,.0f} KiB of files); "
+        f"records: {', '.join(f'{count} {what}' for what, count in counts.items())}\n"
         f"1. in a checkout of zoo: `zoo merge {shared.output}`, then `zoo verify --records`\n"
         "2. `zoo leaderboard --output README.md` and `--output results/leaderboard.md` write the tables anew\n"
         "3. commit these files, and open a pull request with the check boxes of results/README.md"

@@ -64,6 +64,6 @@ def _audit(arguments: argparse.Namespace) -> int:
     with LiveImages(make_console(stderr=True), "recomputing", "records") as live:
         found = audit(folder, live)
     print("".join(f"{fault}\n" for fault in found.faults), end="")
-    outcome = f"{len(found.faults)} faults" if found.faults else "every summary is that of its samples"
-    print(f"{found.record_count} records in {folder}: {outcome}")
+    outcome = f"faults: {len(found.faults)}" if found.faults else "every summary is that of its samples"
+    print(f"records in {folder}: {found.record_count}; {outcome}")
     return 1 if found.faults else 0
