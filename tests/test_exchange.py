@@ -166,8 +166,9 @@ def test_a_damaged_record_that_is_there_is_not_taken_for_the_one_that_comes(othe
         ("none", "none does not exist; give a folder of records, or a .zip or .tar"),
         ("empty", "empty holds no records"),
         ("text.zip", "text.zip is neither, or damaged"),
-        ("cut.tgz", "cut.tgz cannot be read: Compressed file ended"),
-        ("cut.tar", "cut.tar cannot be read: unexpected end of data; fetch it again"),
+        ("cut.tgz", "cut.tgz is damaged: Compressed file ended"),
+        ("cut.tar", "cut.tar is damaged: unexpected end of data; fetch it again"),
+        ("bent.tgz", "bent.tgz is damaged: "),
         ("cut.zip", "cut.zip (is neither|holds no records), or (is )?damaged"),
     ],
 )
@@ -177,6 +178,7 @@ def test_a_source_that_is_none_is_one_line_and_nothing_is_touched(other, tmp_pat
     for form in (".tgz", ".tar", ".zip"):
         whole = packed(other, tmp_path / f"whole{form}").read_bytes()
         (tmp_path / f"cut{form}").write_bytes(whole[: len(whole) // 2])
+        (tmp_path / f"bent{form}").write_bytes(whole[: len(whole) // 2] + b"!" + whole[len(whole) // 2 + 1 :])
     with pytest.raises(UserError, match=words) as caught:
         merge([other, tmp_path / source], tmp_path / "mine")
     assert "\n" not in str(caught.value)
@@ -201,7 +203,13 @@ def test_an_archive_of_hostile_names_and_sizes_is_survived(records, tmp_path):
     assert not list(tmp_path.rglob("escaped*"))
     one, other = sorted(merged.left_out)
     assert "bomb.npz has 160." in one
-    assert "large.json has 65.0 MiB; no record is as large" in other
+    assert "large.json has 65.0 MiB, 64 are the most: no record is as large" in other
+
+
+def test_a_tar_that_would_fill_the_memory_is_refused(other, tmp_path, monkeypatch):
+    monkeypatch.setattr(exchange, "TAR_BYTES", 1000)
+    with pytest.raises(UserError, match=r"other.tgz has .* are the most: unpack it, and give the folder"):
+        merge([packed(other, tmp_path / "other.tgz")], tmp_path / "mine")
 
 
 def test_one_at_a_time(other, tmp_path):

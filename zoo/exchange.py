@@ -13,7 +13,7 @@ import tarfile
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -29,6 +29,8 @@ from zoo.score.audit import Arrays, faults_of
 
 READ_BYTES = 64 * 2**20
 """More than a record or its samples ever take: what claims to be larger is not read."""
+TAR_BYTES = 2**30
+"""A tar is held in memory."""
 SHARED_BYTES = 2 * 2**20
 """More than this of one file is too much for a repository, which keeps it for good."""
 SOURCE = "a folder of records, or a .zip or .tar of one"
@@ -76,6 +78,13 @@ class _Found(NamedTuple):
     """What an error calls it."""
     read: Callable[[], bytes]
     read_sidecar: Callable[[], bytes] | None
+
+
+class _Tarred(NamedTuple):
+    """A file of a tar; one that is too large is not read."""
+
+    byte_count: int
+    content: bytes
 
 
 def merge(sources: Sequence[Path | str], into: Path | str = store.DEFAULT, on_done: OnDone | None = None) -> Merged:
@@ -193,13 +202,11 @@ def private_texts(record: Record, arrays: Arrays) -> Iterator[str]:
 
 def _records_in(source: Path, opened: ExitStack, left_out: list[str]) -> list[_Found]:
     """Every record of a folder or an archive, which stays open; what cannot be listed is left out."""
-    try:
+    with _reading(source):
         if source.is_dir():
             found = _in_folder(source, left_out)
         elif source.is_file() and tarfile.is_tarfile(source):  # asked first: it may end with a sidecar, as a zip ends
-            tar = opened.enter_context(tarfile.open(source))  # noqa: SIM115  it is one
-            tarred = {one.name: one for one in tar if one.isfile()}
-            found = _in_archive(source, tarred, lambda one: one.size, lambda one: _extracted(tar, one))
+            found = _in_archive(source, _read_tar(source), lambda one: one.byte_count, lambda one: one.content)
         elif zipfile.is_zipfile(source):
             archive = opened.enter_context(zipfile.ZipFile(source))
             members = {one.filename: one for one in archive.infolist() if not one.is_dir()}
@@ -207,9 +214,6 @@ def _records_in(source: Path, opened: ExitStack, left_out: list[str]) -> list[_F
         else:
             what = "is neither, or damaged" if source.exists() else "does not exist"
             raise UserError(f"{source} {what}; give {SOURCE}")
-    except (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError) as error:
-        advice = how_to_read(error) if isinstance(error, OSError) and error.errno else "fetch it again"
-        raise UserError(f"{source} cannot be read: {reason(error)}; {advice}") from error
     if not found:
         damaged = "" if source.is_dir() else ", or is damaged"
         raise UserError(f"{source} holds no records{damaged}; give {SOURCE}")
@@ -245,10 +249,19 @@ def _is_hidden(name: str) -> bool:
     return any(part.startswith(".") and part != ".." for part in PurePosixPath(name).parts)
 
 
-def _extracted(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    stream = tar.extractfile(member)
-    assert stream is not None, "it is a file"
-    return stream.read()
+def _read_tar(source: Path) -> dict[str, _Tarred]:
+    """A tar's records, read in one go: a compressed one has to be read from its beginning for each file."""
+    found, byte_count = dict[str, _Tarred](), 0
+    with tarfile.open(source) as tar:
+        for one in tar:
+            if one.isfile() and one.name.endswith((".json", ".npz")):
+                stream = tar.extractfile(one) if one.size <= READ_BYTES else None
+                found[one.name] = _Tarred(one.size, stream.read() if stream else b"")
+                byte_count += len(found[one.name].content)
+                _require_size(source, byte_count, TAR_BYTES, "unpack it, and give the folder")
+        while tar.fileobj and tar.fileobj.read(2**20):  # to the end, where a compressed one has its checksum
+            pass
+    return found
 
 
 def _file(path: Path) -> bytes:
@@ -256,20 +269,27 @@ def _file(path: Path) -> bytes:
 
 
 def _read(place: Path, size: Callable[[], int], read: Callable[[], bytes]) -> bytes:
-    try:
+    with _reading(place):
         _require_size(place, size())
         return read()
+
+
+@contextmanager
+def _reading(place: Path) -> Iterator[None]:
+    """Turn what a file that is not there, may not be read or is damaged raises into one line."""
+    try:
+        yield
     except UserError:
         raise
-    except OSError as error:
-        raise UserError(f"{place}: {reason(error)}; {how_to_read(error)}") from error
     except Exception as error:  # a damaged archive raises anything from BadZipFile to zlib.error
-        raise UserError(f"{place} is damaged: {reason(error)}") from error
+        if isinstance(error, OSError) and error.errno:
+            raise UserError(f"{place}: {reason(error)}; {how_to_read(error)}") from error
+        raise UserError(f"{place} is damaged: {reason(error)}; fetch it again") from error
 
 
 def _require_size(place: Path, byte_count: int, limit: int = READ_BYTES, why: str = "no record is as large") -> None:
     if byte_count > limit:
-        raise UserError(f"{place} has {byte_count / 2**20:.1f} MiB; {why}, {limit // 2**20} MiB are the most")
+        raise UserError(f"{place} has {byte_count / 2**20:.1f} MiB, {limit / 2**20:.0f} are the most: {why}")
 
 
 def _arrays(place: Path, sidecar: bytes | None) -> Arrays:
