@@ -61,6 +61,15 @@ def test_leaderboard_pick_and_compare(results):
         assert "unet" in done.stdout
 
 
+def test_records_are_exchanged_and_verified(records, tmp_path):
+    from zoo import store
+
+    store.save(*records.sampled(), tmp_path / "results")
+    for verb in ("merge results --into other", "verify --records --results other", "share --help"):
+        done = without_torch(*verb.split(), cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     "verb",
     [

@@ -27,6 +27,7 @@ _PUBLIC = {
     "load_config": "zoo.config:load_config",
     "load_predictor": "zoo.predict.predictor:load_predictor",
     "load_results": "zoo.report.frame:load_results",
+    "merge": "zoo.exchange:merge",
     "open_dataset": "zoo.data.layout:open_dataset",
     "Limit": "zoo.score.limits:Limit",
     "pick": "zoo.picker.pick:pick",
@@ -35,6 +36,7 @@ _PUBLIC = {
     "render": "zoo.report.leaderboard:render",
     "repeat_run": "zoo.train.repeat:repeat_run",
     "run_bench": "zoo.bench.sweep:run_bench",
+    "share": "zoo.exchange:share",
     "train_model": "zoo.train.loop:train_model",
     "write_dataset": "zoo.data.synthetic:write_dataset",
 }

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path, PurePosixPath
@@ -28,6 +28,8 @@ from zoo.faults import how_to_read, how_to_write, reason
 from zoo.record import SCHEMA, Record
 
 HOW_TO_MAKE_RECORDS = "make some with `zoo bench --models all`, or name another folder with --results"
+DEFAULT = Path("results")
+SHIPPED = f"no folder {DEFAULT} here: these records came with zoo; `zoo bench --models all` measures this machine"
 
 
 @dataclass(frozen=True)
@@ -61,18 +63,43 @@ def save(record: Record, samples: Mapping[str, npt.NDArray[Any]], results: Path)
     Raises:
         UserError: the folder cannot be written to, or the disk is full. Nothing half-written stays behind.
     """
-    path = results / result_path(record)
-    contents = {path: to_json(record).encode()}
+    path, sidecar = results / result_path(record), None
     if samples:
         buffer = io.BytesIO()
         np.savez_compressed(buffer, allow_pickle=False, **samples)
-        contents = {path.with_suffix(".npz"): buffer.getvalue(), **contents}
+        sidecar = buffer.getvalue()
+    put(path, to_json(record).encode(), sidecar)
+    return path
+
+
+def put(path: Path, content: bytes, sidecar: bytes | None) -> None:
+    """Write a record's JSON and, where it has samples, its sidecar beside it, whole or not at all.
+
+    Raises:
+        UserError: the folder cannot be written to, or the disk is full. Nothing half-written stays behind.
+    """
+    contents = {path: content}
+    if sidecar is not None:
+        contents = {path.with_suffix(".npz"): sidecar, **contents}
     try:
         files.write_all(contents)  # the JSON last: it says that the record is whole
     except OSError as error:
         advice = how_to_write(error, "another folder with --results")
         raise UserError(f"cannot write a record to {path.parent}: {reason(error)}; {advice}") from error
-    return path
+
+
+def folder_to_read(results: Path | str | None) -> tuple[Path, tuple[str, ...]]:
+    """Return the folder that a reader means, and a line where it may not expect it.
+
+    The one it named, else `results` of the working directory, else the records that are shipped: inside an installed
+    wheel, or of the checkout.
+    """
+    package = Path(__file__).parent
+    if results is None and not DEFAULT.exists():
+        for shipped in (package / DEFAULT, package.parent / DEFAULT):
+            if shipped.is_dir():
+                return shipped, (SHIPPED,)
+    return Path(DEFAULT if results is None else results), ()
 
 
 def scan(results: Path, *, history: bool = False, required: bool = False) -> Scan:
@@ -95,7 +122,7 @@ def scan(results: Path, *, history: bool = False, required: bool = False) -> Sca
         if not isinstance(error, FileNotFoundError | NotADirectoryError):  # none, or gone since it was listed
             warnings.append(f"skipped {error.filename}: {error.strerror}")
 
-    for path in sorted(_json_files(results, warn)):
+    for path in visible_files(results, ".json", warn):
         try:
             records.append(load(path))
         except UserError as error:
@@ -138,7 +165,7 @@ def locked(results: Path) -> Iterator[tuple[str, ...]]:
                 _write_identity(local, folders)
         except locks.HeldError as held:
             raise UserError(
-                f"another sweep writes to {results}{held}; wait for it, or name another --results"
+                f"another sweep or merge writes to {results}{held}; wait for it, or name another folder"
             ) from held
         except OSError as error:
             advice = how_to_write(error, "another folder with --results")
@@ -161,6 +188,33 @@ def folder_ids(results: Path) -> tuple[str, ...]:
     return tuple(identity.read_text(encoding="utf-8", errors="replace").split()) if identity.is_file() else ()
 
 
+def add_folder_ids(results: Path, ids: Iterable[str]) -> None:
+    """From now on count the records of other folders, by these ids, as a folder's own; it is `locked`.
+
+    Raises:
+        UserError: it cannot be written to.
+    """
+    known = folder_ids(results)
+    new = [one for one in dict.fromkeys(ids) if one not in known]
+    try:
+        if new:
+            _write_identity(results / ".local", (*known, *new))
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {results}: {reason(error)}; {how_to_write(error, 'another folder')}"
+        ) from error
+
+
+def visible_files(folder: Path, ending: str, on_error: Callable[[OSError], None]) -> list[Path]:
+    """Every file of an ending below a folder, sorted; not those that are hidden, and no pipe, which would never end."""
+    found = list[Path]()
+    for inner, names, files_here in os.walk(folder, onerror=on_error):
+        names[:] = [name for name in names if not name.startswith(".")]
+        paths = (Path(inner, name) for name in (*files_here, *names) if not name.startswith("."))
+        found += [path for path in paths if path.name.endswith(ending) and not path.is_fifo()]
+    return sorted(found)
+
+
 def load(path: Path) -> Record:
     """Read one record.
 
@@ -171,12 +225,21 @@ def load(path: Path) -> Record:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: {reason(error)}; {how_to_read(error)}") from error
+    return parse(content, path)
+
+
+def parse(content: bytes, place: Path) -> Record:
+    """Read the JSON of one record; `place` is what an error calls it.
+
+    Raises:
+        UserError: damaged, not a record, or written by a newer zoo.
+    """
     try:
         record = Record.model_validate_json(content)
     except ValidationError as error:
-        raise UserError(f"{path}: {_why_not_a_record(content, error)}") from error
+        raise UserError(f"{place}: {_why_not_a_record(content, error)}") from error
     if record.schema_version > SCHEMA:
-        raise UserError(f"{path}: {_too_new(record.schema_version)}")
+        raise UserError(f"{place}: {_too_new(record.schema_version)}")
     return record
 
 
@@ -187,13 +250,23 @@ def samples(path: Path) -> dict[str, npt.NDArray[Any]]:
         UserError: the sidecar is damaged.
     """
     sidecar = path.with_suffix(".npz")
-    if not sidecar.is_file():
-        return {}
     try:
-        with np.load(io.BytesIO(sidecar.read_bytes()), allow_pickle=False) as arrays:
+        return unpack(sidecar.read_bytes(), sidecar) if sidecar.is_file() else {}
+    except OSError as error:
+        raise UserError(f"{sidecar}: {reason(error)}; {how_to_read(error)}") from error
+
+
+def unpack(content: bytes, place: Path) -> dict[str, npt.NDArray[Any]]:
+    """Read a sidecar's arrays by name; `place` is what an error calls it.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
     except Exception as error:  # a damaged zip raises anything from BadZipFile to zlib.error
-        raise UserError(f"{sidecar} is damaged: {error}; measure the cell again with --rerun") from error
+        raise UserError(f"{place} is damaged: {error}; measure the cell again with --rerun") from error
 
 
 def to_json(record: Record) -> str:
@@ -203,16 +276,6 @@ def to_json(record: Record) -> str:
 
 def _write_identity(local: Path, folders: Sequence[str]) -> None:
     files.write_all({local / ".gitignore": b"*\n", local / "id": "\n".join(folders).encode()})
-
-
-def _json_files(results: Path, on_error: Callable[[OSError], None]) -> Iterator[Path]:
-    """Every visible `*.json` below `results`, hidden folders and pipes (reading one would wait for ever) apart."""
-    for folder, names, files_here in os.walk(results, onerror=on_error):
-        names[:] = [name for name in names if not name.startswith(".")]
-        for name in (*files_here, *names):
-            path = Path(folder, name)
-            if name.endswith(".json") and not name.startswith(".") and not path.is_fifo():
-                yield path
 
 
 def _lines(value: Any, newline: str) -> str:

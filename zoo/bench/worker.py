@@ -52,6 +52,7 @@ from zoo.record import (
     Weights,
 )
 from zoo.runtimes import base, table
+from zoo.score.summary import Samples, summarise, summarise_stages
 from zoo.spec import Size
 from zoo.train.loop import Trained, train
 from zoo.weights.source import Brought
@@ -159,9 +160,9 @@ def measure_step(job: Job, report: Report) -> Measured:
         scopes = _time_scopes(runnable, images, target, quick=quick)
         stages = clock.measure_stages(runnable.stages, images, device=target, quick=quick) if runnable.stages else {}
     speed = Speed(
-        network=clock.summarise(scopes["network"]) if "network" in scopes else None,
-        pipeline=clock.summarise(scopes["pipeline"]) if "pipeline" in scopes else None,
-        waterfall=clock.summarise_stages(stages),
+        network=summarise(scopes["network"]) if "network" in scopes else None,
+        pipeline=summarise(scopes["pipeline"]) if "pipeline" in scopes else None,
+        waterfall=summarise_stages(stages),
         energy=_energy(job, runnable, images) if runnable.is_pipeline else None,
         state=state,
         witness=watch.witness(),
@@ -183,7 +184,7 @@ def measure_step(job: Job, report: Report) -> Measured:
 
 def _time_scopes(
     runnable: base.Runnable, images: list[torch.Tensor], target: torch.device, *, quick: bool
-) -> dict[str, clock.Samples]:
+) -> dict[str, Samples]:
     """Both scopes in turn; a file that holds one graph has no network scope."""
     calls = {"pipeline": _rotating(runnable.predict, images)} if runnable.is_pipeline else {}
     if runnable.network is not None and runnable.preprocess is not None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from zoo.cli.flags import RESULTS, TABLES, Verbs, add_conditions, add_verb, read_conditions, warn
+from zoo.cli.flags import RECORDS, TABLES, Verbs, add_conditions, add_verb, read_conditions, warn
 from zoo.errors import UserError
 
 
 def add(verbs: Verbs) -> None:
     """Add the verb and its flags."""
     parser = add_verb(verbs, "leaderboard", run, "the tables of everything measured")
-    parser.add_argument("--results", **RESULTS)
+    parser.add_argument("--results", **RECORDS)
     parser.add_argument("--sort", default="miou", metavar="M", help="miou (default), latency, memory, … or a column")
     parser.add_argument("--format", choices=TABLES, help="default: table, or FILE's ending")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write it, with a plot of mIoU over latency beside")

@@ -22,8 +22,10 @@ from zoo.cli import (
     export,
     leaderboard,
     listing,
+    merge,
     pick,
     predict,
+    share,
     train,
     verify,
     weights,
@@ -32,7 +34,8 @@ from zoo.cli.flags import Parser
 from zoo.errors import UserError
 
 VERBS = (
-    listing, weights, train, evaluate, predict, bench, export, leaderboard, pick, compare, verify, doctor, cache, data,
+    listing, weights, train, evaluate, predict, bench, export, leaderboard, pick, compare, share, merge, verify, doctor,
+    cache, data,
 )  # fmt: skip
 """As `zoo --help` lists them."""
 EPILOG = """\
@@ -44,9 +47,10 @@ examples:
   zoo pick --max-latency 50ms --max-memory 2GiB
 
 exit codes: 0 done; 1 nothing qualifies (pick), a file is out of date (--check), a number is not the published one for
-no known reason (verify), a dataset has errors (doctor), a repeated run gave other weights (train --repeat), or some
-images could not be predicted (predict) or weights fetched (weights fetch); 2 a mistake in what was asked for; 3 some
-cell of a sweep, or a side of a pair, failed, or nothing was measured to choose from (pick); 130 interrupted
+  no known reason, or a record not that of its samples (verify), a record was left out (merge, share), a dataset has
+  errors (doctor), a repeated run gave other weights (train --repeat), or some images could not be predicted (predict) or
+  weights fetched (weights fetch); 2 a mistake in what was asked for; 3 some cell of a sweep, or a side of a pair, failed,
+  or nothing was measured to choose from (pick); 130 interrupted
 """
 
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Literal
 
-from zoo.cli.flags import RESULTS, Verbs, add_conditions, add_verb, only_given, read_conditions, warn
+from zoo.cli.flags import RECORDS, Verbs, add_conditions, add_verb, only_given, read_conditions, warn
 from zoo.errors import UserError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def add(verbs: Verbs) -> None:
     parser.add_argument(
         "--price", metavar="P/h", help="what an hour costs, such as 2.49/h: then what a million images do"
     )
-    parser.add_argument("--results", **RESULTS)
+    parser.add_argument("--results", **RECORDS)
     parser.add_argument("--format", choices=("table", "json"), default="table")
     parser.add_argument("--explain", action="store_true", help="the whole elimination, and why each of the others lost")
     add_conditions(parser)

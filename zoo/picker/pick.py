@@ -81,7 +81,7 @@ class Choice:
 
 
 def pick(
-    source: Path | str | Iterable[Row] = "results",
+    source: Path | str | Iterable[Row] | None = None,
     *,
     limits: Sequence[Limit | str] = (),
     objective: str = "miou",
@@ -98,7 +98,8 @@ def pick(
     is taken, with a note.
 
     Args:
-        source: A results folder, or rows (whose mIoU is then told apart by intervals alone).
+        source: A results folder, or rows (whose mIoU is then told apart by intervals alone); `None`: `results`, else
+            the records that come with zoo.
         limits: Each `"latency<=50ms"`, `"iou.person>=0.5"`, or a `Limit`; metrics are named as in `metric_named`.
         objective: The metric that is made best.
         models: Only these: names, globs or tags.
@@ -142,11 +143,11 @@ def pick(
     return replace(choice, notes=said, warnings=warnings, here=here, elimination=(*ahead, *choice.elimination))
 
 
-def _read(source: Path | str | Iterable[Row]) -> tuple[list[Row], tuple[str, ...], Pairs]:
-    if not isinstance(source, Path | str):
+def _read(source: Path | str | Iterable[Row] | None) -> tuple[list[Row], tuple[str, ...], Pairs]:
+    if not (source is None or isinstance(source, Path | str)):
         return list(source), (), Pairs()
     try:
-        found = read_rows(Path(source))
+        found = read_rows(source)
     except UserError as error:  # no readable record
         raise NothingMeasuredError(str(error)) from error
     return list(found.rows), found.warnings, Pairs(found.sources)

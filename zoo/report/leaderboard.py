@@ -22,7 +22,7 @@ Format = Literal["table", "md", "csv", "json"]
 
 
 def leaderboard(
-    results: Path | str = "results",
+    results: Path | str | None = None,
     *,
     models: Sequence[str] = (),
     sort: str = "miou",
@@ -31,7 +31,7 @@ def leaderboard(
     """Read the newest record of each cell and sort them into tables.
 
     Args:
-        results: The folder of records.
+        results: The folder of records; `None`: `results`, else those that come with zoo.
         models: Only these: names, globs or tags.
         sort: What the rows of a table are sorted by, best first: a key of `METRICS` or an objective of `pick`.
         conditions: Only rows with these values, or one of a list: `device`, `dataset`, `recipe`, `input_size`,
@@ -43,7 +43,7 @@ def leaderboard(
     Raises:
         UserError: no readable record, or none that matches; nothing to sort by.
     """
-    found = read_rows(Path(results))
+    found = read_rows(results)
     return replace(make_board(select(found.rows, models=models, **conditions), sort), warnings=found.warnings)
 
 

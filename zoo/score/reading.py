@@ -12,7 +12,7 @@ from typing import NamedTuple
 from zoo.record import Record
 from zoo.score.comparing import Scored, scored_of
 from zoo.score.rows import Row, row
-from zoo.store import result_path, scan
+from zoo.store import folder_to_read, result_path, scan
 
 NO_MODEL_YET = "no model is measured yet, only the baseline; measure some with `zoo bench --models all`"
 
@@ -71,12 +71,13 @@ class Rows:
     sources: Sources = field(default_factory=dict, repr=False)
 
 
-def read_rows(results: Path, *, history: bool = False) -> Rows:
-    """Read a results folder as rows.
+def read_rows(results: Path | str | None = None, *, history: bool = False) -> Rows:
+    """Read a results folder as rows; where none is named and there is no `results`, the shipped records.
 
     Raises:
         UserError: there is no readable record.
     """
-    found = scan(results, history=history, required=True)
-    sources = {(one.key, one.started_at): Source(one, results / result_path(one)) for one in found.records}
-    return Rows(rows_of(found.records), found.warnings, sources)
+    folder, said = folder_to_read(results)
+    found = scan(folder, history=history, required=True)
+    sources = {(one.key, one.started_at): Source(one, folder / result_path(one)) for one in found.records}
+    return Rows(rows_of(found.records), (*said, *found.warnings), sources)
