@@ -24,6 +24,7 @@ from zoo.cli import (
     listing,
     pick,
     predict,
+    serve,
     train,
     verify,
     weights,
@@ -32,7 +33,8 @@ from zoo.cli.flags import Parser
 from zoo.errors import UserError
 
 VERBS = (
-    listing, weights, train, evaluate, predict, bench, export, leaderboard, pick, compare, verify, doctor, cache, data,
+    listing, weights, train, evaluate, predict, bench, export, leaderboard, serve, pick, compare, verify, doctor, cache,
+    data,
 )  # fmt: skip
 """As `zoo --help` lists them."""
 EPILOG = """\
@@ -41,6 +43,7 @@ examples:
   zoo bench --models all                    measure every model on this machine (synthetic streets, a smoke test)
   zoo bench --models core --data DIR --preset camvid
   zoo leaderboard                           the tables of everything measured
+  zoo serve                                 the same as a page, in a browser
   zoo pick --max-latency 50ms --max-memory 2GiB
 
 exit codes: 0 done; 1 nothing qualifies (pick), a file is out of date (--check), a number is not the published one for
