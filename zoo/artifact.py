@@ -26,6 +26,7 @@ from zoo.faults import how_to_write, reason
 from zoo.files import sha256_of
 from zoo.identity import makers, network_sha256
 from zoo.labels import CITYSCAPES
+from zoo.machine import cpu_features
 from zoo.models.build import build_empty, build_model, read_hub
 from zoo.models.contract import tensors_of
 from zoo.models.trial import fit_model
@@ -369,7 +370,7 @@ def _content(wanted: Wanted) -> str:
             "sizes": [wanted.image_size, wanted.input_size, wanted.resize, wanted.batch_size],
             "graph": [wanted.opset, wanted.any_size],
             "memory_format": wanted.memory_format,
-            "device": [wanted.device.type, sorted(base.cpu_features()), base.capability(wanted.device)],
+            "device": [wanted.device.type, sorted(cpu_features()), base.capability(wanted.device)],
             "threads": torch.get_num_threads(),  # Inductor writes it into its code
             "makers": makers(),
         },

@@ -23,7 +23,8 @@ from zoo.score.comparing import (
 )
 from zoo.score.fields import flag_for
 from zoo.score.filtering import VERSIONS, newest_versions, select, version_of
-from zoo.score.metrics import METRICS, OBJECTIVES, Metric
+from zoo.score.limits import Limit
+from zoo.score.metrics import METRICS, Metric, metric_named
 from zoo.score.paired import INTERVAL, SPREAD, Pairs, Tie
 from zoo.score.reading import NO_MODEL_YET, read_rows
 from zoo.score.rows import MAX_MIOU_LOSS, WHOLE, Row
@@ -36,30 +37,6 @@ LATENCIES = tuple(key for key in METRICS if key.startswith(("pipeline_p", "laten
 NEXT = ("miou", LATENCY, "peak_memory_bytes")
 """What decides among rows that tie in the objective, in order."""
 CHANCE = "whether by more than chance is not known"
-
-
-@dataclass(frozen=True)
-class Limit:
-    """A bound on one metric: at most for what is better lower, at least for what is better higher."""
-
-    metric: Metric
-    value: float
-
-    def holds(self, row: Row) -> bool:
-        """Whether a row is known to keep the limit."""
-        value = row.value(self.metric.key)
-        return value is not None and not self.metric.beats(self.value, value)
-
-    def say(self) -> str:
-        """Return the limit as words: `"pipeline p50 ≤ 25.0 ms"`."""
-        return f"{self.metric.title} {'≥' if self.metric.better == 'higher' else '≤'} {self.metric.say(self.value)}"
-
-    def miss(self, row: Row) -> float:
-        """Return how far a row is off, relative to the limit: 0.2 is 20 % too much; infinite where unknown."""
-        value = row.value(self.metric.key)
-        if value is None:
-            return float("inf")
-        return 0.0 if self.holds(row) else abs(value - self.value) / self.value if self.value else float("inf")
 
 
 @dataclass(frozen=True)
@@ -132,10 +109,7 @@ def pick(
     Raises:
         UserError: no records, an unknown objective, latency or filter, or rows that may not be compared.
     """
-    if objective not in OBJECTIVES:
-        raise UserError(
-            f"no objective {objective!r}.{did_you_mean(objective, OBJECTIVES)} Allowed: {', '.join(OBJECTIVES)}"
-        )
+    aim = metric_named(objective)
     if latency not in LATENCIES:
         raise UserError(f"no latency {latency!r}.{did_you_mean(latency, LATENCIES)} Allowed: {', '.join(LATENCIES)}")
     warnings: tuple[str, ...] = ()
@@ -144,7 +118,7 @@ def pick(
         found = read_rows(Path(source))
         source, warnings, pairs = found.rows, found.warnings, Pairs(found.sources)
     every = select(source, models=models, **conditions)
-    goal = METRICS[latency if objective == "latency" else OBJECTIVES[objective]]
+    goal = METRICS[latency] if aim.key == LATENCY else aim
     asked = {
         latency: max_latency_s,
         "peak_memory_bytes": max_memory_bytes,
@@ -198,7 +172,7 @@ def _one_group(rows: list[Row], needed: list[Metric]) -> tuple[Group, tuple[str,
                 else "measure with `zoo bench`"
             )
             if missing == ["mIoU"] == [needed[0].title] and all(metric.key != "miou" for metric in needed[1:]):
-                how = f"choose by something else with --objective ({', '.join(list(OBJECTIVES)[1:])}), or {how}"
+                how = f"choose by something else with --objective (latency, memory, params, macs), or {how}"
             raise UserError(f"no {kind} has a {what}; {how}")
         why = list(dict.fromkeys(f"{row.status}: {row.reason or 'no reason was recorded'}" for row in asked))
         raise UserError(f"no {kind} here is ok; {listed(why, 1)}; `zoo leaderboard` names all")

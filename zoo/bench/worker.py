@@ -35,6 +35,7 @@ from zoo.config import INSTALLED
 from zoo.counting import EvaluationResult, by_size, evaluate
 from zoo.data.loading import evaluation_frames
 from zoo.errors import ModelError, UserError
+from zoo.machine import core_count
 from zoo.measure import clock, device, energy, macs, memory
 from zoo.models import from_smp, from_torchvision  # noqa: F401  imported here so that the fork server has them
 from zoo.models.build import build_empty, build_model
@@ -388,7 +389,7 @@ def main(steps: list[str], job: Job, answers: Connection, lifeline: Connection) 
     threading.Thread(target=_die_with_the_sweep, args=(lifeline,), daemon=True).start()
     with contextlib.suppress(OSError):  # under memory pressure the worker goes first
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
-    torch.set_num_threads(job.config.threads or device.core_count())
+    torch.set_num_threads(job.config.threads or core_count())
     kernels = (job.cache or cache_folder()).absolute() / "inductor"
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(kernels))
     if job.runtime in {"compile", "aoti"}:

@@ -17,7 +17,7 @@ from zoo.errors import UserError
 from zoo.record import Resampled
 from zoo.score.accuracy import miou_gain_interval
 from zoo.score.comparing import tie
-from zoo.score.metrics import METRICS
+from zoo.score.metrics import METRICS, metric_of
 from zoo.score.reading import Sources
 from zoo.score.rows import Row
 from zoo.store import samples
@@ -59,7 +59,7 @@ class Pairs:
 
     def tie(self, one: Row, other: Row, key: str) -> Tie:
         """Return whether two rows are alike in a metric, and what tells."""
-        value, others_value, metric = one.value(key), other.value(key), METRICS[key]
+        value, others_value, metric = one.value(key), other.value(key), metric_of(key)
         if value is None or others_value is None:
             return Tie(None, "")
         if metric.alike(value, others_value):

@@ -33,7 +33,11 @@ def rows_of(records: Iterable[Record]) -> tuple[Row, ...]:
         if one.miou is None or one.baseline or not found:
             return one
         nearest = max(found, key=lambda other: (other.is_reference, other.device == one.device, other.started_at))
-        return one.having(miou_lost=(nearest.miou or 0) - one.miou)
+        lost = {
+            name: None if iou is None or (was := nearest.class_iou.get(name)) is None else was - iou
+            for name, iou in one.class_iou.items()
+        }
+        return replace(one.having(miou_lost=(nearest.miou or 0) - one.miou), class_lost=lost)
 
     return tuple(with_loss(candidate) for candidate in rows)
 
