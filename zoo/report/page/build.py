@@ -12,6 +12,7 @@ import hashlib
 import json
 from importlib.resources import files
 
+from zoo.machine import here
 from zoo.report.board import Board
 from zoo.report.page.contents import page_contents
 
@@ -20,7 +21,7 @@ SCRIPTS = ("data.js", "state.js", "form.js", "chart.js", "table.js", "card.js", 
 
 
 def board_html(board: Board) -> str:
-    """Return a board as one HTML file; the same board gives the same file."""
+    """Return a board as one HTML file; the same board gives the same file on the same machine."""
     script = "\n".join(_asset(name) for name in SCRIPTS)
     style = _asset("page.css")
     policy = "; ".join(
@@ -35,7 +36,7 @@ def board_html(board: Board) -> str:
             "trusted-types 'none'",
         )
     )
-    text = json.dumps(page_contents(board), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(page_contents(board, here()), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     packed = base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()  # of its 64 signs none is markup
     page = _asset("page.html")
     for name, part in {"policy": policy, "style": style, "data": packed, "script": script}.items():

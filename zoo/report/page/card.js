@@ -144,22 +144,22 @@ function classTable(rows) {
   const scored = rows.filter((row) => own("iou", row) !== null);
   if (!scored.length) return null;
   const names = classesOf(scored[0]), one = metric("miou"), single = rows.length === 1;
-  const [row] = scored, against = pooled("names", own("against_name", row)), pixels = pooled("pixels", own("pixels", row));
+  const [row] = scored, held = own("lost", row) !== null, pixels = pooled("pixels", own("pixels", row));
   const recall = (place) => pooled("confusion", own("confusion", row))?.[place * (names.length + 1) + place];
   const body = names.map((name, place) => {
     const values = scored.map((found) => valueOf(found, `iou.${name}`)), share = pixels?.[place] ?? null;
     if (values.every((value) => value === null)) return null;
-    const best = Math.max(...values.filter((value) => value !== null)), lost = single && against ? valueOf(row, `loss.${name}`) : null;
+    const best = Math.max(...values.filter((value) => value !== null)), lost = single && held ? valueOf(row, `class-loss.${name}`) : null;
     const marked = lost !== null && lost > LOST_POINTS && share / 1e4 >= LEAST_PIXELS;
     return h("tr", { className: marked ? "lost" : "" }, h("th", { scope: "row" }, name),
       values.map((value) => h("td", { className: "bar-cell" }, fill(value), h("span", {}, !single && value === best ? h("b", {}, show(one, value)) : show(one, value)))),
-      single && against ? h("td", {}, lost === null ? "" : signed(-100 * lost), marked ? h("span", { title: "loses more than 2 points" }, " ▽") : null) : null,
+      single && held ? h("td", {}, lost === null ? "" : signed(-100 * lost), marked ? h("span", { title: "loses more than 2 points" }, " ▽") : null) : null,
       single ? h("td", {}, recall(place) === undefined ? "" : (recall(place) / 10).toFixed(1)) : null,
       h("td", {}, share === null ? "" : (share / 100).toFixed(share < 100 ? 2 : 1)));
   });
   return h("div", { className: "scroll", tabindex: 0, role: "region", "aria-label": "IoU of each class" }, h("table", { className: "classes" },
     h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "class"), scored.map((found) => h("th", { scope: "col" }, single ? "IoU %" : nameOf(found))),
-      single && against ? h("th", { scope: "col", title: `IoU here minus that of ${against}, the same weights` }, `Δ ${against}`) : null,
+      single && held ? h("th", { scope: "col", title: "IoU here minus that of the same weights in fp32, eager where there is such a row" }, "Δ fp32") : null,
       single ? h("th", { scope: "col" }, "recall %") : null, h("th", { scope: "col" }, "pixels %"))),
     h("tbody", {}, body)));
 }
@@ -212,7 +212,13 @@ const FED = ["mean", "std", "channels"];
 function weightsOf(rows) {
   const found = rows.map((row) => pooled("weights", own("weights_of", row)) ?? {});
   const names = [...new Set(found.flatMap(Object.keys))].filter((name) => !FED.includes(name));
-  return factTable(rows, names.map((name) => [name, found.map((facts) => linked(facts[name] ?? null))]));
+  const terms = rows.map((row) => pooled("licences", own("licences", row)));
+  const stated = (parts) => (parts.length ? parts.map(([value, source], place) => [place ? " + " : "", value, source && source !== "LICENSE" ? [" (", linked(source), ")"] : ""]) : null);
+  return h("div", {}, factTable(rows, [
+    ...names.map((name) => [name, found.map((facts) => linked(facts[name] ?? null))]),
+    ...["code", "weights", "training data"].map((what) => [`licence: ${what}`, terms.map((one) => h("span", {}, stated(one.facts[what]) ?? "nothing to license"))]),
+    ["may be sold", terms.map((one) => (one.against.length ? h("span", {}, "against it, or not known: ", one.against.join("; ")) : "nothing stated speaks against it"))]]),
+    h("p", { className: "muted" }, `Licences: ${DATA.advice}.`));
 }
 
 /* An address is a link only a person follows, and only one of the web. */
@@ -229,7 +235,7 @@ function publishedOf(row) {
 }
 
 function provenance(rows) {
-  const found = rows.map((row) => ({ measured: own("at", row), ...pooled("machine", own("machine", row)), ...pooled("provenance", own("provenance", row)), "record": own("file", row), key: own("id", row) }));
+  const found = rows.map((row) => ({ measured: own("at", row), "seen from here": fact("rests_on", row), ...pooled("machine", own("machine", row)), ...pooled("provenance", own("provenance", row)), "record": own("file", row), key: own("id", row) }));
   return factTable(rows, [...new Set(found.flatMap(Object.keys))].map((name) => [name, found.map((facts) => facts[name] ?? null)]));
 }
 

@@ -1,9 +1,9 @@
-"""What a person types to get the thing that a row speaks of: measured again, scored, loaded, exported."""
+"""What a person types to get the thing that a row speaks of: as a file, loaded, measured again, scored."""
 
 from __future__ import annotations
 
-import shlex
-
+from zoo.score.basis import how_to_measure, weights_flag
+from zoo.score.fields import quoted
 from zoo.score.rows import Row, text_of
 
 FILES = {"onnxruntime": ".onnx", "openvino": ".onnx", "tensorrt": ".onnx", "aoti": ".pt2"}
@@ -14,35 +14,22 @@ def commands_of(row: Row) -> list[tuple[str, str]]:
     """Return pairs of what for and the command, Python for what is loaded; none for the baseline."""
     if row.baseline:
         return []
-    size, weights = text_of(row.input_size), _weights(row)
-    data = ["--data", "DIR"] if row.dataset and not row.synthetic else []
-    network = ["--weights", weights, "--input-size", size]
-    precision = ["--precision", row.precision]
-    if _is_foreign(row):
-        return [("measure it here", shlex.join(["zoo", "bench", "--file", row.weights.removeprefix("file "), *data]))]
+    if row.weights_source == "file" and row.weights_sha256 == row.file_sha256:  # another maker's file
+        file = quoted(row.weights.removeprefix("file "))
+        return [("measure it here", f"zoo bench --file {file}" + (" --data DIR" if row.dataset else ""))]
+    network = " ".join(part for part in (weights_flag(row), f"--input-size {text_of(row.input_size)}") if part)
+    data = " --data DIR" if row.dataset and not row.synthetic else ""
     if row.runtime in FILES:
-        file = f"{row.model}{FILES[row.runtime]}"
-        batch = ["--batch", str(row.batch_size)] if row.batch_size != 1 else []
-        words = ["zoo", "export", row.model, "-o", file, "--runtime", row.runtime, *precision, *network, *batch]
-        found = [("write the file", shlex.join([*words, *data]))]
+        batch = f" --batch {row.batch_size}" if row.batch_size != 1 else ""
+        file = quoted(f"{row.model.rpartition('/')[2]}{FILES[row.runtime]}")
+        built = f"--runtime {row.runtime} --precision {row.precision} {network}{batch}{data}"
+        found = [("write the file", f"zoo export {quoted(row.model)} -o {file} {built}")]
     else:
+        weights = weights_flag(row).removeprefix("--weights ").strip("'") or "auto"
         asked = f"weights={weights!r}, input_size={row.input_size}, precision={row.precision!r}"
         found = [("load it in Python", f"zoo.load_predictor({row.model!r}, {asked})")]
-    bench = ["zoo", "bench", "--models", row.model, "--runtimes", row.runtime, *precision, *network]
-    found.append(("measure it here", shlex.join([*bench, "--preset", row.preset or "latency", *data])))
-    if data and row.precision != "int8":
-        found.append(("count its mIoU", shlex.join(["zoo", "eval", row.model, *precision, *network, *data])))
+    found.append(("measure it here", how_to_measure(row)))
+    if data and row.precision != "int8":  # which is quantised when a file is made
+        score = f"zoo eval {quoted(row.model)} --precision {row.precision} {network}{data}"
+        found.append(("count its mIoU", score))
     return found
-
-
-def _is_foreign(row: Row) -> bool:
-    """Whether another maker's file was measured."""
-    return row.weights_source == "file" and row.weights_sha256 == row.file_sha256
-
-
-def _weights(row: Row) -> str:
-    """As `--weights` takes them."""
-    kind, _, name = row.weights.partition(" ")
-    if kind == "run":
-        return f"run:{name}" + (f":{row.seed}" if row.seed is not None else "")
-    return f"published:{name}" if kind == "published" and name else name if kind == "file" and name else kind

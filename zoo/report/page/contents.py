@@ -6,8 +6,8 @@ What many rows share (weights, machines, confusion matrices …) stands once, in
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,12 +16,15 @@ import numpy.typing as npt
 
 from zoo import __version__
 from zoo.errors import UserError
+from zoo.machine import Named
 from zoo.record import Accuracy, Latency, Record, short_hash
 from zoo.report.board import FASTEST, LOST, MARKS, UNDER, Board, Line, Table
 from zoo.report.page.commands import commands_of
 from zoo.report.quoted import quoted
-from zoo.score.comparing import Group, scored_of
-from zoo.score.metrics import METRICS, SHOWN, Metric
+from zoo.score.basis import rests_on
+from zoo.score.comparing import Group
+from zoo.score.licences import NO_ADVICE, Licences
+from zoo.score.metrics import CLASS_LOSS, METRICS, SHOWN, Metric, metric_of
 from zoo.score.reading import Source
 from zoo.score.rows import Row, text_of
 from zoo.store import samples
@@ -32,6 +35,7 @@ BINS = 40
 """Of a latency's histogram, from the fastest call to the 99th percentile; slower ones are counted in one more."""
 MOST_SAMPLED = 3000
 """A page of more rows draws their latencies by percentiles: reading a file of samples for each would take seconds."""
+METRICS_SHOWN = (*METRICS.values(), metric_of(CLASS_LOSS))
 SUMMARY = ("min_s", "p25_s", "p50_s", "p75_s", "p90_s", "p95_s", "p99_s", "p999_s", "max_s")
 """Of a latency, in this order."""
 FACTS = (
@@ -59,31 +63,37 @@ class Pools:
         return self._places[key]
 
 
-def page_contents(board: Board) -> dict[str, Any]:
-    """Return all that a page shows of a board; numbers in SI units, shares per 10,000, confusion per 1,000 of a row."""
+def page_contents(board: Board, here: Sequence[Named]) -> dict[str, Any]:
+    """Return all that a page shows; numbers in SI units, a class's shares per 10,000, confusion per 1,000 of a row.
+
+    Args:
+        board: The tables, with the records behind their rows.
+        here: The devices of the machine that the page is made on (`zoo.machine.here`): what was measured on it.
+    """
     pools = Pools()
     lines: dict[tuple[str, str], Line] = {}
     for table in board.tables:
         for line in table.lines:
             lines.setdefault(_id(line.row), line)
     place = {known: index for index, known in enumerate(lines)}
-    references = _references(board.rows)
-    sampled = len(lines) <= MOST_SAMPLED
-    cards = [
-        _card(line.row, board.sources.get((line.row.key, line.row.started_at)), references, pools, sampled=sampled)
-        for line in lines.values()
-    ]
     rows = [line.row for line in lines.values()]
+    sampled = len(rows) <= MOST_SAMPLED
+    cards = [_card(row, board.sources.get((row.key, row.started_at)), pools, sampled=sampled) for row in rows]
+    for card, name in zip(cards, _names(rows), strict=True):
+        card["id"] = name
+    spans = {metric.key: [_span(row, metric.key) for row in rows] for metric in METRICS.values() if metric.interval}
     return {
         "version": __version__,
         "sort": board.sort,
-        "metrics": [_metric(metric) for metric in METRICS.values()],
+        "metrics": [_metric(metric) for metric in METRICS_SHOWN],
         "shown": SHOWN,
         "marks": {mark: MARKS[mark] for mark in (FASTEST, LOST, UNDER)},
+        "advice": NO_ADVICE,
         "groups": [_group(table, [place[_id(line.row)] for line in table.lines]) for table in board.tables],
-        "facts": {name: [_text(getattr(row, name)) for row in rows] for name in FACTS},
-        "numbers": _known({key: [_round(metric, row.value(key)) for row in rows] for key, metric in METRICS.items()}),
-        "spans": _known({key: [_span(row, key) for row in rows] for key in METRICS if METRICS[key].interval}),
+        "facts": {name: [_text(getattr(row, name)) for row in rows] for name in FACTS}
+        | {"rests_on": [_rests_on(row, here) for row in rows]},
+        "numbers": _known({one.key: [_round(one, row.value(one.key)) for row in rows] for one in METRICS_SHOWN}),
+        "spans": _known(spans),
         "columns": {name: [card[name] for card in cards] for name in cards[0]} if cards else {},
         "pools": pools.values,
     }
@@ -94,7 +104,7 @@ def _id(row: Row) -> tuple[str, str]:
 
 
 def _metric(metric: Metric) -> dict[str, Any]:
-    facts = ("key", "title", "unit", "better", "scale", "decimals", "least", "exact", "column", "marked")
+    facts = ("key", "name", "title", "unit", "better", "scale", "decimals", "least", "exact", "column", "marked")
     return {name: getattr(metric, name) for name in facts}
 
 
@@ -144,57 +154,52 @@ def _span(row: Row, key: str) -> tuple[float | None, ...] | None:
     return None if span is None else tuple(_short(end) for end in span)
 
 
-def _references(rows: Sequence[Row]) -> Mapping[object, Row]:
-    """Of what mIoU depends on, the row that others are held against: eager fp32, else any fp32."""
-    found: dict[object, Row] = {}
-    for row in sorted(rows, key=lambda row: (row.is_reference, row.started_at)):
-        if row.precision == "fp32" and row.class_iou and not row.baseline:
-            found[scored_of(row)] = row
-    return found
+def _names(rows: Sequence[Row]) -> list[str]:
+    """What an address calls each row: the first digits of its key, with its time where those are another's too."""
+    count = Counter(row.key[:8] for row in rows)
+    return [row.key[:8] if count[row.key[:8]] == 1 else f"{row.key}@{row.started_at:%Y%m%dT%H%M%S.%f}" for row in rows]
 
 
-def _card(
-    row: Row, source: Source | None, references: Mapping[object, Row], pools: Pools, *, sampled: bool
-) -> dict[str, Any]:
+def _rests_on(row: Row, here: Sequence[Named]) -> str:
+    key = next((key for key in ("pipeline_p50_s", "latency_p50_s", "miou") if row.value(key) is not None), "miou")
+    return rests_on(row, key, here)
+
+
+def _card(row: Row, source: Source | None, pools: Pools, *, sampled: bool) -> dict[str, Any]:
     record = source.record if source else None
-    accuracy = record.accuracy if record else None
-    reference = references.get(scored_of(row)) if row.class_iou and not row.baseline else None
     return {
-        "id": row.key[:8],
         "at": f"{row.started_at:%Y-%m-%d %H:%M}",
         "baseline": int(row.baseline),
+        "for_sale": int(not row.licences.why_not_for_sale()),
         "reasons": pools.place("reasons", row.grade_reasons or None),
         "classes": pools.place("classes", list(row.class_iou) or None),
         "iou": pools.place("iou", _shares(row.class_iou.values())),
-        "against": pools.place("iou", _shares(reference.class_iou.values())) if reference not in (None, row) else None,
-        "against_name": pools.place("names", _said(reference)) if reference not in (None, row) else None,
-        "pixels": pools.place("pixels", _pixels(accuracy)),
-        "confusion": pools.place("confusion", _confusion(accuracy)),
+        "lost": pools.place("lost", None if row.is_reference else _shares(row.class_lost.values())),
+        "pixels": pools.place("pixels", _shares(row.class_share.values())),
+        "confusion": pools.place("confusion", _confusion(record.accuracy if record else None)),
         "published": pools.place("published", _published(row)),
         "latency": _latency(record, source, sampled=sampled),
         "provenance": pools.place("provenance", _provenance(row, record)),
         "machine": pools.place("machine", _machine(row, record)),
         "weights_of": pools.place("weights", _weights(record)),
+        "licences": pools.place("licences", _licences(row.licences)),
         "commands": pools.place("commands", commands_of(row)),
         "file": source.file.as_posix() if source else None,
     }
 
 
-def _said(row: Row | None) -> str | None:
-    return None if row is None else f"{row.runtime} {row.precision}"
-
-
-def _shares(values: Any) -> list[int | None] | None:
+def _shares(values: Iterable[float | None]) -> list[int | None] | None:
     """Fractions per 10,000."""
     return [None if value is None else round(value * 1e4) for value in values] or None
 
 
-def _pixels(accuracy: Accuracy | None) -> list[int | None] | None:
-    """Share of the counted pixels that each class has."""
-    if accuracy is None:
-        return None
-    counts = np.array(accuracy.confusion, dtype=np.int64).sum(axis=1)
-    return _shares((counts / max(counts.sum(), 1)).tolist())
+def _licences(licences: Licences) -> dict[str, Any]:
+    """Of code, weights and training data what is stated and where; and what speaks against a sale."""
+    facts = {"code": licences.code, "weights": licences.weights, "training data": licences.data}
+    return {
+        "facts": {what: [(stated.value, stated.source) for stated in parts] for what, parts in facts.items()},
+        "against": licences.why_not_for_sale(),
+    }
 
 
 def _confusion(accuracy: Accuracy | None) -> list[int] | None:
@@ -293,7 +298,6 @@ def _weights(record: Record | None) -> dict[str, Any] | None:
         "encoder began from": weights.pretrained,
         "began from": weights.init,
         "sha256": weights.sha256 and weights.sha256[:16],
-        "licence of the weights": weights.licence or "unknown",
         "published at": weights.url,
         "notes": "; ".join(weights.notes),
     }

@@ -3,7 +3,7 @@
 /* What the page knows, and how it is written for a human. All text goes in as text nodes: a name is never markup. */
 
 let DATA; // as `contents.py` made it
-const columns = new Map(); // values of every row, by key of a metric, of a class (`iou.person`, `loss.person`)
+const columns = new Map(); // values of every row, by key of a metric, of a class (`iou.person`, `class-loss.person`)
 
 async function unpack() {
   const packed = Uint8Array.from(atob(document.getElementById("data").textContent.trim()), (sign) => sign.charCodeAt(0));
@@ -39,11 +39,12 @@ const pooled = (pool, place) => (place === null ? null : DATA.pools[pool][place]
 const classesOf = (row) => pooled("classes", own("classes", row)) ?? [];
 
 function metric(key) {
-  const [kind, ...name] = key.split(".");
-  const share = { key, unit: "%", scale: 100, decimals: 1, least: 1e-3, exact: false, column: "" };
+  const found = DATA.metrics.find((one) => one.key === key), [kind, ...name] = key.split(".");
+  const share = { key, unit: "%", scale: 100, decimals: 1, least: 1e-3, exact: false, column: "", name: key };
+  if (found) return found;
   if (kind === "iou") return { ...share, title: `IoU of ${name.join(".")}`, better: "higher" };
-  if (kind === "loss") return { ...share, title: `IoU lost of ${name.join(".")}`, unit: "points", better: "lower" };
-  return DATA.metrics.find((one) => one.key === key);
+  if (kind === "class-loss" && name.length) return { ...share, title: `IoU lost of ${name.join(".")}`, unit: "points", better: "lower" };
+  return undefined;
 }
 
 function column(key) {
@@ -56,10 +57,8 @@ function classColumn(key) {
   const name = words.join(".");
   return Array.from({ length: DATA.size }, (_, row) => {
     const place = classesOf(row).indexOf(name);
-    const iou = place < 0 ? null : pooled("iou", own("iou", row))[place];
-    if (kind === "iou" || iou === null) return iou === null ? null : iou / 1e4;
-    const reference = pooled("iou", own("against", row))?.[place] ?? null;
-    return kind === "loss" && reference !== null ? (reference - iou) / 1e4 : null;
+    const share = place < 0 ? null : pooled(kind === "iou" ? "iou" : "lost", own(kind === "iou" ? "iou" : "lost", row))?.[place];
+    return share === null || share === undefined ? null : share / 1e4;
   });
 }
 

@@ -39,7 +39,7 @@ function buildLimits() {
     h("option", { value: "" }, "Add a limit …"),
     h("optgroup", { label: "Metrics" }, left(metricsHere().map((one) => one.key))),
     h("optgroup", { label: "IoU of a class" }, left(classes.map((name) => `iou.${name}`))),
-    h("optgroup", { label: "IoU a class loses against fp32" }, left(classes.map((name) => `loss.${name}`))),
+    h("optgroup", { label: "IoU a class loses against fp32" }, left(classes.map((name) => `class-loss.${name}`))),
   );
 }
 
@@ -73,7 +73,7 @@ function buildKinds() {
   for (const name of KINDS) {
     const values = [...new Set(rowsHere().map((row) => String(fact(name, row))))].sort();
     if (values.length < 2 || values.length > 12) continue;
-    const word = name.replace("_size", "");
+    const word = name.replace("_size", "").replace("_", " ");
     parts.push(h("div", { className: "chips", role: "group", "aria-label": word }, h("span", { className: "chips-name" }, word),
       values.map((value) => h("label", { className: "chip" },
         h("input", { type: "checkbox", checked: (state.kinds[name] ?? []).includes(value), onchange: (event) => setKind(name, value, event.target.checked) }), value))));
@@ -83,6 +83,9 @@ function buildKinds() {
     options(select, [["", "any grade"], ["A", "A"], ["B", "B or better"], ["C", "C or better"]], state.grade);
     parts.push(h("div", { className: "chips" }, h("label", { className: "chips-name", htmlFor: "grade" }, "timing grade"), select));
   }
+  const sale = rowsHere().filter((row) => own("for_sale", row)).length;
+  parts.push(h("div", { className: "chips" }, h("span", { className: "chips-name" }, "licences"), h("label", { className: "chip", title: `code, weights and training data; ${DATA.advice}` },
+    h("input", { type: "checkbox", id: "sale", checked: state.sale, onchange: (event) => { state.sale = event.target.checked; update(); } }), `may be sold (${sale} of ${rowsHere().length})`)));
   byId("kinds").replaceChildren(...parts);
 }
 
@@ -138,9 +141,29 @@ function buildAnswer(rows) {
     h("p", { className: "numbers" }, numbers),
     h("p", { className: "muted" },
       `${one.better === "higher" ? "Highest" : "Lowest"} ${one.title} of ${found.length} that qualify.`,
+      ` ${capital(fact("rests_on", winner))}.`,
       ties.length ? [" Not told apart from it: ", joined(ties.slice(0, 4).map(opener)), ties.length > 4 ? ` and ${ties.length - 4} more.` : "."] : null),
+    h("p", { className: "as-command" }, h("code", {}, pickCommand()), h("button", { type: "button", "aria-label": "copy the command", onclick: () => copyText(pickCommand(), "Copied.") }, "Copy")),
   );
   return winner;
+}
+
+const capital = (text) => text[0].toUpperCase() + text.slice(1);
+
+/* The same question for a terminal. */
+function pickCommand() {
+  const words = ["zoo", "pick", "--device", current().device];
+  const typed = (one, value) => `${Number((value * one.scale).toPrecision(6))}${["points", "images", "images/s"].includes(one.unit) ? "" : one.unit}`;
+  for (const [key, value] of limitsSet()) {
+    const one = metric(key);
+    words.push(one.better === "higher" ? "--min" : "--max", `${one.name}=${typed(one, value)}`);
+  }
+  if (state.grade) words.push("--min", `grade=${state.grade}`);
+  if (state.sale) words.push("--for", "sale");
+  for (const [name, values] of Object.entries(state.kinds)) if (values.length && name !== "rests_on") words.push(`--${name.replace("_", "-")}`, values.join(","));
+  const one = metric(state.objective);
+  words.push(one.better === "higher" ? "--maximize" : "--minimize", one.name);
+  return words.map((word) => (/[^\w=.,:%/@+-]/.test(word) ? `'${word}'` : word)).join(" ");
 }
 
 const joined = (parts) => parts.flatMap((part, place) => (place ? [", ", part] : [part]));

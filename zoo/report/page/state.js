@@ -1,11 +1,11 @@
 /* What is asked and what is open: all of it stands in the address, after the #. */
 
-const FRESH = { group: null, limits: {}, search: "", kinds: {}, grade: "", objective: "miou", sort: null, x: null, y: null,
+const FRESH = { group: null, limits: {}, search: "", kinds: {}, grade: "", sale: false, objective: "miou", sort: null, x: null, y: null,
   logX: null, logY: null, intervals: true, card: null, compare: [], open: "" };
 let state = structuredClone(FRESH);
 
 const current = () => DATA.groups[state.group];
-const KINDS = ["runtime", "precision", "input_size", "weights"]; // facts a row may be chosen by, where they vary
+const KINDS = ["runtime", "precision", "input_size", "weights", "rests_on"]; // facts a row may be chosen by, where they vary
 
 function writeState() {
   const words = new URLSearchParams();
@@ -15,6 +15,7 @@ function writeState() {
   for (const [name, values] of Object.entries(state.kinds)) if (values.length) put(name, values.join("|"));
   put("model", state.search);
   put("grade", state.grade);
+  put("sale", state.sale ? 1 : null);
   if (state.objective !== defaultObjective()) put("best", state.objective);
   if (state.sort) put("sort", `${state.sort.key}:${state.sort.up ? "up" : "down"}`);
   put("x", state.x);
@@ -35,7 +36,7 @@ function readState() {
   const named = DATA.groups.findIndex((group) => group.id === words.get("group"));
   state.group = Math.max(named, 0);
   const numbers = new Set(Object.keys(DATA.numbers)), classes = new Set(classNames());
-  const known = (key) => numbers.has(key) || (/^(iou|loss)\./.test(key) && classes.has(key.slice(key.indexOf(".") + 1)));
+  const known = (key) => numbers.has(key) || (/^(iou|class-loss)\./.test(key) && classes.has(key.slice(key.indexOf(".") + 1)));
   for (const [name, text] of words) {
     const key = name.replace(/^limit\./, ""), value = Number(text);
     if (name.startsWith("limit.") && known(key) && Number.isFinite(value)) state.limits[key] = value;
@@ -45,6 +46,7 @@ function readState() {
   }
   state.search = words.get("model") ?? "";
   state.grade = ["A", "B", "C"].includes(words.get("grade")) ? words.get("grade") : "";
+  state.sale = words.get("sale") === "1";
   state.objective = known(words.get("best") ?? "") ? words.get("best") : defaultObjective();
   const [sorted, way] = (words.get("sort") ?? "").split(":");
   if (sorted && (known(sorted) || sorted in DATA.facts)) state.sort = { key: sorted, up: way === "up" };
@@ -78,13 +80,14 @@ function miss(row, key, limit) {
 
 const limitsSet = () => Object.entries(state.limits).filter(([, value]) => value !== null);
 
-/* Which rows are meant at all: names, kinds and grade; limits apart. */
+/* Which rows are meant at all: names, kinds, licences and grade; limits apart. */
 function meant() {
   const words = state.search.toLowerCase().split(/\s+/).filter(Boolean);
   const kinds = Object.entries(state.kinds).filter(([, values]) => values.length);
   return rowsHere().filter((row) => {
     if (!words.every((word) => fact("model", row).toLowerCase().includes(word))) return false;
     if (!kinds.every(([name, values]) => values.includes(String(fact(name, row))))) return false;
+    if (state.sale && !own("for_sale", row)) return false;
     return !state.grade || (fact("grade", row) ?? "Z") <= state.grade;
   });
 }

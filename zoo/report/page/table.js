@@ -11,7 +11,8 @@ function tableColumns() {
     .map((name) => ({ key: name, title: name.replace("_size", ""), text: (row) => String(fact(name, row)), words: true }));
   const keys = current().columns.filter((key) => !["grade", "why", "weights", "published", "seed_count"].includes(key));
   const asked = Object.keys(state.limits).filter((key) => !keys.includes(key) && state.limits[key] !== null);
-  const numbers = [...keys, ...asked, ...[plot?.x, plot?.y].filter((key) => key && known(key) && ![...keys, ...asked].includes(key))];
+  const hurt = rowsHere().some((row) => valueOf(row, "class-loss") > LOST_POINTS) ? ["class-loss"] : [];
+  const numbers = [...keys, ...hurt, ...asked, ...[plot?.x, plot?.y].filter((key) => key && known(key) && ![...keys, ...hurt, ...asked].includes(key))];
   const has = (key) => current().columns.includes(key);
   const place = new Map(current().rows.map((row, at) => [row, at]));
   return [
