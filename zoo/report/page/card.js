@@ -58,7 +58,7 @@ function factTable(rows, facts) {
   if (!found.length) return null;
   const text = (cell) => (cell instanceof Node ? cell.textContent : String(cell ?? ""));
   const many = rows.length > 1;
-  return h("div", { className: "scroll", tabindex: many ? 0 : null, role: many ? "region" : null, "aria-label": many ? "compared facts" : null },
+  return h("div", { className: "scroll", tabindex: many ? 0 : null, role: many ? "group" : null, "aria-label": many ? "compared facts" : null },
     h("table", { className: "facts" },
       many ? h("thead", {}, h("tr", {}, h("td", {}), rows.map((row) => h("th", { scope: "col" }, nameOf(row))))) : null,
       h("tbody", {}, found.map(([name, cells]) => h("tr", { className: many && new Set(cells.map(text)).size > 1 ? "differs" : "" },
@@ -157,7 +157,7 @@ function classTable(rows) {
       single ? h("td", {}, recall(place) === undefined ? "" : (recall(place) / 10).toFixed(1)) : null,
       h("td", {}, share === null ? "" : (share / 100).toFixed(share < 100 ? 2 : 1)));
   });
-  return h("div", { className: "scroll", tabindex: 0, role: "region", "aria-label": "IoU of each class" }, h("table", { className: "classes" },
+  return h("div", { className: "scroll", tabindex: 0, role: "group", "aria-label": "IoU of each class" }, h("table", { className: "classes" },
     h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "class"), scored.map((found) => h("th", { scope: "col" }, single ? "IoU %" : nameOf(found))),
       single && held ? h("th", { scope: "col", title: "IoU here minus that of the same weights in fp32, eager where there is such a row" }, "Δ fp32") : null,
       single ? h("th", { scope: "col" }, "recall %") : null, h("th", { scope: "col" }, "pixels %"))),
@@ -192,7 +192,7 @@ function confusion(row) {
   };
   return h("div", {},
     worst.length ? h("p", {}, "Most often: ", worst.map(([share, truth, taken]) => `${names[truth]} taken for ${names[taken]} ${(share / 10).toFixed(0)} %`).join(", "), ".") : null,
-    h("div", { className: "scroll", tabindex: 0, role: "region", "aria-label": "confusion matrix" }, h("table", { className: "confusion" },
+    h("div", { className: "scroll", tabindex: 0, role: "group", "aria-label": "confusion matrix" }, h("table", { className: "confusion" },
       h("caption", {}, "Per cent of a true class's pixels; truth down, taken for across"),
       h("thead", {}, h("tr", {}, h("td", {}), [...shown, ...none].map((place) => h("th", { scope: "col" }, h("span", {}, names[place] ?? "no class"))))),
       h("tbody", {}, shown.map((truth) => h("tr", {}, h("th", { scope: "row" }, names[truth]), [...shown, ...none].map((taken) => cell(truth, taken))))))));

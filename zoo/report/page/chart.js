@@ -50,62 +50,77 @@ function logTicks(low, high) {
   return [[1, 2, 5], [1, 3], [1], [1, 2, 3, 4, 5, 6, 7, 8, 9]].map(found).find((ticks) => ticks.length <= 9 && ticks.length > 1) ?? evenTicks(low, high);
 }
 
-function drawPlot(rows, winner) {
-  const [x, y] = axes(), box = byId("plot"), width = Math.max(box.clientWidth, 280);
-  if (!x || !y) return void box.replaceChildren(h("p", { className: "muted" }, "No row has two numbers to draw."));
-  const height = Math.round(Math.min(Math.max(width * 0.56, 280), 470));
-  const [across, up] = [metric(x), metric(y)];
-  const inside = new Set(rows);
-  const points = rowsHere().map((row) => ({ row, x: valueOf(row, x), y: valueOf(row, y) })).filter((point) => point.x !== null && point.y !== null);
-  const claims = y !== "miou" ? [] : current().claims.map((row) => ({ row, x: valueOf(row, x), y: pooled("published", own("published", row)).miou, claim: true })).filter((point) => point.x !== null);
+let laid = { of: "" }; // where points stand: the same while axes and width are
+
+function layOut(x, y, width) {
+  const of = [state.group, x, y, state.logX, state.logY, width].join(" ");
+  if (laid.of === of) return laid;
+  const [across, up] = [metric(x), metric(y)], height = Math.round(Math.min(Math.max(width * 0.56, 280), 470));
+  const known_ = (point) => point.x !== null && point.y !== null;
+  const points = rowsHere().map((row) => ({ row, x: valueOf(row, x), y: valueOf(row, y) })).filter(known_);
+  const claims = y !== "miou" ? [] : current().claims.map((row) => ({ row, x: valueOf(row, x), y: pooled("published", own("published", row)).miou, claim: true })).filter(known_);
   const all = [...points, ...claims];
-  if (!all.length) return void box.replaceChildren(h("p", { className: "muted" }, "No row has both numbers."));
   const [xs, ys] = [all.map((point) => point.x * across.scale), all.map((point) => point.y * up.scale)];
-  const wide = (values) => Math.min(...values) > 0 && Math.max(...values) > 4 * Math.min(...values);
-  const can = (values) => Math.min(...values) > 0;
+  const can = (values) => Math.min(...values) > 0, wide = (values) => can(values) && Math.max(...values) > 4 * Math.min(...values);
   const logX = can(xs) && (state.logX ?? wide(xs)), logY = can(ys) && (state.logY ?? (wide(ys) && up.unit !== "%"));
-  const spot = {
-    x: makeScale(xs, logX, EDGE.left, width - EDGE.right),
-    y: makeScale(ys, logY, height - EDGE.bottom, EDGE.top),
-  };
+  const spot = { x: makeScale(xs, logX, EDGE.left, width - EDGE.right), y: makeScale(ys, logY, height - EDGE.bottom, EDGE.top) };
   for (const point of all) {
     point.left = spot.x.place(point.x * across.scale);
     point.top = spot.y.place(point.y * up.scale);
+    const drawn = (shape) => shape.replace("M", `M${point.left.toFixed(1)},${point.top.toFixed(1)}m`);
+    [point.mark, point.dot] = [drawn(point.claim ? CLAIM_MARK : MARKS[fact("runtime", point.row)] ?? OTHER_MARK), drawn(DOT)];
   }
-  syncAxes(x, y, logX, logY, can(xs), can(ys));
-  const front = frontOf(rows, x, y), onFront = new Set(front);
+  const covered = new Set(all.flatMap((point) => cellsOf(point.left - 4, point.top - 4, point.left + 4, point.top + 4)));
   const where = new Map(points.map((point) => [point.row, point]));
-  const frame = { width, height, spot, across, up, logX, logY };
-  const drawn = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "application", class: rows.length > 300 ? "many" : "", tabindex: 0,
-    "aria-roledescription": "scatter plot", "aria-label": `${up.title} over ${across.title}, ${points.length} rows, ${front.length} on the Pareto front. Arrow keys go from point to point, Enter opens its card. The table below says the same.` });
-  drawn.append(grid(frame), limitsDrawn(frame), baselineDrawn(frame, y), frontDrawn(front.map((row) => where.get(row)), across));
-  const kept = points.filter((point) => inside.has(point.row)), out = points.filter((point) => !inside.has(point.row));
-  drawn.append(svg("path", { class: "outside", d: marks(out, DOT) }));
-  const shown = state.intervals && kept.length > 150 ? kept.filter((point) => onFront.has(point.row)) : state.intervals ? kept : [];
-  drawn.append(svg("path", { class: "spans", d: shown.map((point) => spans(point, x, y, frame)).join("") }));
-  for (const [name, found] of byKind(kept)) {
-    const series = `series-${seriesOf(name)}`, mark = MARKS[name] ?? OTHER_MARK;
-    drawn.append(svg("path", { class: `${series} behind`, d: marks(found.filter((point) => !onFront.has(point.row)), mark) }));
-    drawn.append(svg("path", { class: `${series} front`, d: marks(found.filter((point) => onFront.has(point.row)), mark) }));
+  laid = { of, width, height, spot, across, up, points, claims, all, where, covered, logX, logY, canX: can(xs), canY: can(ys) };
+  return laid;
+}
+
+const plotWidth = () => Math.max(plotBox.width, 280);
+const plotBox = { width: 0 }; // kept by an observer: reading it from the page would lay all of it out once more
+
+function drawPlot(rows, winner) {
+  const [x, y] = axes(), box = byId("plot");
+  const frame = x && y ? layOut(x, y, plotWidth()) : { all: [] };
+  if (!frame.all.length) {
+    plot = null;
+    return void box.replaceChildren(h("p", { className: "muted" }, "No row has two numbers to draw."));
   }
-  drawn.append(svg("path", { class: "claim", d: marks(claims, CLAIM_MARK) }));
-  drawn.append(names(kept, front, winner, frame, all, claims));
+  const { width, height, across, up, points, claims, where } = frame;
+  syncAxes(x, y, frame);
+  const inside = new Set(rows), front = frontOf(rows, x, y), onFront = new Set(front);
+  const kept = points.filter((point) => inside.has(point.row)), out = points.filter((point) => !inside.has(point.row));
+  const drawn = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "application", tabindex: 0,
+    class: rows.length > 300 ? "many" : "", "aria-roledescription": "scatter plot",
+    "aria-label": `${up.title} over ${across.title}, ${points.length} rows, ${front.length} on the Pareto front. Arrow keys go from point to point, Enter opens its card. The table below says the same.` });
+  drawn.append(grid(frame), limitsDrawn(frame), baselineDrawn(frame, y), frontDrawn(front.map((row) => where.get(row)), across));
+  drawn.append(svg("path", { class: "outside", d: out.map((point) => point.dot).join("") }));
+  const shown = !state.intervals ? [] : kept.length > 150 ? kept.filter((point) => onFront.has(point.row)) : kept;
+  drawn.append(svg("path", { class: "spans", d: shown.map((point) => spans(point, x, y, frame)).join("") }));
+  const marks = (found) => found.map((point) => point.mark).join("");
+  for (const [name, found] of byKind(kept)) {
+    const series = `series-${seriesOf(name)}`;
+    drawn.append(svg("path", { class: `${series} behind`, d: marks(found.filter((point) => !onFront.has(point.row))) }));
+    drawn.append(svg("path", { class: `${series} front`, d: marks(found.filter((point) => onFront.has(point.row))) }));
+  }
+  drawn.append(svg("path", { class: "claim", d: marks(claims) }));
+  drawn.append(names(kept, front, winner, frame));
   drawn.append(svg("circle", { class: "halo", r: 9, cx: -99, cy: -99 }));
   const tip = h("div", { className: "tip", hidden: true });
   box.replaceChildren(drawn, tip);
-  plot = { points: [...kept, ...claims, ...out].sort((a, b) => a.left - b.left || a.top - b.top), drawn, tip, x, y, width, where, height };
+  plot = { points: [...kept, ...claims, ...out].sort((a, b) => a.left - b.left || a.top - b.top), drawn, tip, x, y, width };
   listen(drawn);
   legend(kept, claims, out.length, front.length);
 }
 
-const marks = (points, shape) => points.map((point) => shape.replace("M", `M${point.left.toFixed(1)},${point.top.toFixed(1)}m`)).join("");
 const seriesOf = (name) => (name in MARKS ? name : "other");
 
 function byKind(points) {
   const found = new Map();
   for (const point of points) {
     const name = fact("runtime", point.row);
-    found.set(name, [...(found.get(name) ?? []), point]);
+    if (!found.has(name)) found.set(name, []);
+    found.get(name).push(point);
   }
   return [...found].sort(([one], [other]) => (one < other ? -1 : 1));
 }
@@ -175,22 +190,26 @@ function spans(point, x, y, { spot, across, up }) {
 }
 
 /* Names at the nearest free place; one that finds none is left out, its point still answers. */
-function names(kept, front, winner, { width, height, across }, all, claims) {
-  const made = svg("g", { class: "names" });
-  const pen = document.createElement("canvas").getContext("2d");
-  pen.font = `600 11.5px ${getComputedStyle(document.body).fontFamily}`;
-  const cell = 6, taken = new Set();
-  const cells = (left, top, right, bottom) => {
-    const found = [];
-    for (let column = Math.floor(left / cell); column <= Math.floor(right / cell); column++)
-      for (let line = Math.floor(top / cell); line <= Math.floor(bottom / cell); line++) found.push(column * 4096 + line);
-    return found;
-  };
-  const take = (...box) => cells(...box).forEach((one) => taken.add(one));
-  const marked = new Set(all.flatMap((point) => cells(point.left - 4, point.top - 4, point.left + 4, point.top + 4)));
+const CELL = 6; // pixels: what names cover is kept on a grid of these
+let pen = null;
+
+function cellsOf(left, top, right, bottom) {
+  const found = [];
+  for (let column = Math.floor(left / CELL); column <= Math.floor(right / CELL); column++)
+    for (let line = Math.floor(top / CELL); line <= Math.floor(bottom / CELL); line++) found.push(column * 4096 + line);
+  return found;
+}
+
+function names(kept, front, winner, { width, height, across, all, claims, where, covered }) {
+  const made = svg("g", { class: "names" }), taken = new Set();
+  if (!pen) {
+    pen = document.createElement("canvas").getContext("2d");
+    pen.font = `600 11.5px ${getComputedStyle(document.body).fontFamily}`;
+  }
+  const take = (...box) => cellsOf(...box).forEach((one) => taken.add(one));
   const few = kept.length <= 14, onFront = new Set(front);
-  for (const point of few ? all : [...kept.filter((point) => onFront.has(point.row)), ...claims]) take(point.left - 5, point.top - 5, point.left + 5, point.top + 5);
-  front.map((row) => kept.find((point) => point.row === row)).forEach((point, place, points) => { // the front's own steps
+  for (const point of few ? all : [...front.map((row) => where.get(row)), ...claims]) take(point.left - 5, point.top - 5, point.left + 5, point.top + 5);
+  front.map((row) => where.get(row)).forEach((point, place, points) => { // the front's own steps
     const before = points[place - 1];
     if (!before) return;
     const [corner, level] = across.better === "lower" ? [point.left, before.top] : [before.left, point.top];
@@ -210,9 +229,9 @@ function names(kept, front, winner, { width, height, across }, all, claims) {
       const [left, base] = [point.left + right, point.top + down];
       const box = [left - 1, base - 10, left + wide + 1, base + 3];
       if (box[0] < EDGE.left || box[2] > width - 4 || box[1] < 2 || box[3] > height - EDGE.bottom) continue;
-      const covered = cells(...box);
-      if (covered.some((one) => taken.has(one))) continue;
-      const cost = covered.filter((one) => marked.has(one)).length + at;
+      const cells = cellsOf(...box);
+      if (cells.some((one) => taken.has(one))) continue;
+      const cost = cells.filter((one) => covered.has(one)).length + at;
       if (cost < least) [best, least] = [{ left, base, box }, cost];
     }
     if (!best) continue;
@@ -233,9 +252,9 @@ function legend(kept, claims, outside, front) {
     ...(outside ? [item(DOT, "outside", `${outside} left out`)] : []));
 }
 
-function syncAxes(x, y, logX, logY, canX, canY) {
-  grouped(byId("x"), x);
-  grouped(byId("y"), y);
+function syncAxes(x, y, { logX, logY, canX, canY }) {
+  Object.assign(byId("x"), { value: x });
+  Object.assign(byId("y"), { value: y });
   Object.assign(byId("log-x"), { checked: logX, disabled: !canX });
   Object.assign(byId("log-y"), { checked: logY, disabled: !canY });
   byId("intervals").checked = state.intervals;

@@ -83,7 +83,7 @@ function sayWithSpan(row, key) {
 
 /* A name that stands alone: the model and what tells its artifacts apart. */
 function nameOf(row) {
-  const place = current().rows.indexOf(row);
+  const place = placeOf(row);
   return place >= 0 ? current().names[place] : [fact("model", row), fact("runtime", row), fact("precision", row)].join(" ");
 }
 

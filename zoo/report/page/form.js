@@ -7,11 +7,10 @@ function options(select, pairs, chosen) {
   select.replaceChildren(...pairs.map(([value, text]) => h("option", { value, selected: value === chosen }, text)));
 }
 
-function grouped(select, chosen, extra = []) {
+function grouped(select, chosen) {
   const one = (key) => h("option", { value: key, selected: key === chosen }, metric(key).title);
   const classes = classesHere().filter((name) => known(`iou.${name}`));
   select.replaceChildren(
-    ...extra,
     h("optgroup", { label: "Metrics" }, metricsHere().map((found) => one(found.key))),
     ...(classes.length ? [h("optgroup", { label: "IoU of a class" }, classes.map((name) => one(`iou.${name}`)))] : []),
   );
@@ -25,7 +24,10 @@ function buildForm() {
   byId("search").value = state.search;
   buildLimits();
   buildKinds();
+  const [x, y] = axes();
   grouped(byId("objective"), state.objective);
+  grouped(byId("x"), x);
+  grouped(byId("y"), y);
 }
 
 function buildLimits() {

@@ -61,15 +61,20 @@ function wire() {
   on("csv", "click", () => saveCsv(rowsNow));
   on("card", "close", () => { Object.assign(state, { card: null, open: "" }); opened = ""; writeState(); });
   on("card", "click", (event) => { if (event.target === byId("card")) byId("card").close(); });
-  addEventListener("hashchange", () => { readState(); rebuild(); });
-  let width = byId("plot").clientWidth;
-  new ResizeObserver(() => { if (byId("plot").clientWidth !== width) { width = byId("plot").clientWidth; update(); } }).observe(byId("plot"));
+  addEventListener("hashchange", () => { clearTimeout(writing); readState(); rebuild(); });
+  new ResizeObserver(([{ contentRect }]) => {
+    const width = Math.round(contentRect.width);
+    if (width === plotBox.width) return;
+    plotBox.width = width;
+    update();
+  }).observe(byId("plot"));
 }
 
 async function start() {
   if (!("DecompressionStream" in window)) return void document.body.append(h("p", { className: "caution" }, "This page needs a browser of 2023 or later."));
   await unpack();
   byId("main").hidden = false;
+  plotBox.width = byId("plot").clientWidth;
   byId("origin").textContent = `${DATA.size} rows · zoo ${DATA.version} · this page loads nothing and sends nothing`;
   readState();
   wire();

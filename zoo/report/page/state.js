@@ -7,7 +7,15 @@ let state = structuredClone(FRESH);
 const current = () => DATA.groups[state.group];
 const KINDS = ["runtime", "precision", "input_size", "weights", "rests_on"]; // facts a row may be chosen by, where they vary
 
+let writing;
+
+/* Soon, not at once: browsers take only so many changes of an address a second. */
 function writeState() {
+  clearTimeout(writing);
+  writing = setTimeout(writeAddress, 120);
+}
+
+function writeAddress() {
   const words = new URLSearchParams();
   const put = (name, value) => { if (value !== null && value !== "" && value !== undefined) words.set(name, value); };
   if (state.group !== 0) put("group", current().id);
@@ -57,7 +65,7 @@ function readState() {
   state.open = words.get("open") === "compare" && state.compare.length > 1 ? "compare" : "";
 }
 
-const rowsHere = () => current().rows.filter((row) => !own("baseline", row));
+const rowsHere = () => (current().models ??= current().rows.filter((row) => !own("baseline", row)));
 const known = (key, rows = rowsHere()) => rows.some((row) => valueOf(row, key) !== null);
 const metricsHere = () => DATA.metrics.filter((one) => one.better && known(one.key));
 const classNames = () => [...new Set((DATA.pools.classes ?? []).flat())];
@@ -68,7 +76,14 @@ function defaultObjective() {
   return metricsHere()[0]?.key ?? "miou";
 }
 
-const markedUnder = (row) => current().marks[current().rows.indexOf(row)].includes("▼");
+/* Where a row stands in its group's lists. */
+function placeOf(row) {
+  const group = current();
+  group.places ??= new Map(group.rows.map((one, place) => [one, place]));
+  return group.places.get(row) ?? -1;
+}
+
+const marksOf = (row) => current().marks[placeOf(row)];
 
 /* How far a row is off a limit, as a share of it; 0: it keeps it; infinite: its number is not known. */
 function miss(row, key, limit) {
@@ -101,7 +116,7 @@ function qualifying() {
 function frontOf(rows, x, y) {
   const [across, up] = [metric(x), metric(y)];
   const signs = [across, up].map((one) => (one.better === "higher" ? 1 : -1));
-  const points = rows.filter((row) => valueOf(row, x) !== null && valueOf(row, y) !== null && !markedUnder(row))
+  const points = rows.filter((row) => valueOf(row, x) !== null && valueOf(row, y) !== null && !marksOf(row).includes("▼"))
     .map((row) => [signs[0] * valueOf(row, x), signs[1] * valueOf(row, y), row])
     .sort((a, b) => b[0] - a[0] || b[1] - a[1]);
   const front = [];

@@ -1,7 +1,8 @@
 /* The table: the plot's text. Sorted by any number of ours; what others published is shown and never ranked. */
 
-const PAGE = 100; // rows at first; a button shows more
+const PAGE = 50; // rows at first; a button shows more
 let shownRows = PAGE;
+let lines = { of: "", made: new Map() }; // the rows drawn so far, while columns stay the same
 
 const sortNow = () => state.sort ?? { key: state.objective, up: metric(state.objective).better !== "higher" };
 const sortedRows = (rows) => ranked(rows, sortNow().key, sortNow().up);
@@ -14,20 +15,28 @@ function tableColumns() {
   const hurt = rowsHere().some((row) => valueOf(row, "class-loss") > LOST_POINTS) ? ["class-loss"] : [];
   const numbers = [...keys, ...hurt, ...asked, ...[plot?.x, plot?.y].filter((key) => key && known(key) && ![...keys, ...hurt, ...asked].includes(key))];
   const has = (key) => current().columns.includes(key);
-  const place = new Map(current().rows.map((row, at) => [row, at]));
   return [
     ...facts,
     ...(has("weights") ? [{ key: "weights", title: "weights", text: (row) => fact("weights", row), words: true }] : []),
     ...(has("seed_count") ? [{ key: "seed_count", title: "seeds", text: (row) => String(fact("seed_count", row) || "") }] : []),
     ...[...new Set(numbers)].map((key) => numberColumn(metric(key))),
-    ...(has("published") ? [{ key: "published", title: "published mIoU %", fixed: true, text: (row) => current().published[place.get(row)] }] : []),
+    ...(has("published") ? [{ key: "published", title: "published mIoU %", fixed: true, text: (row) => current().published[placeOf(row)] }] : []),
     ...(has("grade") ? [{ key: "grade", title: "timing", words: true, text: (row) => fact("grade", row) ?? "", node: gradeBadge }] : []),
   ];
 }
 
+/* The best of a column, where it is marked and rows differ. */
+function bestOf(one) {
+  const found = (current().best ??= {});
+  if (!(one.key in found)) {
+    const values = rowsHere().map((row) => valueOf(row, one.key)).filter((value) => value !== null);
+    found[one.key] = one.marked && new Set(values).size > 1 ? values.reduce((best, value) => (better(one, value, best) ? value : best)) : null;
+  }
+  return found[one.key];
+}
+
 function numberColumn(one) {
-  const values = rowsHere().map((row) => valueOf(row, one.key)).filter((value) => value !== null);
-  const best = one.marked && new Set(values).size > 1 ? values.reduce((found, value) => (better(one, value, found) ? value : found)) : null;
+  const best = bestOf(one);
   const title = one.column || `${one.title} ${one.unit}`.trim();
   return {
     key: one.key, title,
@@ -44,21 +53,33 @@ function numberColumn(one) {
 function buildTable(rows) {
   const found = tableColumns(), sort = sortNow(), [x, y] = plot ? [plot.x, plot.y] : axes();
   const onFront = new Set(x && y ? frontOf(rows, x, y) : []);
-  const lines = sortedRows(rows), baseline = current().rows.filter((row) => own("baseline", row));
+  const ordered = sortedRows(rows), baseline = current().rows.filter((row) => own("baseline", row));
   const head = h("tr", {},
     h("th", { scope: "col", className: "check" }, h("span", { className: "unseen" }, "compare")),
     headCell({ key: "model", title: "model", words: true }, sort), found.map((one) => headCell(one, sort)));
-  const body = h("tbody", {}, lines.slice(0, shownRows).map((row) => bodyLine(row, found, onFront.has(row))));
-  const foot = baseline.length ? h("tbody", { className: "fixed-map" }, baseline.map((row) => bodyLine(row, found, false))) : null;
-  const made = h("table", { "aria-rowcount": lines.length + 1 + baseline.length },
-    h("caption", { className: "unseen" }, `${lines.length} rows, ${current().title}, sorted by ${titleOf(sort.key)}`), h("thead", {}, head), body, foot);
-  const held = document.activeElement?.dataset?.sort;
+  const columns_ = `${state.group} ${found.map((one) => one.key).join(" ")}`;
+  if (lines.of !== columns_) lines = { of: columns_, made: new Map() };
+  const line = (row) => {
+    if (!lines.made.has(row)) lines.made.set(row, bodyLine(row, found));
+    const made = lines.made.get(row), chosen = state.compare.includes(row);
+    made.classList.toggle("chosen", chosen);
+    made.querySelector(".on-front").hidden = !onFront.has(row);
+    const box = made.querySelector("input");
+    if (box) box.checked = chosen;
+    return made;
+  };
+  const held = document.activeElement;
+  const body = h("tbody", {}, ordered.slice(0, shownRows).map(line));
+  const foot = baseline.length ? h("tbody", { className: "fixed-map" }, baseline.map(line)) : null;
+  const made = h("table", { "aria-rowcount": ordered.length + 1 + baseline.length },
+    h("caption", { className: "unseen" }, `${ordered.length} rows, ${current().title}, sorted by ${titleOf(sort.key)}`), h("thead", {}, head), body, foot);
   byId("table").replaceChildren(made);
-  if (held) byId("table").querySelector(`[data-sort="${CSS.escape(held)}"]`)?.focus({ preventScroll: true });
+  if (held?.dataset?.sort) byId("table").querySelector(`[data-sort="${CSS.escape(held.dataset.sort)}"]`)?.focus({ preventScroll: true });
+  else if (held && made.contains(held)) held.focus({ preventScroll: true });
   byId("count").textContent = `${rows.length} of ${rowsHere().length} · ${current().title}`;
-  const left = lines.length - shownRows;
+  const left = ordered.length - shownRows;
   byId("rest").replaceChildren(...(left > 0 ? [
-    h("span", { className: "muted" }, `${shownRows} of ${lines.length} rows shown`),
+    h("span", { className: "muted" }, `${shownRows} of ${ordered.length} rows shown`),
     h("button", { type: "button", onclick: () => more(PAGE) }, `${Math.min(PAGE, left)} more`),
     h("button", { type: "button", onclick: () => more(left) }, "all")] : []));
 }
@@ -81,17 +102,18 @@ function headCell({ key, title, words, fixed }, sort) {
 function sortBy(key, words) {
   const sort = sortNow(), first = words ? true : metric(key)?.better !== "higher";
   state.sort = { key, up: sort.key === key ? !sort.up : first };
-  update();
+  buildTable(rowsNow); // nothing else changes
+  writeState();
 }
 
-function bodyLine(row, found, onFront) {
-  const baseline = own("baseline", row), marks = current().marks[current().rows.indexOf(row)].replace("◆", "");
+function bodyLine(row, found) {
+  const baseline = own("baseline", row), marks = marksOf(row).replace("◆", "");
   const name = fact("model", row) + (baseline ? " (baseline)" : "");
-  return h("tr", { "data-row": row, className: state.compare.includes(row) ? "chosen" : "", onclick: (event) => { if (!event.target.closest("button, input, label")) openCard(row); } },
-    h("td", { className: "check" }, baseline ? null : h("input", { type: "checkbox", checked: state.compare.includes(row), "aria-label": `compare ${nameOf(row)}`, onchange: (event) => choose(row, event.target.checked) })),
+  return h("tr", { "data-row": row, onclick: (event) => { if (!event.target.closest("button, input, label")) openCard(row); } },
+    h("td", { className: "check" }, baseline ? null : h("input", { type: "checkbox", "aria-label": `compare ${nameOf(row)}`, onchange: (event) => choose(row, event.target.checked) })),
     h("th", { scope: "row" },
       h("button", { type: "button", className: "link", onclick: () => openCard(row) }, name),
-      onFront ? h("span", { className: "mark on-front", role: "img", title: "on the Pareto front of the plot", "aria-label": "on the Pareto front" }, "◆") : null,
+      h("span", { className: "mark on-front", hidden: true, role: "img", title: "on the Pareto front of the plot", "aria-label": "on the Pareto front" }, "◆"),
       [...marks].map((mark) => h("span", { className: "mark", role: "img", title: DATA.marks[mark], "aria-label": DATA.marks[mark] }, mark))),
     found.map((one) => h("td", { className: one.words ? "words" : "" }, one.node ? one.node(row) : one.text(row))));
 }
