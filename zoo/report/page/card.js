@@ -4,13 +4,17 @@ const STAGES = { copy_in: "copy in", preprocess: "resize and normalise", network
 const LOST_POINTS = 0.02, LEAST_PIXELS = 0.005; // a class that loses more, of those with so many of the pixels, is marked
 
 function openCard(row) {
-  Object.assign(state, { card: row, open: "" });
-  update();
+  open_({ card: row, open: "" });
 }
 
 function openCompare() {
-  Object.assign(state, { open: "compare", card: null });
-  update();
+  open_({ card: null, open: "compare" });
+}
+
+function open_(what) {
+  Object.assign(state, what);
+  syncDialog();
+  writeState();
 }
 
 let opened = ""; // what the dialog holds

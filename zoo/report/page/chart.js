@@ -277,7 +277,10 @@ function listen(drawn) {
   drawn.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
     const ends = { Home: 0, End: plot.points.length - 1 }[event.key];
-    if (event.key === "Enter" && focused !== null) openCard(plot.points[focused].row);
+    if (event.key === "Enter" && focused !== null) {
+      event.preventDefault(); // else the same key presses the card's first button
+      openCard(plot.points[focused].row);
+    }
     if (step === undefined && ends === undefined) return;
     event.preventDefault();
     focused = ends ?? (focused === null ? 0 : (focused + step + plot.points.length) % plot.points.length);
