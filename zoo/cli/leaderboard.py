@@ -16,6 +16,9 @@ def add(verbs: Verbs) -> None:
     parser.add_argument("--sort", default="miou", metavar="M", help="miou (default), latency, memory, … or a column")
     parser.add_argument("--format", choices=TABLES, help="default: table, or FILE's ending")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write it, with a plot of mIoU over latency beside")
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE", help="write it as one page for a browser: form, plot, cards"
+    )
     parser.add_argument("--check", action="store_true", help="exit 1 when FILE is not what the records say")
     add_conditions(parser)
 
@@ -28,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UserError("--check compares a file with the records: name it with --output FILE")
     board = leaderboard(arguments.results, sort=arguments.sort, **read_conditions(arguments))
     warn(board.warnings)
-    if arguments.output is None:
+    if arguments.output is None and arguments.html is None:
         print(render(board, arguments.format or "table"), end="")
         return 0
 
@@ -38,6 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
         lines = stale(board, arguments.output, arguments.format)
         print("\n".join(lines) or f"{arguments.output} says what the records say")
         return 1 if lines else 0
-    for path in write(board, arguments.output, arguments.format):
+    written = write(board, arguments.output, arguments.format) if arguments.output else []
+    for path in [*written, *(write(board, arguments.html, "html") if arguments.html else [])]:
         print(f"wrote {path}")
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
 
 from zoo.labels import CITYSCAPES
@@ -27,7 +27,7 @@ from zoo.score.comparing import (
     tie,
 )
 from zoo.score.metrics import METRICS, Metric, metric_named
-from zoo.score.reading import NO_MODEL_YET
+from zoo.score.reading import NO_MODEL_YET, Sources
 from zoo.score.rows import WHOLE, Row, text_of
 from zoo.score.trust import MAX_GROWTH_BYTES
 
@@ -139,6 +139,8 @@ class Board:
     """Metric that the rows of a table are sorted by."""
     warnings: tuple[str, ...] = ()
     """Files that could not be read."""
+    sources: Sources = field(default_factory=dict, repr=False)
+    """The records behind the rows, for a page's cards."""
 
     @property
     def marks(self) -> dict[str, str]:
