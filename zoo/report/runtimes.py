@@ -102,9 +102,11 @@ def _section(device: str, records: Sequence[Record]) -> str:
     for model in models:
         cells = []
         for column in columns:
-            record = newest.get((model, column))
-            said = "" if record is None else why_not(record)
-            cells.append("" if record is None else f"{reasons.setdefault(said, len(reasons) + 1)}" if said else "ok")
+            if (found := newest.get((model, column))) is None:
+                cells.append("")
+            else:
+                said = why_not(found)
+                cells.append(str(reasons.setdefault(said, len(reasons) + 1)) if said else "ok")
         rows.append([f"`{model}`", *cells])
     parts = [
         f"## {device}",
