@@ -20,15 +20,19 @@ def add(verbs: Verbs) -> None:
         "--html", type=Path, metavar="FILE", help="write it as one page for a browser: form, plot, cards"
     )
     parser.add_argument("--check", action="store_true", help="exit 1 when FILE is not what the records say")
+    parser.add_argument("--by-runtime", action="store_true", help="which model runs in which runtime, and why not")
     add_conditions(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run it and return its exit code."""
-    from zoo.report.leaderboard import leaderboard, render
-
     if arguments.check and arguments.output is None:
         raise UserError("--check compares a file with the records: name it with --output FILE")
+    if arguments.by_runtime:
+        return _by_runtime(arguments)
+
+    from zoo.report.leaderboard import leaderboard, render
+
     board = leaderboard(arguments.results, sort=arguments.sort, **read_conditions(arguments))
     warn(board.warnings)
     if arguments.output is None and arguments.html is None:
@@ -44,4 +48,24 @@ def run(arguments: argparse.Namespace) -> int:
     written = write(board, arguments.output, arguments.format) if arguments.output else []
     for path in [*written, *(write(board, arguments.html, "html") if arguments.html else [])]:
         print(f"wrote {path}")
+    return 0
+
+
+def _by_runtime(arguments: argparse.Namespace) -> int:
+    if arguments.format not in (None, "md") or arguments.sort != "miou":
+        raise UserError("--by-runtime is a page in the order of the catalog; leave --format and --sort away")
+
+    from zoo.report.runtimes import is_stale, read, runtimes_page, write
+
+    found, output = read(arguments.results, **read_conditions(arguments)), arguments.output
+    warn(found.warnings)
+    if output is None:
+        print(runtimes_page(found.records), end="")
+    elif arguments.check:
+        stale = is_stale(found.records, output)
+        print(f"{output} {'is out of date' if stale else 'says what the records say'}")
+        return int(stale)
+    else:
+        write(found.records, output)
+        print(f"wrote {output}")
     return 0
