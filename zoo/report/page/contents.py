@@ -5,7 +5,6 @@ What many rows share (weights, machines, confusion matrices …) stands once, in
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -33,8 +32,8 @@ DIGITS = 5
 """Significant digits of what was timed; what was counted keeps all."""
 BINS = 40
 """Of a latency's histogram, from the fastest call to the 99th percentile; slower ones are counted in one more."""
-MOST_SAMPLED = 3000
-"""A page of more rows draws their latencies by percentiles: reading a file of samples for each would take seconds."""
+MOST_WHOLE = 3000
+"""A page of more rows stays small and quick: latencies are drawn by percentiles, and confusion matrices left out."""
 METRICS_SHOWN = (*METRICS.values(), metric_of(CLASS_LOSS))
 SUMMARY = ("min_s", "p25_s", "p50_s", "p75_s", "p90_s", "p95_s", "p99_s", "p999_s", "max_s")
 """Of a latency, in this order."""
@@ -56,7 +55,7 @@ class Pools:
         """Return where a value stands in its pool; none for nothing."""
         if value is None:
             return None
-        key = pool, json.dumps(value)
+        key = pool, repr(value)
         if key not in self._places:
             self._places[key] = len(self.values[pool])
             self.values[pool].append(value)
@@ -77,8 +76,8 @@ def page_contents(board: Board, here: Sequence[Named]) -> dict[str, Any]:
             lines.setdefault(_id(line.row), line)
     place = {known: index for index, known in enumerate(lines)}
     rows = [line.row for line in lines.values()]
-    sampled = len(rows) <= MOST_SAMPLED
-    cards = [_card(row, board.sources.get((row.key, row.started_at)), pools, sampled=sampled) for row in rows]
+    whole = len(rows) <= MOST_WHOLE
+    cards = [_card(row, board.sources.get((row.key, row.started_at)), pools, whole=whole) for row in rows]
     for card, name in zip(cards, _names(rows), strict=True):
         card["id"] = name
     spans = {metric.key: [_span(row, metric.key) for row in rows] for metric in METRICS.values() if metric.interval}
@@ -165,7 +164,7 @@ def _rests_on(row: Row, here: Sequence[Named]) -> str:
     return rests_on(row, key, here)
 
 
-def _card(row: Row, source: Source | None, pools: Pools, *, sampled: bool) -> dict[str, Any]:
+def _card(row: Row, source: Source | None, pools: Pools, *, whole: bool) -> dict[str, Any]:
     record = source.record if source else None
     return {
         "at": f"{row.started_at:%Y-%m-%d %H:%M}",
@@ -176,9 +175,9 @@ def _card(row: Row, source: Source | None, pools: Pools, *, sampled: bool) -> di
         "iou": pools.place("iou", _shares(row.class_iou.values())),
         "lost": pools.place("lost", None if row.is_reference else _shares(row.class_lost.values())),
         "pixels": pools.place("pixels", _shares(row.class_share.values())),
-        "confusion": pools.place("confusion", _confusion(record.accuracy if record else None)),
+        "confusion": pools.place("confusion", _confusion(record.accuracy if whole and record else None)),
         "published": pools.place("published", _published(row)),
-        "latency": _latency(record, source, sampled=sampled),
+        "latency": _latency(record, source, whole=whole),
         "provenance": pools.place("provenance", _provenance(row, record)),
         "machine": pools.place("machine", _machine(row, record)),
         "weights_of": pools.place("weights", _weights(record)),
@@ -208,7 +207,8 @@ def _confusion(accuracy: Accuracy | None) -> list[int] | None:
         return None
     counts = np.array(accuracy.confusion, dtype=np.int64)
     whole = np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    return [round(share) for share in (1000 * counts / whole).ravel().tolist()]
+    shares: list[int] = np.rint(1000 * counts / whole).astype(np.int64).ravel().tolist()
+    return shares
 
 
 def _published(row: Row) -> dict[str, Any] | None:
@@ -225,12 +225,12 @@ def _published(row: Row) -> dict[str, Any] | None:
     }
 
 
-def _latency(record: Record | None, source: Source | None, *, sampled: bool) -> dict[str, Any] | None:
+def _latency(record: Record | None, source: Source | None, *, whole: bool) -> dict[str, Any] | None:
     """Of each timed scope the percentiles in µs, the number of calls, and their histogram where there are samples."""
     if record is None or record.speed is None:
         return None
     try:
-        drawn = samples(source.file) if sampled and source else {}
+        drawn = samples(source.file) if whole and source else {}
     except UserError:  # a damaged sidecar: its record still stands
         drawn = {}
     scopes: dict[str, Latency | None] = {"pipeline": record.speed.pipeline, "network": record.speed.network}
