@@ -49,7 +49,7 @@ examples:
 exit codes: 0 done; 1 nothing qualifies (pick), a file is out of date (--check), a number is not the published one for
 no known reason (verify), a dataset has errors (doctor), a repeated run gave other weights (train --repeat), or some
 images could not be predicted (predict) or weights fetched (weights fetch); 2 a mistake in what was asked for; 3 some
-cell of a sweep, or a side of a pair, failed; 130 interrupted
+cell of a sweep, or a side of a pair, failed, or nothing was measured to choose from (pick); 130 interrupted
 """
 
 

@@ -178,7 +178,7 @@ def _code(model: str) -> tuple[Stated, ...]:
     hub = next((licence for prefix, licence in _HUBS.items() if model.startswith(prefix)), "")
     if model not in MODELS and not hub:
         return (Stated(value="unknown here, since the model is in no catalog"),)
-    pieces = re.split(r",\s*(?!non-commercial)", hub or MODELS[model].licence)
+    pieces = re.split(r",(?!\s*non-commercial)\s*", hub or MODELS[model].licence)
     names = [re.search(r"\((\w+)\)", piece) for piece in pieces]
     return tuple(
         Stated(value=piece, source=_LIBRARIES.get(name[1], "") if name else "LICENSE")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from zoo.errors import UserError
-from zoo.score.metrics import Metric, metric_named
+from zoo.score.metrics import METRICS, Metric, metric_named
 from zoo.score.rows import Row
 from zoo.units import (
     parse_bytes,
@@ -100,3 +100,20 @@ def read_value(metric: Metric, text: str) -> float:
             raise UserError(f"a {metric.title} is {', '.join(reversed(metric.words))}; got {text!r}")
         return metric.words.index(text.strip().upper())
     return PARSERS[metric.unit](text)
+
+
+def parse_latency(text: str) -> Limit:
+    """Read `25ms`, `p99:25ms` or `network:p90:0.5s` as a limit; on pipeline p50 where nothing is named.
+
+    Raises:
+        UserError: anything else.
+    """
+    match = re.fullmatch(r"(?:(pipeline|network)\s*:)?\s*(?:p(50|90|99|99\.9)\s*:)?([^:]*)", text.strip().lower())
+    try:
+        seconds = parse_seconds(match[3]) if match else 0.0
+    except UserError:
+        seconds = 0.0
+    if match is None or not seconds:
+        raise UserError(f"a latency is a time with its unit, such as 25ms, p99:25ms or network:p90:0.5s; got {text!r}")
+    scope = "latency" if match[1] == "network" else "pipeline"
+    return Limit(METRICS[f"{scope}_p{(match[2] or '50').replace('.', '')}_s"], seconds)

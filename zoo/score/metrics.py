@@ -371,10 +371,10 @@ def metric_of(key: str) -> Metric:
     if key == GRADE.key:
         return GRADE
     if kind == CLASS_IOU and name:
-        return Metric(title=f"IoU of {name}", **facts, **_ACCURACY)
+        return Metric(title=f"IoU of {name}", short=key, **facts, **_ACCURACY)
     assert kind == CLASS_LOSS, key
     title = f"IoU lost of {name}" if name else "IoU lost of the worst class"
-    return Metric(title=title, **facts, **_ACCURACY | {"unit": "points", "better": "lower"})
+    return Metric(title=title, short=key, **facts, **_ACCURACY | {"unit": "points", "better": "lower"})
 
 
 def metric_named(text: str) -> Metric:

@@ -50,6 +50,14 @@ class Tie(NamedTuple):
     """What tells: `PAIRED`, `SPREAD`, `INTERVAL`, or the smallest difference that matters."""
 
 
+def _are_apart(one: tuple[float, float] | None, other: tuple[float, float] | None) -> bool:
+    """Whether two intervals share nothing: then no paired test need be drawn, as it would find the same.
+
+    A difference deviates by no more than both sides together, however they go along with each other.
+    """
+    return one is not None and other is not None and (one[1] < other[0] or other[1] < one[0])
+
+
 @dataclass(frozen=True)
 class Pairs:
     """Rows held against each other; the counts beside their records are read once."""
@@ -64,7 +72,7 @@ class Pairs:
             return Tie(None, "")
         if metric.alike(value, others_value):
             return Tie(True, f"less than {metric.said_least} apart")
-        if key == "miou":
+        if key == "miou" and not _are_apart(one.interval(key), other.interval(key)):
             try:
                 return Tie(self.test(one, other).verdict == "tie", PAIRED)
             except UserError:

@@ -1,4 +1,4 @@
-"""`zoo.score.basis`: what a number rests on, and how it would be measured."""
+"""`zoo.score.commands`: what a number rests on, and how it is measured, exported and loaded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from zoo.cli.main import make_parser
 from zoo.machine import Named
-from zoo.score.basis import how_to_measure, rests_on
+from zoo.score.commands import how_to_measure, rests_on
 from zoo.score.rows import row
 
 HERE = (Named("INTEL-XEON-2C", "intel-xeon-2c", "a" * 16),)
