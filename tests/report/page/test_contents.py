@@ -6,11 +6,13 @@ import base64
 import gzip
 import json
 import re
+import shlex
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from zoo.cli.main import make_parser
 from zoo.machine import Named
 from zoo.report.board import make_board
 from zoo.report.leaderboard import leaderboard
@@ -153,3 +155,21 @@ def test_2000_rows_stay_small(records, monkeypatch, tmp_path):
     page = build.board_html(replace(make_board(rows_of(made)), sources=sources))
     assert len(unpacked(page)["columns"]["id"]) == 2000
     assert len(page.encode()) < MOST_BYTES
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"runtime": "onnxruntime", "precision": "int8"},
+        {"runtime": "compile", "precision": "bf16", "source": "published", "tag": "mmseg"},
+        {"source": "file", "tag": "my net.pth"},
+        {"right": None, "dataset": None},
+    ],
+)
+def test_its_commands_can_be_typed(tmp_path, records, changes):
+    found = card(page_contents(kept(tmp_path, records.make("pidnet_s", **changes)), ()))["commands"]
+    assert "measure it here" in dict(found)
+    for _, command in found:
+        for line in command.split(" && "):
+            make_parser().parse_args(shlex.split(line)[1:])

@@ -18,9 +18,8 @@ from zoo.errors import UserError
 from zoo.machine import Named
 from zoo.record import Accuracy, Latency, Record, short_hash
 from zoo.report.board import FASTEST, LOST, MARKS, UNDER, Board, Line, Table
-from zoo.report.page.commands import commands_of
 from zoo.report.quoted import quoted
-from zoo.score.basis import rests_on
+from zoo.score.commands import how_to_export, how_to_load, how_to_measure, measured_on
 from zoo.score.comparing import Group
 from zoo.score.licences import NO_ADVICE, Licences
 from zoo.score.metrics import CLASS_LOSS, METRICS, SHOWN, Metric, metric_of
@@ -90,7 +89,7 @@ def page_contents(board: Board, here: Sequence[Named]) -> dict[str, Any]:
         "advice": NO_ADVICE,
         "groups": [_group(table, [place[_id(line.row)] for line in table.lines]) for table in board.tables],
         "facts": {name: [_text(getattr(row, name)) for row in rows] for name in FACTS}
-        | {"rests_on": [_rests_on(row, here) for row in rows]},
+        | {"rests_on": [measured_on(row, here) for row in rows]},
         "numbers": _known({one.key: [_round(one, row.value(one.key)) for row in rows] for one in METRICS_SHOWN}),
         "spans": _known(spans),
         "columns": {name: [card[name] for card in cards] for name in cards[0]} if cards else {},
@@ -159,11 +158,6 @@ def _names(rows: Sequence[Row]) -> list[str]:
     return [row.key[:8] if count[row.key[:8]] == 1 else f"{row.key}@{row.started_at:%Y%m%dT%H%M%S.%f}" for row in rows]
 
 
-def _rests_on(row: Row, here: Sequence[Named]) -> str:
-    key = next((key for key in ("pipeline_p50_s", "latency_p50_s", "miou") if row.value(key) is not None), "miou")
-    return rests_on(row, key, here)
-
-
 def _card(row: Row, source: Source | None, pools: Pools, *, whole: bool) -> dict[str, Any]:
     record = source.record if source else None
     return {
@@ -182,7 +176,7 @@ def _card(row: Row, source: Source | None, pools: Pools, *, whole: bool) -> dict
         "machine": pools.place("machine", _machine(row, record)),
         "weights_of": pools.place("weights", _weights(record)),
         "licences": pools.place("licences", _licences(row.licences)),
-        "commands": pools.place("commands", commands_of(row)),
+        "commands": pools.place("commands", _commands(row)),
         "file": source.file.as_posix() if source else None,
     }
 
@@ -305,6 +299,21 @@ def _weights(record: Record | None) -> dict[str, Any] | None:
         fed = weights.feeding
         facts |= {"mean": _triple(fed.mean), "std": _triple(fed.std), "channels": fed.channel_order.upper()}
     return {name: str(value) for name, value in facts.items() if value not in (None, "")}
+
+
+def _commands(row: Row) -> list[tuple[str, str]]:
+    """Pairs of what for and what a person types; none for the baseline."""
+    if row.baseline:
+        return []
+    if row.weights_source == "file" and row.weights_sha256 == row.file_sha256:  # another maker's file
+        return [("measure it here", "zoo bench --file FILE" + (" --data DIR" if row.dataset else ""))]
+    found = {
+        "write the file": how_to_export(row),
+        "see what it sees of a picture": "" if row.weights_source == "random" else how_to_load(row),
+        "measure it here": how_to_measure(row),
+        "count its mIoU": "" if row.miou is not None else how_to_measure(row, "miou"),
+    }
+    return [(what, command) for what, command in found.items() if command]
 
 
 def _triple(values: Sequence[float] | None) -> str | None:
