@@ -264,6 +264,23 @@ def test_leaderboard_check(zoo, results, records, place):
     assert (code, out) == (1, "board.md is out of date\nboard.svg is out of date\n")
 
 
+def test_the_page_is_one_file(zoo, results, records, place):
+    for line in ("leaderboard --html board.html", "leaderboard --output board.html"):
+        assert zoo(line) == (0, "wrote board.html\n", "")
+        assert [path.name for path in place.glob("board.*")] == ["board.html"]
+    assert zoo("leaderboard --output board.html --check")[0] == 0
+    code, out, _ = zoo("leaderboard --html board.html --output board.csv")
+    assert (code, out) == (0, "wrote board.csv\nwrote board.svg\nwrote board.html\n")
+    save(records.make("new", right=0.9), {}, place / "results")
+    assert zoo("leaderboard --output board.html --check") == (1, "board.html is out of date\n", "")
+
+
+def test_serve_says_at_once_what_is_wrong(zoo, place):
+    code, _, error = zoo("serve")
+    assert (code, error.count("\n")) == (2, 1)
+    assert "results does not exist" in error
+
+
 def test_a_damaged_record_is_named_and_the_rest_is_shown(zoo, results, records, place):
     broken = save(records.make("broken"), {}, place / "results")
     broken.write_text("{")
