@@ -225,7 +225,7 @@ class Folding(Facts):
     param_count: int
     """Of what runs; `Cost.param_count` counts norms too, as published figures do."""
     max_relative_error: float | None = None
-    """Largest difference of a logit from the network before, in parts of the largest; null where nothing was changed."""
+    """Largest change of a logit by it, in parts of the largest logit; null where nothing was changed."""
 
 
 class State(Facts):
