@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from zoo.picker import pick
+from zoo.picker.pick import pick
 from zoo.report.choice import show_choice
 from zoo.report.leaderboard import leaderboard, render
 

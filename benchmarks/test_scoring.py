@@ -19,7 +19,7 @@ from zoo.counting import accuracy_record  # noqa: E402
 from zoo.data.layout import open_dataset  # noqa: E402
 from zoo.data.synthetic import write_dataset  # noqa: E402
 from zoo.label_maps import evaluate_predictions  # noqa: E402
-from zoo.measure.device import core_count  # noqa: E402
+from zoo.machine import core_count  # noqa: E402
 from zoo.score.accuracy import instance_iou, mean_of, miou  # noqa: E402
 
 IMAGE_COUNT = 4

@@ -32,6 +32,8 @@ from zoo.record import (
     Weights,
     Witness,
 )
+from zoo.score.accuracy import miou_interval
+from zoo.score.summary import Samples, summarise, summarise_stages
 from zoo.store import save
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -274,6 +276,59 @@ def baseline(*, right=0.3, **changes):
 def failed(model="unet", *, status="timeout", **changes):
     """A cell that is not ok."""
     return make(model, status=status, **changes)
+
+
+def sampled(model="unet", *, draws=0, image_count=16, **changes):
+    """A record whose summaries are those of samples, and these, by name, as `save` takes them; seeded by `draws`."""
+    record, draw = make(model, image_count=image_count, **changes), np.random.default_rng(draws)
+    samples, speed, accuracy = {}, record.speed, record.accuracy
+    if speed is not None:
+        scopes = {name: value for name, value in speed if isinstance(value, Latency)}
+        for name, value in scopes.items():
+            samples[f"{name}_s"] = value.p50_s * draw.normal(1, 0.005, value.sample_count)
+        stages = {stage.name: stage.p50_s * draw.normal(1, 0.01, 30) for stage in speed.waterfall}
+        samples |= {f"stage_{name}_s": seconds for name, seconds in stages.items()}
+        timed = {name: summarise(Samples(samples[f"{name}_s"], 10, 1.0, True)) for name in scopes}
+        speed = speed.model_copy(update={**timed, "waterfall": summarise_stages(stages)})
+    if accuracy is not None:
+        matrix = np.array(accuracy.confusion)
+        hit = np.diagonal(matrix)
+        counts = np.stack(
+            [
+                draw.multinomial(total, [1 / image_count] * image_count).T.astype(np.int32)
+                for total in (hit, matrix[:, :-1].sum(axis=0) - hit, matrix.sum(axis=1) - hit)
+            ]
+        )
+        names = [f"city{index}_000000_000019" for index in range(image_count)]
+        low, high, resampled = miou_interval(counts, names)
+        accuracy = accuracy.model_copy(update={"miou_interval": (low, high), "resampled": resampled})
+        samples["image_names"] = np.array(names)
+        samples |= dict(zip(("true_positives", "false_positives", "false_negatives"), counts, strict=True))
+    return record.model_copy(update={"speed": speed, "accuracy": accuracy}), samples
+
+
+def varied(count, seed=0):
+    """`count` records of one comparable group, no two with the same matrix or the same latency."""
+    random, first = np.random.default_rng(seed), make(staged=True, file_bytes=1, miou_interval=(0.4, 0.6))
+    made = []
+    for place in range(count):
+        counts = (1e6 * random.dirichlet(np.full(20, 0.08), 19)).astype(int).tolist()
+        network = latency(random.lognormal(-4, 1))
+        pipeline = latency(1.3 * network.p50_s)
+        stages = waterfall(pipeline.p50_s, random.dirichlet(np.ones(5)).tolist())
+        made.append(
+            first.model_copy(
+                update={
+                    "accuracy": first.accuracy.model_copy(update={"confusion": tuple(map(tuple, counts))}),
+                    "speed": first.speed.model_copy(
+                        update={"network": network, "pipeline": pipeline, "waterfall": stages}
+                    ),
+                    "artifact": first.artifact.model_copy(update={"model": f"model_{place}"}),
+                    "key": f"{place:032x}"[::-1],
+                }
+            )
+        )
+    return made
 
 
 def fill(results: Path, count: int) -> None:

@@ -96,8 +96,9 @@ def test_state_tells_what_the_network_was(runtime, wanted, tmp_path):
         assert (state.aux_heads, state.batch_norm) == (aux_heads, batch_norm)
         assert 0 < runnable.weights_bytes == built.traits.weights_bytes < built.bytes
         eager, _, _ = artifact.load(replace(asked, runtime="eager"))
-        kept = "kept" if batch_norm == "folded" else "none"
-        assert (eager.state().aux_heads, eager.state().batch_norm) == (aux_heads, kept)
+        assert (eager.state().aux_heads, eager.state().batch_norm) == (aux_heads, batch_norm)
+        assert eager.state().folding == state.folding
+        assert state.folding.batch_norm_count == (batch_norm == "folded")
         foreign = table.load_file(runtime, artifact.build(asked)[0], device=CPU, precision="fp32").state()
         assert (foreign.aux_heads, foreign.batch_norm) == (None, None)
 

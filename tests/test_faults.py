@@ -30,7 +30,7 @@ VERBS = {
     "export.py": "export",
     "report/doctor.py": "doctor",
     "report/output.py": "leaderboard",
-    "picker.py": "pick",
+    "picker/": "pick",
 }
 """Rooms that one verb speaks from: a flag they name by itself is that verb's."""
 SHARED = {

@@ -61,12 +61,22 @@ def test_leaderboard_pick_and_compare(results):
         assert "unet" in done.stdout
 
 
+def test_records_are_exchanged_and_verified(records, tmp_path):
+    from zoo import store
+
+    store.save(*records.sampled(), tmp_path / "results")
+    for verb in ("merge results --into other", "verify --records --results other", "share --help"):
+        done = without_torch(*verb.split(), cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     "verb",
     [
         "list",
         "leaderboard",
         "leaderboard --format csv --output table.csv",
+        "leaderboard --html page.html",
         "pick",
         "compare unet fcn",
         "doctor --data streets",
@@ -80,6 +90,9 @@ def test_reading_needs_nothing_that_windows_lacks(results, tmp_path, verb):
     assert done.returncode == 0
     assert done.stderr.startswith("looking at frames") if "doctor" in verb else not done.stderr
     said = (tmp_path / "table.csv").read_text() if "--output" in verb else done.stdout
+    if "--html" in verb:
+        assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
+        return
     assert ("fit to train and score on" if "doctor" in verb else "unet") in said
 
 

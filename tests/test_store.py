@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tomllib
 from datetime import UTC, datetime, timedelta, timezone
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
@@ -179,10 +180,13 @@ def test_hostile_files_in_the_folder_are_survived(records, tmp_path):
     path = store.save(record, {}, tmp_path)
     (path.parent / "deep.json").write_text("[" * 100_000)
     os.mkfifo(path.parent / "pipe.json")
+    (path.parent / "ring.json").symlink_to("ring.json")
+    (path.parent / "again").symlink_to(tmp_path)
     scan = store.scan(tmp_path)
     assert scan.records == (record,)
-    assert len(scan.warnings) == 1
-    assert "deep.json" in scan.warnings[0]
+    deep, ring = scan.warnings
+    assert "deep.json" in deep
+    assert "ring.json" in ring
 
 
 def test_an_empty_folder_id_is_made_anew(tmp_path):
@@ -250,7 +254,7 @@ def test_started_at_carries_its_zone(records):
 
 def test_one_sweep_at_a_time(tmp_path):
     with store.locked(tmp_path / "results") as first:
-        with pytest.raises(UserError, match="another sweep writes to"), store.locked(tmp_path / "results"):
+        with pytest.raises(UserError, match="another sweep or merge writes to"), store.locked(tmp_path / "results"):
             pass
         with store.locked(tmp_path / "other") as other:
             assert other != first
@@ -314,3 +318,35 @@ def test_an_id_that_is_no_text_is_survived(tmp_path):
         (tmp_path / ".local" / "id").write_bytes(b"\xff\xfe12")
     with store.locked(tmp_path) as folder_id:
         assert folder_id
+
+
+def test_a_reader_takes_what_was_named_then_results_then_what_is_shipped(records, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert store.folder_to_read("named") == (Path("named"), ())
+    assert store.folder_to_read(tmp_path) == (tmp_path, ())
+    package = tmp_path / "site-packages" / "zoo"
+    monkeypatch.setattr(store, "__file__", str(package / "store.py"))
+    assert store.folder_to_read(None) == (Path("results"), ()), "nothing is shipped"
+    for shipped in (package.parent / "results", package / "results"):  # the checkout's, the wheel's
+        shipped.mkdir(parents=True)
+        assert store.folder_to_read(None) == (shipped, (store.SHIPPED,))
+    (tmp_path / "results").mkdir()
+    assert store.folder_to_read(None) == (Path("results"), ())
+    assert store.folder_to_read("results") == (Path("results"), ())
+
+
+def test_the_wheel_holds_records_and_presets_where_they_are_looked_for():
+    root = Path(store.__file__).parents[1]
+    wheel = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["build"]["targets"]["wheel"]
+    for folder in ("results", "configs"):
+        assert folder in wheel["only-include"]
+        assert wheel["sources"][folder] == f"zoo/{folder}"
+    assert "/results/.local" in wheel["exclude"], "whose folder it was is nobody's business"
+
+
+def test_ids_of_merged_folders_stand_behind_the_own_one(tmp_path):
+    with store.locked(tmp_path) as (own,):
+        store.add_folder_ids(tmp_path, ["a", "b", "a", own])
+        store.add_folder_ids(tmp_path, ["b"])
+    with store.locked(tmp_path) as ids:
+        assert ids == (own, "a", "b")

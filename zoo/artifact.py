@@ -26,9 +26,11 @@ from zoo.faults import how_to_write, reason
 from zoo.files import sha256_of, short_hash
 from zoo.identity import makers, network_sha256
 from zoo.labels import CITYSCAPES
+from zoo.machine import cpu_features
 from zoo.models.build import build_empty, build_model, read_hub
 from zoo.models.contract import tensors_of
-from zoo.models.trial import fit_model
+from zoo.models.deployment import deployed
+from zoo.models.trial import CHECK_SIZE, fit_model, padded_to
 from zoo.modes import seen_window
 from zoo.pipeline import Pipeline
 from zoo.record import MemoryFormat, Network, Precision, State, Weights
@@ -158,13 +160,35 @@ def brought(spec: ModelSpec, num_classes: int) -> Brought:
     return Brought(None, differing[0]) if differing else Brought(weights_sha256(first))
 
 
-def make_pipeline(wanted: Wanted) -> tuple[Pipeline, Weights]:
-    """Build the network, load its weights and put the pipeline around it.
+def make_deployed(
+    spec: ModelSpec, classes: DatasetSpec, source: Source, input_size: Size | None
+) -> tuple[nn.Module, ModelSpec, Weights]:
+    """Make the network that ships (`models.deployment.deployed`): as `make_network`, merged and folded.
+
+    Args:
+        spec: The model.
+        classes: What its labels shall mean.
+        source: Its weights, matched to `classes`.
+        input_size: What it will be fed with, before padding; `None`: not known yet.
 
     Raises:
         UserError: the model or its weights cannot be used.
     """
-    module, spec, weights = make_network(wanted.spec, wanted.classes, wanted.source, (wanted.input_size,))
+    sizes = None if input_size is None else (input_size,)
+    module, fed, weights = make_network(spec, classes, source, sizes)
+    trials = [padded_to(size, fed.divisor) for size in (CHECK_SIZE, *(sizes or ()))]
+    if deployed(module, trials) is None:
+        module, fed, weights = make_network(spec, classes, source, sizes)
+    return module, fed, weights
+
+
+def make_pipeline(wanted: Wanted) -> tuple[Pipeline, Weights]:
+    """Build the deployed network with its weights, and put the pipeline around it.
+
+    Raises:
+        UserError: the model or its weights cannot be used.
+    """
+    module, spec, weights = make_deployed(wanted.spec, wanted.classes, wanted.source, wanted.input_size)
     size = wanted.image_size
     pipeline = Pipeline(
         module, spec, image_size=size, input_size=wanted.input_size, output_size=size, resize=wanted.resize
@@ -215,6 +239,7 @@ def deploy(
     device: torch.device,
     precision: Precision = "fp32",
     input_size: Size | None = None,
+    folded: bool = True,
 ) -> Deployed:
     """Load a model with its weights, to be run on frames of any size.
 
@@ -225,11 +250,13 @@ def deploy(
         device: Where it runs.
         precision: What the network computes in.
         input_size: What the network sees, `(height, width)`; `None`: as it was trained, else the frame's own size.
+        folded: As it ships; `False`: with its batch norms in place, so that they can be looked at.
 
     Raises:
         UserError: the model or its weights cannot be used.
     """
-    module, fed, weights = make_network(spec, classes, source, None)  # tried at each size as it comes
+    make = make_deployed if folded else make_network
+    module, fed, weights = make(spec, classes, source, None)  # tried at each size as it comes
     network = Network(model=spec.name, weights=weights, precision=precision, input_size=input_size or source.input_size)
     return Deployed(module, fed, classes, network, source, device)
 
@@ -294,7 +321,8 @@ def with_traits(runnable: base.Runnable, traits: Traits | None) -> base.Runnable
     def state() -> State:
         found = runnable.state()
         batch_norm = (found.batch_norm or "folded") if traits.has_batch_norm else "none"
-        return found.model_copy(update={"aux_heads": traits.aux_heads, "batch_norm": batch_norm})
+        facts = {"aux_heads": traits.aux_heads, "batch_norm": batch_norm, "folding": traits.folding}
+        return found.model_copy(update=facts)
 
     return replace(runnable, state=state, weights_bytes=traits.weights_bytes)
 
@@ -333,8 +361,9 @@ def _traits(pipeline: Pipeline, file: Path, memory_format: MemoryFormat) -> Trai
     held = table.onnx_contents(file).weights_bytes if file.suffix == ".onnx" else None
     return Traits(
         aux_heads="off" if state.aux_heads == "off" else "none",
-        has_batch_norm=state.batch_norm == "kept",
+        has_batch_norm=state.batch_norm != "none",
         weights_bytes=base.tensor_bytes(tensors_of(pipeline.model)) if held is None else held,
+        folding=state.folding,
     )
 
 
@@ -369,7 +398,7 @@ def _content(wanted: Wanted) -> str:
             "sizes": [wanted.image_size, wanted.input_size, wanted.resize, wanted.batch_size],
             "graph": [wanted.opset, wanted.any_size],
             "memory_format": wanted.memory_format,
-            "device": [wanted.device.type, sorted(base.cpu_features()), base.capability(wanted.device)],
+            "device": [wanted.device.type, sorted(cpu_features()), base.capability(wanted.device)],
             "threads": torch.get_num_threads(),  # Inductor writes it into its code
             "makers": makers(),
         },

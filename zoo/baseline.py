@@ -12,7 +12,7 @@ from torch import Tensor
 from zoo.counting import LabelMap, Predict, in_order
 from zoo.data.layout import Dataset
 from zoo.data.reading import frame_size, read_label
-from zoo.measure.device import core_count
+from zoo.machine import core_count
 from zoo.spec import IGNORE_INDEX
 
 BLOCK_BYTES = 512 * 2**20

@@ -12,7 +12,7 @@ from zoo.errors import UserError
 from zoo.faults import how_to_read, reason
 from zoo.files import sha256_of
 from zoo.foreign import NOTHING, Feed, Network, read_feed, read_network
-from zoo.record import Build, Precision, Record, Weights
+from zoo.record import Build, Folding, Precision, Record, Weights
 from zoo.runtimes import table
 from zoo.spec import Facts, Resize, Size
 
@@ -24,6 +24,8 @@ class Traits(Facts):
     has_batch_norm: bool
     weights_bytes: int
     """Of parameters and buffers as the file holds them."""
+    folding: Folding | None = None
+    """Null in cards of before."""
 
 
 class Built(Facts):

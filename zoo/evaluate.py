@@ -165,12 +165,20 @@ def _stale_statistics(deployed: Deployed, dataset: Dataset, split: str) -> str |
     size, pairs = max(by_frame_size.items(), key=lambda item: len(item[1]))
     height, width = deployed.facts.input_size or size
     step = min(GAP_IMAGES, max(2, GAP_PIXELS // (height * width)))
-    _, runnable = deployed(size)
+    spec, facts = deployed.spec, deployed.facts
+    as_trained = deploy(
+        *(spec, deployed.classes, source),
+        device=deployed.device,
+        precision=facts.precision,
+        input_size=facts.input_size,
+        folded=False,
+    )
+    _, runnable = as_trained(size)
 
     def answers() -> Iterator[tuple[Pixels, Pixels]]:
         for start in range(0, len(pairs) - 1, step):
             images, truths = (np.stack(part) for part in zip(*pairs[start : start + step], strict=True))
             yield truths, runnable.predict(torch.from_numpy(images)).numpy(force=True)
 
-    gap = mode_gap(deployed.module, answers, dataset.spec.num_classes)
-    return None if gap is None else gap.warning(deployed.spec.name, trained.batch_norm_batches)
+    gap = mode_gap(as_trained.module, answers, dataset.spec.num_classes)
+    return None if gap is None else gap.warning(spec.name, trained.batch_norm_batches)

@@ -18,7 +18,8 @@ from zoo.errors import UserError
 from zoo.faults import how_to_write, reason
 from zoo.files import write_all
 from zoo.identity import network_sha256
-from zoo.measure.device import core_count, resolve_device
+from zoo.machine import core_count
+from zoo.measure.device import resolve_device
 from zoo.record import Precision, Record
 from zoo.runtimes import base, table
 from zoo.runtimes.opset import OPSET, oldest_onnxruntime, require_opset

@@ -28,7 +28,7 @@ from zoo.encodings import (
     tables,
 )
 from zoo.errors import UserError
-from zoo.measure.device import core_count
+from zoo.machine import core_count
 from zoo.record import Reading
 from zoo.spec import DatasetSpec
 

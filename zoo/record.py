@@ -25,9 +25,9 @@ from pydantic import AwareDatetime, Field, field_validator, model_validator
 
 from zoo.spec import Facts, Feeding, Resize, Size
 
-SCHEMA = 5
-SPEED_PROTOCOL = "zoo-lat/2"
-"""`zoo-lat/1` timed one scope after the other; `/2` times both in turn."""
+SCHEMA = 6
+SPEED_PROTOCOL = "zoo-lat/3"
+"""`zoo-lat/1` timed one scope after the other; `/2` times both in turn; `/3` times networks folded and merged."""
 ACCURACY_PROTOCOL = "zoo-miou/1"
 
 Status = Literal["ok", "failed", "timeout", "oom", "unsupported"]
@@ -208,6 +208,18 @@ class Latency(Facts):
     """False when warm-up hit its cap before three windows' medians agreed within 3 %."""
 
 
+class Folding(Facts):
+    """What became of a trained network when it was deployed: batch norms folded into convolutions, branches merged."""
+
+    batch_norm_count: int = 0
+    kept_batch_norm_count: int = 0
+    merged: bool = False
+    param_count: int
+    """Of what runs; `Cost.param_count` counts norms too, as published figures do."""
+    max_relative_error: float | None = None
+    """Largest change of a logit by it, in parts of the largest logit; null where nothing was changed."""
+
+
 class State(Facts):
     """The deployment state, asserted before the clock starts."""
 
@@ -215,7 +227,9 @@ class State(Facts):
     grad_enabled: Literal[False]
     aux_heads: Literal["off", "none"] | None
     """Null for a file whose making is unknown, as for `batch_norm`."""
-    batch_norm: Literal["kept", "folded", "none"] | None
+    batch_norm: Literal["kept", "partly folded", "folded", "none"] | None
+    folding: Folding | None = None
+    """Null for a file whose making is unknown, and in older records."""
     memory_format: Layout
     thread_count: int
     cudnn_benchmark: bool | None

@@ -92,15 +92,15 @@ class ModelSpec(Facts):
     path; empty for others."""
 
 
-def _letters(name: str) -> str:
-    """A class's name without case, and without what joins its words."""
+def letters(name: str) -> str:
+    """Return a class's name without case, and without what joins its words."""
     return re.sub(r"[\s_-]+", "", name.casefold())
 
 
 def _synonyms(name: str) -> tuple[str, ...]:
-    """Those that a class's name lists, as `_letters`."""
+    """Those that a class's name lists, as `letters`."""
     parts = re.split(r"[,;]", name)
-    return tuple(_letters(part) for part in parts if part.strip()) if len(parts) > 1 else ()
+    return tuple(letters(part) for part in parts if part.strip()) if len(parts) > 1 else ()
 
 
 class DatasetSpec(Facts):
@@ -130,12 +130,12 @@ class DatasetSpec(Facts):
         Names are the same whatever their case and however their words are joined (`traffic light`, `Traffic_Light`,
         `trafficlight`). One that lists synonyms (`car, auto, automobile`) is any of them that is no other class's name.
         """
-        index = {_letters(name): train_id for train_id, name in enumerate(self.class_names)}
+        index = {letters(name): train_id for train_id, name in enumerate(self.class_names)}
         for train_id, name in enumerate(self.class_names):
             for synonym in _synonyms(name):
                 index.setdefault(synonym, train_id)
-        wholes = {_letters(name) for name in names}
-        spelled = ((_letters(name), *(one for one in _synonyms(name) if one not in wholes)) for name in names)
+        wholes = {letters(name) for name in names}
+        spelled = ((letters(name), *(one for one in _synonyms(name) if one not in wholes)) for name in names)
         return tuple(next((index[one] for one in ways if one in index), IGNORE_INDEX) for ways in spelled)
 
     def adapt(self, model: ModelSpec) -> ModelSpec:

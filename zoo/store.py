@@ -12,7 +12,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -34,6 +34,8 @@ else:
     np = Lazy("numpy")
 
 HOW_TO_MAKE_RECORDS = "make some with `zoo bench --models all`, or name another folder with --results"
+DEFAULT = Path("results")
+SHIPPED = f"no folder {DEFAULT} here: these records came with zoo; `zoo bench --models all` measures this machine"
 
 
 Found = TypeVar("Found")
@@ -82,18 +84,43 @@ def save(record: Record, samples: Mapping[str, npt.NDArray[Any]], results: Path)
     Raises:
         UserError: the folder cannot be written to, or the disk is full. Nothing half-written stays behind.
     """
-    path = results / result_path(record)
-    contents = {path: to_json(record).encode()}
+    path, sidecar = results / result_path(record), None
     if samples:
         buffer = io.BytesIO()
         np.savez_compressed(buffer, allow_pickle=False, **samples)
-        contents = {path.with_suffix(".npz"): buffer.getvalue(), **contents}
+        sidecar = buffer.getvalue()
+    put(path, to_json(record).encode(), sidecar)
+    return path
+
+
+def put(path: Path, content: bytes, sidecar: bytes | None) -> None:
+    """Write a record's JSON and, where it has samples, its sidecar beside it, whole or not at all.
+
+    Raises:
+        UserError: the folder cannot be written to, or the disk is full. Nothing half-written stays behind.
+    """
+    contents = {path: content}
+    if sidecar is not None:
+        contents = {path.with_suffix(".npz"): sidecar, **contents}
     try:
         files.write_all(contents)  # the JSON last: it says that the record is whole
     except OSError as error:
         advice = how_to_write(error, "another folder with --results")
         raise UserError(f"cannot write a record to {path.parent}: {reason(error)}; {advice}") from error
-    return path
+
+
+def folder_to_read(results: Path | str | None) -> tuple[Path, tuple[str, ...]]:
+    """Return the folder that a reader means, and a line where it may not expect it.
+
+    The one it named, else `results` of the working directory, else the records that are shipped: inside an installed
+    wheel, or of the checkout.
+    """
+    package = Path(__file__).parent
+    if results is None and not DEFAULT.exists():
+        for shipped in (package / DEFAULT, package.parent / DEFAULT):
+            if shipped.is_dir():
+                return shipped, (SHIPPED,)
+    return Path(DEFAULT if results is None else results), ()
 
 
 def scan(results: Path, *, history: bool = False, required: bool = False) -> Scan:
@@ -170,7 +197,7 @@ def locked(results: Path) -> Iterator[tuple[str, ...]]:
                 _write_identity(local, folders)
         except locks.HeldError as held:
             raise UserError(
-                f"another sweep writes to {results}{held}; wait for it, or name another --results"
+                f"another sweep or merge writes to {results}{held}; wait for it, or name another folder"
             ) from held
         except OSError as error:
             advice = how_to_write(error, "another folder with --results")
@@ -193,6 +220,23 @@ def folder_ids(results: Path) -> tuple[str, ...]:
     return tuple(identity.read_text(encoding="utf-8", errors="replace").split()) if identity.is_file() else ()
 
 
+def add_folder_ids(results: Path, ids: Iterable[str]) -> None:
+    """From now on count the records of other folders, by these ids, as a folder's own; it is `locked`.
+
+    Raises:
+        UserError: it cannot be written to.
+    """
+    known = folder_ids(results)
+    new = [one for one in dict.fromkeys(ids) if one not in known]
+    try:
+        if new:
+            _write_identity(results / ".local", (*known, *new))
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {results}: {reason(error)}; {how_to_write(error, 'another folder')}"
+        ) from error
+
+
 def visible_files(folder: Path, ending: str, on_error: Callable[[OSError], None]) -> list[Path]:
     """Every file of an ending below a folder, sorted; not those that are hidden, and no pipe, which would never end."""
     folders, found = [os.fspath(folder)], list[str]()
@@ -203,11 +247,11 @@ def visible_files(folder: Path, ending: str, on_error: Callable[[OSError], None]
         except OSError as error:
             on_error(error)
             continue
-        folders += [entry.path for entry in entries if entry.is_dir() and not entry.is_symlink()]
+        folders += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
         found += [
             entry.path
             for entry in entries
-            if entry.name.endswith(ending) and (entry.is_file() or not Path(entry.path).is_fifo())
+            if entry.name.endswith(ending) and (entry.is_file(follow_symlinks=False) or not Path(entry.path).is_fifo())
         ]
     return [Path(path) for path in sorted(found, key=lambda path: path.split(os.sep))]  # noqa: PTH206  paths cost more
 
@@ -255,13 +299,23 @@ def samples(path: Path) -> dict[str, npt.NDArray[Any]]:
         UserError: the sidecar is damaged.
     """
     sidecar = path.with_suffix(".npz")
-    if not sidecar.is_file():
-        return {}
     try:
-        with np.load(io.BytesIO(sidecar.read_bytes()), allow_pickle=False) as arrays:
+        return unpack(sidecar.read_bytes(), sidecar) if sidecar.is_file() else {}
+    except OSError as error:
+        raise UserError(f"{sidecar}: {reason(error)}; {how_to_read(error)}") from error
+
+
+def unpack(content: bytes, place: Path) -> dict[str, npt.NDArray[Any]]:
+    """Read a sidecar's arrays by name; `place` is what an error calls it.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
     except Exception as error:  # a damaged zip raises anything from BadZipFile to zlib.error
-        raise UserError(f"{sidecar} is damaged: {error}; measure the cell again with --rerun") from error
+        raise UserError(f"{place} is damaged: {error}; measure the cell again with --rerun") from error
 
 
 def to_json(record: Record) -> str:

@@ -124,6 +124,55 @@ def parse_share(text: str) -> float:
     return _above_0(share, text)
 
 
+def parse_points(text: str) -> float:
+    """Read `2`, `0.5 points` or `2%` as percentage points of a share, 0 or more, and return the fraction: 0.02.
+
+    Raises:
+        UserError: anything else.
+    """
+    number = _split(text, ("", "%", "point", "points"))[0]
+    if number is None or number > 100:
+        raise UserError(f"a loss is in percentage points, such as 2 or 0.5; got {text!r}")
+    return number / 100
+
+
+def parse_joules(text: str) -> float:
+    """Read `0.2J` or `150 mJ` as joules; a number alone is joules too.
+
+    Raises:
+        UserError: anything else.
+    """
+    number, unit = _split(text, ("", "j", "mj"))
+    if number is None:
+        raise UserError(f"an energy is a number with its unit, such as 0.2J or 150mJ; got {text!r}")
+    return _above_0(number, text) * (1e-3 if unit == "mj" else 1.0)
+
+
+def parse_per_second(text: str) -> float:
+    """Read `10hz`, `30 fps`, `25/s`, `100 images/s` or `29.97` as times a second.
+
+    Raises:
+        UserError: anything else.
+    """
+    number = _split(re.sub(r"\s*(hz|fps|(images?)?\s*/\s*s)$", "", text.strip().lower()), ("",))[0]
+    if number is None:
+        raise UserError(f"a rate is times a second, such as 10hz, 30fps or 25/s; got {text!r}")
+    return _above_0(number, text)
+
+
+def parse_price(text: str) -> float:
+    """Read `2.49/h`, also with `$` or another sign of currency before it, as a price per hour.
+
+    Raises:
+        UserError: anything else.
+    """
+    match = re.fullmatch(r"[$€£¥]?\s*([^/]+?)\s*/\s*(?:h|hour)", text.strip().lower())
+    number = _split(match[1], ("",))[0] if match else None
+    if number is None:
+        raise UserError(f"a price is what an hour of the machine costs, such as 2.49/h; got {text!r}")
+    return _above_0(number, text)
+
+
 def _split(text: str, units: Container[str]) -> tuple[float | None, str]:
     """Number and unit in lower case; no number where `text` is none or its unit none of `units`."""
     match = re.fullmatch(rf"({_NUMBER})\s*([^\W\d_]*|%)", text.strip().lower())

@@ -15,7 +15,7 @@ from zoo.models.build import build_shapes
 from zoo.models.contract import deployed_parameters, training_logits
 from zoo.score.reading import rows_of
 from zoo.score.verifying import Condition, Line, conditions, verify_costs, verify_mious
-from zoo.store import scan
+from zoo.store import folder_to_read, scan
 
 OnCounted = Callable[[int, int], None]
 """Called with the number of networks counted and of all."""
@@ -29,13 +29,14 @@ class Verified(NamedTuple):
 
 
 def verify(
-    patterns: Sequence[str] = ("all",), results: Path | str = "results", on_counted: OnCounted | None = None
+    patterns: Sequence[str] = ("all",), results: Path | str | None = None, on_counted: OnCounted | None = None
 ) -> Verified:
     """Count parameters and MACs now, read mIoUs from records, and hold them against what is published.
 
     Args:
         patterns: Which models of the table, as in `zoo list`.
-        results: The folder of records; one that is not there has none.
+        results: The folder of records; one that is not there has none. `None`: `results`, else those that come with
+            zoo.
         on_counted: Told how far it is.
 
     Raises:
@@ -43,10 +44,11 @@ def verify(
     """
     models = [spec.name for spec in select(patterns) if spec.name in MODELS]
     counted = count_all(conditions(models), on_counted)
-    found = scan(Path(results))
+    folder, said = folder_to_read(results)
+    found = scan(folder)
     costs, mious = verify_costs(models, counted), verify_mious(models, rows_of(found.records))
     order = {name: place for place, name in enumerate(models)}
-    return Verified(tuple(sorted([*costs, *mious], key=lambda line: order[line.model])), found.warnings)
+    return Verified(tuple(sorted([*costs, *mious], key=lambda line: order[line.model])), (*said, *found.warnings))
 
 
 def count_all(asked: Sequence[Condition], on_counted: OnCounted | None = None) -> dict[Condition, int | None]:

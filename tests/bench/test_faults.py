@@ -498,7 +498,7 @@ def test_two_sweeps_at_once_keep_out_of_each_others_way(net, folders, sweeps, jo
     jobs = [job(config, output=str(output)) for output in outputs]
     assert sorted(sweeps(*jobs)) == [0, 2], [output.read_text() for output in outputs]
     refused = next(text for output in outputs if (text := output.read_text()).startswith("zoo: "))
-    assert "another sweep writes to" in refused
+    assert "another sweep or merge writes to" in refused
     finish(config, folders, finished=1)
 
 

@@ -18,7 +18,7 @@ from zoo.data.synthetic import write_dataset
 from zoo.errors import UserError
 from zoo.evaluate import evaluate_model
 from zoo.labels import CITYSCAPES
-from zoo.picker import pick
+from zoo.picker.pick import pick
 from zoo.report.leaderboard import leaderboard, render
 from zoo.spec import IGNORE_INDEX
 from zoo.train.loop import train_model

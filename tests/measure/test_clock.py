@@ -19,17 +19,14 @@ from zoo.measure.clock import (
     WATERFALL_QUICK,
     Clock,
     HostClock,
-    Samples,
     Splits,
     grows,
     measure_latency,
     measure_rate,
     measure_stages,
-    quantile_interval,
-    summarise,
-    summarise_stages,
 )
 from zoo.record import BatchRate
+from zoo.score.summary import summarise, summarise_stages
 from zoo.score.trust import grade
 
 CPU = torch.device("cpu")
@@ -395,13 +392,6 @@ def test_a_stage_answer_is_dropped_when_the_next_has_it():
     assert not alive
 
 
-def test_stage_summary_has_medians_and_their_intervals():
-    seconds = np.random.default_rng(0).gamma(4, 0.01, 25)
-    (stage,) = summarise_stages({"network": seconds})
-    assert stage.p50_s == np.median(seconds)
-    assert stage.p50_interval_s == quantile_interval(np.sort(seconds), 0.5)
-
-
 @pytest.mark.parametrize(
     ("cost_s", "quick", "calls"),
     [(0.01, False, 300), (1.0, False, RATE.sample_count), (20.0, False, RATE.cap_count), (5.0, True, 2)],
@@ -444,48 +434,6 @@ def test_rate_of_calls_that_overlap_is_not_that_of_their_sum():
 def test_doubling_goes_on_while_it_pays(rates, again):
     tried = [BatchRate(batch_size=2**n, images_per_s=rate, call_count=10) for n, rate in enumerate(rates)]
     assert grows(tried) is again
-
-
-@pytest.mark.parametrize(("count", "p99", "p999"), [(99, False, False), (100, True, False), (1000, True, True)])
-def test_a_tail_needs_samples(count, p99, p999):
-    seconds = np.random.default_rng(0).gamma(4, 0.01, count)
-    latency = summarise(Samples(seconds, 12, 1.5, True))
-    assert latency.p99_s == (np.quantile(seconds, 0.99) if p99 else None)
-    assert latency.p999_s == (np.quantile(seconds, 0.999) if p999 else None)
-
-
-def test_summary_is_recomputable_from_samples():
-    seconds = np.random.default_rng(0).gamma(4, 0.01, 400)
-    latency = summarise(Samples(seconds, 12, 1.5, True))
-    assert latency.sample_count == 400
-    assert latency.min_s == seconds.min()
-    assert latency.max_s == seconds.max(), "the tail is never clipped"
-    assert latency.p50_s == np.median(seconds)
-    assert latency.p99_s == np.quantile(seconds, 0.99)
-    assert latency.std_s == pytest.approx(np.std(seconds, ddof=1))
-    assert latency.p25_s < latency.p50_s < latency.p75_s < latency.p90_s < latency.p95_s < latency.p99_s
-    assert latency.p50_interval_s[0] < latency.p50_s < latency.p50_interval_s[1]
-    assert latency.p90_interval_s[0] < latency.p90_s < latency.p90_interval_s[1]
-    assert (latency.warmup_count, latency.warmup_s, latency.warmup_settled) == (12, 1.5, True)
-
-
-@pytest.mark.parametrize(("n", "low", "high"), [(6, 1, 6), (10, 2, 9), (20, 6, 15), (25, 8, 18), (100, 40, 61)])
-def test_median_interval_has_the_textbooks_ranks(n, low, high):
-    """Conover, Practical Nonparametric Statistics, table of the sign test: ranks of the 95 % interval."""
-    assert quantile_interval(np.arange(1.0, n + 1), 0.5) == (low, high)
-
-
-def test_interval_is_null_where_samples_are_too_few():
-    assert quantile_interval(np.arange(5.0), 0.5) is None
-    assert quantile_interval(np.arange(20.0), 0.9) is None
-    assert quantile_interval(np.arange(100.0), 0.9) is not None
-
-
-@pytest.mark.parametrize("q", [0.5, 0.9])
-def test_interval_covers_what_it_says(q):
-    draws = np.sort(np.random.default_rng(0).random((2000, 60)), axis=1)
-    hits = [interval[0] <= q <= interval[1] for row in draws if (interval := quantile_interval(row, q))]
-    assert np.mean(hits) >= 0.94
 
 
 def test_real_clock_sees_real_work():

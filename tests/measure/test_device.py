@@ -9,7 +9,7 @@ import torch
 
 from zoo.errors import UserError
 from zoo.measure import device as room
-from zoo.measure.device import Watch, core_count, foreign_load, probe, resolve_device, software, throttle_names
+from zoo.measure.device import Watch, foreign_load, probe, resolve_device, software, throttle_names
 
 CPU = torch.device("cpu")
 
@@ -53,32 +53,6 @@ def test_probe_names_no_host():
     assert int(found.machine_id, 16) >= 0
 
 
-def test_machine_id_tells_hosts_apart(monkeypatch):
-    here = probe(CPU).machine_id
-    monkeypatch.setattr(room, "_host_id", lambda: "elsewhere")
-    assert probe(CPU).machine_id != here
-
-
-@pytest.mark.parametrize(
-    ("facts", "slug"),
-    [
-        (("Intel(R) Xeon(R) Processor", "GenuineIntel", "6", "167"), "intel-xeon-2c"),
-        (("Intel(R) Xeon(R) Platinum 8488C CPU @ 2.40GHz", "GenuineIntel", "6", "143"), "intel-xeon-2c"),
-        (("13th Gen Intel(R) Core(TM) i7-13700K", "GenuineIntel", "6", "183"), "intel-core-2c"),
-        (("AMD EPYC 9R45", "AuthenticAMD", "26", "2"), "amd-epyc-zen5-2c"),
-        (("AMD EPYC 9R14", "AuthenticAMD", "25", "17"), "amd-epyc-zen4-2c"),
-        (("AMD EPYC 7R13 Processor", "AuthenticAMD", "25", "1"), "amd-epyc-zen3-2c"),
-        (("AMD Ryzen 7 3700X 8-Core Processor", "AuthenticAMD", "23", "113"), "amd-ryzen-zen2-2c"),
-        (("Apple M2", "Apple", "", ""), "apple-m2-2c"),
-    ],
-)
-def test_slugs_are_what_a_person_would_say(facts, slug, monkeypatch):
-    cpu = dict(zip(("name", "vendor", "family", "model"), facts, strict=True))
-    monkeypatch.setattr(room, "_cpu", lambda: cpu)
-    monkeypatch.setattr(room, "core_count", lambda: 2)
-    assert probe(CPU).slug == slug
-
-
 def test_software_names_versions():
     found = software(CPU)
     assert found.torch == torch.__version__
@@ -86,27 +60,6 @@ def test_software_names_versions():
     assert os.uname().nodename not in found.model_dump_json()
     assert found.runtime is None
     assert software(CPU, "onnxruntime 1.32.0").runtime == "onnxruntime 1.32.0"
-
-
-@pytest.mark.parametrize(
-    ("files", "cores"),
-    [
-        ({"cpu.max": "150000 100000"}, 2),
-        ({"cpu.max": "max 100000"}, None),
-        ({"cpu/cpu.cfs_quota_us": "400000", "cpu/cpu.cfs_period_us": "100000"}, 4),
-        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
-        ({}, None),
-    ],
-)
-def test_quota_of_the_cgroup(files, cores, tmp_path):
-    (tmp_path / "cpu").mkdir()
-    for name, text in files.items():
-        (tmp_path / name).write_text(text)
-    assert room._quota(tmp_path) == cores
-
-
-def test_cores_follow_affinity():
-    assert 1 <= core_count() <= len(os.sched_getaffinity(0))
 
 
 def test_foreign_load():
@@ -151,7 +104,7 @@ def refuse(percpu):
 def test_clock_of_a_cpu_is_that_of_the_usable_cores(read, hz, monkeypatch):
     monkeypatch.setattr(room.psutil, "cpu_freq", read)
     monkeypatch.setattr(room.os, "cpu_count", lambda: 4)
-    monkeypatch.setattr(room, "_affinity", lambda: (1, 2) if hz != 2e9 else (1, 3))
+    monkeypatch.setattr(room, "affinity", lambda: (1, 2) if hz != 2e9 else (1, 3))
     assert room._cpu_clock_hz() == hz
 
 
@@ -168,7 +121,7 @@ def test_watch_keeps_both_ends_of_a_cpu(monkeypatch):
 
 def test_a_cpu_that_tells_nothing(monkeypatch):
     monkeypatch.setattr(room.psutil, "cpu_freq", refuse)
-    monkeypatch.setattr(room, "_affinity", lambda: None)
+    monkeypatch.setattr(room, "affinity", lambda: None)
     monkeypatch.setattr(room.os, "getloadavg", lambda: (_ for _ in ()).throw(OSError("no load")))
     with Watch(CPU) as watch:
         pass

@@ -1,11 +1,14 @@
 """One contract for every row of the catalog: a new model brings no test file."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 
 from zoo.catalog import MODELS
 from zoo.models.build import build_empty, build_model
 from zoo.models.contract import deployed_parameters, drop_aux_heads, has_aux_heads, training_logits
+from zoo.models.deployment import MAX_ERROR, deployed
 
 NUM_CLASSES = 5
 ONE_OF_EACH = {(spec.builder, spec.family): spec.name for spec in reversed(MODELS.values())}
@@ -56,6 +59,24 @@ def test_row_keeps_the_contract(name):
     assert all(torch.equal(value, buffers[key]) for key, value in model.named_buffers())
     with torch.no_grad():
         assert torch.equal(drop_aux_heads(empty)(image), logits)
+
+    done = deployed(empty, [image.shape[2:]])
+    assert done is not None
+    ran = set()
+    for part in empty.modules():
+        part.register_forward_hook(lambda part, *_: ran.add(part))
+    with torch.no_grad():
+        assert (empty(image) - logits).abs().max() <= MAX_ERROR * logits.abs().max()
+    assert not has_norm_behind_convolution(part for part in ran if isinstance(part, torch.nn.Sequential))
+
+
+def has_norm_behind_convolution(chains):
+    """Whether a batch norm still stands right behind a convolution in some chain, where it could be folded."""
+    return any(
+        type(one) is torch.nn.Conv2d and type(other) is torch.nn.BatchNorm2d
+        for chain in chains
+        for one, other in pairwise(chain)
+    )
 
 
 def check_export(name):

@@ -17,7 +17,7 @@ from zoo.errors import UserError
 from zoo.record import SCHEMA, Mode
 from zoo.score import kept
 from zoo.score.reading import read_rows, rows_of
-from zoo.store import save, scan
+from zoo.store import SHIPPED, save, scan
 
 COMMITTED = Path(__file__).parents[2] / "results"
 
@@ -81,6 +81,17 @@ def test_the_committed_records_survive(decoded):
     first, later = read_rows(COMMITTED, history=True), read_rows(COMMITTED, history=True)
     assert len(decoded) == len(first.rows)
     assert first == later
+
+
+def test_the_shipped_records_are_left_as_they_are(cache, tmp_path, monkeypatch):
+    """They may lie in a folder that nobody may write to."""
+    monkeypatch.chdir(tmp_path)
+    before = sorted(COMMITTED.rglob("*"))
+    first, later = read_rows(), read_rows()
+    assert first == later
+    assert SHIPPED in later.warnings
+    assert len(list(cache.iterdir())) == 1
+    assert sorted(COMMITTED.rglob("*")) == before
 
 
 def test_a_file_that_changed_is_read_anew_though_its_name_size_and_time_are_the_same(records, results):

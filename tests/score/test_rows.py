@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from zoo import store
-from zoo.record import Mode, Weights
+from zoo.record import SPEED_PROTOCOL, Mode, Weights
 from zoo.score.comparing import group_of, latest
 from zoo.score.metrics import METRICS
 from zoo.score.reading import rows_of
@@ -45,7 +45,7 @@ def test_a_row_has_every_metric_and_the_promised_columns(records):
     assert METRICS.keys() <= set(COLUMNS)
     made = row(records.make("unet", right=0.5, p50_s=0.02))
     assert (made.model, made.device, made.input_size, made.status, made.protocol) == (
-        "unet", "intel-xeon-2c", (256, 512), "ok", "zoo-lat/2",
+        "unet", "intel-xeon-2c", (256, 512), "ok", SPEED_PROTOCOL,
     )  # fmt: skip
     # each class: 5000 hit, 5000 - 13 or so missed and as many false
     assert made.miou == pytest.approx(0.5 / (0.5 + 2 * 0.5), abs=1e-3)

@@ -35,9 +35,11 @@ from zoo.config import INSTALLED
 from zoo.counting import EvaluationResult, by_size, evaluate
 from zoo.data.loading import evaluation_frames
 from zoo.errors import ModelError, UserError
+from zoo.machine import core_count
 from zoo.measure import clock, device, energy, macs, memory
 from zoo.models import from_smp, from_torchvision  # noqa: F401  imported here so that the fork server has them
 from zoo.models.build import build_empty, build_model
+from zoo.models.deployment import has_branches, merge_branches
 from zoo.pipeline import Pipeline
 from zoo.record import (
     Agreement,
@@ -50,6 +52,7 @@ from zoo.record import (
     Weights,
 )
 from zoo.runtimes import base, table
+from zoo.score.summary import Samples, summarise, summarise_stages
 from zoo.spec import Size
 from zoo.train.loop import Trained, train
 from zoo.weights.source import Brought
@@ -157,9 +160,9 @@ def measure_step(job: Job, report: Report) -> Measured:
         scopes = _time_scopes(runnable, images, target, quick=quick)
         stages = clock.measure_stages(runnable.stages, images, device=target, quick=quick) if runnable.stages else {}
     speed = Speed(
-        network=clock.summarise(scopes["network"]) if "network" in scopes else None,
-        pipeline=clock.summarise(scopes["pipeline"]) if "pipeline" in scopes else None,
-        waterfall=clock.summarise_stages(stages),
+        network=summarise(scopes["network"]) if "network" in scopes else None,
+        pipeline=summarise(scopes["pipeline"]) if "pipeline" in scopes else None,
+        waterfall=summarise_stages(stages),
         energy=_energy(job, runnable, images) if runnable.is_pipeline else None,
         state=state,
         witness=watch.witness(),
@@ -181,7 +184,7 @@ def measure_step(job: Job, report: Report) -> Measured:
 
 def _time_scopes(
     runnable: base.Runnable, images: list[torch.Tensor], target: torch.device, *, quick: bool
-) -> dict[str, clock.Samples]:
+) -> dict[str, Samples]:
     """Both scopes in turn; a file that holds one graph has no network scope."""
     calls = {"pipeline": _rotating(runnable.predict, images)} if runnable.is_pipeline else {}
     if runnable.network is not None and runnable.preprocess is not None:
@@ -216,12 +219,14 @@ def _assert_sane(logits: torch.Tensor) -> None:
 
 
 def _cost(job: Job) -> Cost:
-    """Counted on the model itself: a file is that model."""
+    """Counted on the model itself, its branches merged: a file is that model."""
     input_size = job.input_size or job.image_size
     module, spec = build_empty(job.spec, job.source.num_classes or job.classes.num_classes, (input_size,))
     shell = Pipeline(
         module, spec, image_size=input_size, input_size=input_size, output_size=input_size, resize=job.resize
     )
+    if has_branches(module):
+        merge_branches(module)
     return macs.count(module, shell.padded_size)
 
 
@@ -388,7 +393,7 @@ def main(steps: list[str], job: Job, answers: Connection, lifeline: Connection) 
     threading.Thread(target=_die_with_the_sweep, args=(lifeline,), daemon=True).start()
     with contextlib.suppress(OSError):  # under memory pressure the worker goes first
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
-    torch.set_num_threads(job.config.threads or device.core_count())
+    torch.set_num_threads(job.config.threads or core_count())
     kernels = (job.cache or cache_folder()).absolute() / "inductor"
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(kernels))
     if job.runtime in {"compile", "aoti"}:

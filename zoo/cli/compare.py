@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from zoo.cli.flags import RESULTS, Verbs, add_conditions, add_verb, read_conditions, warn
+from zoo.cli.flags import RECORDS, Verbs, add_conditions, add_verb, read_conditions, warn
 
 
 def add(verbs: Verbs) -> None:
@@ -12,7 +12,7 @@ def add(verbs: Verbs) -> None:
     parser = add_verb(verbs, "compare", run, "two measured models side by side")
     parser.add_argument("a", metavar="A", help="a model's name or a record's file")
     parser.add_argument("b", metavar="B")
-    parser.add_argument("--results", **RESULTS)
+    parser.add_argument("--results", **RECORDS)
     parser.add_argument("--format", choices=("table", "json"), default="table")
     add_conditions(parser)
 

@@ -23,6 +23,11 @@ DATA: dict[str, Any] = {
     "help": "Cityscapes layout (default: CITYSCAPES_DATASET, else synthetic streets)",
 }
 RESULTS: dict[str, Any] = {"metavar": "DIR", "default": "results", "help": "folder of the records (default: results)"}
+RECORDS: dict[str, Any] = {
+    "metavar": "DIR",
+    "help": "folder of the records (default: results; where there is none, those that come with zoo)",
+}
+"""`RESULTS` of a verb that only reads."""
 CACHE: dict[str, Any] = {
     "metavar": "DIR",
     "type": Path,

@@ -22,8 +22,11 @@ from zoo.cli import (
     export,
     leaderboard,
     listing,
+    merge,
     pick,
     predict,
+    serve,
+    share,
     train,
     verify,
     weights,
@@ -34,7 +37,8 @@ from zoo.errors import UserError
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # else each process looks through all that is installed
 
 VERBS = (
-    listing, weights, train, evaluate, predict, bench, export, leaderboard, pick, compare, verify, doctor, cache, data,
+    listing, weights, train, evaluate, predict, bench, export, leaderboard, serve, pick, compare, share, merge, verify,
+    doctor, cache, data,
 )  # fmt: skip
 """As `zoo --help` lists them."""
 EPILOG = """\
@@ -43,12 +47,14 @@ examples:
   zoo bench --models all                    measure every model on this machine (synthetic streets, a smoke test)
   zoo bench --models core --data DIR --preset camvid
   zoo leaderboard                           the tables of everything measured
+  zoo serve                                 the same as a page, in a browser
   zoo pick --max-latency 50ms --max-memory 2GiB
 
 exit codes: 0 done; 1 nothing qualifies (pick), a file is out of date (--check), a number is not the published one for
-no known reason (verify), a dataset has errors (doctor), a repeated run gave other weights (train --repeat), or some
-images could not be predicted (predict) or weights fetched (weights fetch); 2 a mistake in what was asked for; 3 some
-cell of a sweep, or a side of a pair, failed; 130 interrupted
+  no known reason or a record not that of its samples (verify), a record was left out (merge, share), a dataset has
+  errors (doctor), a repeated run gave other weights (train --repeat), or some images could not be predicted (predict)
+  or weights fetched (weights fetch); 2 a mistake in what was asked for; 3 some cell of a sweep, or a side of a pair,
+  failed, or nothing was measured to choose from (pick); 130 interrupted
 """
 
 

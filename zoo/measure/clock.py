@@ -1,4 +1,4 @@
-"""The only stopwatch: warm-up, samples and their summary by `zoo-lat/2` (rules 3 to 8)."""
+"""The only stopwatch: warm-up and samples by `zoo-lat/3` (rules 3 to 8); `zoo.score.summary` sums them up."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from zoo.record import BatchRate, Latency, Stage
+from zoo.record import BatchRate
+from zoo.score.summary import Samples, median_interval
 
 Call = Callable[[int], object]
 """What is timed; takes the call's number, so that inputs can rotate."""
@@ -70,20 +71,6 @@ GROWTH = 0.03
 """A doubled batch that gains no more than this does not pay."""
 SETTLED = 0.03
 """Largest relative spread of three successive windows' medians."""
-TAIL_COUNT = 100
-"""p99 is null below this many samples …"""
-FAR_TAIL_COUNT = 1000
-"""… and p99.9 below this many."""
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Seconds of each timed call, in order, and how warm-up went."""
-
-    seconds: NDArray[np.float64]
-    warmup_count: int
-    warmup_s: float
-    warmup_settled: bool
 
 
 @dataclass(frozen=True)
@@ -102,7 +89,7 @@ class Turns:
     @property
     def ratio_interval(self) -> tuple[float, float]:
         """95 % interval of `ratio`, distribution-free; turns count as independent."""
-        return _median_interval(np.sort(self._ratios))
+        return median_interval(np.sort(self._ratios))
 
     @property
     def _ratios(self) -> NDArray[np.float64]:
@@ -337,66 +324,6 @@ def measure_pair(calls: tuple[Call, Call], *, device: torch.device, quick: bool,
 def grows(rates: Sequence[BatchRate]) -> bool:
     """Whether doubling the batch once more may pay: the last doubling gained more than `GROWTH`, or there was none."""
     return len(rates) < 2 or rates[-1].images_per_s > (1 + GROWTH) * rates[-2].images_per_s
-
-
-def summarise(samples: Samples) -> Latency:
-    """Summary of one scope's samples; nothing is clipped. Quantiles by linear interpolation (Hyndman and Fan, type 7).
-
-    Intervals hold the quantile with 95 % confidence whatever the distribution: they are order statistics whose ranks
-    bound a binomial count (David and Nagaraja, Order Statistics, 3rd ed., section 7.1).
-    """
-    seconds = np.sort(samples.seconds)
-    p25, p50, p75, p90, p95, p99, p999 = (
-        float(q) for q in np.quantile(seconds, (0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999))
-    )
-    return Latency(
-        sample_count=len(seconds),
-        min_s=float(seconds[0]),
-        p25_s=p25,
-        p50_s=p50,
-        p75_s=p75,
-        p90_s=p90,
-        p95_s=p95,
-        p99_s=p99 if len(seconds) >= TAIL_COUNT else None,
-        p999_s=p999 if len(seconds) >= FAR_TAIL_COUNT else None,
-        max_s=float(seconds[-1]),
-        mean_s=float(seconds.mean()),
-        std_s=float(seconds.std(ddof=1)),
-        p50_interval_s=_median_interval(seconds),
-        p90_interval_s=quantile_interval(seconds, 0.9),
-        warmup_count=samples.warmup_count,
-        warmup_s=samples.warmup_s,
-        warmup_settled=samples.warmup_settled,
-    )
-
-
-def summarise_stages(samples: Mapping[str, NDArray[np.float64]]) -> tuple[Stage, ...]:
-    """Median of each stage's seconds with its interval, in the order they ran; `samples` are `measure_stages`'."""
-    ordered = {name: np.sort(seconds) for name, seconds in samples.items()}
-    return tuple(
-        Stage.model_validate(
-            {"name": name, "p50_s": float(np.median(seconds)), "p50_interval_s": _median_interval(seconds)}
-        )
-        for name, seconds in ordered.items()
-    )
-
-
-def quantile_interval(ordered: NDArray[np.float64], q: float, confidence: float = 0.95) -> tuple[float, float] | None:
-    """Order statistics that hold the quantile `q`; `None` where the samples are too few to bound it on both sides."""
-    n, tail = len(ordered), (1 - confidence) / 2
-    log_factorial = np.array([math.lgamma(count + 1) for count in range(n + 1)])
-    below = np.arange(n + 1)  # how many of n samples fall below the quantile: binomial
-    log_choices = log_factorial[n] - log_factorial - log_factorial[::-1]
-    at_most = np.cumsum(np.exp(log_choices + below * math.log(q) + (n - below) * math.log(1 - q)))
-    low = int(np.searchsorted(at_most, tail, side="right"))  # P(fewer than `low` below) <= tail
-    high = int(np.searchsorted(at_most, 1 - tail))  # P(more than `high` below) <= tail
-    return (float(ordered[low - 1]), float(ordered[high])) if low >= 1 and high < n else None
-
-
-def _median_interval(ordered: NDArray[np.float64]) -> tuple[float, float]:
-    interval = quantile_interval(ordered, 0.5)
-    assert interval is not None, "a median needs 6 samples for its interval; every budget takes as many"
-    return interval
 
 
 def _run(chain: Chain, index: int) -> object:

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import operator
 import os
 import platform
 import re
-import socket
-import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import psutil
 import torch
 
+from zoo import machine
 from zoo.errors import UserError
-from zoo.files import short_hash
 from zoo.identity import package_version
+from zoo.machine import affinity, core_count
 from zoo.record import Device, Software, Witness
-from zoo.runtimes.base import cpu_features
 
 try:
     import pynvml
@@ -67,20 +63,16 @@ def probe(device: torch.device) -> Device:
         properties = torch.cuda.get_device_properties(device)
         return Device(
             kind="cuda",
-            name=properties.name,
-            slug=_slug(properties.name if "nvidia" in properties.name.lower() else f"nvidia {properties.name}"),
-            machine_id=_hidden("cuda", properties.uuid),
+            **machine.gpu(properties.name, properties.uuid)._asdict(),
             core_count=core_count(),
             memory_bytes=properties.total_memory,
             isa=(f"sm_{properties.major}{properties.minor}",),
         )
-    cpu = _cpu()
-    features = cpu_features()
+    features = machine.cpu_features()
+    kind: Literal["cpu", "mps"] = "mps" if device.type == "mps" else "cpu"
     return Device(
-        kind="mps" if device.type == "mps" else "cpu",
-        name=cpu["name"],
-        slug=f"{_slug(_family(cpu))}-{'gpu' if device.type == 'mps' else f'{core_count()}c'}",
-        machine_id=_hidden(device.type, cpu, sorted(features), _host_id()),
+        kind=kind,
+        **machine.cpu(kind)._asdict(),
         core_count=core_count(),
         memory_bytes=psutil.virtual_memory().total,
         isa=tuple(name for name in _SPEED_FEATURES if name in features),
@@ -104,12 +96,6 @@ def software(device: torch.device, runtime: str = "") -> Software:
         driver=_driver_version() if on_cuda else None,
         runtime=runtime or None,
     )
-
-
-def core_count() -> int:
-    """CPU cores this process may use: its affinity, cut by the cgroup's quota."""
-    cores = len(_affinity() or range(os.cpu_count() or 1))
-    return max(1, min(cores, _quota(Path("/sys/fs/cgroup")) or cores))
 
 
 def nvml_handle(device: torch.device) -> Any | None:
@@ -170,7 +156,7 @@ class Watch:
             power_end_w=end.power_w,
             load_start=start.load,
             load_end=end.load,
-            affinity=_affinity() if self._device.type == "cpu" else None,
+            affinity=affinity() if self._device.type == "cpu" else None,
         )
 
     def witness(self) -> Witness:
@@ -236,14 +222,9 @@ def _known(*values: int | None) -> list[int]:
     return [value for value in values if value is not None]
 
 
-def _affinity() -> tuple[int, ...] | None:
-    """Cores this process may use; `None` where the system binds none (macOS)."""
-    return tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else None
-
-
 def _cpu_times() -> tuple[float, float, float]:
     """Seconds: wall, busy on the cores of this process, used by this process."""
-    usable = _affinity() or range(os.cpu_count() or 1)
+    usable = affinity() or range(os.cpu_count() or 1)
     cores = [times for core, times in enumerate(psutil.cpu_times(percpu=True)) if core in usable]
     busy_s = sum(
         sum(times) - times.idle - sum(getattr(times, name, 0) for name in ("iowait", "guest", "guest_nice"))
@@ -259,7 +240,7 @@ def _cpu_clock_hz() -> float | None:
         cores_mhz = [core.current for core in psutil.cpu_freq(percpu=True) or ()]
     if len(cores_mhz) != os.cpu_count():  # clocks of clusters, or of the whole chip: whose is not said
         return None
-    usable_mhz = [cores_mhz[core] for core in _affinity() or range(len(cores_mhz)) if core < len(cores_mhz)]
+    usable_mhz = [cores_mhz[core] for core in affinity() or range(len(cores_mhz)) if core < len(cores_mhz)]
     known_mhz = [mhz for mhz in usable_mhz if mhz > 0]
     return 1e6 * sum(known_mhz) / len(known_mhz) if known_mhz else None
 
@@ -267,77 +248,6 @@ def _cpu_clock_hz() -> float | None:
 def _load() -> float | None:
     with contextlib.suppress(OSError, AttributeError):
         return os.getloadavg()[0]
-    return None
-
-
-def _hidden(*facts: object) -> str:
-    return short_hash([str(fact) for fact in facts], 16)
-
-
-def _host_id() -> str:
-    """Something that stays with this host and with no other; only its hash is kept."""
-    for path in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
-        with contextlib.suppress(OSError):
-            if text := Path(path).read_text(encoding="ascii").strip():
-                return hashlib.sha256(text.encode()).hexdigest()
-    return socket.gethostname()
-
-
-def _cpu() -> dict[str, str]:
-    """Name, vendor, family and model of the CPU."""
-    with contextlib.suppress(OSError):
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-        facts = dict(re.findall(r"^([^\t:]+?)\s*: (.*)$", text.split("\n\n")[0], re.MULTILINE))
-        vendor = facts.get("vendor_id") or {"0x41": "Arm", "0xc0": "Ampere"}.get(facts.get("CPU implementer", ""), "")
-        return {
-            "name": facts.get("model name") or f"{vendor} {platform.machine()}".strip(),
-            "vendor": vendor,
-            "family": facts.get("cpu family") or facts.get("CPU architecture", ""),
-            "model": facts.get("model") or facts.get("CPU part", ""),
-        }
-    name = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
-        command = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
-        name = subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()  # noqa: S603
-    return {"name": name, "vendor": name.partition(" ")[0], "family": "", "model": ""}
-
-
-def _family(cpu: Mapping[str, str]) -> str:
-    """`Intel(R) Xeon(R) Platinum 8488C CPU @ 2.40GHz` → `Intel Xeon`; AMD's with the core's generation."""
-    name = re.sub(r"\((R|TM|C)\)", " ", cpu["name"], flags=re.IGNORECASE)
-    if cpu["vendor"] == "AuthenticAMD":
-        line = next((word for word in ("EPYC", "Ryzen", "Threadripper") if word.lower() in name.lower()), "")
-        return f"AMD {line} {_zen(int(cpu['family'] or 0), int(cpu['model'] or 0))}"
-    if cpu["vendor"] == "GenuineIntel":
-        line = next(
-            (word for word in ("Xeon", "Core", "Atom", "Celeron", "Pentium") if word.lower() in name.lower()), ""
-        )
-        return f"Intel {line}"
-    return name
-
-
-def _zen(family: int, model: int) -> str:
-    """AMD's core generation, as Linux tells them apart (arch/x86/kernel/cpu/amd.c)."""
-    if family == 0x17:
-        return "zen2" if model >= 0x30 else "zen1"
-    if family == 0x19:
-        return "zen4" if 0x10 <= model <= 0x1F or 0x60 <= model <= 0x7F or 0xA0 <= model <= 0xAF else "zen3"
-    return "zen5" if family == 0x1A else ""
-
-
-def _slug(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-
-
-def _quota(cgroup: Path) -> int | None:
-    """Cores the cgroup's quota allows, rounded up; `None` where there is none (v2 first, then v1)."""
-    with contextlib.suppress(OSError, ValueError):
-        quota, period = (cgroup / "cpu.max").read_text(encoding="ascii").split()
-        return None if quota == "max" else -(-int(quota) // int(period))
-    with contextlib.suppress(OSError, ValueError):
-        quota_us = int((cgroup / "cpu" / "cpu.cfs_quota_us").read_text(encoding="ascii"))
-        period_us = int((cgroup / "cpu" / "cpu.cfs_period_us").read_text(encoding="ascii"))
-        return -(-quota_us // period_us) if quota_us > 0 else None
     return None
 
 

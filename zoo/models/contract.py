@@ -4,7 +4,8 @@
 `training_logits(image_NCHW) -> tuple[Tensor, ...]`, main first, and `training_only`, names of the submodules that only
 `training_logits` runs (auxiliary heads): they are no part of the deployed network. One that says `boundary_weights` has
 as its last head the logit `(N, 1, h, w)` of a boundary between classes, which learns by a loss of its own
-(`zoo.train.losses.SegmentationLoss.boundary`).
+(`zoo.train.losses.SegmentationLoss.boundary`). One that was deployed (`zoo.models.deployment`) says in `folding` what
+was done to it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from torch import Tensor, nn
+
+from zoo.record import Folding
 
 
 def training_logits(model: nn.Module, image: Tensor) -> tuple[Tensor, ...]:
@@ -24,6 +27,12 @@ def boundary_weights(model: nn.Module) -> tuple[float, float] | None:
     """What the boundary head's two losses weigh, of boundaries and of classes near them; `None`: there is none."""
     weights: tuple[float, float] | None = getattr(model, "boundary_weights", None)
     return weights
+
+
+def folding_of(model: nn.Module) -> Folding | None:
+    """What was done to a network to deploy it; `None`: nothing yet."""
+    folding: Folding | None = getattr(model, "folding", None)
+    return folding
 
 
 def tensors_of(model: nn.Module) -> dict[str, Tensor]:

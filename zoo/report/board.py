@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
 
 from zoo.collector import paused
-from zoo.errors import UserError, did_you_mean
 from zoo.labels import CITYSCAPES
 from zoo.report.quoted import notes_on, quoted
 from zoo.score.comparing import (
@@ -28,8 +27,8 @@ from zoo.score.comparing import (
     tell_apart,
     tie,
 )
-from zoo.score.metrics import METRICS, OBJECTIVES, Metric
-from zoo.score.reading import NO_MODEL_YET
+from zoo.score.metrics import METRICS, Metric, metric_named
+from zoo.score.reading import NO_MODEL_YET, Sources
 from zoo.score.rows import WHOLE, Row, text_of
 from zoo.score.trust import MAX_GROWTH_BYTES
 
@@ -141,6 +140,8 @@ class Board:
     """Metric that the rows of a table are sorted by."""
     warnings: tuple[str, ...] = ()
     """Files that could not be read."""
+    sources: Sources = field(default_factory=dict, repr=False)
+    """The records behind the rows, for a page's cards."""
 
     @property
     def marks(self) -> dict[str, str]:
@@ -160,15 +161,12 @@ def make_board(rows: Iterable[Row], sort: str = "miou") -> Board:
 
     Args:
         rows: What is shown.
-        sort: Metric that rows are sorted by, best first: a key of `METRICS` or an objective of `pick`.
+        sort: Metric that rows are sorted by, best first: whatever `metric_named` takes.
 
     Raises:
         UserError: no such metric.
     """
-    metric = METRICS.get(OBJECTIVES.get(sort, sort))
-    if metric is None or metric.better is None:
-        known = dict.fromkeys((*OBJECTIVES, *(key for key, one in METRICS.items() if one.better)))
-        raise UserError(f"no table is sorted by {sort!r}.{did_you_mean(sort, known)} Allowed: {', '.join(known)}")
+    metric = metric_named(sort)
     rows = sorted(latest(rows), key=lambda row: _order(row, metric))
     groups: dict[Group, list[Row]] = defaultdict(list)
     for row in [row for row in rows if not row.baseline] or rows:  # the baseline alone is a table too

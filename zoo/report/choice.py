@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import math
+import re
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Literal
 
-from zoo.picker import Choice, Loser
-from zoo.report.terminal import wrapped
-from zoo.score.metrics import METRICS, SHOWN
+from zoo.picker.deciding import Loser, published_mark
+from zoo.picker.pick import Choice, cost_per_million
+from zoo.published.facts import Stated
+from zoo.report.terminal import simple_table, text_width, wrapped
+from zoo.score.commands import how_to_export, how_to_load, how_to_measure, loads_published, measured_on, rests_on
+from zoo.score.licences import NO_ADVICE
+from zoo.score.metrics import SHOWN, Metric, metric_of
 from zoo.score.rows import WHOLE, Row, text_of
 
 KINDS = {
@@ -17,30 +23,85 @@ KINDS = {
     "behind": "others are behind",
     "unknown": "others come after, whether by more than chance is not known",
     "limit": "others break a limit",
+    "licence": "others are not known to be for sale",
+    "elsewhere": "others were not measured on every device",
     "failed": "others are not ok",
 }
 """Of `Loser.kind`, in the order they are named, as the sentence for many of them."""
 FEW = 3
 """Losers of one kind that are named each."""
+FRONT = 8
+"""Rows of a Pareto set that are shown."""
 
 
 def show_choice(
-    choice: Choice, form: Literal["table", "json"] = "table", *, explain: bool = False, width: int | None = None
+    choice: Choice,
+    form: Literal["table", "json"] = "table",
+    *,
+    explain: bool = False,
+    price: float | None = None,
+    width: int | None = None,
 ) -> str:
     """Return the answer as JSON or as text; every line of a choice among smoke tests says so.
 
     Args:
         choice: Of `pick`.
         form: JSON names every loser.
-        explain: Name every loser in the text too, instead of a sentence for many.
+        explain: The whole elimination: every step, and every loser instead of a sentence for many.
+        price: What an hour of a device costs: then what a million images cost is said.
         width: Columns of the text; `None`: the terminal's.
     """
     if form == "json":
-        return json.dumps(_values(choice), indent=1, default=str) + "\n"
+        return json.dumps(_values(choice, price), indent=1, default=str) + "\n"
+    prefix = "quick | " if choice.quick else ""
+    width = width or text_width()
+    head = _winner(choice, price) if choice.winner else _nobody(choice)
+    told = [line for text in head for line in wrapped(text, width, prefix=prefix)]
+    told += [line for says, command in _commands(choice) for line in _command(says, command, width, prefix)]
+    if choice.winner is not None and choice.near_misses:
+        told += wrapped("near misses, which would be chosen:", width, prefix=prefix)
+        told += [line for loser in choice.near_misses for line in wrapped(_loser(choice, loser), width, prefix=prefix)]
+    told += [f"{prefix}{line}" for line in _front(choice, price, width - len(prefix))]
+    told += [line for text in _others(choice, explain=explain) for line in wrapped(text, width, prefix=prefix)]
+    return "".join(f"{line}\n" for line in told)
+
+
+def _winner(choice: Choice, price: float | None) -> Iterator[str]:
+    winner = choice.winner
+    assert winner is not None
+    yield f"{choice.label} ({_where(choice)})"
+    yield f"  {_numbers(choice, winner)}"
+    places = choice.places[winner.key]
+    if len(places) > 1:
+        yield "  above: each number on the device where it is worst"
+        yield from (f"  on {place.device}: {_numbers(choice, place)}" for place in places)
+    yield from (f"  {reason}" for reason in choice.reasons)
+    yield from (f"  note: {note}" for note in choice.notes)
+    if price is not None:
+        yield from (f"  {_cost(place, price)}" for place in places)
+    if winner.accepted and winner.published is not None:
+        claim = winner.published.claim
+        fed = winner.published.input_size
+        sizes = f", fed {text_of(fed)} there and {text_of(winner.input_size)} here" if fed else ""
+        yield f"  published mIoU: {claim.protocol}, {winner.published.weights}{sizes}; {claim.source}"
+    for place in places:
+        yield f"  {measured_on(place, choice.here)}: {place.device_name}, {place.started_at:%Y-%m-%d}"
+    yield f"  licences ({NO_ADVICE}): {_licences(winner)}"
+
+
+def _nobody(choice: Choice) -> Iterator[str]:
+    yield f"nothing qualifies ({_where(choice)})"
+    yield from (f"  note: {note}" for note in choice.notes)
+    if choice.near_misses:
+        yield "nearest:"
+        yield from (_loser(choice, loser) for loser in choice.near_misses)
+
+
+def _where(choice: Choice) -> str:
     group = choice.group
     rows = [*([choice.winner] if choice.winner else []), *(loser.row for loser in choice.losers)]
     shared = {field: {getattr(row, field) for row in rows} for field in ("weights", "input_size")}
-    where = " · ".join(
+    return " · ".join(
         (
             *(group.device, group.dataset or "no dataset"),
             *([] if group.mode == WHOLE else [group.mode]),
@@ -51,58 +112,189 @@ def show_choice(
             ),
         )
     )
-    if choice.winner is None:
-        lines = [f"nothing qualifies ({where})"]
-        if choice.near_misses:
-            lines += ["nearest:", *map(_loser, choice.near_misses)]
-    else:
-        lines = [
-            f"{choice.label} ({where})",
-            f"  {_numbers(choice.winner)}",
-            *(f"  {reason}" for reason in choice.reasons),
-            *(f"  note: {note}" for note in choice.notes),
+
+
+def _shown(choice: Choice) -> list[str]:
+    """Keys of the metrics that are told of the winner: what was asked for goes first."""
+    asked = (choice.asked.goal.key, *(limit.metric.key for limit in choice.asked.limits))
+    return list(dict.fromkeys((*[key for key in asked if key not in SHOWN], *SHOWN)))
+
+
+def _numbers(choice: Choice, row: Row) -> str:
+    return ", ".join(f"{metric_of(key).title} {_with_interval(row, metric_of(key))}" for key in _shown(choice))
+
+
+def _with_interval(row: Row, metric: Metric) -> str:
+    """A number with its 95 % interval where it has one, its unit, and that it is published where it is."""
+    interval = row.interval(metric.key)
+    if metric.key == "miou" or interval is None:
+        return row.say(metric.key) + published_mark(row, metric)
+    low, high = map(metric.show, interval)
+    return f"{metric.show(row.value(metric.key))} [{low}, {high}] {metric.unit}"
+
+
+def _cost(row: Row, price: float) -> str:
+    cost, basis = cost_per_million(row, price)
+    said = "is not known" if math.isnan(cost) else f"{cost:.2f}"
+    return f"a million images at {price:g} an hour of {row.device}: {said} (by {basis})"
+
+
+def _licences(row: Row) -> str:
+    if row.licences.code_alone:
+        return f"code {' + '.join(map(_stated, row.licences.code))}; weights random"
+    facts = zip(("code", "weights", "training data"), row.licences, strict=True)
+    return "; ".join(f"{what} {' + '.join(map(_stated, parts))}" for what, parts in facts)
+
+
+def _stated(one: Stated) -> str:
+    return f"{one.value} ({one.source})" if one.source.startswith("http") else one.value
+
+
+def _commands(choice: Choice) -> Iterator[tuple[str, str]]:
+    """What exports, shows and measures the winner: what each does, and the command to be copied."""
+    winner = choice.winner
+    if winner is None:
+        return
+    untrained = winner.licences.code_alone and not loads_published(winner)
+    if command := how_to_export(winner):
+        train = f"; `zoo train {winner.model} --data DIR` gives it others" if untrained else ""
+        ships = f"the file that ships{', with random weights' if untrained else ''}, and how to load it{train}"
+        yield ships + (f"; DIR holds {winner.dataset}" if "DIR" in command else ""), command
+    if not untrained:
+        seen = "what it sees of a picture" + (", in fp32" if winner.precision == "int8" else "")
+        yield seen, how_to_load(winner)
+    if any(measured_on(place, choice.here) != "measured here" for place in choice.places[winner.key]):
+        yield "to measure it on this machine", how_to_measure(winner)
+
+
+def _command(says: str, command: str, width: int, prefix: str) -> list[str]:
+    """A command as lines that a shell takes as one."""
+    whole = re.sub(r"( --?[a-z][a-z-]*) (?!-)", "\\1\N{NO-BREAK SPACE}", command)  # a flag stays with its value
+    lines = wrapped(f"    {whole}", width - 2, prefix=prefix)
+    return [*wrapped(f"  {says}:", width, prefix=prefix), *(f"{line} \\" for line in lines[:-1]), lines[-1]]
+
+
+def _front(choice: Choice, price: float | None, width: int) -> list[str]:
+    """The Pareto set as a table, with as many columns as there is room for."""
+    if len(choice.front) < 2:
+        return []
+    x, y = choice.axes
+    known = [key for key in _shown(choice) if any(row.value(key) is not None for row in choice.front)]
+    keys = dict.fromkeys((y.key, x.key, *known))
+    header = ["", *(metric_of(key).title for key in keys), "grade"]
+    cells = [
+        [
+            f"{'→' if row is choice.winner else ' '} {choice.labels[row.key]}",
+            *(_with_interval(row, metric_of(key)) for key in keys),
+            row.grade or "n/a",
         ]
+        for row in choice.front[:FRONT]
+    ]
+    if price is not None:
+        header.insert(3, "1M images")
+        for row, line in zip(choice.front, cells, strict=False):
+            line.insert(3, f"{cost_per_million(row, price)[0]:.2f}")
+    if _several_bases(choice):
+        header.insert(1, "rests on")
+        for row, line in zip(choice.front, cells, strict=False):
+            line.insert(1, measured_on(row, choice.here))
+    while len(header) > 3 and max(map(len, simple_table(header, cells).plain)) > width:
+        header.pop()
+        for line in cells:
+            line.pop()
+    more = f" (the first {FRONT} of {len(choice.front)})" if len(choice.front) > FRONT else ""
+    title = f"Pareto set of those that qualify, by {y.title} and {x.title}{more}:"
+    return [title, *simple_table(header, cells).plain]
+
+
+def _several_bases(choice: Choice) -> bool:
+    rows = [*([choice.winner] if choice.winner else []), *(loser.row for loser in choice.losers)]
+    return len({measured_on(row, choice.here) for row in rows}) > 1
+
+
+def _others(choice: Choice, *, explain: bool) -> Iterator[str]:
     rest = [loser for loser in choice.losers if loser not in choice.near_misses]
+    if explain:
+        yield "elimination:"
+        yield from (f"  {line}" for line in choice.elimination)
     if rest:
-        lines += ["why not the others:", *(map(_loser, rest) if explain else _in_short(rest))]
-    prefix = "quick | " if choice.quick else ""
-    return "".join(f"{line}\n" for text in lines for line in wrapped(text, width, prefix=prefix))
+        yield "why not the others:"
+        yield from (_loser(choice, loser) for loser in rest) if explain else _in_short(choice, rest)
+    if choice.left_out and not explain:
+        total = sum(count for _, count in choice.left_out)
+        reasons = ", ".join(f"{count} {why}" for why, count in choice.left_out)
+        yield f"{total} {'record' if total == 1 else 'records'} took no part: {reasons}"
+    if not _several_bases(choice) and choice.losers and choice.winner is None:
+        row = choice.losers[0].row
+        yield f"all of it {measured_on(row, choice.here)}: {row.device_name}"
 
 
-def _loser(loser: Loser) -> str:
-    return f"  {loser.label}: {'; '.join(loser.why)}"
+def _loser(choice: Choice, loser: Loser) -> str:
+    row, why = loser.row, "; ".join(loser.why)
+    basis = f" [{measured_on(row, choice.here)}]" if _several_bases(choice) else ""
+    unknown = next((limit.metric.key for limit in choice.asked.limits if row.value(limit.metric.key) is None), None)
+    if row.value(choice.asked.goal.key) is None:
+        unknown = choice.asked.goal.key
+    how = f"; `{how_to_measure(row, unknown)}`" if unknown and loser.kind == "limit" else ""
+    how = f"; there `{how_to_measure(row)}`" if loser.kind == "elsewhere" else how
+    return f"  {loser.label}: {why}{how}{basis}"
 
 
-def _in_short(losers: list[Loser]) -> Iterable[str]:
+def _in_short(choice: Choice, losers: list[Loser]) -> Iterable[str]:
     """A line each for a few of one kind, one for many, which names the nearest."""
     order = list(KINDS)
     left_out = False
     for kind, found in groupby(sorted(losers, key=lambda loser: order.index(loser.kind)), lambda loser: loser.kind):
         same = list(found)
         if len(same) <= FEW:
-            yield from map(_loser, same)
+            yield from (_loser(choice, loser) for loser in same)
             continue
         left_out = True
         reasons = {loser.why for loser in same}
-        what = "each" if len(reasons) == 1 else f"the nearest {same[0].label}"
-        yield f"  {len(same)} {KINDS[kind]}; {what}: {'; '.join(same[0].why)}"
+        nearest = _loser(choice, same[0]).strip().removeprefix(f"{same[0].label}: ")
+        who = "each" if len(reasons) == 1 else f"the nearest {same[0].label}"
+        yield f"  {len(same)} {KINDS[kind]}; {who}: {nearest}"
     if left_out:
         yield "  (--explain names each; --format json has all their numbers)"
 
 
-def _values(choice: Choice) -> dict[str, object]:
+def _values(choice: Choice, price: float | None) -> dict[str, object]:
+    winner = choice.winner
+    cost = None if winner is None or price is None else cost_per_million(winner, price)
     return {
-        "winner": choice.winner.as_dict() if choice.winner else None,
+        "winner": winner.as_dict() if winner else None,
+        "label": choice.label,
         "quick": choice.quick,
+        "objective": choice.asked.goal.name,
+        "limits": [limit.say() for limit in choice.asked.limits],
+        "for_sale": choice.asked.for_sale,
         "reasons": choice.reasons,
         "notes": choice.notes,
+        "rests_on": _bases(choice, winner) if winner else None,
+        "devices": {place.device: place.as_dict() for place in choice.places[winner.key]} if winner else None,
+        "export": how_to_export(winner) if winner else None,
+        "load": how_to_load(winner) if winner else None,
+        "measure": how_to_measure(winner) if winner else None,
+        "million_images": cost and {"price": cost[0], "by": cost[1]},
         "losers": [
-            {"model": loser.row.model, "label": loser.label, "kind": loser.kind, "why": loser.why}
+            {
+                "model": loser.row.model,
+                "label": loser.label,
+                "kind": loser.kind,
+                "why": loser.why,
+                "rests_on": _bases(choice, loser.row),
+            }
             for loser in choice.losers
         ],
         "near_misses": [loser.label for loser in choice.near_misses],
+        "pareto_set": [choice.labels[row.key] for row in choice.front],
+        "left_out": dict(choice.left_out),
+        "elimination": choice.elimination,
     }
 
 
-def _numbers(row: Row) -> str:
-    return ", ".join(f"{METRICS[key].title} {row.say(key)}" for key in SHOWN)
+def _bases(choice: Choice, row: Row) -> dict[str, str]:
+    """What each number rests on, by the name of its metric."""
+    return {
+        f"{metric_of(key).name if '.' not in key else key}": rests_on(row, key, choice.here) for key in _shown(choice)
+    }

@@ -77,7 +77,7 @@ class Comparison:
 def compare(
     first: str,
     second: str,
-    results: Path | str = "results",
+    results: Path | str | None = None,
     *,
     models: Sequence[str] = (),
     **conditions: object,
@@ -87,7 +87,7 @@ def compare(
     Args:
         first: One name.
         second: The other.
-        results: The folder of records.
+        results: The folder of records; `None`: `results`, else those that come with zoo.
         models: Only these: names, globs or tags.
         conditions: Of both, where a model names them, as in `score.filtering.select`.
 
@@ -95,7 +95,7 @@ def compare(
         UserError: no such record, more than one, or two that may not be compared (it names the fields that differ).
     """
     named_by_file = [name.endswith(".json") for name in (first, second)]
-    found = Rows((), ()) if all(named_by_file) else read_rows(Path(results))
+    found = Rows((), ()) if all(named_by_file) else read_rows(results)
     sources, asked = dict(found.sources), select(found.rows, models=models, **conditions)
     sides: list[list[Row]] = []
     for name, is_file in zip((first, second), named_by_file, strict=True):

@@ -14,15 +14,16 @@ from typing import Any, Literal
 from zoo.report.board import Board, make_board
 from zoo.report.board_text import board_text
 from zoo.report.markdown import board_markdown
+from zoo.report.page.build import board_html
 from zoo.score.filtering import select
 from zoo.score.reading import read_rows
 from zoo.score.rows import COLUMNS, Row, text_of
 
-Format = Literal["table", "md", "csv", "json"]
+Format = Literal["table", "md", "csv", "json", "html"]
 
 
 def leaderboard(
-    results: Path | str = "results",
+    results: Path | str | None = None,
     *,
     models: Sequence[str] = (),
     sort: str = "miou",
@@ -31,7 +32,7 @@ def leaderboard(
     """Read the newest record of each cell and sort them into tables.
 
     Args:
-        results: The folder of records.
+        results: The folder of records; `None`: `results`, else those that come with zoo.
         models: Only these: names, globs or tags.
         sort: What the rows of a table are sorted by, best first: a key of `METRICS` or an objective of `pick`.
         conditions: Only rows with these values, or one of a list: `device`, `dataset`, `recipe`, `input_size`,
@@ -43,8 +44,9 @@ def leaderboard(
     Raises:
         UserError: no readable record, or none that matches; nothing to sort by.
     """
-    found = read_rows(Path(results))
-    return replace(make_board(select(found.rows, models=models, **conditions), sort), warnings=found.warnings)
+    found = read_rows(results)
+    board = make_board(select(found.rows, models=models, **conditions), sort)
+    return replace(board, warnings=found.warnings, sources=found.sources)
 
 
 def render(board: Board, form: Format = "table", *, width: int | None = None, plain: bool = False) -> str:
@@ -52,7 +54,8 @@ def render(board: Board, form: Format = "table", *, width: int | None = None, pl
 
     Args:
         board: What to show.
-        form: `table` for people, `md` for a page, `csv` and `json` for programs: SI units, fractions, all columns.
+        form: `table` for people, `md` for a page, `csv` and `json` for programs: SI units, fractions, all columns;
+            `html` one file that a browser opens.
         width: Columns of `table`; `None`: the terminal's.
         plain: `table` without colours even on a terminal.
     """
@@ -65,6 +68,8 @@ def render(board: Board, form: Format = "table", *, width: int | None = None, pl
             return rows_csv(board.rows)
         case "json":
             return rows_json(board.rows)
+        case "html":
+            return board_html(board)
 
 
 def rows_json(rows: Iterable[Row]) -> str:

@@ -18,7 +18,7 @@ from zoo.report.markdown import Block, fill_blocks, has_blocks
 from zoo.score.fields import FIELDS
 from zoo.score.filtering import select
 
-FORMATS: dict[str, Format] = {".md": "md", ".csv": "csv", ".json": "json", ".txt": "table"}
+FORMATS: dict[str, Format] = {".md": "md", ".csv": "csv", ".json": "json", ".txt": "table", ".html": "html"}
 HEADING = "# Leaderboard\n\n<!-- Written by `zoo leaderboard --output`; changes by hand are lost. -->\n"
 
 
@@ -34,7 +34,7 @@ class Picture:
 def write(board: Board, output: Path, form: Format | None = None) -> list[Path]:
     """Write the leaderboard to a file and its plot beside it (`FILE`'s stem + `.svg`); return what was written.
 
-    A page that holds leaderboard markers keeps everything outside of them.
+    HTML is one file and holds its plot. A page that holds leaderboard markers keeps everything outside of them.
 
     Raises:
         UserError: an unknown suffix, a page written by somebody else, or a folder that cannot be written to.
@@ -72,6 +72,8 @@ def _contents(board: Board, output: Path, form: Format | None) -> tuple[str, dic
     form = form or FORMATS.get(output.suffix.lower())
     if form is None:
         raise UserError(f"{output}: --output takes a name that ends in {', '.join(FORMATS)}, or add --format")
+    if form == "html":
+        return render(board, form), {}
     beside = output.with_suffix(".svg")
     plots = {beside: Picture(board, plot.svg, plot.fingerprint)} if board.can_be_drawn else {}
     if form != "md":

@@ -69,6 +69,11 @@ class Grid:
 
     lines: Sequence[Sequence[tuple[str, str]]]
 
+    @property
+    def plain(self) -> list[str]:
+        """Its lines as text."""
+        return ["".join(text for text, _ in line).rstrip() for line in self.lines]
+
     def __rich_console__(self, console: Console, _options: ConsoleOptions) -> Iterator[Segment]:
         for line in self.lines:
             for text, style in line:

@@ -32,6 +32,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import ModelError, UserError
+from zoo.machine import cpu_features
 from zoo.pipeline import Pipeline
 from zoo.record import Build, MemoryFormat, Precision, State
 
@@ -356,17 +357,6 @@ VNNI_FEATURES = frozenset({"avx_vnni", "avx512_vnni", "amx_int8"})
 """Names of the x86 features that add up products of `u8` and `s8` in 32 bits."""
 BF16_FEATURES = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 """Names of the CPU features that multiply in bf16, the last one Arm's."""
-
-
-@functools.cache
-def cpu_features() -> frozenset[str]:
-    """Features of this CPU as Linux names them, in lower case; empty where the system does not tell."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return frozenset()
-    words = [line.partition(":")[2] for line in lines if line.lower().startswith(("flags", "features"))]
-    return frozenset(words[0].lower().split()) if words else frozenset()
 
 
 def tensor_bytes(tensors: Mapping[str, Tensor]) -> int:

@@ -118,7 +118,7 @@ def load(
 
 def _state(pipeline: Pipeline, memory_format: MemoryFormat, frozen: bool) -> State:
     state = eager.state(pipeline, memory_format)
-    return state.model_copy(update={"batch_norm": "folded"}) if frozen and state.batch_norm == "kept" else state
+    return state.model_copy(update={"batch_norm": "folded"}) if frozen and state.batch_norm != "none" else state
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import functools
 import torch
 from torch import nn
 
-from zoo.models.contract import has_aux_heads, tensors_of
+from zoo.models.contract import folding_of, has_aux_heads, tensors_of
 from zoo.pipeline import Pipeline
 from zoo.record import MemoryFormat, Precision, State
 from zoo.runtimes.base import (
@@ -68,11 +68,15 @@ def state(pipeline: Pipeline, memory_format: MemoryFormat) -> State:
     assert not has_aux_heads(pipeline.model), "an auxiliary head is still there"
     assert not any(p.requires_grad for p in pipeline.parameters()), "a parameter asks for gradients"
     on_cuda = pipeline.gain.is_cuda
+    folding = folding_of(pipeline.model)
+    kept = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in modules)  # noqa: SLF001
+    folded = folding is not None and folding.batch_norm_count > 0
     return State(
         training=False,
         grad_enabled=False,
         aux_heads="off" if hasattr(pipeline.model, "training_logits") else "none",
-        batch_norm="kept" if any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in modules) else "none",  # noqa: SLF001
+        batch_norm=("partly folded" if kept else "folded") if folded else "kept" if kept else "none",
+        folding=folding,
         memory_format=memory_format,
         thread_count=torch.get_num_threads(),
         cudnn_benchmark=torch.backends.cudnn.benchmark if on_cuda else None,

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from zoo.labels import CITYSCAPES, OFFICIAL_SIZES
 from zoo.record import ACCURACY_PROTOCOL, Dataset
-from zoo.score.metrics import METRICS
+from zoo.score.metrics import METRICS, metric_of
 from zoo.score.rows import Row, text_of
 from zoo.spec import Size
 
@@ -200,6 +200,7 @@ def _over_seeds(rows: list[Row]) -> Row:
         middle.having(**{key: _mean([one.value(key) for one in rows]) for key in averaged}),
         intervals={**middle.intervals, **{key: _mean_interval(rows, key) for key in averaged if METRICS[key].interval}},
         class_iou={name: _mean([one.class_iou.get(name) for one in rows]) for name in middle.class_iou},
+        class_lost={name: _mean([one.class_lost.get(name) for one in rows]) for name in middle.class_lost},
         miou_spread=stdev(mious) if len(mious) == len(rows) else None,
         seed_count=len(rows),
     )
@@ -224,9 +225,10 @@ def tie(one: Row, other: Row, key: str) -> bool | None:
     value, others_value = one.value(key), other.value(key)
     if value is None or others_value is None:
         return None
-    if METRICS[key].alike(value, others_value):
+    metric = metric_of(key)
+    if metric.alike(value, others_value):
         return True
-    if METRICS[key].exact:
+    if metric.exact:
         return False
     span, others = one.span(key), other.span(key)
     return None if span is None or others is None else span[0] <= others[1] and others[0] <= span[1]
@@ -341,7 +343,7 @@ def baseline_for(group: Group, rows: Iterable[Row]) -> Row | None:
 
 def pareto_front(rows: Iterable[Row], x: str = "pipeline_p50_s", y: str = "miou") -> list[Row]:
     """Return the rows that no other row beats: none is as good in both metrics and better in one. Ordered by `x`."""
-    x_sign, y_sign = (1 if METRICS[key].better == "higher" else -1 for key in (x, y))
+    x_sign, y_sign = (1 if metric_of(key).better == "higher" else -1 for key in (x, y))
     points = [
         (x_sign * candidate_x, y_sign * candidate_y, candidate)
         for candidate in rows

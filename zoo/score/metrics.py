@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, get_args
 
+from zoo.errors import UserError, did_you_mean
 from zoo.record import Accuracy, Build, InstanceCounts, Latency, Record, StageName
 from zoo.score.accuracy import (
     Confusion,
@@ -59,11 +61,22 @@ class Metric:
     """Whether the best of its column is marked."""
     shown: bool = False
     """Whether it is one of the few that a choice and a sweep under way show."""
+    short: str = ""
+    """What people type for it, where that is not its title."""
+    words: tuple[str, ...] = ()
+    """What its values 0, 1, … are called; empty where they are numbers."""
+
+    @property
+    def name(self) -> str:
+        """What people type for it: `"latency"`, `"network-p99"`."""
+        return self.short or _typed(self.title)
 
     def show(self, value: float | None) -> str:
         """Return the number for a human, without its unit: `"12.3"`, or `"n/a"`."""
         if value is None or not math.isfinite(value):
             return "n/a"
+        if self.words:
+            return self.words[round(value)]
         scaled = value * self.scale
         if self.decimals is not None:
             return f"{round(scaled, self.decimals) + 0.0:.{self.decimals}f}"  # + 0.0: never "-0.0"
@@ -90,6 +103,11 @@ class Metric:
         return f"{LEAST_SHARE:.0%}".replace("%", " %") if self.least is None else f"{self.least * self.scale:g} points"
 
 
+def _typed(text: str) -> str:
+    """Such as `stage-copy-in` of `stage copy_in`."""
+    return re.sub(r"[\s_]+", "-", text.strip().lower())
+
+
 _Read = TypeVar("_Read")
 
 
@@ -114,7 +132,7 @@ def _stage(name: StageName) -> Callable[[Record], float | None]:
 
 
 def _most_images_per_s(record: Record) -> float | None:
-    """Throughput is a scenario of its own (zoo-lat/2, rule 8), never 1 / latency."""
+    """Throughput is a scenario of its own (zoo-lat/3, rule 8), never 1 / latency."""
     return (
         None
         if record.throughput is None
@@ -179,6 +197,7 @@ METRICS: dict[str, Metric] = {
             keep=14,
             marked=True,
             shown=True,
+            short="latency",
             **_MS,
         ),
         Metric(
@@ -190,11 +209,12 @@ METRICS: dict[str, Metric] = {
             keep=11,
             marked=True,
             shown=True,
+            short="network",
             **_MS,
         ),
-        Metric("pipeline_p90_s", "pipeline p90", of=_pipeline(lambda x: x.p90_s), **_MS),
+        Metric("pipeline_p90_s", "pipeline p90", of=_pipeline(lambda x: x.p90_s), short="p90", **_MS),
         Metric("latency_p90_s", "network p90", of=_network(lambda x: x.p90_s), **_MS),
-        Metric("pipeline_p99_s", "pipeline p99", of=_pipeline(lambda x: x.p99_s), **_MS),
+        Metric("pipeline_p99_s", "pipeline p99", of=_pipeline(lambda x: x.p99_s), short="p99", **_MS),
         Metric(
             "latency_p99_s",
             "network p99",
@@ -204,7 +224,7 @@ METRICS: dict[str, Metric] = {
             marked=True,
             **_MS,
         ),
-        Metric("pipeline_p999_s", "pipeline p99.9", of=_pipeline(lambda x: x.p999_s), **_MS),
+        Metric("pipeline_p999_s", "pipeline p99.9", of=_pipeline(lambda x: x.p999_s), short="p99.9", **_MS),
         Metric("latency_p999_s", "network p99.9", of=_network(lambda x: x.p999_s), **_MS),
         Metric(
             "throughput_per_s",
@@ -237,6 +257,7 @@ METRICS: dict[str, Metric] = {
             column="J/ image",
             keep=3,
             marked=True,
+            short="energy",
         ),
         Metric(
             "peak_memory_bytes",
@@ -246,6 +267,7 @@ METRICS: dict[str, Metric] = {
             keep=10,
             marked=True,
             shown=True,
+            short="memory",
             **_MIB,
         ),
         Metric(
@@ -269,6 +291,7 @@ METRICS: dict[str, Metric] = {
             keep=9,
             marked=True,
             shown=True,
+            short="params",
         ),
         Metric(
             "mac_count",
@@ -302,6 +325,7 @@ METRICS: dict[str, Metric] = {
             of=lambda record: None if record.agreement is None else record.agreement.equal_label_share,
             column="labels equal %",
             keep=7,
+            short="labels-equal",
             **_ACCURACY | {"decimals": 2, "least": 0.0001},
         ),
         *(Metric(f"{stage}_s", f"stage {stage}", of=_stage(stage), **_MS) for stage in STAGES),
@@ -328,11 +352,48 @@ METRICS: dict[str, Metric] = {
 """By key. In this order their columns stand in a table: those that decide first."""
 SHOWN = tuple(key for key, metric in METRICS.items() if metric.shown)
 """Keys of the few that a choice and a sweep under way show."""
-OBJECTIVES: dict[str, str] = {
-    "miou": "miou",
-    "latency": "pipeline_p50_s",
-    "memory": "peak_memory_bytes",
-    "params": "param_count",
-    "macs": "mac_count",
-}
-"""What rows are chosen and sorted by, in a person's words → a key of `METRICS`."""
+GRADE = Metric("grade", "grade", "", "higher", of=lambda _: None, exact=True, words=("C", "B", "A"))
+"""How far a row's clock is to be trusted, as a number: `Row` has it."""
+CLASS_IOU, CLASS_LOSS = "iou", "class-loss"
+"""Before the name of a class, as in `iou.person`: what `Row.class_iou` and `Row.class_lost` hold. `class-loss` alone is
+that of the class that loses most, of those that are not rare."""
+
+
+def metric_of(key: str) -> Metric:
+    """Return a metric by its key: of `METRICS`, `grade`, or of a class, `iou.person`, `class-loss.person`.
+
+    Those of a class are read off a `Row`, whose classes they are, not off a record.
+    """
+    if key in METRICS:
+        return METRICS[key]
+    kind, _, name = key.partition(".")
+    facts: dict[str, Any] = {"key": key, "of": lambda _: None}
+    if key == GRADE.key:
+        return GRADE
+    if kind == CLASS_IOU and name:
+        return Metric(title=f"IoU of {name}", short=key, **facts, **_ACCURACY)
+    assert kind == CLASS_LOSS, key
+    title = f"IoU lost of {name}" if name else "IoU lost of the worst class"
+    return Metric(title=title, short=key, **facts, **_ACCURACY | {"unit": "points", "better": "lower"})
+
+
+def metric_named(text: str) -> Metric:
+    """Return the metric that a person names: `latency`, `p99`, `network-p90`, `iou.person`, `grade`, or a key.
+
+    Raises:
+        UserError: there is none; it names those there are.
+    """
+    kind, dot, name = text.strip().partition(".")
+    if dot and _typed(kind) in (CLASS_IOU, CLASS_LOSS) and name.strip():
+        return metric_of(f"{_typed(kind)}.{name.strip()}")
+    if _typed(text) == CLASS_LOSS:
+        return metric_of(CLASS_LOSS)
+    ranked = [metric for metric in (*METRICS.values(), GRADE) if metric.better is not None]
+    found = next((one for one in ranked if _typed(text) in (one.name, _typed(one.title), _typed(one.key))), None)
+    if found is None:
+        known = [metric.name for metric in ranked]
+        raise UserError(
+            f"no metric {text!r}.{did_you_mean(_typed(text), known)} Allowed: {', '.join(known)}; "
+            f"of a class {CLASS_IOU}.NAME and {CLASS_LOSS}.NAME, of its worst one {CLASS_LOSS}"
+        )
+    return found

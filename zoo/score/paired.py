@@ -15,7 +15,7 @@ from zoo.lazy import Lazy
 from zoo.record import Resampled
 from zoo.score.accuracy import miou_gain_interval
 from zoo.score.comparing import tie
-from zoo.score.metrics import METRICS
+from zoo.score.metrics import METRICS, metric_of
 from zoo.score.reading import Sources
 from zoo.score.rows import Row
 from zoo.store import samples
@@ -54,6 +54,14 @@ class Tie(NamedTuple):
     """What tells: `PAIRED`, `SPREAD`, `INTERVAL`, or the smallest difference that matters."""
 
 
+def _are_apart(one: tuple[float, float] | None, other: tuple[float, float] | None) -> bool:
+    """Whether two intervals share nothing: then no paired test need be drawn, as it would find the same.
+
+    A difference deviates by no more than both sides together, however they go along with each other.
+    """
+    return one is not None and other is not None and (one[1] < other[0] or other[1] < one[0])
+
+
 @dataclass(frozen=True)
 class Pairs:
     """Rows held against each other; the counts beside their records are read once."""
@@ -63,12 +71,12 @@ class Pairs:
 
     def tie(self, one: Row, other: Row, key: str) -> Tie:
         """Return whether two rows are alike in a metric, and what tells."""
-        value, others_value, metric = one.value(key), other.value(key), METRICS[key]
+        value, others_value, metric = one.value(key), other.value(key), metric_of(key)
         if value is None or others_value is None:
             return Tie(None, "")
         if metric.alike(value, others_value):
             return Tie(True, f"less than {metric.said_least} apart")
-        if key == "miou":
+        if key == "miou" and not _are_apart(one.interval(key), other.interval(key)):
             try:
                 return Tie(self.test(one, other).verdict == "tie", PAIRED)
             except UserError:

@@ -14,7 +14,7 @@ from zoo.record import Record
 from zoo.score.comparing import Scored, scored_of
 from zoo.score.kept import Kept
 from zoo.score.rows import Row, row
-from zoo.store import load, newest, read_all
+from zoo.store import folder_to_read, load, newest, read_all
 
 NO_MODEL_YET = "no model is measured yet, only the baseline; measure some with `zoo bench --models all`"
 
@@ -39,7 +39,12 @@ def _linked(rows: list[Row]) -> tuple[Row, ...]:
         if one.miou is None or one.baseline or not (found := references.get(scored_of(one))):
             return one
         nearest = max(found, key=lambda other: (other.is_reference, other.device == one.device, other.started_at))
-        return one.having(miou_lost=(nearest.miou or 0) - one.miou)
+        lost = {
+            name: None if iou is None or (was := nearest.class_iou.get(name)) is None else was - iou
+            for name, iou in one.class_iou.items()
+        }
+        numbers = {**one.numbers, "miou_lost": (nearest.miou or 0) - one.miou}
+        return replace(one, numbers=numbers, class_lost=lost)
 
     return tuple(with_loss(candidate) for candidate in rows)
 
@@ -91,20 +96,22 @@ class Rows:
 
 
 @paused()
-def read_rows(results: Path, *, history: bool = False) -> Rows:
-    """Read a results folder as rows.
+def read_rows(results: Path | str | None = None, *, history: bool = False) -> Rows:
+    """Read a results folder as rows; where none is named and there is no `results`, the shipped records.
 
     Raises:
         UserError: there is no readable record.
     """
-    kept, files = Kept(results), dict[tuple[str, datetime], Source]()
+    folder, said = folder_to_read(results)
+    kept, files = Kept(folder), dict[tuple[str, datetime], Source]()
 
     def read(path: Path) -> Row:
         one = kept.read(path)
         files[one.key, one.started_at] = Source(str(path))
         return one
 
-    found, warnings = read_all(results, read, required=True)
+    found, warnings = read_all(folder, read, required=True)
     kept.keep()
     rows = _linked(found if history else newest(found))
-    return Rows(rows, warnings, {place: files[place] for place in ((one.key, one.started_at) for one in rows)})
+    sources = {place: files[place] for place in ((one.key, one.started_at) for one in rows)}
+    return Rows(rows, (*said, *warnings), sources)

@@ -12,13 +12,16 @@ from zoo.labels import CITYSCAPES, OFFICIAL_SIZES
 from zoo.published.figures import Quote, quote
 from zoo.record import Mode, Record, Weights
 from zoo.score.accuracy import class_iou, confusion_of
-from zoo.score.metrics import METRICS, STAGES
+from zoo.score.licences import LICENCE_COLUMNS, Licences, licences_of
+from zoo.score.metrics import CLASS_IOU, CLASS_LOSS, GRADE, METRICS, STAGES, metric_of
 from zoo.score.trust import Grade, grade
 from zoo.spec import Size
 from zoo.units import show_size
 
 MAX_MIOU_LOSS = 0.01
 """Share of fp32's mIoU an artifact may lose before it is marked."""
+LEAST_CLASS_SHARE = 0.005
+"""Share of the pixels below which a class is too rare for its loss to be held against an artifact."""
 WHOLE = "whole"
 """`Row.mode` of frames that were read whole."""
 
@@ -101,13 +104,31 @@ class Row:
     """95 %, by key of the metrics that have one (mIoU, medians)."""
     class_iou: Mapping[str, float | None] = field(hash=False)
     """By class name; `None` for a class that is neither true nor predicted. Empty where nothing was counted."""
+    class_share: Mapping[str, float] = field(hash=False)
+    """Share of the counted pixels that are of a class, by its name."""
+    class_lost: Mapping[str, float | None] = field(hash=False)
+    """As `miou_lost`, of each class; empty where mIoU was not held against fp32."""
+    licences: Licences
+    """Of code, weights and training data."""
     published: Quote | None
     """The mIoU on Cityscapes val that others state: of these weights where they are published ones, else of others of
     this model. Not measured here, and nothing is ranked by it."""
+    accepted: bool = False
+    """Whether `miou` is the published one, in place of none: somebody asked for it (`accepting_published`)."""
 
     def value(self, key: str) -> float | None:
-        """Return the number of a metric, by its key in `METRICS`."""
-        return self.numbers[key]
+        """Return the number of a metric, by its key (`metric_of`)."""
+        if key in self.numbers:
+            return self.numbers[key]
+        kind, _, name = key.partition(".")
+        if key == GRADE.key:
+            return None if self.grade is None else GRADE.words.index(self.grade)
+        if kind == CLASS_IOU:
+            return self.class_iou.get(name)
+        assert kind == CLASS_LOSS, key
+        if name:
+            return self.class_lost.get(name)
+        return max((lost for lost in map(self.class_lost.get, self.common_classes) if lost is not None), default=None)
 
     def interval(self, key: str) -> tuple[float, float] | None:
         """Return the 95 % interval of a metric that has one, by its key in `METRICS`."""
@@ -117,6 +138,11 @@ class Row:
         """Return the row with other numbers, by their keys in `METRICS`."""
         assert numbers.keys() <= METRICS.keys()
         return replace(self, numbers={**self.numbers, **numbers})
+
+    @property
+    def common_classes(self) -> tuple[str, ...]:
+        """Names of the classes that hold at least `LEAST_CLASS_SHARE` of the counted pixels."""
+        return tuple(name for name, share in self.class_share.items() if share >= LEAST_CLASS_SHARE)
 
     @property
     def miou(self) -> float | None:
@@ -141,7 +167,7 @@ class Row:
 
     def show(self, key: str) -> str:
         """Return a metric for a human; mIoU with its spread or interval: `"41.2 ± 0.8"`, `"41.2 [39.0, 43.1]"`."""
-        metric = METRICS[key]
+        metric = metric_of(key)
         text = metric.show(self.value(key))
         if key != "miou":
             return text
@@ -153,7 +179,7 @@ class Row:
     def say(self, key: str) -> str:
         """Return `show`'s text with its unit."""
         text = self.show(key)
-        return text if text == "n/a" else f"{text} {METRICS[key].unit}".rstrip()
+        return text if text == "n/a" else f"{text} {metric_of(key).unit}".rstrip()
 
     @property
     def loses_miou(self) -> bool:
@@ -215,7 +241,13 @@ class Row:
         for key in _WITH_INTERVAL:
             low, high = self.intervals[key] or (None, None)
             ends |= {_end(key, "low"): low, _end(key, "high"): high}
-        flat = {fact: getattr(self, fact) for fact in _FACTS} | ends | dict(self.numbers) | _beside(self)
+        flat = (
+            {fact: getattr(self, fact) for fact in _FACTS}
+            | ends
+            | dict(self.numbers)
+            | _beside(self)
+            | self.licences.as_dict()
+        )
         return {column: flat[column] for column in COLUMNS}
 
 
@@ -233,7 +265,8 @@ def _beside(one: Row) -> dict[str, Any]:
     return dict(zip(_BESIDE, (*stated, one.published_difference, one.published_why), strict=True))
 
 
-_FACTS = tuple(one.name for one in fields(Row) if one.name not in {"numbers", "intervals", "published"})
+_NOT_FLAT = {"numbers", "intervals", "class_share", "class_lost", "licences", "published", "accepted"}
+_FACTS = tuple(one.name for one in fields(Row) if one.name not in _NOT_FLAT)
 _BESIDE = tuple(f"published_{fact}" for fact in ("miou", "protocol", "weights", "source", "difference", "why"))
 _WITH_INTERVAL = tuple(key for key, metric in METRICS.items() if metric.interval is not None)
 _PROMISED = (
@@ -255,7 +288,7 @@ _PROMISED = (
 COLUMNS: tuple[str, ...] = tuple(
     dict.fromkeys(
         (
-            *(*_PROMISED, *_FACTS, *_BESIDE, *METRICS),
+            *(*_PROMISED, *_FACTS, *LICENCE_COLUMNS, *_BESIDE, *METRICS),
             *(_end(key, end) for key in _WITH_INTERVAL for end in ("low", "high")),
         )
     )
@@ -320,6 +353,9 @@ def row(record: Record) -> Row:
         numbers={key: metric.of(record) for key, metric in METRICS.items()},
         intervals={key: metric.interval(record) for key, metric in METRICS.items() if metric.interval is not None},
         class_iou=_class_iou(record),
+        class_share=_class_share(record),
+        class_lost={},
+        licences=licences_of(artifact.model, weights),
         published=quote(artifact.model, weights.tag if weights.source == "published" else ""),
     )
 
@@ -356,6 +392,14 @@ def _class_iou(record: Record) -> dict[str, float | None]:
         return {}
     found = zip(record.accuracy.class_names, class_iou(confusion).tolist(), strict=True)
     return {name: None if math.isnan(iou) else iou for name, iou in found}
+
+
+def _class_share(record: Record) -> dict[str, float]:
+    confusion = confusion_of(record)
+    if confusion is None or record.accuracy is None:
+        return {}
+    pixels = confusion.sum(axis=1)
+    return dict(zip(record.accuracy.class_names, (pixels / max(int(pixels.sum()), 1)).tolist(), strict=True))
 
 
 def text_of(value: object) -> str:

@@ -11,9 +11,9 @@ from zoo.record import Latency, Record
 Grade = Literal["A", "B", "C"]
 
 MAX_VARIATION_ACCELERATOR = 0.025
-"""Grade A: largest coefficient of variation on an accelerator (zoo-lat/2, rule 10)."""
+"""Grade A: largest coefficient of variation on an accelerator (zoo-lat/3, rule 10)."""
 MAX_SPREAD_CPU = 0.05
-"""Grade A: largest interquartile range over median on a CPU (zoo-lat/2, rule 10)."""
+"""Grade A: largest interquartile range over median on a CPU (zoo-lat/3, rule 10)."""
 MAX_FOREIGN_CORES = 0.1
 """Grade A: cores that may be busy with other work on a CPU; what an idle desktop does by itself."""
 MAX_GROWTH_BYTES = 4 * 2**20
@@ -21,7 +21,7 @@ MAX_GROWTH_BYTES = 4 * 2**20
 
 
 def grade(record: Record) -> tuple[Grade | None, tuple[str, ...]]:
-    """Grade a timed record by zoo-lat/2, rule 10, from its less steady scope: A all well, B one thing wrong, C more.
+    """Grade a timed record by zoo-lat/3, rule 10, from its less steady scope: A all well, B one thing wrong, C more.
 
     What a machine does not tell is not held against it.
 

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from zoo.errors import ModelError, UserError
-from zoo.measure.device import core_count, resolve_device
+from zoo.machine import core_count
+from zoo.measure.device import resolve_device
 
 PATIENCE = timedelta(hours=12)
 """How long processes wait for the first one, which validates and writes alone; a dead one ends them all much sooner."""

@@ -22,7 +22,8 @@ from zoo.data.layout import Dataset, OnFrame, open_dataset
 from zoo.data.loading import Batch, train_batches
 from zoo.data.reading import frame_sizes
 from zoo.errors import ModelError, UserError, blamed_on
-from zoo.measure.device import core_count, software
+from zoo.machine import core_count
+from zoo.measure.device import software
 from zoo.models.build import build_model
 from zoo.models.contract import tensors_of
 from zoo.pipeline import Pipeline

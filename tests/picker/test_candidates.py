@@ -1,0 +1,178 @@
+"""`zoo.picker.candidates`: who takes part, who does not and why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from zoo.errors import UserError
+from zoo.machine import Named
+from zoo.picker import pick as room
+from zoo.picker.candidates import NothingMeasuredError, accepting_published, worst
+from zoo.picker.pick import cost_per_million, pick
+from zoo.report.choice import show_choice
+from zoo.score.commands import how_to_measure
+from zoo.score.limits import Limit
+from zoo.score.reading import rows_of
+from zoo.score.rows import row
+
+
+def test_every_record_that_takes_no_part_is_counted_once(records):
+    make = records.make
+    rows = rows_of(
+        [
+            make("a"),
+            make("a", minutes=-5, key="older"),
+            make("b", quick=True),
+            make("c", dataset=None, right=None, source="random", recipe="none", recipe_hash=None),
+            records.baseline(),
+        ]
+    )
+    rows = (*rows, replace(rows[0], model="old", protocol="zoo-lat/1", key="old"))
+    choice = pick(rows)
+    assert dict(choice.left_out) == {
+        "measured again since, or another seed of one row": 1,
+        "smoke tests": 1,
+        "of another dataset none, split none, image count none": 1,
+        "of the baseline": 1,
+        "timed by the rules of zoo-lat/1": 1,
+    }
+    assert choice.elimination[0] == "6 records"
+    assert choice.elimination[-1] == "= 1 qualify"
+
+
+def test_this_machines_rows_are_taken_where_no_device_is_named(records, monkeypatch):
+    rows = rows_of([records.make("a", device="cpu-here", machine_id="h" * 16), records.make("b", device="nvidia-h200")])
+    monkeypatch.setattr(room.machine, "here", lambda: (Named("CPU", "cpu-here", "h" * 16),))
+    choice = pick(rows)
+    assert choice.winner.model == "a"
+    assert choice.notes[0] == ("rows of nvidia-h200 are left out: this machine's are taken; name another with --device")
+    assert "measured here: CPU-HERE" in show_choice(choice)
+    assert pick(rows, device="nvidia-h200").winner.model == "b"
+    monkeypatch.setattr(room.machine, "here", lambda: (Named("CPU", "cpu-here", "i" * 16),))
+    with pytest.raises(UserError, match="device is cpu-here or nvidia-h200; choose one"):
+        pick(rows)
+
+
+def test_where_rows_rest_on_different_machines_each_says_on_which(records, monkeypatch):
+    rows = rows_of([records.make("a", machine_id="h" * 16, right=0.7), records.make("b", machine_id="i" * 16)])
+    monkeypatch.setattr(room.machine, "here", lambda: (Named("INTEL-XEON-2C", "intel-xeon-2c", "h" * 16),))
+    text = show_choice(pick(rows), width=200)
+    assert "  measured here: INTEL-XEON-2C" in text
+    assert "[measured on the same kind of machine]" in text
+
+
+def speed_alone(records, model, **changes):
+    facts = {"right": None, "dataset": None, "source": "random", "recipe": "none", "recipe_hash": None}
+    return records.make(model, **facts | changes)
+
+
+def test_published_accuracy_takes_part_when_asked_and_every_line_says_so(records):
+    rows = rows_of(
+        [
+            speed_alone(records, "pidnet_s", p50_s=0.03),
+            speed_alone(records, "bisenetv2"),
+            speed_alone(records, "encoder_decoder"),
+            speed_alone(records, "pidnet_s", precision="int8", runtime="openvino"),
+        ]
+    )
+    with pytest.raises(NothingMeasuredError, match="no record has a mIoU"):
+        pick(rows)
+    choice = pick(rows, accept=["published"], limits=["miou>=70%"])
+    assert choice.winner.model == "pidnet_s"
+    assert choice.winner.accepted
+    text = show_choice(choice, width=200)
+    told = [line for line in text.splitlines() if "mIoU" in line and "%" in line and "limit" not in line]
+    assert all("published" in line or "≥" in line for line in told)
+    assert "published mIoU: whole, published mmseg, fed 1024x2048 there and 256x512 here; https://" in text
+    assert "--weights published:mmseg" in text
+    why = {loser.label: loser.why for loser in choice.losers}
+    assert why["pidnet_s openvino int8"] == ("mIoU is not known",), "what int8 loses nobody published"
+    assert "2 of 4 have a published mIoU" in " ".join(choice.notes)
+
+
+def test_what_was_scored_on_other_images_takes_no_published_figure(records):
+    rows = rows_of([records.make("pidnet_s", right=0.5), records.make("bisenetv2", right=None, dataset="camvid")])
+    assert not any(one.accepted for one in accepting_published(rows))
+    choice = pick(rows, accept=["published"], dataset="streets")
+    assert any("no published mIoU took part" in note for note in choice.notes)
+    with pytest.raises(UserError, match="--accept takes published; got 'publishd'"):
+        pick(rows, accept=["publishd"])
+
+
+def test_of_several_devices_each_number_is_where_it_is_worst(records):
+    make = records.make
+    fast, slow = rows_of(
+        [
+            make("a", device="x", p50_s=0.01, right=0.5, memory_bytes=9e8, energy_j=1.0),
+            make("a", device="y", p50_s=0.05, right=0.6, memory_bytes=1e8, spread=0.5),
+        ]
+    )
+    one = worst([fast, slow])
+    assert one.pipeline_p50_s == slow.pipeline_p50_s
+    assert one.interval("pipeline_p50_s") == slow.interval("pipeline_p50_s")
+    assert one.miou == fast.miou
+    assert one.value("peak_memory_bytes") == 9e8
+    assert one.value("energy_per_image_j") is None, "not known on one of them"
+    assert one.grade == max(fast.grade, slow.grade) == slow.grade
+    assert one.class_iou == fast.class_iou
+
+
+def test_two_devices_have_to_be_measured_alike(records):
+    rows = rows_of([records.make("a", device="x"), records.make("a", device="y", batch_size=8)])
+    with pytest.raises(UserError, match="batch size is 1 or 8; choose one, such as with --batch 1"):
+        pick(rows, device=["x", "y"])
+
+
+def test_near_misses_of_a_winner_are_what_one_number_kept_from_winning(records):
+    rows = rows_of(
+        [
+            records.make("best", right=0.9, p50_s=0.0204),
+            records.make("far", right=0.95, p50_s=0.080),
+            records.make("good", right=0.6, p50_s=0.010),
+            records.make("poor", right=0.3, p50_s=0.0204),
+        ]
+    )
+    choice = pick(rows, limits=["latency<=25ms"])
+    assert choice.winner.model == "good"
+    assert [loser.label for loser in choice.near_misses] == ["best"]
+    assert "near misses, which would be chosen:\n  best: pipeline p50 25.5 ms > 25.0 ms (2.0% off)" in show_choice(
+        choice
+    )
+
+
+def test_limits_as_objects_and_as_text_are_one(records):
+    rows = rows_of([records.make("a", p50_s=0.02), records.make("b", p50_s=0.01, right=0.4)])
+    text, thing = (pick(rows, limits=[limit]) for limit in ("latency<=20ms", Limit.parse("latency<=20ms")))
+    assert text.winner is thing.winner is pick(rows, max_latency_s=0.02).winner is rows[1]
+    assert pick(rows, objective="iou.class 3").winner is rows[0]
+    with pytest.raises(UserError, match=r"no class 'class 33'\. Did you mean 'class 3'"):
+        pick(rows, limits=["iou.class 33>=5%"])
+
+
+def test_the_cost_of_a_million_images_says_what_it_follows_from(records):
+    timed = row(records.make(pipeline_s=0.036))
+    assert cost_per_million(timed, 2.0) == (pytest.approx(20.0), "pipeline p50, one call after the other")
+    batched = row(records.make(pipeline_s=0.036, rates=(100.0,)))
+    assert cost_per_million(batched, 3.6) == (pytest.approx(10.0), "throughput")
+    assert "a million images at 2 an hour of intel-xeon-2c: 20.00 (by" in show_choice(pick([timed]), price=2.0)
+    unknown = row(records.make(timed=False))
+    assert "is not known" in show_choice(pick([unknown]), price=2.0)
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_an_answer_fits_its_width_and_its_commands_are_whole(records, width):
+    rows = rows_of(
+        [records.make(f"model_{place}", right=0.3 + place / 20, p50_s=0.01 * (place + 1)) for place in range(10)]
+    )
+    choice = pick(rows)
+    text = show_choice(choice, width=width)
+    told, _, rest = text.partition("Pareto set")
+    table, _, others = rest.partition("why not the others:")
+    assert all(len(line) <= width for line in others.splitlines())
+    assert all(len(line) <= width for line in told.splitlines() if " --" not in line and "http" not in line)
+    if width >= 80:
+        assert all(len(line) <= width for line in (told + table).splitlines() if "http" not in line)
+    command = how_to_measure(choice.winner)
+    assert command in " ".join(told.replace("\\\n", " ").split()), "what a shell makes of it"

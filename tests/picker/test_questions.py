@@ -1,0 +1,180 @@
+"""What people come with: eight questions to `zoo pick`, on the committed records or on made ones."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from zoo.cli.main import main, make_parser
+from zoo.store import save
+
+RESULTS = Path(__file__).parents[2] / "results"
+
+
+@pytest.fixture
+def ask(capsys, monkeypatch):
+    """`ask("--at 10hz", folder)`: exit code, output, errors, and the answer as JSON where there is one."""
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def run(flags, folder=RESULTS):
+        command = ["pick", *shlex.split(flags), "--results", str(folder)]
+        code = main(command)
+        text = capsys.readouterr()
+        answer = None
+        if code < 2:
+            assert main([*command, "--format", "json"]) == code
+            answer = json.loads(capsys.readouterr().out)
+        return code, " ".join(text.out.split()), text.err, answer
+
+    return run
+
+
+def why(answer, label):
+    """Why a row lost."""
+    (loser,) = [loser for loser in answer["losers"] if loser["label"] == label]
+    return loser["why"]
+
+
+def test_a_camera_at_10_hz(ask):
+    code, said, _, answer = ask("--device intel-xeon-2c --at 10hz")
+    assert code == 0
+    assert answer["limits"] == ["pipeline p99 ≤ 100 ms"]
+    assert answer["winner"]["pipeline_p99_s"] <= 0.1
+    assert why(answer, "unet openvino fp32") == ["pipeline p99 136 ms > 100 ms (36% off)"]
+    assert "at 10 Hz a frame comes every 100 ms: held against the p99 of calls made one after the other" in said
+    assert answer["winner"]["miou"] >= max(
+        loser_miou(answer, label) - 1e-3 for label in answer["pareto_set"] if label != answer["label"]
+    )
+    make_parser().parse_args(shlex.split(answer["export"])[1:])
+    make_parser().parse_args(shlex.split(answer["load"])[1:])
+    make_parser().parse_args(shlex.split(answer["measure"])[1:])
+
+
+def loser_miou(answer, label):
+    """Of the text that says why it lost, or of none: a tie has as much."""
+    texts = why(answer, label)
+    return float(texts[0].removeprefix("mIoU ").partition(" ")[0]) / 100
+
+
+def test_p99_and_memory(ask):
+    code, said, _, answer = ask("--max p99=25ms --max memory=150MiB")
+    assert code == 0
+    assert answer["winner"]["peak_memory_bytes"] <= 150 * 2**20
+    assert answer["winner"]["pipeline_p99_s"] <= 0.025
+    assert "peak memory ≤ 150 MiB: 145 MiB" in said
+    assert why(answer, "fcn_resnet50 openvino bf16") == ["peak memory 266 MiB > 150 MiB (77% off)"]
+
+
+def test_floors_of_person_and_rider(ask):
+    code, said, _, answer = ask("--min iou.person=0.6% --min iou.Rider=0.1% --minimize latency")
+    assert code == 0
+    assert answer["limits"] == ["IoU of person ≥ 0.6 %", "IoU of rider ≥ 0.1 %"]
+    assert answer["winner"]["class_iou"]["person"] >= 0.006
+    assert answer["winner"]["class_iou"]["rider"] >= 0.001
+    assert "IoU of person" in said
+    code, said, _, answer = ask("--min iou.person=60% --min iou.rider=40%")
+    assert (code, answer["winner"]) == (1, None)
+    assert "IoU of person 0.6 % < 60.0 % (99% off)" in said
+
+
+def test_for_sale_alone(ask, records, tmp_path):
+    make = records.make
+    for model, right, changes in (
+        ("unet", 0.5, {}),
+        ("fcn_resnet50", 0.6, {"pretrained": "torchvision ResNet50_Weights.IMAGENET1K_V1"}),
+        ("segformer_b0", 0.7, {}),
+        ("pidnet_s", 0.8, {"source": "published", "tag": "mmseg"}),
+    ):
+        made = make(model, right=right, **{name: value for name, value in changes.items() if name != "pretrained"})
+        facts = {"trained_on": "synthetic", "pretrained": changes.get("pretrained", "")}
+        weights = made.artifact.weights.model_copy(update=facts)
+        artifact = made.artifact.model_copy(update={"weights": weights})
+        save(made.model_copy(update={"artifact": artifact}), {}, tmp_path)
+    assert ask("", tmp_path)[3]["winner"]["model"] == "pidnet_s"
+    code, said, _, answer = ask("--for sale", tmp_path)
+    assert (code, answer["winner"]["model"]) == (0, "unet")
+    assert "note: for sale: facts and where they are stated, no legal advice" in said
+    assert why(answer, "pidnet_s published mmseg")[0].startswith("training data: Cityscapes: non-commercial (https://")
+    assert why(answer, "segformer_b0 run camvid_cpu")[0].startswith("code: NVIDIA Source Code License, non-commercial")
+    assert any("ImageNet: non-commercial (https://" in line for line in why(answer, "fcn_resnet50 run camvid_cpu"))
+    assert {loser["kind"] for loser in answer["losers"]} == {"licence"}
+    random, said, _, answer = ask("--dataset none --for sale --minimize latency")
+    assert random == 0
+    assert "its weights are random: only the code's licence counted" in said
+    assert answer["winner"]["code_licence"] == "BSD-3-Clause (torchvision)"
+    assert ask("--for sale --dataset camvid")[0] == 1, "nobody states the terms of CamVid"
+
+
+def test_int8_that_hurts_no_class(ask, records, tmp_path):
+    whole, hurt, kept = records.confusion(0.6), records.confusion(0.6), records.confusion(0.599)
+    hurt[2] = 0
+    hurt[2, 2], hurt[2, 3] = 3000, 7000
+    for model, matrix in (("a", hurt), ("b", kept)):
+        save(records.make(model, matrix=whole), {}, tmp_path)
+        fast = 0.004 if model == "a" else 0.006
+        artifact = {"runtime": "openvino", "precision": "int8", "one_graph": True, "p50_s": fast}
+        save(records.make(model, matrix=matrix, **artifact), {}, tmp_path)
+    assert ask("--minimize latency", tmp_path)[3]["label"] == "a openvino int8"
+    code, _, _, answer = ask("--precision int8 --max class-loss=2 --minimize latency", tmp_path)
+    assert (code, answer["label"]) == (0, "b")
+    assert why(answer, "a")[0].startswith("IoU lost of the worst class 21.4 points > 2.0 points")
+    assert ask("--precision int8 --max 'class-loss.class 5=2' --minimize latency", tmp_path)[3]["label"] == "a"
+    code, _, _, answer = ask("--dataset camvid --precision int8 --max class-loss=2 --minimize latency")
+    assert (code, answer["winner"]["precision"]) == (0, "int8")
+
+
+@pytest.fixture
+def two(records, tmp_path):
+    """Records of two devices: `a` is best on the first alone, `b` good on both, `c` on the first alone measured."""
+    for device, threads, times in (
+        ("intel-xeon-2c", 2, {"a": 0.010, "b": 0.020, "c": 0.010}),
+        ("amd-epyc-zen4-8c", 8, {"a": 0.090, "b": 0.030}),
+    ):
+        for model, p50_s in times.items():
+            right = {"a": 0.7, "b": 0.6, "c": 0.8}[model]
+            save(records.make(model, device=device, thread_count=threads, p50_s=p50_s, right=right), {}, tmp_path)
+    return tmp_path
+
+
+def test_one_model_for_two_devices(ask, two):
+    code, _, error, _ = ask("--max latency=60ms", two)
+    assert code == 2
+    assert "device is amd-epyc-zen4-8c or intel-xeon-2c; thread count is" in error
+    both = "--device intel-xeon-2c --device amd-epyc-zen4-8c"
+    code, said, _, answer = ask(f"{both} --max latency=60ms", two)
+    assert (code, answer["label"]) == (0, "b")
+    assert said.startswith("b (intel-xeon-2c and amd-epyc-zen4-8c · streets ")
+    assert answer["winner"]["pipeline_p50_s"] == pytest.approx(0.0375), "where it is worst"
+    assert "on intel-xeon-2c: mIoU" in said
+    assert set(answer["devices"]) == {"intel-xeon-2c", "amd-epyc-zen4-8c"}
+    assert why(answer, "a") == ["pipeline p50 112 ms > 60.0 ms (87% off)"]
+    assert why(answer, "c") == ["not measured on amd-epyc-zen4-8c"]
+    assert "c: not measured on amd-epyc-zen4-8c; there `zoo bench --models c --runtimes eager" in said
+    assert ask(f"{both} --minimize latency", two)[3]["label"] == "b"
+    assert ask("--device intel-xeon-2c,amd-epyc-zen4-8c", two)[3]["label"] == "a", "mIoU is the same on both"
+    code, _, error, _ = ask("--device intel-xeon-2c --device nvidia-h200", two)
+    assert code == 3
+    assert "nothing was measured on 'nvidia-h200'. There is: amd-epyc-zen4-8c, intel-xeon-2c; run `zoo bench`" in error
+
+
+def test_nothing_qualifies(ask):
+    code, said, error, answer = ask("--max latency=3ms --min miou=40%")
+    assert (code, error, answer["winner"]) == (1, "", None)
+    assert said.startswith("nothing qualifies (intel-xeon-2c · camvid")
+    assert "nearest: lraspp_mobilenet_v3_large openvino bf16: pipeline p50 3.92 ms > 3.00 ms (31% off)" in said
+
+
+def test_nothing_measured_yet(ask, records, tmp_path):
+    code, said, error, _ = ask("", tmp_path / "results")
+    assert (code, said, error.count("\n")) == (3, "", 1)
+    assert "does not exist; make some with `zoo bench --models all`" in error
+    save(records.make("a", right=None), {}, tmp_path)
+    code, _, error, _ = ask("--min miou=50%", tmp_path)
+    assert code == 3
+    assert "no record has a mIoU" in error
+    code, _, error, _ = ask("--max energy=1J --minimize latency", tmp_path)
+    assert code == 3
+    assert "no record has a energy per image; measure with `zoo bench`" in error

@@ -1,0 +1,267 @@
+"""The page in a browser: what a person touches, with keys too, and that it asks no network."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import shlex
+import shutil
+
+import numpy as np
+import pytest
+
+from zoo.cli.main import make_parser
+from zoo.report.leaderboard import leaderboard
+from zoo.report.output import write
+from zoo.store import save
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[test]'")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")]
+
+EVIL = "<img src=x onerror=alert(1)>"
+WAIT_MS = 60_000
+LATENCY = "#limit-pipeline-p50-s"
+
+
+@pytest.fixture(scope="module")
+def file(records, tmp_path_factory):
+    """A page of two devices, three runtimes, int8 that hurts a class, a baseline, a failure, published figures."""
+    folder = tmp_path_factory.mktemp("page")
+    calls = np.random.default_rng(0).lognormal(-4, 0.1, 200)
+    matrix = records.confusion(0.6)
+    matrix[3] = np.roll(matrix[3], 1)
+    same = {"weights_sha256": "a" * 64, "staged": True}
+    for record in (
+        records.make("small", right=0.4, p50_s=0.008, **same),
+        records.make("small", right=0.4, p50_s=0.006, runtime="onnxruntime", **same),
+        records.make("large", right=0.7, p50_s=0.080, spread=0.2, weights_sha256="b" * 64),
+        records.make("middle", right=0.6, p50_s=0.020, weights_sha256="c" * 64),
+        records.make(
+            "middle", matrix=matrix, p50_s=0.010, runtime="openvino", precision="int8", weights_sha256="c" * 64
+        ),
+        records.make(EVIL, right=0.65, p50_s=0.030, weights_sha256="d" * 64),
+        records.make("large", right=0.7, p50_s=0.004, device="nvidia-h200", kind="cuda", machine_id="g" * 64),
+        records.make("pidnet_s", right=None, dataset=None, p50_s=0.012, device="nvidia-h200", kind="cuda"),
+        records.failed("broken", reason="out of memory"),
+        records.baseline(right=0.3),
+        records.make("small", right=0.9, p50_s=0.001, quick=True, synthetic=True, dataset="drawn", step_count=12),
+    ):
+        save(record, {"pipeline_s": calls, "network_s": calls}, folder / "results")
+    write(leaderboard(folder / "results"), folder / "page.html", "html")
+    return folder / "page.html"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as driver:
+        root = ["--no-sandbox"] if os.geteuid() == 0 else []
+        with driver.chromium.launch(executable_path=CHROMIUM, args=root, timeout=WAIT_MS) as started:
+            yield started
+
+
+@pytest.fixture
+def show(browser, file):
+    """`show(fragment, **context)`: the page, ready; in the end it has said no error and asked for no other file."""
+    said, asked, contexts = [], [], []
+
+    def show(fragment="", **options):
+        context = browser.new_context(reduced_motion="reduce", viewport={"width": 1300, "height": 900}, **options)
+        contexts.append(context)
+        context.set_default_timeout(WAIT_MS)
+        page = context.new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("dialog", lambda dialog: said.append(f"dialog {dialog.message}"))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(file.as_uri() + (f"#{fragment}" if fragment else ""))
+        page.wait_for_selector("html[data-ready]")
+        return page
+
+    yield show
+    for context in contexts:
+        context.close()
+    assert said == []
+    assert {url.partition("#")[0].partition(":")[0] for url in asked} <= {"file", "blob"}
+    assert {url.partition("#")[0] for url in asked if url.startswith("file:")} <= {file.as_uri()}
+
+
+def models(page):
+    return page.locator("#table tbody:not(.fixed-map) th button").all_inner_texts()
+
+
+def until(page, holds):
+    """Wait for an expression to hold; the page's policy forbids the driver to poll inside of it."""
+    for _ in range(WAIT_MS // 50):
+        if page.evaluate(holds):
+            return
+        page.wait_for_timeout(50)
+    pytest.fail(f"never: {holds}")
+
+
+def fragment(page, word):
+    until(page, f"location.hash.includes('{word}')")
+    return page.evaluate("location.hash.slice(1)")
+
+
+def test_a_limit_moves_answer_plot_and_table_together(show):
+    page = show()
+    assert sorted(models(page)) == sorted(["small", "small", "large", "middle", "middle", EVIL])
+    assert "large" in page.inner_text("#best .winner")
+    page.fill(LATENCY, "30")
+    assert sorted(models(page)) == ["middle", "middle", "small", "small"]
+    assert "middle" in page.inner_text("#best .winner")
+    assert page.inner_text("#count").startswith("4 of 6")
+    assert "2 left out" in page.inner_text("#legend")
+    command = page.inner_text(".as-command code")
+    assert "--max latency=30ms" in command
+    make_parser().parse_args(shlex.split(command)[1:])
+    slider = page.locator(".limit", has=page.locator(LATENCY)).locator("input[type=range]")
+    slider.focus()
+    page.keyboard.press("Home")
+    assert slider.get_attribute("aria-valuetext").startswith("at most")
+    assert models(page) == ["small"]
+    page.keyboard.press("End")
+    assert len(models(page)) == 6
+    assert page.input_value(LATENCY) == ""
+    page.fill(LATENCY, "1")
+    assert "Nothing qualifies" in page.inner_text("#best")
+    assert "small" in page.inner_text("#best")
+
+
+def test_a_header_sorts_and_what_others_published_does_not(show):
+    page = show()
+    head = page.locator("#table thead th", has_text="pipeline p50 ms")
+    for way in ("ascending", "descending"):
+        head.get_by_role("button").click()
+        assert head.get_attribute("aria-sort") == way
+    assert models(page)[0] == "large"
+    page.select_option("#device", "nvidia-h200")
+    page.select_option("#group", index=1)
+    assert models(page) == ["pidnet_s"]
+    assert page.locator("#table thead th", has_text="published").get_by_role("button").count() == 0
+    assert "not ranked" in page.inner_text("#legend")
+    assert page.locator("#best").inner_text().count("mIoU") == 0
+
+
+def test_groups_are_never_ranked_together(show):
+    page = show()
+    page.select_option("#device", "nvidia-h200")
+    assert models(page) == ["large"]
+    page.select_option("#device", "intel-xeon-2c")
+    assert len(models(page)) == 6
+    page.select_option("#group", index=1)
+    assert models(page) == ["small"]
+    assert page.inner_text("#caution").startswith("QUICK")
+
+
+def test_a_name_that_is_markup_is_a_name(show):
+    page = show()
+    page.fill("#search", "<img")
+    assert models(page) == [EVIL]
+    page.get_by_role("button", name=EVIL).last.click()
+    assert EVIL in page.inner_text("#card-title")
+    assert page.locator("img").count() == 0
+
+
+def test_keys_reach_every_point_and_its_card(show):
+    page = show()
+    page.focus("#plot svg")
+    said = set()
+    for _ in range(6):
+        page.keyboard.press("ArrowRight")
+        said.add(page.inner_text("#status"))
+    assert len(said) == 6
+    page.keyboard.press("Enter")
+    card = page.locator("dialog[open]")
+    card.wait_for()
+    assert card.locator("h3").first.inner_text() == "Numbers"
+    fragment(page, "row=")
+    page.keyboard.press("Escape")
+    until(page, "!location.hash.includes('row=')")
+    page.locator("#table tbody th button").first.focus()
+    page.keyboard.press("Enter")
+    card.wait_for()
+
+
+def test_the_card_says_all_of_a_row(show):
+    page = show("model=middle&precision=int8")
+    page.locator("#table tbody th button").first.click()
+    text = page.inner_text("dialog")
+    for title in ("Numbers", "Latency of every call", "IoU of each class", "Confusion", "How it was fed",
+                  "Weights and licences", "Where the numbers come from", "Commands"):  # fmt: skip
+        assert title in text
+    assert page.locator("dialog .classes tr.lost").all_inner_texts()[0].startswith("class 3")
+    assert "zoo export middle -o middle-int8.onnx --runtime openvino --precision int8" in text
+    assert "no legal advice" in text
+    assert page.locator("dialog .confusion td.right").count() == 19
+    assert page.locator("dialog rect.call").count() > 20
+
+
+def test_the_address_holds_all_that_was_asked(show):
+    page = show()
+    page.fill(LATENCY, "60")
+    page.select_option("#more", "iou.class 3")
+    page.locator("#limits .limit").last.locator("input[type=number]").fill("10")
+    page.get_by_label("eager", exact=True).check()
+    page.select_option("#y", "peak_memory_bytes")
+    page.locator("#log-x").uncheck()
+    page.locator("#table thead button", has_text="params").click()
+    page.locator("#table tbody input").nth(0).check()
+    page.locator("#table tbody input").nth(1).check()
+    page.locator("#compare .main").click()
+    kept = fragment(page, "open=compare")
+    other = show(kept)
+    assert models(other) == models(page)
+    assert other.locator("dialog[open]").inner_text() == page.locator("dialog[open]").inner_text()
+    for box in (LATENCY, "#y", "#x", "#objective"):
+        assert other.input_value(box) == page.input_value(box)
+    assert not other.is_checked("#log-x")
+    other.evaluate(
+        "location.hash = 'group=nothing&limit.nonsense=1&x=__proto__&row=zz&sort=constructor:up&limit.miou=x'"
+    )
+    until(other, "document.querySelectorAll('#table tbody:not(.fixed-map) tr').length === 6")
+
+
+def test_two_or_three_rows_beside_each_other(show):
+    page = show()
+    for place in range(4):
+        page.locator("#table tbody:not(.fixed-map) input").nth(place).click()
+    assert "three rows" in page.inner_text("#status").lower()
+    page.get_by_role("button", name="Compare 3").click()
+    assert page.locator("dialog[open] thead").first.locator("th").count() == 3
+    assert page.locator("dialog .differs").count() > 5
+
+
+def test_the_filtered_table_is_taken_along(show):
+    page = show("limit.pipeline_p50_s=0.03", accept_downloads=True)
+    with page.expect_download() as download:
+        page.click("#csv")
+    rows = list(csv.DictReader(io.StringIO(download.value.path().read_text())))
+    assert [row["model"] for row in rows] == models(page)
+    assert float(rows[0]["pipeline_p50_s"]) <= 0.03
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.click("#copy")
+    until(page, "document.getElementById('status').textContent.includes('copied')")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert [line.split("\t")[0] for line in copied.splitlines()] == ["model", *models(page)]
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1300), ("dark", 390)])
+def test_nobody_is_shut_out(show, scheme, width):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page = show(color_scheme=scheme)
+    page.set_viewport_size({"width": width, "height": 900})
+    until(page, "document.querySelector('#plot svg').clientWidth <= document.documentElement.clientWidth")
+
+    def violations():
+        found = axe.run(page).response["violations"]
+        return [(one["id"], [node["html"][:90] for node in one["nodes"]]) for one in found]
+
+    assert violations() == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.evaluate(
+        "openCard(current().rows[0])" if width < 400 else "state.compare = current().rows.slice(0, 3); openCompare()"
+    )
+    assert violations() == []

@@ -1,0 +1,178 @@
+"""What the page knows of a board: whole, shared, and small."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import re
+import shlex
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from zoo.cli.main import make_parser
+from zoo.machine import Named
+from zoo.report.board import make_board
+from zoo.report.leaderboard import leaderboard
+from zoo.report.page import build, contents
+from zoo.report.page.contents import BINS, page_contents
+from zoo.score.reading import rows_of
+from zoo.store import save
+
+MOST_BYTES = 1_500_000
+
+
+def kept(tmp_path, *records, samples=None):
+    for record in records:
+        save(record, samples or {}, tmp_path)
+    return leaderboard(tmp_path)
+
+
+def card(page, place=0):
+    """All columns of one row, with what they name in the pools."""
+    pools = {
+        "lost": "lost", "iou": "iou", "confusion": "confusion", "published": "published", "licences": "licences",
+        "commands": "commands", "weights_of": "weights", "pixels": "pixels",
+    }  # fmt: skip
+    found = {name: column[place] for name, column in page["columns"].items()}
+    return {
+        name: page["pools"][pools[name]][value] if name in pools and value is not None else value
+        for name, value in found.items()
+    }
+
+
+def test_every_row_of_every_table_stands_once(tmp_path, records):
+    board = kept(
+        tmp_path, records.make("a"), records.make("b", runtime="onnxruntime"), records.make("a", device="other"),
+        records.make("a", quick=True), records.baseline(), records.failed("c"),
+    )  # fmt: skip
+    page = page_contents(board, ())
+    told = [[page["facts"]["model"][row] for row in group["rows"]] for group in page["groups"]]
+    assert told == [[line.row.model for line in table.lines] for table in board.tables]
+    assert len({group["id"] for group in page["groups"]}) == len(board.tables)
+    assert len(set(page["columns"]["id"])) == len(page["columns"]["id"])
+    assert page["groups"][0]["failed"][0][0] == ("c eager",)
+    assert {
+        len(column) for column in (*page["facts"].values(), *page["numbers"].values(), *page["columns"].values())
+    } == {len(page["columns"]["id"])}
+
+
+def test_what_rows_share_stands_once(tmp_path, records):
+    board = kept(tmp_path, records.make("a", right=0.5), records.make("a", right=0.5, runtime="onnxruntime"))
+    page = page_contents(board, ())
+    assert page["columns"]["confusion"] == [0, 0]
+    assert len(page["pools"]["confusion"]) == len(page["pools"]["machine"]) == 1
+
+
+def test_a_class_lost_is_held_against_fp32(tmp_path, records):
+    matrix = records.confusion(0.8)
+    hurt = matrix.copy()
+    hurt[3] = np.roll(matrix[3], 1)
+    reference = records.make("a", matrix=matrix, weights_sha256="w" * 64)
+    board = kept(
+        tmp_path, reference,
+        records.make("a", matrix=hurt, runtime="onnxruntime", precision="int8", weights_sha256="w" * 64),
+    )  # fmt: skip
+    page = page_contents(board, ())
+    place = page["facts"]["precision"].index("int8")
+    lost = card(page, place)["lost"]
+    assert lost[3] > 6000
+    assert page["numbers"]["class-loss"][place] == pytest.approx(lost[3] / 1e4, abs=1e-4)
+    assert card(page, 1 - place)["lost"] is None
+
+
+def test_a_matrix_is_a_share_of_each_true_class(tmp_path, records):
+    (flat,) = page_contents(kept(tmp_path, records.make("a", right=0.7)), ())["pools"]["confusion"]
+    rows = np.array(flat).reshape(19, 20)
+    assert (abs(np.diag(rows) - 700) <= 1).all()
+    assert (abs(rows.sum(axis=1) - 1000) <= 19).all()
+
+
+def test_each_call_is_in_the_histogram(tmp_path, records):
+    calls = np.linspace(0.018, 0.04, 120)
+    record = records.make("a", p50_s=0.020)
+    board = kept(tmp_path, record, samples={"network_s": calls, "pipeline_s": calls})
+    drawn = card(page_contents(board, ()))["latency"]["network"]
+    assert len(drawn["bins"]) == BINS + 1
+    assert sum(drawn["bins"]) == 120
+    assert drawn["of"][2] == pytest.approx(20_000)
+
+
+@pytest.mark.parametrize("how", ["none", "damaged", "too many rows"])
+def test_without_samples_percentiles_stand(tmp_path, records, monkeypatch, how):
+    samples = {} if how == "none" else {"network_s": np.full(120, 0.02)}
+    path = save(records.make("a"), samples, tmp_path)
+    if how == "damaged":
+        path.with_suffix(".npz").write_bytes(b"no archive")
+    if how == "too many rows":
+        monkeypatch.setattr(contents, "MOST_WHOLE", 0)
+    drawn = card(page_contents(leaderboard(tmp_path), ()))["latency"]
+    assert set(drawn) == {"network", "pipeline"}
+    assert all("bins" not in scope and scope["of"][2] for scope in drawn.values())
+
+
+def test_a_board_without_its_records_still_shows_its_tables(records):
+    page = page_contents(make_board(rows_of([records.make("a"), records.make("b")])), ())
+    assert len(page["groups"][0]["rows"]) == 2
+    assert card(page)["latency"] is None
+
+
+def test_published_miou_is_no_number_of_a_row(tmp_path, records):
+    page = page_contents(kept(tmp_path, records.make("pidnet_s", right=None, dataset=None)), ())
+    assert "miou" not in page["numbers"]
+    assert page["groups"][0]["claims"] == [0]
+    assert 0.7 < card(page)["published"]["miou"] < 0.8
+
+
+def test_what_numbers_rest_on_is_seen_from_the_machine_that_makes_the_page(tmp_path, records):
+    board = kept(tmp_path, records.make("a", machine_id="m" * 64))
+    here = Named(name="INTEL-XEON-2C", slug="intel-xeon-2c", machine_id="m" * 64)
+    assert page_contents(board, (here,))["facts"]["rests_on"] == ["measured here"]
+    assert page_contents(board, ())["facts"]["rests_on"] == ["measured on another machine"]
+
+
+def test_equal_digits_of_two_keys_are_told_apart(tmp_path, records):
+    board = kept(tmp_path, records.make("a", key="1234567890"), records.make("b", key="12345678ff"))
+    ids = page_contents(board, ())["columns"]["id"]
+    assert len(set(ids)) == 2
+
+
+def unpacked(page):
+    packed = re.search(r'<script id="data"[^>]*>([^<]*)</script>', page)[1]
+    return json.loads(gzip.decompress(base64.b64decode(packed)))
+
+
+def test_2000_rows_stay_small(records, monkeypatch, tmp_path):
+    """All different: matrices, class shares, latencies."""
+    random, made = np.random.default_rng(0), records.varied(2000)
+    sources = {
+        (one.key, one.started_at): SimpleNamespace(record=one, file=tmp_path / f"{one.key}.json") for one in made
+    }
+    calls = {name: random.lognormal(-4, 0.1, 200) for name in ("network_s", "pipeline_s")}
+    monkeypatch.setattr(
+        contents, "samples", lambda _: {name: np.roll(one, 3) * random.uniform(0.5, 2) for name, one in calls.items()}
+    )
+    page = build.board_html(replace(make_board(rows_of(made)), sources=sources))
+    assert len(unpacked(page)["columns"]["id"]) == 2000
+    assert len(page.encode()) < MOST_BYTES
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"runtime": "onnxruntime", "precision": "int8"},
+        {"runtime": "compile", "precision": "bf16", "source": "published", "tag": "mmseg"},
+        {"source": "file", "tag": "my net.pth"},
+        {"right": None, "dataset": None},
+    ],
+)
+def test_its_commands_can_be_typed(tmp_path, records, changes):
+    found = card(page_contents(kept(tmp_path, records.make("pidnet_s", **changes)), ()))["commands"]
+    assert "measure it here" in dict(found)
+    for _, command in found:
+        for line in command.split(" && "):
+            make_parser().parse_args(shlex.split(line)[1:])

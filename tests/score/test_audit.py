@@ -1,0 +1,192 @@
+"""Whatever is edited in a record or its samples, and can be told from the other, is told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from zoo import store
+from zoo.errors import UserError
+from zoo.score.audit import audit, faults_of
+
+RESULTS = Path(__file__).parents[2] / "results"
+
+
+@pytest.fixture
+def kept(records, tmp_path):
+    """A sound record with everything that has samples, in a folder."""
+    return store.save(*records.sampled(staged=True, right=0.6), tmp_path)
+
+
+def edit(path, where, value):
+    """Change one number of a record's JSON by hand."""
+    record = json.loads(path.read_text())
+    *parents, last = where
+    place = record
+    for name in parents:
+        place = place[name]
+    place[last] = value(place[last]) if callable(value) else value
+    path.write_text(json.dumps(record))
+
+
+def resample(path, name, change):
+    """Change one array of a sidecar; `None` leaves it out."""
+    arrays = store.samples(path)
+    arrays[name] = change(arrays.get(name))
+    left = {name: array for name, array in arrays.items() if array is not None}
+    np.savez_compressed(path.with_suffix(".npz"), **left)
+
+
+def test_every_committed_record_is_that_of_its_samples():
+    found = audit(RESULTS)
+    assert found.faults == ()
+    assert found.record_count >= 138
+
+
+def test_a_sound_record_passes_and_a_folder_without_any_is_said(kept, tmp_path):
+    seen = []
+    found = audit(tmp_path, lambda done, total: seen.append((done, total)))
+    assert (found.record_count, found.faults, seen) == (1, (), [(1, 1)])
+    with pytest.raises(UserError, match="holds no records to verify"):
+        audit(tmp_path / "none")
+
+
+def more(value):
+    return 1.001 * value
+
+
+@pytest.mark.parametrize("scope", ["network", "pipeline"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((name, more) for name in ("min_s", "p25_s", "p50_s", "p75_s", "p90_s", "p95_s", "p99_s", "max_s", "mean_s")),
+        ("std_s", lambda std: 0.9 * std),
+        ("sample_count", 1000),
+        ("p99_s", None),
+        ("p999_s", 0.5),
+        ("p50_interval_s", lambda interval: [interval[0], more(interval[1])]),
+        ("p90_interval_s", None),
+    ],
+)
+def test_an_edited_latency_is_told(kept, tmp_path, scope, name, value):
+    edit(kept, ("speed", scope, name), value)
+    (fault,) = audit(tmp_path).faults
+    assert fault.startswith(f"{kept}: speed.{scope}.{name}: ")
+    assert "by its samples" in fault
+
+
+@pytest.mark.parametrize(("name", "value"), [("p50_s", more), ("p50_interval_s", lambda two: [two[0] / 2, two[1]])])
+def test_an_edited_stage_is_told(kept, tmp_path, name, value):
+    edit(kept, ("speed", "waterfall", 2, name), value)
+    (fault,) = audit(tmp_path).faults
+    assert f": speed.waterfall.network.{name}: " in fault
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "words"),
+    [
+        (("accuracy", "confusion", 3, 3), lambda hit: hit + 1, "accuracy.confusion: true positives of class 3"),
+        (("accuracy", "confusion", 3, 4), lambda miss: miss - 1, "accuracy.confusion: false positives of class 4"),
+        (("accuracy", "confusion", 3, 19), lambda miss: miss + 1, "accuracy.confusion: false negatives of class 3"),
+        (("accuracy", "miou_interval", 0), lambda low: low + 0.01, "accuracy.miou_interval"),
+        (("accuracy", "miou_interval"), None, "accuracy.miou_interval"),
+        (("accuracy", "resampled"), "sequences", "accuracy.resampled"),
+        (("accuracy", "image_count"), 500, "no counts of 500 images"),
+        (("accuracy",), None, "the samples hold false_negatives, of which it says nothing"),
+        (("speed",), None, "the samples hold network_s, of which it says nothing"),
+        (("artifact", "model"), "fcn", "its name is not what it holds, which belongs at intel-xeon-2c/fcn/"),
+        (("quick",), True, "its name is not what it holds"),
+    ],
+)
+def test_an_edited_claim_is_told(kept, tmp_path, where, value, words):
+    edit(kept, where, value)
+    assert any(words in fault for fault in audit(tmp_path).faults)
+
+
+def swapped(seconds):
+    seconds = seconds.copy()
+    seconds[0] = seconds[1]
+    return seconds
+
+
+def counted_more(counts):
+    counts = counts.copy()
+    counts[0, 0] += 1
+    return counts
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("network_s", swapped, "speed.network."),
+        ("pipeline_s", lambda seconds: seconds[1:], "speed.pipeline.sample_count: 120 said, 119 by its samples"),
+        ("pipeline_s", lambda seconds: seconds * np.nan, "speed.pipeline: its samples are no seconds"),
+        ("pipeline_s", lambda seconds: -seconds, "speed.pipeline: its samples are no seconds"),
+        ("pipeline_s", lambda seconds: seconds[:5], "speed.pipeline: its samples are no seconds"),
+        ("pipeline_s", lambda seconds: seconds[None], "speed.pipeline: its samples are no seconds"),
+        ("pipeline_s", lambda seconds: seconds.astype(str), "speed.pipeline: its samples are no seconds"),
+        ("stage_network_s", lambda seconds: 2 * seconds, "speed.waterfall.network."),
+        ("stage_network_s", lambda seconds: seconds[:2], "speed.waterfall.network: its samples are no seconds"),
+        ("true_positives", counted_more, "accuracy.confusion: true positives of class 0"),
+        ("false_positives", counted_more, "accuracy.confusion: false positives of class 0"),
+        ("false_negatives", counted_more, "accuracy.confusion: false negatives of class 0"),
+        ("true_positives", lambda counts: counts[::-1], "accuracy.miou_interval"),
+        ("true_positives", lambda counts: counts[1:], "accuracy: its samples are no counts"),
+        ("true_positives", lambda counts: counts / 1, "accuracy: its samples are no counts"),
+        ("true_positives", lambda counts: counts - 10**6, "below 0, or an image twice"),
+        ("image_names", lambda names: np.array([names[0]] * len(names)), "below 0, or an image twice"),
+        ("image_names", lambda names: names[1:], "accuracy: its samples are no counts"),
+        ("network_s", lambda _: None, "speed.network has no samples beside it (network_s)"),
+        ("false_negatives", lambda _: None, "accuracy has no samples beside it (false_negatives)"),
+        ("hidden", lambda _: np.zeros(3), "the samples hold hidden, of which it says nothing"),
+    ],
+)
+def test_edited_samples_are_told(kept, tmp_path, name, change, words):
+    resample(kept, name, change)
+    faults = audit(tmp_path).faults
+    assert faults
+    assert all(fault.startswith(f"{kept}: ") for fault in faults)
+    assert any(words in fault for fault in faults), faults
+
+
+@pytest.mark.parametrize("size", [0, 60, -1])
+def test_a_truncated_sidecar_is_told(kept, tmp_path, size):
+    sidecar = kept.with_suffix(".npz")
+    sidecar.write_bytes(sidecar.read_bytes()[:size])
+    (fault,) = audit(tmp_path).faults
+    assert str(sidecar) in fault
+    assert "damaged" in fault
+
+
+def test_a_missing_sidecar_and_one_of_no_record_are_told(kept, tmp_path):
+    elsewhere = kept.with_name("elsewhere.npz")
+    kept.with_suffix(".npz").rename(elsewhere)
+    one, other = audit(tmp_path).faults
+    assert one.startswith(f"{kept}: speed.network has no samples beside it (network_s, pipeline_s, ")
+    assert other == f"{elsewhere}: samples of no record"
+
+
+def test_a_file_that_is_no_record_is_told(kept, tmp_path):
+    other = kept.with_name("other.json")
+    other.write_text(kept.read_text()[:-200])
+    (fault,) = audit(tmp_path).faults
+    assert fault.startswith(f"{other}: damaged JSON")
+
+
+def test_the_last_bit_of_another_machines_arithmetic_is_no_edit(kept, tmp_path):
+    edit(kept, ("speed", "network", "mean_s"), lambda mean: mean * (1 + 1e-14))
+    assert audit(tmp_path).faults == ()
+
+
+def test_older_records_are_held_against_what_they_had(records):
+    record, samples = records.sampled(right=0.6)
+    accuracy = record.accuracy.model_copy(update={"miou_interval": None, "resampled": None})
+    assert faults_of(record.model_copy(update={"accuracy": accuracy, "schema_version": 2}), samples) == ()
+    assert len(faults_of(record.model_copy(update={"accuracy": accuracy}), samples)) == 2
+
+
+def test_a_cell_without_numbers_needs_no_samples(records):
+    assert faults_of(records.failed(), {}) == ()

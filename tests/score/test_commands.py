@@ -1,0 +1,69 @@
+"""`zoo.score.commands`: what a number rests on, and how it is measured, exported and loaded."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+
+import pytest
+
+from zoo.cli.main import make_parser
+from zoo.machine import Named
+from zoo.score.commands import how_to_measure, rests_on
+from zoo.score.rows import row
+
+HERE = (Named("INTEL-XEON-2C", "intel-xeon-2c", "a" * 16),)
+
+
+@pytest.mark.parametrize(
+    ("changes", "basis"),
+    [
+        ({"machine_id": "a" * 16}, "measured here"),
+        ({"machine_id": "b" * 16}, "measured on the same kind of machine"),
+        ({"machine_id": "b" * 16, "device": "nvidia-h200"}, "measured on another machine"),
+    ],
+)
+def test_what_a_number_rests_on(records, changes, basis):
+    one = row(records.make(**changes))
+    assert rests_on(one, "pipeline_p50_s", HERE) == basis
+    assert rests_on(one, "grade", HERE) == basis
+    assert rests_on(one, "energy_per_image_j", HERE) == "not known"
+    accepted = replace(one.having(miou=0.7), accepted=True)
+    assert rests_on(accepted, "miou", HERE) == "published"
+    assert rests_on(accepted, "pipeline_p50_s", HERE) == basis
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "command"),
+    [
+        (
+            {"runtime": "openvino", "precision": "int8"},
+            "pipeline_p50_s",
+            (
+                "zoo bench --models unet --runtimes openvino --precision int8 --data DIR --preset camvid "
+                "--input-size 256x512 --weights run:camvid_cpu:0"
+            ),
+        ),
+        (
+            {"source": "random", "recipe": "none", "recipe_hash": None, "dataset": None, "right": None},
+            "miou",
+            (
+                "zoo train unet --data DIR && zoo bench --models unet --runtimes eager --precision fp32 --data DIR "
+                "--preset cityscapes --input-size 256x512"
+            ),
+        ),
+        (
+            {"model": "pidnet_s", "source": "random", "recipe": "none", "recipe_hash": None, "right": None},
+            "miou",
+            (
+                "zoo bench --models pidnet_s --runtimes eager --precision fp32 --data DIR --preset cityscapes "
+                "--input-size 256x512 --weights published:mmseg"
+            ),
+        ),
+    ],
+)
+def test_the_command_that_would_measure_it(records, changes, key, command):
+    one = replace(row(records.make(**changes)), preset="camvid")
+    assert how_to_measure(one, key) == command
+    for part in command.split(" && "):
+        make_parser().parse_args(shlex.split(part)[1:])

@@ -1,0 +1,104 @@
+"""`zoo.score.limits`: what a person asks of one number."""
+
+from __future__ import annotations
+
+import pytest
+
+from zoo.errors import UserError
+from zoo.score.limits import PARSERS, Limit
+from zoo.score.metrics import GRADE, METRICS, metric_named, metric_of
+from zoo.score.reading import rows_of
+from zoo.score.rows import row
+
+
+def test_every_metric_has_one_name_and_its_values_are_read():
+    names = [metric.name for metric in (*METRICS.values(), GRADE)]
+    assert len(set(names)) == len(names)
+    for metric in METRICS.values():
+        assert metric.unit in PARSERS, f"no one reads a value in {metric.unit}"
+        assert metric_named(metric.name) is metric_named(metric.title) is metric_named(metric.key) is metric
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "value"),
+    [
+        ("latency<=50ms", "pipeline_p50_s", 0.05),
+        ("p99 <= 50 ms", "pipeline_p99_s", 0.05),
+        ("P99.9≤50ms", "pipeline_p999_s", 0.05),
+        ("network-p90<20ms", "latency_p90_s", 0.02),
+        ("memory<=1GiB", "peak_memory_bytes", 2**30),
+        ("file<=5MiB", "file_bytes", 5 * 2**20),
+        ("energy<=150mJ", "energy_per_image_j", 0.15),
+        ("params<=10M", "param_count", 1e7),
+        ("macs<=1.5G", "mac_count", 1.5e9),
+        ("throughput>=30fps", "throughput_per_s", 30),
+        ("miou>=60%", "miou", 0.6),
+        ("miou_lost<=0.5", "miou_lost", 0.005),
+        ("iou.person>=0.5", "iou.person", 0.5),
+        ("iou.traffic light>=50", "iou.traffic light", 0.5),
+        ("class-loss.person<=2", "class-loss.person", 0.02),
+        ("class-loss<=2 points", "class-loss", 0.02),
+        ("grade>=b", "grade", 1),
+        ("graph breaks<=0", "graph_break_count", 0),
+    ],
+)
+def test_limits_as_people_write_them(text, key, value):
+    limit = Limit.parse(text)
+    assert (limit.metric.key, limit.value) == (key, pytest.approx(value))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("latancy<=5ms", "no metric 'latancy'. Did you mean 'latency'? Allowed: miou, "),
+        ("latency=5ms", "a limit is METRIC<=VALUE or METRIC>=VALUE, such as 'latency<=50ms'; got 'latency=5ms'"),
+        ("latency<=5", "a time is a number with its unit"),
+        ("latency>=5ms", "pipeline p50 is better lower: a --min would leave the best out; ask for --max latency=5ms"),
+        ("miou<=60%", "mIoU is better higher: a --max would leave the best out; ask for --min miou=60%"),
+        ("grade>=F", "a grade is A, B, C; got 'F'"),
+        ("iou.<=5", "no metric 'iou.'"),
+    ],
+)
+def test_a_mistake_is_one_line(text, words):
+    with pytest.raises(UserError) as caught:
+        Limit.parse(text)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_row_is_held_against_a_limit(records):
+    one = row(records.make(right=0.5, p50_s=0.02))
+    assert Limit.parse("latency<=25ms").holds(one)
+    assert Limit.parse("latency<=20ms").miss(one) == pytest.approx(0.25)
+    assert not Limit.parse("energy<=1J").holds(one), "what is not known keeps no limit"
+    assert Limit.parse("grade>=A").holds(one)
+    assert Limit.parse("grade>=B").say() == "grade ≥ B"
+    assert Limit.parse("iou.class 3>=30%").holds(one)
+    assert not Limit.parse("iou.unicorn>=30%").holds(one)
+
+
+def test_what_a_class_loses_is_held_against_fp32_of_the_same_weights(records):
+    whole, cut = records.confusion(0.6), records.confusion(0.6)
+    cut[2] = 0
+    cut[2, 2], cut[2, 3] = 3000, 7000
+    fp32, int8 = rows_of(
+        [
+            records.make("a", matrix=whole),
+            records.make("a", matrix=cut, runtime="openvino", precision="int8", one_graph=True),
+        ]
+    )
+    assert fp32.value("class-loss") == 0
+    assert int8.value("class-loss") == int8.value("class-loss.class 2") > 0.1
+    assert int8.value("class-loss.class 5") < 0.01
+    assert metric_of("class-loss").say(0.1234) == "12.3 points"
+    rare = records.confusion(0.6)
+    rare[2], cut[2] = 0, 0
+    rare[2, 2], cut[2, 3] = 900, 900
+    _, int8 = rows_of(
+        [
+            records.make("a", matrix=rare),
+            records.make("a", matrix=cut, runtime="openvino", precision="int8", one_graph=True),
+        ]
+    )
+    assert int8.value("class-loss.class 2") > 0.15
+    assert int8.value("class-loss") < 0.05, "a class of under half a percent of the pixels does not speak for all"

@@ -1,0 +1,276 @@
+"""Which rows take part in a choice: those of one comparable group a device, one candidate an artifact."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from zoo.errors import UserError, did_you_mean, listed
+from zoo.labels import CITYSCAPES
+from zoo.machine import Named
+from zoo.record import SPEED_PROTOCOL
+from zoo.score.comparing import Group, differences, family_of, group_of, latest
+from zoo.score.fields import flag_for
+from zoo.score.filtering import VERSIONS, newest_versions, version_of
+from zoo.score.metrics import METRICS, Metric, metric_of
+from zoo.score.reading import NO_MODEL_YET
+from zoo.score.rows import WHOLE, Row
+from zoo.spec import letters
+
+PER_DEVICE = ("device", "thread_count")
+"""In what the groups of two devices may differ that one choice is made from."""
+
+
+class NothingMeasuredError(UserError):
+    """There is no record to choose from, or none has the numbers that are asked for."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One artifact that could be chosen."""
+
+    row: Row
+    """Of one device the row; of several each number where it is worst."""
+    places: tuple[Row, ...]
+    """Its row on each device."""
+    missing: tuple[str, ...] = ()
+    """Devices that were asked for and on which it was not measured."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """Those that take part, and who does not."""
+
+    candidates: tuple[Candidate, ...]
+    groups: tuple[Group, ...]
+    """One a device."""
+    left_out: tuple[tuple[str, int], ...]
+    """Why rows take no part, and how many."""
+    notes: tuple[str, ...]
+
+
+def find_candidates(rows: list[Row], needed: Sequence[Metric], devices: Sequence[str], here: Sequence[Named]) -> Field:
+    """Choose the rows that take part: one group a device, and of each condition its newest.
+
+    Quick rows, those of an older protocol and those of frames not read whole take part only where there are no others;
+    of several versions of a dataset or recipe the one measured last does.
+
+    Args:
+        rows: What matches the conditions.
+        needed: The metrics that the question names.
+        devices: All that one candidate has to be measured on; one or none: one device alone.
+        here: This machine's devices: their own rows go first where no device is named.
+
+    Raises:
+        NothingMeasuredError: no row has the numbers.
+        UserError: rows of several groups, which may not be compared.
+    """
+    several = [[row for row in rows if row.baseline or row.device == device] for device in dict.fromkeys(devices)]
+    notes: tuple[str, ...] = ()
+    if not devices:
+        measured = dict.fromkeys(row.device for row in rows if not row.baseline)
+        own = {row.device for row in rows if row.machine_id in {device.machine_id for device in here}}
+        if len(measured) > 1 and len(own & set(measured)) == 1:
+            rows = [row for row in rows if row.baseline or row.device in own]
+            others = [device for device in measured if device not in own]
+            notes = (f"rows of {listed(others)} are left out: this machine's are taken; name another with --device",)
+    found = [_one_group(some, needed) for some in (several if len(several) > 1 else [rows])]
+    groups = tuple(group for group, _ in found)
+    _require_alike(groups)
+    notes = tuple(dict.fromkeys((*notes, *(note for _, said in found for note in said))))
+    taken = {group: [row for row in latest(rows) if not row.baseline and group_of(row) == group] for group in groups}
+    counts = _left_out(rows, taken)
+    if len(groups) == 1:
+        return Field(tuple(Candidate(row, (row,)) for row in taken[groups[0]]), groups, counts, notes)
+    return Field(_on_all(taken), groups, counts, notes)
+
+
+def accepting_published(rows: Iterable[Row]) -> list[Row]:
+    """Put the published mIoU in the place of none, and mark the row (`Row.accepted`).
+
+    It is of Cityscapes val: rows that were scored, or asked to be, on other images keep theirs. Random weights stand
+    for those that are published of the model; what int8 loses nobody published.
+    """
+
+    def accept(row: Row) -> Row:
+        fits = row.miou is None and row.status == "ok" and not row.baseline and row.precision != "int8"
+        alike = row.dataset in (None, CITYSCAPES.name) and row.weights_source in {"random", "published"}
+        if row.published is None or not (fits and alike):
+            return row
+        return replace(row.having(miou=row.published.claim.miou), accepted=True)
+
+    return [accept(row) for row in rows]
+
+
+def _one_group(rows: list[Row], needed: Sequence[Metric]) -> tuple[Group, tuple[str, ...]]:
+    """The group to choose from, and which it was preferred to."""
+    measured = [row for row in rows if not row.baseline]
+    if not measured:
+        raise NothingMeasuredError(NO_MODEL_YET)
+    asked = [row for row in measured if not row.quick] or measured
+    usable = [
+        row for row in asked if row.status == "ok" and all(row.value(metric.key) is not None for metric in needed)
+    ]
+    if not usable:
+        raise NothingMeasuredError(_why_none(asked, needed, full=len(asked) < len(measured)))
+    others = {row.mode for row in usable} - {WHOLE}
+    usable = [row for row in usable if row.mode == WHOLE] or usable
+    usable, notes = newest_versions([row for row in usable if row.protocol == SPEED_PROTOCOL] or usable)
+    if others and all(row.mode == WHOLE for row in usable):
+        which = " and ".join(sorted(others))
+        notes += (f"rows scored by {which} are left out: frames are read whole; name another with --where mode=…",)
+    groups = list(dict.fromkeys(group_of(row) for row in usable))
+    if len(groups) > 1:
+        raise UserError(_may_not_be_compared(groups))
+    (group,) = groups
+    if older := {row.protocol for row in measured if not row.quick} - {group.protocol}:
+        notes += (f"rows of {', '.join(sorted(older))} are left out: {group.protocol} measures by other rules",)
+    return group, notes
+
+
+def _why_none(asked: list[Row], needed: Sequence[Metric], *, full: bool) -> str:
+    kind = "full record" if full else "record"
+    if not any(row.status == "ok" for row in asked):
+        why = list(dict.fromkeys(f"{row.status}: {row.reason or 'no reason was recorded'}" for row in asked))
+        return f"no {kind} here is ok; {listed(why, 1)}; `zoo leaderboard` names all"
+    missing = [metric.title for metric in needed if all(row.value(metric.key) is None for row in asked)]
+    what = ", ".join(missing) or " and ".join(metric.title for metric in needed)
+    how = (
+        "train with `zoo train MODEL --data DIR` or name weights with `zoo bench --weights MODEL=FILE`"
+        if "mIoU" in missing
+        else "measure with `zoo bench`"
+    )
+    if missing == ["mIoU"] == [needed[0].title] and all(metric.key != "miou" for metric in needed[1:]):
+        how = f"choose by something else with --minimize (latency, memory, params, macs), or {how}"
+    return f"no {kind} has a {what}; {how}"
+
+
+def _may_not_be_compared(groups: Sequence[Group]) -> str:
+    found = differences(*groups)
+    for field, version in VERSIONS.items():
+        if version in found:
+            del found[version]
+            found[field] = list(dict.fromkeys(version_of(group, field) for group in groups))
+    said = "; ".join(f"{field.replace('_', ' ')} is {' or '.join(values)}" for field, values in found.items())
+    alone = next((field for field, values in found.items() if len(values) == len(groups)), None)  # which tells them all
+    asked = {alone: found[alone]} if alone else found
+    how = [flag_for(field, values[0]) for field, values in asked.items()]
+    return f"these records may not be compared with each other: {said}; choose one, such as with {' '.join(how)}"
+
+
+def _require_alike(groups: Sequence[Group]) -> None:
+    """Refuse devices whose rows differ in more than the device."""
+    shared = [group._replace(device="", thread_count=0) for group in groups]
+    if len(set(shared)) > 1:
+        raise UserError(_may_not_be_compared(shared))
+
+
+def _left_out(rows: list[Row], taken: dict[Group, list[Row]]) -> tuple[tuple[str, int], ...]:
+    """Why rows take no part, and how many; every row has one reason."""
+    kept = {(row.key, row.started_at) for found in taken.values() for row in found}
+    main = next(iter(taken))
+
+    def why(row: Row) -> str:
+        if row.baseline:
+            return "of the baseline"
+        if row.quick != main.quick:
+            return "smoke tests" if row.quick else "full runs"
+        if row.protocol != main.protocol:
+            return f"timed by the rules of {row.protocol}"
+        if group_of(row) in taken:
+            return "measured again since, or another seed of one row"
+        fields = differences(min(taken, key=lambda group: len(differences(group, group_of(row)))), group_of(row))
+        values = [f"{field.replace('_', ' ')} {found[1]}" for field, found in fields.items() if field not in _HASHES]
+        return f"of another {listed(values)}" if values else "of another version of the dataset"
+
+    counts = Counter(why(row) for row in rows if (row.key, row.started_at) not in kept)
+    return tuple(counts.most_common())
+
+
+_HASHES = {"dataset_fingerprint"}
+
+
+def _on_all(taken: dict[Group, list[Row]]) -> tuple[Candidate, ...]:
+    """One candidate an artifact: model, weights, runtime, precision, input size."""
+    places: dict[tuple[object, ...], dict[str, Row]] = defaultdict(dict)
+    for group, rows in taken.items():
+        for row in rows:
+            known = (family_of(row)._replace(machine_id=""), row.runtime, row.precision, row.compile_mode)
+            there = places[known].get(group.device)
+            if there is None or (there.status != "ok" and row.status == "ok"):
+                places[known][group.device] = row
+    devices = [group.device for group in taken]
+    return tuple(
+        Candidate(
+            worst(list(found.values())),
+            tuple(found[device] for device in devices if device in found),
+            tuple(device for device in devices if device not in found),
+        )
+        for found in places.values()
+    )
+
+
+def worst(rows: Sequence[Row]) -> Row:
+    """Return one row of an artifact's rows on several devices, each number that of the device where it is worst.
+
+    A number that is not known on one of them is not known. The rest is that of the row whose mIoU is lowest.
+    """
+    failed = next((row for row in rows if row.status != "ok"), None)
+    if failed is not None or len(rows) == 1:
+        return failed or rows[0]
+    base = min(rows, key=lambda row: float("inf") if row.miou is None else row.miou)
+    numbers, intervals = dict(base.numbers), dict(base.intervals)
+    for key, metric in METRICS.items():
+        known = [(value, row) for row in rows if (value := row.value(key)) is not None]
+        if len(known) < len(rows):
+            numbers[key] = None
+            continue
+        value, place = (min if metric.better == "higher" else max)(known, key=lambda pair: pair[0])
+        numbers[key] = value
+        if key in intervals:
+            intervals[key] = place.intervals[key]
+    grades = [row.grade for row in rows if row.grade is not None]
+    least = max(rows, key=lambda row: row.grade or "")
+    class_iou = {name: _lowest([row.class_iou.get(name) for row in rows]) for name in base.class_iou}
+    class_lost = {name: _highest([row.class_lost.get(name) for row in rows]) for name in base.class_lost}
+    return replace(
+        base,
+        device=" and ".join(row.device for row in rows),
+        numbers=numbers,
+        intervals=intervals,
+        class_iou=class_iou,
+        class_lost=class_lost,
+        grade=least.grade if len(grades) == len(rows) else None,
+        grade_reasons=least.grade_reasons,
+    )
+
+
+def _lowest(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return min(known) if len(known) == len(values) else None
+
+
+def _highest(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return max(known) if len(known) == len(values) else None
+
+
+def known_class(metric: Metric, rows: Iterable[Row]) -> Metric:
+    """Return the metric of a class by the name that the rows have for it, whatever its case and what joins its words.
+
+    Raises:
+        UserError: no row has such a class.
+    """
+    kind, dot, name = metric.key.partition(".")
+    if not dot:
+        return metric
+    names = list(dict.fromkeys(known for row in rows for known in row.class_iou))
+    if not names:
+        raise NothingMeasuredError(
+            "no record has an IoU of classes; train with `zoo train MODEL --data DIR`, then measure with `zoo bench`"
+        )
+    found = next((known for known in names if letters(known) == letters(name)), None)
+    if found is None:
+        raise UserError(f"no class {name!r}.{did_you_mean(name, names)} There are: {', '.join(names)}")
+    return metric_of(f"{kind}.{found}")

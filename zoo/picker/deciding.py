@@ -1,0 +1,232 @@
+"""Which of several rows is best: limits, then the objective, then what decides among those that tie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from zoo.errors import listed
+from zoo.score.comparing import sharing, these_weights
+from zoo.score.limits import Limit
+from zoo.score.metrics import METRICS, Metric
+from zoo.score.paired import INTERVAL, SPREAD, Pairs, Tie
+from zoo.score.rows import MAX_MIOU_LOSS, Row
+
+LATENCY = "pipeline_p50_s"
+"""The latency meant where none is named: the pipeline scope is what a user waits for."""
+NEXT = ("miou", LATENCY, "peak_memory_bytes")
+"""What decides among rows that tie in the objective, in order."""
+CHANCE = "whether by more than chance is not known"
+INFINITE = float("inf")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a row has to be, and what is made best."""
+
+    limits: tuple[Limit, ...]
+    goal: Metric
+    for_sale: bool = False
+
+    def broken(self, row: Row) -> list[str]:
+        """What a row breaks of it, a few words each; empty for one that qualifies."""
+        found = []
+        for limit in self.limits:
+            value, metric = row.value(limit.metric.key), limit.metric
+            if value is None:
+                found.append(f"{metric.title} is not known")
+            elif not limit.holds(row):
+                sign = "<" if metric.better == "higher" else ">"
+                off = "" if metric.words or not limit.value else f" ({_percent(limit.miss(row))} off)"
+                found.append(f"{say(row, metric)} {sign} {metric.say(limit.value)}{off}")
+        if row.value(self.goal.key) is None and self.goal.key not in {limit.metric.key for limit in self.limits}:
+            found.append(f"{self.goal.title} is not known")
+        return [*found, *(row.licences.why_not_for_sale() if self.for_sale else ())]
+
+    def fits(self, row: Row) -> bool:
+        """Whether a row qualifies."""
+        known = row.status == "ok" and row.value(self.goal.key) is not None
+        sold = not self.for_sale or not row.licences.why_not_for_sale()
+        return known and sold and all(limit.holds(row) for limit in self.limits)
+
+    def miss(self, row: Row) -> float:
+        """The worst relative excess over a limit; infinite where that is no matter of a number."""
+        if row.status != "ok" or row.value(self.goal.key) is None:
+            return INFINITE
+        if self.for_sale and row.licences.why_not_for_sale():
+            return INFINITE
+        return max((limit.miss(row) for limit in self.limits), default=0.0)
+
+    def rank(self, row: Row) -> tuple[object, ...]:
+        """Best first; equal ones by what decides next, and by name."""
+        return signed(row, self.goal), *(signed(row, METRICS[key]) for key in NEXT), row.model, row.key
+
+
+@dataclass(frozen=True)
+class Step:
+    """One criterion: of the rows before it, those that nothing is known to beat are left."""
+
+    metric: Metric
+    best: Row
+    before: list[Row]
+    left: list[Row]
+    ties: dict[str, Tie]
+    """By key, of every row that was there before against the best."""
+
+
+def decide(fit: list[Row], asked: Asked, pairs: Pairs) -> tuple[Row | None, list[Step]]:
+    """The winner, and how it came about. A tie is always one with the best, since ties do not add up."""
+    steps: list[Step] = []
+    pool = sorted(fit, key=asked.rank)
+    for metric in (asked.goal, *(METRICS[key] for key in NEXT if key != asked.goal.key)):
+        known = [row for row in pool if row.value(metric.key) is not None]
+        if len(pool) < 2 or not known:
+            continue
+        best = min(known, key=lambda row: (signed(row, metric), asked.rank(row)))
+        ties = {row.key: pairs.tie(row, best, metric.key) for row in pool}
+        left = [row for row in pool if row is best or ties[row.key].tie]
+        steps.append(Step(metric, best, pool, left, ties))
+        pool = left
+    return (pool[0] if pool else None), steps
+
+
+LoserKind = Literal["tie", "behind", "unknown", "limit", "licence", "elsewhere", "failed"]
+
+
+@dataclass(frozen=True)
+class Loser:
+    """A row that was not chosen."""
+
+    row: Row
+    label: str
+    kind: LoserKind
+    """`tie`: in the objective, and behind in what decided among ties; `unknown`: whether it is behind by more than
+    chance is not known; `limit`: it breaks one, or its number is not known; `licence`: nothing but a licence speaks
+    against it; `elsewhere`: it was not measured on all devices that are asked for."""
+    why: tuple[str, ...]
+    miss: float
+    """0 for a row that qualifies, else the worst relative excess over a limit."""
+
+
+def lose(row: Row, label: str, winner: Row | None, asked: Asked, steps: list[Step]) -> Loser:
+    """Say why a row was not chosen."""
+    if row.status != "ok":
+        return Loser(row, label, "failed", (f"{row.status}: {row.reason or 'no reason was recorded'}",), INFINITE)
+    broken = asked.broken(row)
+    if broken or winner is None:
+        licence = asked.for_sale and broken == list(row.licences.why_not_for_sale())
+        return Loser(row, label, "licence" if licence else "limit", tuple(broken), asked.miss(row))
+    goal = asked.goal
+    last = next((step for step in steps if row not in step.left), None)
+    first, best = say(row, goal), goal.say(steps[0].best.value(goal.key))
+    if last is steps[0]:
+        if last.ties[row.key].tie is None:
+            return Loser(row, label, "unknown", (f"{first} against {best}, {CHANCE}",), 0.0)
+        return Loser(row, label, "behind", (f"{first}, behind {best}",), 0.0)
+    tied = f"{first}, a tie with {best}"
+    if last is None:
+        return Loser(row, label, "tie", (f"{tied}, as in all else that decides",), 0.0)
+    if row.value(last.metric.key) is None:
+        return Loser(row, label, "tie", (f"{tied}; {last.metric.title} is not known",), 0.0)
+    least = last.metric.say(last.best.value(last.metric.key))
+    said = f" against {least}, {CHANCE}" if last.ties[row.key].tie is None else f", behind {least}"
+    return Loser(row, label, "tie", (f"{tied}; {say(row, last.metric)}{said}",), 0.0)
+
+
+def reasons(
+    winner: Row, fit_count: int, count: int, asked: Asked, steps: list[Step], labels: dict[str, str]
+) -> list[str]:
+    """Why the winner won, criterion by criterion, and how it stands to each limit."""
+    goal = asked.goal
+    found = f"{fit_count} of {count} rows qualify" if fit_count > 1 else f"the only one of {count} that qualifies"
+    lines = []
+    for step in steps:
+        metric, said = step.metric, say(winner, step.metric)
+        if winner is step.best:
+            said = f"{superlative(metric)} {_colon(winner, metric)}"
+        else:
+            best = metric.say(step.best.value(metric.key))
+            said = f"{said}, a tie with the {superlative(metric)}: {best} of {labels[step.best.key]}"
+        lines.append(f"{said} ({found if step is steps[0] else f'of the {len(step.before)} that tie'})")
+    lines = lines or [f"{superlative(goal)} {_colon(winner, goal)} ({found})"]
+    return [*lines, *(f"{limit.say()}: {limit.metric.say(winner.value(limit.metric.key))}" for limit in asked.limits)]
+
+
+def notes(winner: Row, asked: Asked, steps: list[Step], baseline: Row | None, labels: dict[str, str]) -> list[str]:
+    """What else is to be known of the winner: ties, how sure it is, and what speaks against it."""
+    said = _ties(winner, asked.goal, steps, labels)
+    if asked.goal.key == "miou" and steps:
+        others = sorted((row for row in steps[0].before if row not in steps[0].left), key=asked.rank)
+        if others:
+            gap = f"{100 * ((steps[0].best.miou or 0) - (others[0].miou or 0)):.1f} points of mIoU"
+            unknown = steps[0].ties[others[0].key].tie is None
+            far = f"{gap} below the highest, {CHANCE}" if unknown else f"{gap} behind the highest"
+            said.append(f"{labels[others[0].key]} is {far}; {these_weights(winner)}")
+        else:
+            said.append(f"{these_weights(winner)}: another training may order them otherwise")
+    said += [text for limit in asked.limits if (text := _reaches(winner, limit))]
+    if baseline and baseline.miou and winner.miou is not None and winner.miou < baseline.miou and not winner.accepted:
+        bar = METRICS["miou"].say(baseline.miou)
+        said.append(f"its mIoU is under the baseline's {bar}: the same map for every image is better")
+    if shared := sharing(winner):
+        said.append(shared)
+    if winner.loses_miou:
+        lost = METRICS["miou_lost"].say(winner.miou_lost)
+        said.append(f"it loses {lost} of the mIoU it has in fp32, more than {MAX_MIOU_LOSS:.0%} of it")
+    elif winner.miou_lost is None and not winner.is_reference:
+        said.append("its mIoU was not held against fp32")
+    if winner.grade in {"B", "C"}:
+        said.append(f"measured with grade {winner.grade}: {', '.join(winner.grade_reasons)}")
+    return said
+
+
+def _ties(winner: Row, goal: Metric, steps: list[Step], labels: dict[str, str]) -> list[str]:
+    if not steps or len(steps[0].left) < 2:
+        return []
+    first = steps[0]
+    tied = [labels[row.key] for row in first.left if row is not winner]
+    how = dict.fromkeys(first.ties[row.key].by for row in first.left if row is not first.best)
+    told = f"tie: {listed(tied)} cannot be told from the {superlative(goal)} {goal.title} ({' or '.join(how)})"
+    return [f"{told}; a difference under {goal.said_least} never decides"]
+
+
+def _reaches(winner: Row, limit: Limit) -> str:
+    """That a limit is kept by chance alone, where what the number might as well have been breaks it."""
+    span, metric = winner.span(limit.metric.key), limit.metric
+    if span is None:
+        return ""
+    known = SPREAD if metric.key == "miou" and winner.miou_spread is not None else INTERVAL
+    if metric.better == "higher" and span[0] < limit.value:
+        return f"{known} of {metric.title} reaches down to {metric.say(span[0])}, under the limit"
+    if metric.better == "lower" and span[1] > limit.value:
+        return f"{known} of {metric.title} reaches {metric.say(span[1])}, over the limit"
+    return ""
+
+
+def say(row: Row, metric: Metric) -> str:
+    """Return a row's number with its name, and that it is published where it is: `"mIoU 75.6 % (published)"`."""
+    return f"{metric.title} {metric.say(row.value(metric.key))}{published_mark(row, metric)}"
+
+
+def published_mark(row: Row, metric: Metric) -> str:
+    """Return what stands behind a number that was not measured."""
+    return " (published)" if row.accepted and metric.key == "miou" else ""
+
+
+def _colon(row: Row, metric: Metric) -> str:
+    return f"{metric.title}: {metric.say(row.value(metric.key))}{published_mark(row, metric)}"
+
+
+def superlative(metric: Metric) -> str:
+    """Return what the best of a metric is."""
+    return "highest" if metric.better == "higher" else "lowest"
+
+
+def signed(row: Row, metric: Metric) -> float:
+    """Return a number of which lower is better; infinite where unknown."""
+    value = row.value(metric.key)
+    return INFINITE if value is None else -value if metric.better == "higher" else value
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}" if share < 0.1 else f"{share:.0%}"

@@ -1,0 +1,295 @@
+"""One model for your limits, with its reasons: what won, why the others lost, and how near the nearest came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from zoo import machine
+from zoo.collector import paused
+from zoo.errors import UserError, did_you_mean
+from zoo.picker.candidates import (
+    Candidate,
+    Field,
+    NothingMeasuredError,
+    accepting_published,
+    find_candidates,
+    known_class,
+)
+from zoo.picker.deciding import INFINITE, LATENCY, Asked, Loser, Step, decide, lose, notes, reasons
+from zoo.score.comparing import ARTIFACT, Group, baseline_for, pareto_front, tell_apart
+from zoo.score.filtering import select
+from zoo.score.licences import NO_ADVICE
+from zoo.score.limits import Limit
+from zoo.score.metrics import METRICS, Metric, metric_named
+from zoo.score.paired import Pairs
+from zoo.score.reading import read_rows
+from zoo.score.rows import Row
+from zoo.units import parse_per_second
+
+ACCEPTABLE = ("published",)
+OLD_LIMITS = {
+    "max_latency_s": LATENCY,
+    "max_memory_bytes": "peak_memory_bytes",
+    "max_param_count": "param_count",
+    "min_miou": "miou",
+}
+"""Keywords that stand for a limit → its metric."""
+NEAR = 0.25
+"""Relative excess up to which a row is a near miss of one that qualifies."""
+FEW = 3
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The answer of `pick`."""
+
+    winner: Row | None
+    """On several devices each of its numbers where it is worst."""
+    label: str
+    """The winner's name, with what tells it from other rows of its model."""
+    reasons: tuple[str, ...]
+    losers: tuple[Loser, ...]
+    """Those that qualify first, then by how far they are off."""
+    near_misses: tuple[Loser, ...]
+    """The nearest by one number alone: of all when nothing qualifies, else of those that would beat the winner."""
+    notes: tuple[str, ...]
+    """Versions that were left out, ties and cautions."""
+    group: Group
+    """What all rows share; of several devices both names."""
+    asked: Asked
+    front: tuple[Row, ...] = ()
+    """Of those that qualify the Pareto set of `axes`: none is as good in both and better in one."""
+    axes: tuple[Metric, Metric] = (METRICS[LATENCY], METRICS["miou"])
+    left_out: tuple[tuple[str, int], ...] = ()
+    """Why rows took no part, and how many."""
+    elimination: tuple[str, ...] = ()
+    """From all records to the winner, a line a step."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """By key, of every row."""
+    places: Mapping[str, tuple[Row, ...]] = field(default_factory=dict)
+    """By key, of every row those that it was made of, one a device."""
+    here: tuple[machine.Named, ...] = ()
+    """This machine's devices."""
+    warnings: tuple[str, ...] = ()
+    """Files that could not be read."""
+
+    @property
+    def quick(self) -> bool:
+        """True when only smoke tests were there to choose from."""
+        return self.group.quick
+
+
+@paused()
+def pick(
+    source: Path | str | Iterable[Row] | None = None,
+    *,
+    limits: Sequence[Limit | str] = (),
+    objective: str = "miou",
+    models: Sequence[str] = (),
+    sale: bool = False,
+    at: str | float | None = None,
+    accept: Sequence[str] = (),
+    **conditions: object,
+) -> Choice:
+    """Choose the best row of one comparable group that keeps every limit; weights, runtime, precision, size are free.
+
+    Best is what nothing beats in the objective by more than can be told (`score.paired`); among those that tie with the
+    highest, mIoU, then latency, then memory decides. Of several versions of a dataset or recipe the one measured last
+    is taken, with a note.
+
+    Args:
+        source: A results folder, or rows (whose mIoU is then told apart by intervals alone); `None`: `results`, else
+            the records that come with zoo.
+        limits: Each `"latency<=50ms"`, `"iou.person>=0.5"`, or a `Limit`; metrics are named as in `metric_named`.
+        objective: The metric that is made best.
+        models: Only these: names, globs or tags.
+        sale: Only rows whose code, weights and training data are all known to be free of terms against a sale.
+        at: Frames a second, as a number or `"10hz"`: the p99 of calls made one after the other has to fit the period.
+        accept: `"published"`: mIoU that others state of Cityscapes val stands where none was measured.
+        conditions: Only rows with these values, or one of a list: `device`, `dataset`, `weights`, `recipe`,
+            `input_size`, `runtime`, `precision`, `batch_size`, `quick`, … (`score.fields.FIELDS`). Of several devices
+            a candidate has to keep the limits on all, and what counts is the device where a number is worst.
+            `max_latency_s`, `max_memory_bytes`, `max_param_count` and `min_miou` stand for limits.
+
+    Raises:
+        NothingMeasuredError: no records, or none that has the numbers that are asked for.
+        UserError: an unknown metric or filter, or rows that may not be compared.
+    """
+    old = {name: conditions.pop(name) for name in OLD_LIMITS if name in conditions}
+    bounds = [limit if isinstance(limit, Limit) else Limit.parse(limit) for limit in limits]
+    bounds += [Limit(METRICS[OLD_LIMITS[name]], float(str(value))) for name, value in old.items() if value is not None]
+    rate = None if at is None else parse_per_second(str(at))
+    bounds += [] if rate is None else [Limit(METRICS["pipeline_p99_s"], 1 / rate)]
+    for word in accept:
+        if word not in ACCEPTABLE:
+            raise UserError(f"--accept takes {', '.join(ACCEPTABLE)}; got {word!r}{did_you_mean(word, ACCEPTABLE)}")
+    goal = metric_named(objective)
+    rows, warnings, pairs = _read(source)
+    devices = _listed(conditions.get("device"))
+    _require_measured(rows, devices)
+    every = select(rows, models=models, **conditions)
+    if accept:
+        every = accepting_published(every)
+    bounds = [replace(limit, metric=known_class(limit.metric, every)) for limit in bounds]
+    asked = Asked(tuple(bounds), known_class(goal, every), sale)
+    needed = [asked.goal, *(limit.metric for limit in bounds)]
+    found = find_candidates(every, needed, devices, here := machine.here())
+    choice = _choose(found, asked, every, pairs)
+    ahead = [f"{len(rows)} records"]
+    if len(every) < len(rows):
+        ahead.append(f"- {len(rows) - len(every)} that were not asked for")
+    own = (_accept_note(found, accept), _rate_note(rate), _sale_note(choice))
+    said = (*found.notes, *choice.notes, *(note for note in own if note))
+    return replace(choice, notes=said, warnings=warnings, here=here, elimination=(*ahead, *choice.elimination))
+
+
+def _read(source: Path | str | Iterable[Row] | None) -> tuple[list[Row], tuple[str, ...], Pairs]:
+    if not (source is None or isinstance(source, Path | str)):
+        return list(source), (), Pairs()
+    try:
+        found = read_rows(source)
+    except UserError as error:  # no readable record
+        raise NothingMeasuredError(str(error)) from error
+    return list(found.rows), found.warnings, Pairs(found.sources)
+
+
+def _require_measured(rows: list[Row], devices: Sequence[str]) -> None:
+    there = list(dict.fromkeys(row.device for row in rows if not row.baseline))
+    for device in devices:
+        if there and device not in there:
+            raise NothingMeasuredError(
+                f"nothing was measured on {device!r}.{did_you_mean(device, there)} There is: {', '.join(there)}; "
+                "run `zoo bench` on it, and choose from its --results too"
+            )
+
+
+def _listed(value: object) -> list[str]:
+    return [] if value is None else [str(one) for one in value] if isinstance(value, list | tuple) else [str(value)]
+
+
+def _choose(found: Field, asked: Asked, every: list[Row], pairs: Pairs) -> Choice:
+    rows = [candidate.row for candidate in found.candidates]
+    labels = dict(zip((row.key for row in rows), tell_apart(rows, (*ARTIFACT, "weights")), strict=True))
+    whole = [candidate.row for candidate in found.candidates if not candidate.missing]
+    fit = [row for row in whole if asked.fits(row)]
+    winner, steps = decide(fit, asked, pairs)
+    losers = [
+        _loser(candidate, labels[candidate.row.key], winner, asked, steps)
+        for candidate in found.candidates
+        if candidate.row is not winner
+    ]
+    losers.sort(key=lambda loser: (loser.miss, asked.rank(loser.row)))
+    group = found.groups[0]._replace(device=" and ".join(group.device for group in found.groups))
+    x, y = axes = _axes(asked, fit)
+    said = () if winner is None else reasons(winner, len(fit), len(rows), asked, steps, labels)
+    return Choice(
+        winner=winner,
+        label=labels[winner.key] if winner else "",
+        reasons=tuple(said),
+        losers=tuple(losers),
+        near_misses=_near(losers, winner, asked, pairs),
+        notes=tuple(notes(winner, asked, steps, baseline_for(found.groups[0], every), labels)) if winner else (),
+        group=group,
+        asked=asked,
+        front=tuple(pareto_front(fit, x.key, y.key)),
+        axes=axes,
+        left_out=found.left_out,
+        elimination=tuple(_elimination(found, rows, losers, fit, asked, steps)),
+        labels=labels,
+        places={candidate.row.key: candidate.places for candidate in found.candidates},
+    )
+
+
+def _loser(candidate: Candidate, label: str, winner: Row | None, asked: Asked, steps: list[Step]) -> Loser:
+    if not candidate.missing or candidate.row.status != "ok":
+        return lose(candidate.row, label, winner, asked, steps)
+    where = " and ".join(candidate.missing)
+    return Loser(candidate.row, label, "elsewhere", (f"not measured on {where}",), INFINITE)
+
+
+def _near(losers: list[Loser], winner: Row | None, asked: Asked, pairs: Pairs) -> tuple[Loser, ...]:
+    known = [loser for loser in losers if 0 < loser.miss < INFINITE and loser.kind == "limit"]
+    if winner is not None:
+        better = [loser for loser in known if len(loser.why) == 1 and loser.miss <= NEAR]
+        known = [loser for loser in better if decide([winner, loser.row], asked, pairs)[0] is loser.row]
+    return tuple(known[:FEW])
+
+
+def _axes(asked: Asked, fit: list[Row]) -> tuple[Metric, Metric]:
+    """Of the Pareto set: a latency and mIoU, each in place of the other's where it is what is made best."""
+    latency = next((limit.metric for limit in asked.limits if limit.metric.unit == "ms"), METRICS[LATENCY])
+    if asked.goal.unit == "%":
+        return latency, asked.goal
+    scored = any(row.miou is not None for row in fit)
+    if scored:
+        return asked.goal, METRICS["miou"]
+    return asked.goal, METRICS["peak_memory_bytes" if asked.goal.key != "peak_memory_bytes" else LATENCY]
+
+
+def _elimination(
+    found: Field, rows: list[Row], losers: list[Loser], fit: list[Row], asked: Asked, steps: list[Step]
+) -> Iterable[str]:
+    """The steps from what was asked for to the winner, each with how many rows it takes away; a row may break two."""
+    for why, count in found.left_out:
+        yield f"- {count} {why}"
+    yield f"= {len(rows)} rows that may be compared"
+    for kind, what in (("failed", "not ok"), ("elsewhere", "not measured on every device")):
+        if count := sum(loser.kind == kind for loser in losers):
+            yield f"- {count} {what}"
+    able = [loser.row for loser in losers if loser.kind not in {"failed", "elsewhere"}]
+    for limit in asked.limits:
+        unknown = sum(row.value(limit.metric.key) is None for row in able)
+        count = sum(not limit.holds(row) for row in able)
+        beside = f", of {unknown} it is not known" if unknown else ""
+        yield f"- {count} break {limit.say()}{beside}"
+    if unknown := sum(row.value(asked.goal.key) is None for row in able):
+        yield f"- {unknown} whose {asked.goal.title} is not known"
+    if asked.for_sale:
+        yield f"- {sum(bool(row.licences.why_not_for_sale()) for row in able)} not known to be for sale"
+    yield f"= {len(fit)} qualify" + ("; one row may break several" if len(asked.limits) + asked.for_sale > 1 else "")
+    for step in steps:
+        how = "tie with the best" if len(step.left) > 1 else "is best"
+        yield f"{step.metric.title}: of {len(step.before)}, {len(step.left)} {how}"
+
+
+def _accept_note(found: Field, accept: Sequence[str]) -> str:
+    if not accept:
+        return ""
+    if count := sum(candidate.row.accepted for candidate in found.candidates):
+        said = f"{count} of {len(found.candidates)} have a published mIoU, counted by others on Cityscapes val"
+        return f"{said}: not of the very file that was timed"
+    said = "no published mIoU took part: the rows were scored here, or on other images than Cityscapes val"
+    return f"{said}; --dataset none chooses among those that time speed alone"
+
+
+def _rate_note(rate: float | None) -> str:
+    if rate is None:
+        return ""
+    said = (
+        f"at {rate:g} Hz a frame comes every {METRICS['pipeline_p99_s'].say(1 / rate)}: held against the p99 of calls"
+    )
+    return f"{said} made one after the other; between frames a machine may fall asleep, and only paced calls tell"
+
+
+def _sale_note(choice: Choice) -> str:
+    if not choice.asked.for_sale:
+        return ""
+    if choice.winner is not None and choice.winner.licences.code_alone:
+        return f"its weights are random: only the code's licence counted ({NO_ADVICE})"
+    return f"for sale: {NO_ADVICE}"
+
+
+def cost_per_million(row: Row, price_per_hour: float) -> tuple[float, str]:
+    """Return what a million images cost on a row's device, and from which number that follows.
+
+    Throughput where it was measured; else one call after the other, by pipeline p50. NaN where neither is known.
+    """
+    rate = row.value("throughput_per_s")
+    if rate is not None:
+        return price_per_hour / 3600 * 1e6 / rate, "throughput"
+    latency = row.value(LATENCY)
+    if latency is None:
+        return float("nan"), "nothing that was measured"
+    return price_per_hour / 3600 * 1e6 * latency / row.batch_size, "pipeline p50, one call after the other"

@@ -1,0 +1,321 @@
+"""What the page knows: the tables, and of every row what its card shows, as compact JSON.
+
+What many rows share (weights, machines, confusion matrices …) stands once, in `pools`, and a row names its place there.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zoo import __version__
+from zoo.errors import UserError
+from zoo.files import short_hash
+from zoo.machine import Named
+from zoo.record import Accuracy, Latency, Record
+from zoo.report.board import FASTEST, LOST, MARKS, UNDER, Board, Line, Table
+from zoo.report.quoted import quoted
+from zoo.score.commands import how_to_export, how_to_load, how_to_measure, measured_on
+from zoo.score.comparing import Group
+from zoo.score.licences import NO_ADVICE, Licences
+from zoo.score.metrics import CLASS_LOSS, METRICS, SHOWN, Metric, metric_of
+from zoo.score.reading import Source
+from zoo.score.rows import Row, text_of
+from zoo.store import samples
+
+DIGITS = 5
+"""Significant digits of what was timed; what was counted keeps all."""
+BINS = 40
+"""Of a latency's histogram, from the fastest call to the 99th percentile; slower ones are counted in one more."""
+MOST_WHOLE = 3000
+"""A page of more rows stays small and quick: latencies are drawn by percentiles, and confusion matrices left out."""
+METRICS_SHOWN = (*METRICS.values(), metric_of(CLASS_LOSS))
+SUMMARY = ("min_s", "p25_s", "p50_s", "p75_s", "p90_s", "p95_s", "p99_s", "p999_s", "max_s")
+"""Of a latency, in this order."""
+FACTS = (
+    *("model", "family", "runtime", "precision", "input_size", "output_size", "resize", "mode", "batch_size"),
+    *("memory_format", "compile_mode", "thread_count", "weights", "seed_count", "grade", "preset", "torch"),
+)
+"""Of a row, as text."""
+
+
+@dataclass
+class Pools:
+    """Values that rows share, each once."""
+
+    values: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
+    _places: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def place(self, pool: str, value: Any) -> int | None:
+        """Return where a value stands in its pool; none for nothing."""
+        if value is None:
+            return None
+        key = pool, repr(value)
+        if key not in self._places:
+            self._places[key] = len(self.values[pool])
+            self.values[pool].append(value)
+        return self._places[key]
+
+
+def page_contents(board: Board, here: Sequence[Named]) -> dict[str, Any]:
+    """Return all that a page shows; numbers in SI units, a class's shares per 10,000, confusion per 1,000 of a row.
+
+    Args:
+        board: The tables, with the records behind their rows.
+        here: The devices of the machine that the page is made on (`zoo.machine.here`): what was measured on it.
+    """
+    pools = Pools()
+    lines: dict[tuple[str, str], Line] = {}
+    for table in board.tables:
+        for line in table.lines:
+            lines.setdefault(_id(line.row), line)
+    place = {known: index for index, known in enumerate(lines)}
+    rows = [line.row for line in lines.values()]
+    whole = len(rows) <= MOST_WHOLE
+    cards = [_card(row, board.sources.get((row.key, row.started_at)), pools, whole=whole) for row in rows]
+    for card, name in zip(cards, _names(rows), strict=True):
+        card["id"] = name
+    spans = {metric.key: [_span(row, metric.key) for row in rows] for metric in METRICS.values() if metric.interval}
+    return {
+        "version": __version__,
+        "sort": board.sort,
+        "metrics": [_metric(metric) for metric in METRICS_SHOWN],
+        "shown": SHOWN,
+        "marks": {mark: MARKS[mark] for mark in (FASTEST, LOST, UNDER)},
+        "advice": NO_ADVICE,
+        "groups": [_group(table, [place[_id(line.row)] for line in table.lines]) for table in board.tables],
+        "facts": {name: [_text(getattr(row, name)) for row in rows] for name in FACTS}
+        | {"rests_on": [measured_on(row, here) for row in rows]},
+        "numbers": _known({one.key: [_round(one, row.value(one.key)) for row in rows] for one in METRICS_SHOWN}),
+        "spans": _known(spans),
+        "columns": {name: [card[name] for card in cards] for name in cards[0]} if cards else {},
+        "pools": pools.values,
+    }
+
+
+def _id(row: Row) -> tuple[str, str]:
+    return row.key, row.started_at.isoformat()
+
+
+def _metric(metric: Metric) -> dict[str, Any]:
+    facts = ("key", "name", "title", "unit", "better", "scale", "decimals", "least", "exact", "column", "marked")
+    return {name: getattr(metric, name) for name in facts}
+
+
+def _group(table: Table, places: Sequence[int]) -> dict[str, Any]:
+    group = table.group
+    title = table.title.split(" · ")
+    return {
+        "id": short_hash([text_of(value) for value in group], 6),
+        "device": group.device,
+        "title": " · ".join(part for part in title if part != group.device),
+        "caution": table.caution,
+        "columns": [column.key for column in table.columns],
+        "rows": places,
+        "names": [line.name for line in table.lines],
+        "marks": [line.marks for line in table.lines],
+        "published": [quoted(line.row) for line in table.lines],
+        "claims": [places[table.lines.index(line)] for line in table.claims],
+        "failed": table.failed,
+        "notes": table.notes,
+        "alike": [text_of(getattr(group, name)) for name in Group._fields if name not in {"device", "quick"}],
+    }
+
+
+def _text(value: object) -> str | int | None:
+    return value if value is None or isinstance(value, int) else text_of(value)
+
+
+def _round(metric: Metric, value: float | None) -> float | int | None:
+    if value is None:
+        return None
+    if metric.exact or float(value).is_integer():
+        return round(value)
+    return _short(value)
+
+
+def _short(value: float | None, digits: int = DIGITS) -> float | None:
+    return None if value is None else float(f"{value:.{digits}g}")
+
+
+def _known(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """Those that some row has a value of."""
+    return {key: column for key, column in columns.items() if any(value is not None for value in column)}
+
+
+def _span(row: Row, key: str) -> tuple[float | None, ...] | None:
+    span = row.span(key)
+    return None if span is None else tuple(_short(end) for end in span)
+
+
+def _names(rows: Sequence[Row]) -> list[str]:
+    """What an address calls each row: the first digits of its key, with its time where those are another's too."""
+    count = Counter(row.key[:8] for row in rows)
+    return [row.key[:8] if count[row.key[:8]] == 1 else f"{row.key}@{row.started_at:%Y%m%dT%H%M%S.%f}" for row in rows]
+
+
+def _card(row: Row, source: Source | None, pools: Pools, *, whole: bool) -> dict[str, Any]:
+    record = source.record if source else None
+    return {
+        "at": f"{row.started_at:%Y-%m-%d %H:%M}",
+        "baseline": int(row.baseline),
+        "for_sale": int(not row.licences.why_not_for_sale()),
+        "reasons": pools.place("reasons", row.grade_reasons or None),
+        "classes": pools.place("classes", list(row.class_iou) or None),
+        "iou": pools.place("iou", _shares(row.class_iou.values())),
+        "lost": pools.place("lost", None if row.is_reference else _shares(row.class_lost.values())),
+        "pixels": pools.place("pixels", _shares(row.class_share.values())),
+        "confusion": pools.place("confusion", _confusion(record.accuracy if whole and record else None)),
+        "published": pools.place("published", _published(row)),
+        "latency": _latency(record, source, whole=whole),
+        "provenance": pools.place("provenance", _provenance(row, record)),
+        "machine": pools.place("machine", _machine(row, record)),
+        "weights_of": pools.place("weights", _weights(record)),
+        "licences": pools.place("licences", _licences(row.licences)),
+        "commands": pools.place("commands", _commands(row)),
+        "file": source.file.as_posix() if source else None,
+    }
+
+
+def _shares(values: Iterable[float | None]) -> list[int | None] | None:
+    """Fractions per 10,000."""
+    return [None if value is None else round(value * 1e4) for value in values] or None
+
+
+def _licences(licences: Licences) -> dict[str, Any]:
+    """Of code, weights and training data what is stated and where; and what speaks against a sale."""
+    facts = {"code": licences.code, "weights": licences.weights, "training data": licences.data}
+    return {
+        "facts": {what: [(stated.value, stated.source) for stated in parts] for what, parts in facts.items()},
+        "against": licences.why_not_for_sale(),
+    }
+
+
+def _confusion(accuracy: Accuracy | None) -> list[int] | None:
+    """Row-normalised, row after row: truth, then what it was taken for, the last column for none of the classes."""
+    if accuracy is None:
+        return None
+    counts = np.array(accuracy.confusion, dtype=np.int64)
+    whole = np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    shares: list[int] = np.rint(1000 * counts / whole).astype(np.int64).ravel().tolist()
+    return shares
+
+
+def _published(row: Row) -> dict[str, Any] | None:
+    if row.published is None:
+        return None
+    claim = row.published.claim
+    return {
+        "miou": claim.miou,
+        "protocol": claim.protocol,
+        "weights": row.published.weights,
+        "source": claim.source,
+        "difference": row.published_difference,
+        "why": row.published_why,
+    }
+
+
+def _latency(record: Record | None, source: Source | None, *, whole: bool) -> dict[str, Any] | None:
+    """Of each timed scope the percentiles in µs, the number of calls, and their histogram where there are samples."""
+    if record is None or record.speed is None:
+        return None
+    try:
+        drawn = samples(source.file) if whole and source else {}
+    except UserError:  # a damaged sidecar: its record still stands
+        drawn = {}
+    scopes: dict[str, Latency | None] = {"pipeline": record.speed.pipeline, "network": record.speed.network}
+    return {
+        scope: {
+            "n": latency.sample_count,
+            "of": [_microseconds(getattr(latency, name)) for name in SUMMARY],
+            **({"bins": _bins(drawn[f"{scope}_s"], latency)} if f"{scope}_s" in drawn else {}),
+        }
+        for scope, latency in scopes.items()
+        if latency is not None
+    }
+
+
+def _microseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else _short(seconds * 1e6, 4)
+
+
+def _bins(seconds: npt.NDArray[Any], latency: Latency) -> list[int]:
+    """Calls in each of `BINS` equal steps from the fastest to the 99th percentile, and beyond them."""
+    end = float(np.quantile(seconds, 0.99))
+    if end <= latency.min_s:
+        return [len(seconds)]
+    counts, _ = np.histogram(seconds, BINS, (latency.min_s, end))
+    return [*counts.tolist(), len(seconds) - int(counts.sum())]
+
+
+def _provenance(row: Row, record: Record | None) -> dict[str, str]:
+    facts: dict[str, object] = {
+        "latency protocol": row.protocol,
+        "accuracy protocol": row.miou_protocol,
+        "dataset": f"{row.dataset} {row.split} @{(row.dataset_fingerprint or '')[:8]}" if row.dataset else None,
+        "images": row.image_count,
+        "code of the network": row.code_sha256[:12],
+    }
+    if record is not None:
+        software = record.software.model_dump(exclude_none=True)
+        facts["software"] = ", ".join(f"{name} {version}" for name, version in software.items())
+        if record.build and record.build.options:
+            facts["runtime options"] = ", ".join(f"{name}={value}" for name, value in record.build.options.items())
+    return {name: str(value) for name, value in facts.items() if value is not None}
+
+
+def _machine(row: Row, record: Record | None) -> dict[str, str]:
+    facts = {"device": row.device_name, "machine": row.machine_id[:12]}
+    if record is not None:
+        device = record.device
+        facts["cores"] = str(device.core_count)
+        facts["memory"] = f"{device.memory_bytes / 2**30:.0f} GiB"
+        if device.isa:
+            facts["instruction sets"] = " ".join(device.isa)
+    return facts
+
+
+def _weights(record: Record | None) -> dict[str, Any] | None:
+    if record is None or record.is_baseline:
+        return None
+    weights = record.artifact.weights
+    facts: dict[str, object] = {
+        "weights": weights.label,
+        "trained on": weights.trained_on,
+        "recipe": weights.recipe if weights.recipe_hash else None,
+        "steps": weights.step_count,
+        "seed": weights.seed,
+        "encoder began from": weights.pretrained,
+        "began from": weights.init,
+        "sha256": weights.sha256 and weights.sha256[:16],
+        "published at": weights.url,
+        "notes": "; ".join(weights.notes),
+    }
+    if weights.feeding is not None:
+        fed = weights.feeding
+        facts |= {"mean": _triple(fed.mean), "std": _triple(fed.std), "channels": fed.channel_order.upper()}
+    return {name: str(value) for name, value in facts.items() if value not in (None, "")}
+
+
+def _commands(row: Row) -> list[tuple[str, str]]:
+    """Pairs of what for and what a person types; none for the baseline."""
+    if row.baseline:
+        return []
+    if row.weights_source == "file" and row.weights_sha256 == row.file_sha256:  # another maker's file
+        return [("measure it here", "zoo bench --file FILE" + (" --data DIR" if row.dataset else ""))]
+    found = {
+        "write the file": how_to_export(row),
+        "see what it sees of a picture": "" if row.weights_source == "random" else how_to_load(row),
+        "measure it here": how_to_measure(row),
+        "count its mIoU": "" if row.miou is not None else how_to_measure(row, "miou"),
+    }
+    return [(what, command) for what, command in found.items() if command]
+
+
+def _triple(values: Sequence[float] | None) -> str | None:
+    return None if values is None else " ".join(f"{value:g}" for value in values)

@@ -1,0 +1,121 @@
+"use strict";
+
+/* What the page knows, and how it is written for a human. All text goes in as text nodes: a name is never markup. */
+
+let DATA; // as `contents.py` made it
+const columns = new Map(); // values of every row, by key of a metric, of a class (`iou.person`, `class-loss.person`)
+
+async function unpack() {
+  const packed = Uint8Array.from(atob(document.getElementById("data").textContent.trim()), (sign) => sign.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  DATA = JSON.parse(await new Response(stream).text());
+  DATA.size = DATA.columns.id?.length ?? 0;
+  DATA.place = new Map((DATA.columns.id ?? []).map((id, row) => [id, row]));
+}
+
+function h(tag, given = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(given)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else if (name in made && name !== "list" && name !== "form") made[name] = value;
+    else made.setAttribute(name, value === true ? "" : value);
+  }
+  made.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  return made;
+}
+
+function svg(tag, given = {}, ...children) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(given)) if (value !== null) made.setAttribute(name, value);
+  made.append(...children);
+  return made;
+}
+
+const byId = (id) => document.getElementById(id);
+const fact = (name, row) => DATA.facts[name][row];
+const own = (name, row) => DATA.columns[name][row];
+const pooled = (pool, place) => (place === null ? null : DATA.pools[pool][place]);
+const classesOf = (row) => pooled("classes", own("classes", row)) ?? [];
+
+function metric(key) {
+  const found = DATA.metrics.find((one) => one.key === key), [kind, ...name] = key.split(".");
+  const share = { key, unit: "%", scale: 100, decimals: 1, least: 1e-3, exact: false, column: "", name: key };
+  if (found) return found;
+  if (kind === "iou") return { ...share, title: `IoU of ${name.join(".")}`, better: "higher" };
+  if (kind === "class-loss" && name.length) return { ...share, title: `IoU lost of ${name.join(".")}`, unit: "points", better: "lower" };
+  return undefined;
+}
+
+function column(key) {
+  if (!columns.has(key)) columns.set(key, DATA.numbers[key] ?? classColumn(key));
+  return columns.get(key);
+}
+
+function classColumn(key) {
+  const [kind, ...words] = key.split(".");
+  const name = words.join(".");
+  return Array.from({ length: DATA.size }, (_, row) => {
+    const place = classesOf(row).indexOf(name);
+    const share = place < 0 ? null : pooled(kind === "iou" ? "iou" : "lost", own(kind === "iou" ? "iou" : "lost", row))?.[place];
+    return share === null || share === undefined ? null : share / 1e4;
+  });
+}
+
+const valueOf = (row, key) => column(key)[row] ?? null;
+const spanOf = (row, key) => DATA.spans[key]?.[row] ?? null;
+
+function show(one, value) {
+  if (value === null || value === undefined || !Number.isFinite(value)) return "n/a";
+  const scaled = value * one.scale;
+  if (one.decimals !== null) return (Math.round(scaled * 10 ** one.decimals) / 10 ** one.decimals + 0).toFixed(one.decimals);
+  const digits = scaled ? 2 - Math.floor(Math.log10(Math.abs(scaled))) : 2;
+  return scaled.toFixed(Math.min(Math.max(digits, 0), 6));
+}
+
+const say = (one, value) => (value === null ? "n/a" : `${show(one, value)} ${one.unit}`.trim());
+
+function sayWithSpan(row, key) {
+  const one = metric(key), span = spanOf(row, key);
+  const ends = span && `[${show(one, span[0])}, ${show(one, span[1])}]`;
+  return [say(one, valueOf(row, key)), ends];
+}
+
+/* A name that stands alone: the model and what tells its artifacts apart. */
+function nameOf(row) {
+  const place = placeOf(row);
+  return place >= 0 ? current().names[place] : [fact("model", row), fact("runtime", row), fact("precision", row)].join(" ");
+}
+
+const better = (one, value, other) => (one.better === "higher" ? value > other : value < other);
+
+/* Whether two rows are alike in a metric, as far as their intervals tell; null where that is not known. */
+function alike(row, other, key) {
+  const one = metric(key), value = valueOf(row, key), others = valueOf(other, key);
+  if (value === null || others === null) return null;
+  const least = one.least ?? 0.01 * Math.max(Math.abs(value), Math.abs(others));
+  if (value === others || Math.abs(value - others) < least) return true;
+  if (one.exact) return false;
+  const span = spanOf(row, key), theirs = spanOf(other, key);
+  return span && theirs ? span[0] <= theirs[1] && theirs[0] <= span[1] : null;
+}
+
+let toasted;
+function toast(text) {
+  byId("status").textContent = text;
+  clearTimeout(toasted);
+  toasted = setTimeout(() => { byId("status").textContent = ""; }, 4000);
+}
+
+async function copyText(text, said) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch { // an older browser, or a page that may not
+    const area = h("textarea", { value: text, className: "unseen" });
+    (document.querySelector("dialog[open]") ?? document.body).append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+  toast(said);
+}

@@ -1,0 +1,185 @@
+/* The question as a form: where, limits, kinds, and what is best. */
+
+const FIRST_LIMITS = ["pipeline_p50_s", "miou", "peak_memory_bytes"];
+const sliders = new Map(); // by key of a limit: its parts, and the values it steps through
+
+function options(select, pairs, chosen) {
+  select.replaceChildren(...pairs.map(([value, text]) => h("option", { value, selected: value === chosen }, text)));
+}
+
+function grouped(select, chosen) {
+  const one = (key) => h("option", { value: key, selected: key === chosen }, metric(key).title);
+  const classes = classesHere().filter((name) => known(`iou.${name}`));
+  select.replaceChildren(
+    h("optgroup", { label: "Metrics" }, metricsHere().map((found) => one(found.key))),
+    ...(classes.length ? [h("optgroup", { label: "IoU of a class" }, classes.map((name) => one(`iou.${name}`)))] : []),
+  );
+}
+
+function buildForm() {
+  const devices = [...new Set(DATA.groups.map((group) => group.device))];
+  options(byId("device"), devices.map((name) => [name, name]), current().device);
+  const groups = DATA.groups.map((group, place) => [String(place), group.title]).filter(([place]) => DATA.groups[place].device === current().device);
+  options(byId("group"), groups, String(state.group));
+  byId("search").value = state.search;
+  buildLimits();
+  buildKinds();
+  const [x, y] = axes();
+  grouped(byId("objective"), state.objective);
+  grouped(byId("x"), x);
+  grouped(byId("y"), y);
+}
+
+function buildLimits() {
+  const keys = [...new Set([...FIRST_LIMITS, ...Object.keys(state.limits)])].filter((key) => known(key));
+  sliders.clear();
+  byId("limits").replaceChildren(...keys.map(buildLimit));
+  const classes = classesHere();
+  const option = (key) => h("option", { value: key }, metric(key).title);
+  const left = (found) => found.filter((key) => !keys.includes(key) && known(key)).map(option);
+  byId("more").replaceChildren(
+    h("option", { value: "" }, "Add a limit …"),
+    h("optgroup", { label: "Metrics" }, left(metricsHere().map((one) => one.key))),
+    h("optgroup", { label: "IoU of a class" }, left(classes.map((name) => `iou.${name}`))),
+    h("optgroup", { label: "IoU a class loses against fp32" }, left(classes.map((name) => `class-loss.${name}`))),
+  );
+}
+
+/* A slider steps through the values that rows have, so each step leaves another row out; its end is no limit. */
+function buildLimit(key) {
+  const one = metric(key), least = one.better === "higher";
+  const values = [...new Set(rowsHere().map((row) => valueOf(row, key)).filter((value) => value !== null))].sort((a, b) => a - b);
+  const id = `limit-${key.replace(/[^a-z0-9]+/gi, "-")}`;
+  const slider = h("input", {
+    type: "range", min: 0, max: values.length, step: 1, "aria-label": `${one.title}, ${least ? "at least" : "at most"}`,
+    oninput: () => setLimit(key, values[least ? slider.valueAsNumber - 1 : slider.valueAsNumber] ?? null),
+  });
+  const number = h("input", {
+    type: "number", id, step: "any", inputMode: "decimal", placeholder: "any",
+    oninput: () => setLimit(key, number.value === "" || !Number.isFinite(number.valueAsNumber) ? null : number.valueAsNumber / one.scale),
+  });
+  const out = h("span", { className: "left" });
+  sliders.set(key, { one, least, values, slider, number, out });
+  return h("div", { className: "limit" },
+    h("label", { htmlFor: id }, one.title, " ", h("span", { className: "sign" }, least ? "≥" : "≤")),
+    h("span", { className: "typed" }, number, h("span", { className: "unit" }, one.unit)), slider, out);
+}
+
+function setLimit(key, value) {
+  state.limits[key] = value;
+  update();
+}
+
+function buildKinds() {
+  const parts = [];
+  for (const name of KINDS) {
+    const values = [...new Set(rowsHere().map((row) => String(fact(name, row))))].sort();
+    if (values.length < 2 || values.length > 12) continue;
+    const word = name.replace("_size", "").replace("_", " ");
+    parts.push(h("div", { className: "chips", role: "group", "aria-label": word }, h("span", { className: "chips-name" }, word),
+      values.map((value) => h("label", { className: "chip" },
+        h("input", { type: "checkbox", checked: (state.kinds[name] ?? []).includes(value), onchange: (event) => setKind(name, value, event.target.checked) }), value))));
+  }
+  if (rowsHere().some((row) => fact("grade", row))) {
+    const select = h("select", { id: "grade", onchange: (event) => { state.grade = event.target.value; update(); } });
+    options(select, [["", "any grade"], ["A", "A"], ["B", "B or better"], ["C", "C or better"]], state.grade);
+    parts.push(h("div", { className: "chips" }, h("label", { className: "chips-name", htmlFor: "grade" }, "timing grade"), select));
+  }
+  const sale = rowsHere().filter((row) => own("for_sale", row)).length;
+  parts.push(h("div", { className: "chips" }, h("span", { className: "chips-name" }, "licences"), h("label", { className: "chip", title: `code, weights and training data; ${DATA.advice}` },
+    h("input", { type: "checkbox", id: "sale", checked: state.sale, onchange: (event) => { state.sale = event.target.checked; update(); } }), `may be sold (${sale} of ${rowsHere().length})`)));
+  byId("kinds").replaceChildren(...parts);
+}
+
+function setKind(name, value, on) {
+  const others = (state.kinds[name] ?? []).filter((one) => one !== value);
+  state.kinds[name] = on ? [...others, value] : others;
+  update();
+}
+
+/* Sliders and fields say what the state says; what is being typed is left alone. */
+function syncForm() {
+  const rows = meant();
+  for (const [key, { one, least, values, slider, number, out }] of sliders) {
+    const limit = state.limits[key] ?? null;
+    const place = limit === null ? (least ? 0 : values.length)
+      : least ? values.findIndex((value) => value >= limit) + 1 || values.length
+        : values.findLastIndex((value) => value <= limit);
+    slider.value = Math.max(place, 0);
+    const said = limit === null ? "no limit" : `${least ? "at least" : "at most"} ${say(one, limit)}`;
+    slider.setAttribute("aria-valuetext", said);
+    slider.style.setProperty("--full", `${values.length ? (100 * slider.valueAsNumber) / values.length : 0}%`);
+    slider.className = least ? "least" : "most";
+    if (document.activeElement !== number) number.value = limit === null ? "" : Number((limit * one.scale).toPrecision(5));
+    const out_of = limit === null ? 0 : rows.filter((row) => miss(row, key, limit) > 0).length;
+    out.textContent = limit === null ? "" : `leaves out ${out_of}`;
+  }
+}
+
+/* The answer in words: the best of what qualifies, what is not told apart from it, else the nearest misses. */
+function buildAnswer(rows) {
+  const one = metric(state.objective), limits = limitsSet();
+  const found = rows.filter((row) => valueOf(row, state.objective) !== null);
+  if (!found.length) {
+    const near = meant().map((row) => [row, limits.map(([key, value]) => [key, miss(row, key, value)])])
+      .map(([row, misses]) => [row, misses.filter(([, by]) => by > 0).sort((a, b) => b[1] - a[1])])
+      .filter(([, misses]) => misses.length && Number.isFinite(misses[0][1])).sort((a, b) => a[1][0][1] - b[1][0][1]).slice(0, 3);
+    byId("best").replaceChildren(
+      h("p", { className: "winner" }, rows.length ? `No row that qualifies has a number for ${one.title}.` : "Nothing qualifies."),
+      near.length ? h("p", {}, "Nearest: ", joined(near.map(([row, misses]) => [opener(row), ` (${misses.map(([key, by]) =>
+        `${metric(key).title} ${say(metric(key), valueOf(row, key))}, ${(100 * by).toPrecision(2)} % off`).join("; ")})`]))) : null,
+    );
+    return null;
+  }
+  const [winner, ...others] = ranked(found, state.objective);
+  const ties = others.filter((row) => alike(row, winner, state.objective));
+  const shown = [...new Set([state.objective, ...DATA.shown])].filter((key) => valueOf(winner, key) !== null);
+  const numbers = shown.map((key) => {
+    const [text, ends] = sayWithSpan(winner, key);
+    return h("span", { className: "number" }, h("span", { className: "muted" }, metric(key).title), " ", h("b", {}, text), ends && h("span", { className: "ends" }, ` ${ends}`));
+  });
+  byId("best").replaceChildren(
+    h("p", { className: "winner" }, opener(winner), gradeBadge(winner)),
+    h("p", { className: "numbers" }, numbers),
+    h("p", { className: "muted" },
+      `${one.better === "higher" ? "Highest" : "Lowest"} ${one.title} of ${found.length} that qualify.`,
+      ` ${capital(fact("rests_on", winner))}.`,
+      ties.length ? [" Not told apart from it: ", joined(ties.slice(0, 4).map(opener)), ties.length > 4 ? ` and ${ties.length - 4} more.` : "."] : null),
+    h("p", { className: "as-command" }, h("code", {}, pickCommand()), h("button", { type: "button", "aria-label": "copy the command", onclick: () => copyText(pickCommand(), "Copied.") }, "Copy")),
+  );
+  return winner;
+}
+
+const capital = (text) => text[0].toUpperCase() + text.slice(1);
+
+/* The same question for a terminal. */
+function pickCommand() {
+  const words = ["zoo", "pick", "--device", current().device], [dataset] = current().alike;
+  if (new Set(DATA.groups.filter((group) => group.device === current().device).map((group) => group.alike[0])).size > 1) words.push("--dataset", dataset);
+  const names = state.search.split(/\s+/).filter(Boolean);
+  if (names.length === 1) words.push("--models", `*${names[0]}*`);
+  const typed = (one, value) => `${Number((value * one.scale).toPrecision(6))}${["points", "images", "images/s"].includes(one.unit) ? "" : one.unit}`;
+  for (const [key, value] of limitsSet()) {
+    const one = metric(key);
+    words.push(one.better === "higher" ? "--min" : "--max", `${one.name}=${typed(one, value)}`);
+  }
+  if (state.grade) words.push("--min", `grade=${state.grade}`);
+  if (state.sale) words.push("--for", "sale");
+  for (const [name, values] of Object.entries(state.kinds)) if (values.length && name !== "rests_on") words.push(`--${name.replace("_", "-")}`, values.join(","));
+  const one = metric(state.objective);
+  words.push(one.better === "higher" ? "--maximize" : "--minimize", one.name);
+  return words.map((word) => (/[^\w=.,:%/@+-]/.test(word) ? `'${word}'` : word)).join(" ");
+}
+
+const joined = (parts) => parts.flatMap((part, place) => (place ? [", ", part] : [part]));
+
+function opener(row) {
+  return h("button", { type: "button", className: "link", onclick: () => openCard(row) }, nameOf(row));
+}
+
+function gradeBadge(row) {
+  const letter = fact("grade", row);
+  if (!letter) return null;
+  const why = pooled("reasons", own("reasons", row));
+  return h("span", { className: `grade grade-${letter}`, title: why ? why.join(", ") : "nothing stands against the timing" }, `timing ${letter}`);
+}

@@ -1,0 +1,85 @@
+/* One state, one way to show it: whatever is touched changes the state and calls `update`. */
+
+let rowsNow = [];
+
+function update() {
+  rowsNow = qualifying();
+  syncForm();
+  const winner = buildAnswer(rowsNow);
+  drawPlot(rowsNow, winner);
+  buildTable(rowsNow);
+  buildCompareBar();
+  syncDialog();
+  writeState();
+}
+
+function rebuild() {
+  byId("caution").hidden = !current().caution;
+  byId("caution").textContent = current().caution;
+  shownRows = PAGE;
+  buildForm();
+  buildSaid();
+  update();
+}
+
+/* The group of another device that is most like this one. */
+function nearestGroup(device) {
+  const here = current().alike.map(String);
+  const alike_ = (group) => group.alike.filter((value, place) => String(value) === here[place]).length;
+  const found = DATA.groups.map((group, place) => [place, alike_(group)]).filter(([place]) => DATA.groups[place].device === device);
+  return found.reduce((best, one) => (one[1] > best[1] ? one : best))[0];
+}
+
+function showGroup(place) {
+  Object.assign(state, { group: place, kinds: {}, card: null, open: "", compare: [] });
+  state.limits = Object.fromEntries(Object.entries(state.limits).filter(([key]) => known(key)));
+  if (!known(state.objective)) state.objective = defaultObjective();
+  if (state.sort && state.sort.key in DATA.numbers && !known(state.sort.key)) state.sort = null;
+  rebuild();
+}
+
+function wire() {
+  const on = (id, event, act) => byId(id).addEventListener(event, act);
+  on("question", "submit", (event) => event.preventDefault());
+  on("device", "change", (event) => showGroup(nearestGroup(event.target.value)));
+  on("group", "change", (event) => showGroup(Number(event.target.value)));
+  on("search", "input", (event) => { state.search = event.target.value; update(); });
+  on("objective", "change", (event) => { Object.assign(state, { objective: event.target.value, sort: null }); update(); });
+  on("more", "change", (event) => {
+    const key = event.target.value;
+    if (!key) return;
+    state.limits[key] = null;
+    buildLimits();
+    update();
+    sliders.get(key).number.focus();
+  });
+  on("reset", "click", () => { state = { ...structuredClone(FRESH), group: state.group }; state.objective = defaultObjective(); rebuild(); });
+  for (const axis of ["x", "y"]) on(axis, "change", (event) => { Object.assign(state, { [axis]: event.target.value, [`log${axis.toUpperCase()}`]: null }); update(); });
+  for (const axis of ["x", "y"]) on(`log-${axis}`, "change", (event) => { state[`log${axis.toUpperCase()}`] = event.target.checked; update(); });
+  on("intervals", "change", (event) => { state.intervals = event.target.checked; update(); });
+  on("copy", "click", () => copyText(tableText(rowsNow), `${rowsNow.length} rows copied`));
+  on("csv", "click", () => saveCsv(rowsNow));
+  on("card", "close", () => { Object.assign(state, { card: null, open: "" }); opened = ""; writeState(); });
+  on("card", "click", (event) => { if (event.target === byId("card")) byId("card").close(); });
+  addEventListener("hashchange", () => { clearTimeout(writing); readState(); rebuild(); });
+  new ResizeObserver(([{ contentRect }]) => {
+    const width = Math.round(contentRect.width);
+    if (width === plotBox.width) return;
+    plotBox.width = width;
+    update();
+  }).observe(byId("plot"));
+}
+
+async function start() {
+  if (!("DecompressionStream" in window)) return void document.body.append(h("p", { className: "caution" }, "This page needs a browser of 2023 or later."));
+  await unpack();
+  byId("main").hidden = false;
+  plotBox.width = byId("plot").clientWidth;
+  byId("origin").textContent = `${DATA.size} rows · zoo ${DATA.version} · this page loads nothing and sends nothing`;
+  readState();
+  wire();
+  rebuild();
+  document.documentElement.dataset.ready = "yes";
+}
+
+start();

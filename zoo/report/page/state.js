@@ -1,0 +1,143 @@
+/* What is asked and what is open: all of it stands in the address, after the #. */
+
+const FRESH = { group: null, limits: {}, search: "", kinds: {}, grade: "", sale: false, objective: "miou", sort: null, x: null, y: null,
+  logX: null, logY: null, intervals: true, card: null, compare: [], open: "" };
+let state = structuredClone(FRESH);
+
+const current = () => DATA.groups[state.group];
+const KINDS = ["runtime", "precision", "input_size", "weights", "rests_on"]; // facts a row may be chosen by, where they vary
+
+let writing;
+
+/* Soon, not at once: browsers take only so many changes of an address a second. */
+function writeState() {
+  clearTimeout(writing);
+  writing = setTimeout(writeAddress, 120);
+}
+
+function writeAddress() {
+  const words = new URLSearchParams();
+  const put = (name, value) => { if (value !== null && value !== "" && value !== undefined) words.set(name, value); };
+  if (state.group !== 0) put("group", current().id);
+  for (const [key, value] of Object.entries(state.limits)) if (value !== null) put(`limit.${key}`, value);
+  for (const [name, values] of Object.entries(state.kinds)) if (values.length) put(name, values.join("|"));
+  put("model", state.search);
+  put("grade", state.grade);
+  put("sale", state.sale ? 1 : null);
+  if (state.objective !== defaultObjective()) put("best", state.objective);
+  if (state.sort) put("sort", `${state.sort.key}:${state.sort.up ? "up" : "down"}`);
+  put("x", state.x);
+  put("y", state.y);
+  for (const axis of ["logX", "logY"]) if (state[axis] !== null) put(axis, Number(state[axis]));
+  if (!state.intervals) put("intervals", 0);
+  put("compare", state.compare.map((row) => own("id", row)).join("|"));
+  put("row", state.card === null ? null : own("id", state.card));
+  put("open", state.open);
+  const text = words.toString();
+  if (text !== location.hash.slice(1)) history.replaceState(null, "", text ? `#${text}` : location.pathname + location.search);
+}
+
+/* What the address says; what it names and this page does not have is left out. */
+function readState() {
+  const words = new URLSearchParams(location.hash.slice(1));
+  state = structuredClone(FRESH);
+  const named = DATA.groups.findIndex((group) => group.id === words.get("group"));
+  state.group = Math.max(named, 0);
+  const numbers = new Set(Object.keys(DATA.numbers)), classes = new Set(classNames());
+  const known = (key) => numbers.has(key) || (/^(iou|class-loss)\./.test(key) && classes.has(key.slice(key.indexOf(".") + 1)));
+  for (const [name, text] of words) {
+    const key = name.replace(/^limit\./, ""), value = Number(text);
+    if (name.startsWith("limit.") && known(key) && Number.isFinite(value)) state.limits[key] = value;
+    if (KINDS.includes(name)) state.kinds[name] = text.split("|").filter(Boolean);
+    if ((name === "x" || name === "y") && known(text)) state[name] = text;
+    if (name === "logX" || name === "logY") state[name] = text === "1";
+  }
+  state.search = words.get("model") ?? "";
+  state.grade = ["A", "B", "C"].includes(words.get("grade")) ? words.get("grade") : "";
+  state.sale = words.get("sale") === "1";
+  state.objective = known(words.get("best") ?? "") ? words.get("best") : defaultObjective();
+  const [sorted, way] = (words.get("sort") ?? "").split(":");
+  if (sorted && (known(sorted) || sorted in DATA.facts)) state.sort = { key: sorted, up: way === "up" };
+  state.intervals = words.get("intervals") !== "0";
+  const rows = (text) => (text ?? "").split("|").map((id) => DATA.place.get(id)).filter((row) => row !== undefined);
+  state.compare = rows(words.get("compare")).slice(0, 3);
+  state.card = rows(words.get("row"))[0] ?? null;
+  state.open = words.get("open") === "compare" && state.compare.length > 1 ? "compare" : "";
+}
+
+const rowsHere = () => (current().models ??= current().rows.filter((row) => !own("baseline", row)));
+const known = (key, rows = rowsHere()) => rows.some((row) => valueOf(row, key) !== null);
+const metricsHere = () => DATA.metrics.filter((one) => one.better && known(one.key));
+const classNames = () => [...new Set((DATA.pools.classes ?? []).flat())];
+const classesHere = () => [...new Set(current().rows.flatMap((row) => classesOf(row)))];
+
+function defaultObjective() {
+  for (const key of [DATA.sort, "miou", "pipeline_p50_s", "latency_p50_s", "peak_memory_bytes"]) if (known(key)) return key;
+  return metricsHere()[0]?.key ?? "miou";
+}
+
+/* Where a row stands in its group's lists. */
+function placeOf(row) {
+  const group = current();
+  group.places ??= new Map(group.rows.map((one, place) => [one, place]));
+  return group.places.get(row) ?? -1;
+}
+
+const marksOf = (row) => current().marks[placeOf(row)];
+
+/* How far a row is off a limit, as a share of it; 0: it keeps it; infinite: its number is not known. */
+function miss(row, key, limit) {
+  const value = valueOf(row, key);
+  if (value === null) return Infinity;
+  if (!better(metric(key), limit, value)) return 0;
+  return limit ? Math.abs(value - limit) / Math.abs(limit) : Infinity;
+}
+
+const limitsSet = () => Object.entries(state.limits).filter(([, value]) => value !== null);
+
+/* Which rows are meant at all: names, kinds, licences and grade; limits apart. */
+function meant() {
+  const words = state.search.toLowerCase().split(/\s+/).filter(Boolean);
+  const kinds = Object.entries(state.kinds).filter(([, values]) => values.length);
+  return rowsHere().filter((row) => {
+    if (!words.every((word) => fact("model", row).toLowerCase().includes(word))) return false;
+    if (!kinds.every(([name, values]) => values.includes(String(fact(name, row))))) return false;
+    if (state.sale && !own("for_sale", row)) return false;
+    return !state.grade || (fact("grade", row) ?? "Z") <= state.grade;
+  });
+}
+
+function qualifying() {
+  const limits = limitsSet();
+  return meant().filter((row) => limits.every(([key, value]) => miss(row, key, value) === 0));
+}
+
+/* The rows that no other beats in both, in order of x. A fixed map takes no time: what is under it stands apart. */
+function frontOf(rows, x, y) {
+  const [across, up] = [metric(x), metric(y)];
+  const signs = [across, up].map((one) => (one.better === "higher" ? 1 : -1));
+  const points = rows.filter((row) => valueOf(row, x) !== null && valueOf(row, y) !== null && !marksOf(row).includes("▼"))
+    .map((row) => [signs[0] * valueOf(row, x), signs[1] * valueOf(row, y), row])
+    .sort((a, b) => b[0] - a[0] || b[1] - a[1]);
+  const front = [];
+  for (const point of points) {
+    const last = front.at(-1);
+    if (!last || point[1] > last[1] || (point[0] === last[0] && point[1] === last[1])) front.push(point);
+  }
+  return front.map((point) => point[2]).sort((a, b) => valueOf(a, x) - valueOf(b, x));
+}
+
+/* Best first; what has no number last, then by latency and name. */
+function ranked(rows, key, up = null) {
+  const values = key in DATA.facts ? DATA.facts[key] : column(key);
+  const rising = up ?? metric(key)?.better !== "higher";
+  const latency = column("pipeline_p50_s"), models = DATA.facts.model;
+  const order = (a, b) => {
+    const one = values[a] ?? null, other = values[b] ?? null;
+    if (one === null || other === null) return (one === null) - (other === null);
+    const by = typeof one === "string" ? (one < other ? -1 : one > other ? 1 : 0) : one - other;
+    return rising ? by : -by;
+  };
+  return [...rows].sort((a, b) => order(a, b) || (latency[a] ?? Infinity) - (latency[b] ?? Infinity)
+    || (models[a] < models[b] ? -1 : models[a] > models[b] ? 1 : a - b));
+}

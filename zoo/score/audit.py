@@ -1,0 +1,164 @@
+"""A record held against its own samples: every summary that the sidecar can give is made again.
+
+What has no samples is out of reach: memory, energy, throughput, agreement, file sizes, instance-weighted counts, and
+how errors spread inside a row or a column of the confusion matrix, of which the sidecar has the sums.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from zoo.errors import UserError, listed
+from zoo.record import Accuracy, Latency, Record, Speed
+from zoo.score.accuracy import miou_interval
+from zoo.score.summary import MEDIAN_COUNT, Samples, summarise, summarise_stages
+from zoo.spec import Facts
+from zoo.store import load, result_path, samples, visible_files
+
+INTERVAL_SCHEMA = 3
+"""The first one whose records hold the interval of mIoU."""
+CLOSE = 1e-9
+"""Relative difference that another machine's arithmetic may make."""
+COUNTS = ("true_positives", "false_positives", "false_negatives")
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+"""A sidecar's arrays by name."""
+OnAudited = Callable[[int, int], None]
+"""Called with the number of records audited and of all."""
+
+
+@dataclass(frozen=True)
+class Audit:
+    """How the records of a folder stood up to it."""
+
+    record_count: int
+    faults: tuple[str, ...]
+    """One line each, which begins with the file."""
+
+
+def audit(results: Path, on_audited: OnAudited | None = None) -> Audit:
+    """Make every summary of every record below a folder again, those of older runs included.
+
+    Raises:
+        UserError: there is no record.
+    """
+    faults: list[str] = []
+
+    def unlisted(error: OSError) -> None:
+        faults.append(f"{error.filename}: {error.strerror}")
+
+    paths = visible_files(results, ".json", unlisted)
+    if not paths:
+        raise UserError(f"{results} holds no records to verify; name their folder with --results")
+    for done, path in enumerate(paths, 1):
+        try:
+            record = load(path)
+            place = result_path(record)
+            if path.parts[-len(place.parts) :] != place.parts:
+                faults.append(f"{path}: its name is not what it holds, which belongs at {place}")
+            faults += [f"{path}: {fault}" for fault in faults_of(record, samples(path))]
+        except UserError as error:
+            faults.append(str(error))
+        if on_audited is not None:
+            on_audited(done, len(paths))
+    sidecars = visible_files(results, ".npz", lambda _error: None)
+    faults += [f"{path}: samples of no record" for path in sidecars if not path.with_suffix(".json").is_file()]
+    return Audit(len(paths), tuple(faults))
+
+
+def faults_of(record: Record, arrays: Arrays) -> tuple[str, ...]:
+    """Return what a record says that its samples do not, one line each; none: every summary is theirs.
+
+    Args:
+        record: Of any schema and protocol.
+        arrays: Its sidecar's, as `store.samples` reads them.
+    """
+    needed: dict[str, str] = {}
+    if record.speed is not None:
+        needed |= {f"{scope}_s": f"speed.{scope}" for scope in _latencies(record.speed)}
+        needed |= {f"stage_{stage.name}_s": f"speed.waterfall.{stage.name}" for stage in record.speed.waterfall}
+    if record.accuracy is not None:
+        needed |= dict.fromkeys(("image_names", *COUNTS), "accuracy")
+    missing = [name for name in needed if name not in arrays]
+    if missing:
+        return (f"{needed[missing[0]]} has no samples beside it ({listed(missing)})",)
+    faults = [f"the samples hold {name}, of which it says nothing" for name in sorted(arrays.keys() - needed)]
+    if record.speed is not None:
+        faults += _speed_faults(record.speed, arrays)
+    if record.accuracy is not None:
+        faults += _accuracy_faults(record, record.accuracy, arrays)
+    return tuple(faults)
+
+
+def _latencies(speed: Speed) -> dict[str, Latency]:
+    """Each scope that was timed; its samples are the array `<scope>_s`."""
+    return {scope: value for scope, value in speed if isinstance(value, Latency)}
+
+
+def _speed_faults(speed: Speed, arrays: Arrays) -> Iterator[str]:
+    for scope, said in _latencies(speed).items():
+        seconds, where = arrays[f"{scope}_s"], f"speed.{scope}"
+        if not _are_seconds(seconds):
+            yield f"{where}: its samples are no seconds"
+            continue
+        warmup = said.warmup_count, said.warmup_s, said.warmup_settled  # whose calls are no samples
+        yield from _differences(where, said, summarise(Samples(seconds, *warmup)))
+    for stage in speed.waterfall:
+        seconds, where = arrays[f"stage_{stage.name}_s"], f"speed.waterfall.{stage.name}"
+        if not _are_seconds(seconds):
+            yield f"{where}: its samples are no seconds"
+            continue
+        yield from _differences(where, stage, *summarise_stages({stage.name: seconds}))
+
+
+def _accuracy_faults(record: Record, said: Accuracy, arrays: Arrays) -> Iterator[str]:
+    names, counts = arrays["image_names"], [arrays[name] for name in COUNTS]
+    shape = said.image_count, len(said.class_names)
+    if names.shape != shape[:1] or any(one.shape != shape or one.dtype.kind not in "iu" for one in counts):
+        yield f"accuracy: its samples are no counts of {shape[0]} images and {shape[1]} classes"
+        return
+    if any((one < 0).any() for one in counts) or len(set(names.tolist())) < len(names):
+        yield "accuracy: its samples hold counts below 0, or an image twice"
+        return
+    confusion = np.array(said.confusion, dtype=np.int64)
+    hit = np.diagonal(confusion)
+    sums = hit, confusion[:, :-1].sum(axis=0) - hit, confusion.sum(axis=1) - hit
+    for name, claimed, counted in zip(COUNTS, sums, counts, strict=True):
+        total = counted.sum(axis=0, dtype=np.int64)
+        for index in np.flatnonzero(claimed != total):
+            title = f"accuracy.confusion: {name.replace('_', ' ')} of {said.class_names[index]}"
+            yield f"{title}: {claimed[index]} said, {total[index]} by its samples"
+    if record.schema_version >= INTERVAL_SCHEMA:
+        interval = miou_interval(np.stack(counts), names.tolist())
+        again = {
+            "miou_interval": interval and (interval.low, interval.high),
+            "resampled": interval and interval.resampled,
+        }
+        yield from _differences("accuracy", said, said.model_copy(update=again))
+
+
+def _are_seconds(array: npt.NDArray[Any]) -> bool:
+    is_list = array.ndim == 1 and array.dtype == np.float64 and len(array) >= MEDIAN_COUNT
+    return is_list and bool(np.isfinite(array).all() and (array >= 0).all())
+
+
+def _differences(where: str, said: Facts, counted: Facts) -> Iterator[str]:
+    """The fields that are not what was counted again."""
+    for (name, claimed), (_, value) in zip(said, counted, strict=True):
+        if not _alike(claimed, value):
+            yield f"{where}.{name}: {claimed} said, {value} by its samples"
+
+
+def _alike(claimed: Any, value: Any) -> bool:
+    if isinstance(claimed, tuple) and isinstance(value, tuple):
+        return len(claimed) == len(value) and all(map(_alike, claimed, value))
+    if isinstance(claimed, float) and isinstance(value, float):
+        return math.isclose(claimed, value, rel_tol=CLOSE)
+    return bool(claimed == value)

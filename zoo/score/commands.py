@@ -1,0 +1,128 @@
+"""What each number of a row rests on, as seen from this machine, and the commands that measure, export and load it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Literal
+
+from zoo.machine import Named
+from zoo.published.table import published_of
+from zoo.score.fields import quoted
+from zoo.score.metrics import GRADE, metric_of
+from zoo.score.rows import Row, text_of
+
+Basis = Literal[
+    "measured here",
+    "measured on the same kind of machine",
+    "measured on another machine",
+    "published",
+    "not known",
+]
+
+
+def rests_on(row: Row, key: str, here: Sequence[Named]) -> Basis:
+    """Return what a number of a row rests on.
+
+    Args:
+        row: The row.
+        key: Of the metric (`metric_of`).
+        here: This machine's devices, `zoo.machine.here()`.
+    """
+    if row.value(key) is None:
+        return "not known"
+    return "published" if row.accepted and key == "miou" else measured_on(row, here)
+
+
+def measured_on(row: Row, here: Sequence[Named]) -> Basis:
+    """Return on which machine a row was measured, as seen from this one."""
+    if any(row.machine_id == device.machine_id for device in here):
+        return "measured here"
+    if any((row.device, row.device_name) == (device.slug, device.name) for device in here):
+        return "measured on the same kind of machine"
+    return "measured on another machine"
+
+
+def how_to_measure(row: Row, key: str = "pipeline_p50_s") -> str:
+    """Return the commands that measure a number of a row's cell on the machine where they are run.
+
+    Accuracy of random weights asks for others: published ones where there are some, else a training.
+    """
+    models = f"--models {quoted(row.model)}"
+    words = ["zoo bench", models, f"--runtimes {row.runtime}", f"--precision {row.precision}"]
+    accuracy = key != GRADE.key and metric_of(key).averaged
+    first, weights, preset = "", weights_flag(row), row.preset
+    if accuracy and row.weights_source == "random":
+        preset = "cityscapes"
+        tags = [one.tag for one in published_of(row.model)]
+        first = "" if tags else f"zoo train {quoted(row.model)} --data DIR && "
+        weights = f"--weights {quoted(f'published:{tags[0]}')}" if tags else ""
+    if accuracy or (row.dataset is not None and not row.synthetic):
+        words.append("--data DIR")
+    words += [f"--preset {preset}", f"--input-size {text_of(row.input_size)}"]
+    words += [f"--batch {row.batch_size}"] if row.batch_size != 1 else []
+    words += ["--throughput"] if key in {"throughput_per_s", "largest_batch"} else []
+    return first + " ".join([*words, *([weights] if weights else [])])
+
+
+def weights_flag(row: Row) -> str:
+    """Return what names a row's weights on the command line; empty where the newest run is meant anyway."""
+    match row.weights_source:
+        case "random" | "own":
+            return f"--weights {row.weights_source}"
+        case "run":
+            seed = f":{row.seed}" if row.seed_count == 1 and row.seed is not None else ""
+            return f"--weights {quoted(f'run:{row.recipe}{seed}')}"
+        case "published":
+            tag = row.weights.removeprefix("published").strip()
+            return f"--weights {quoted(f'published:{tag}')}" if tag else "--weights published"
+        case "file":
+            return "--weights FILE"
+        case _:
+            return ""
+
+
+def how_to_export(row: Row) -> str:
+    """Return the command that writes the file a row was measured from; empty for a runtime without one."""
+    suffix = _SUFFIXES.get(row.runtime)
+    if suffix is None:
+        return ""
+    file = f"{re.sub(r'[^A-Za-z0-9._]+', '-', row.model)}-{row.precision}{suffix}"
+    words = [f"zoo export {quoted(row.model)} -o {file} --runtime {row.runtime} --precision {row.precision}"]
+    words.append(f"--image-size {text_of(row.output_size)} --input-size {text_of(row.input_size)}")
+    words += [f"--resize {row.resize}"] if row.resize != "fit" else []
+    words += [f"--batch {row.batch_size}"] if row.batch_size != 1 else []
+    words += ["--device cuda"] if suffix == ".pt2" and row.device.startswith("nvidia") else []
+    words += ["--data DIR"] if _needs_data(row) else []
+    return " ".join([*words, *_weights_words(row)])
+
+
+def how_to_load(row: Row) -> str:
+    """Return the command that shows what a row's weights see of a picture, eager; in the row's precision if it can."""
+    precision = "" if row.precision in {"fp32", "int8"} else f" --precision {row.precision}"
+    words = [f"zoo predict {quoted(row.model)} frame.png -o pictures --input-size {text_of(row.input_size)}{precision}"]
+    words += ["--data DIR"] if _needs_data(row) else []
+    return " ".join([*words, *_weights_words(row)])
+
+
+_SUFFIXES = {"onnxruntime": ".onnx", "openvino": ".onnx", "tensorrt": ".onnx", "aoti": ".pt2"}
+"""What the runtimes that run a file write, as `runtimes.table.file_format` tells with torch."""
+
+
+def _needs_data(row: Row) -> bool:
+    """Whether classes, runs or calibration images come from a dataset that is not drawn."""
+    return row.dataset is not None and not row.synthetic
+
+
+def loads_published(row: Row) -> bool:
+    """Whether a row stands for published weights that can be loaded, though it was timed with random ones."""
+    return row.accepted and row.published is not None and row.published.weights.startswith("published ")
+
+
+def _weights_words(row: Row) -> list[str]:
+    """Of an accepted row those that were published, where they can be loaded."""
+    if row.published is not None and loads_published(row):
+        tag = row.published.weights.removeprefix("published ")
+        return [f"--weights {quoted(f'published:{tag}')}"]
+    flag = weights_flag(row)
+    return [flag] if flag else []

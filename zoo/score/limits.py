@@ -1,0 +1,119 @@
+"""What a person asks of one number: `latency<=50ms`, `--min iou.person=50%`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from zoo.errors import UserError
+from zoo.score.metrics import METRICS, Metric, metric_named
+from zoo.score.rows import Row
+from zoo.units import (
+    parse_bytes,
+    parse_count,
+    parse_joules,
+    parse_per_second,
+    parse_points,
+    parse_seconds,
+    parse_share,
+    parse_whole,
+)
+
+PARSERS: dict[str, Callable[[str], float]] = {
+    "%": parse_share,
+    "points": parse_points,
+    "ms": parse_seconds,
+    "s": parse_seconds,
+    "MiB": parse_bytes,
+    "M": parse_count,
+    "G": parse_count,
+    "J": parse_joules,
+    "images/s": parse_per_second,
+    "images": parse_whole,
+    "": parse_whole,
+}
+"""By a metric's unit: what reads its values as people write them."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A bound on one metric: at most for what is better lower, at least for what is better higher."""
+
+    metric: Metric
+    value: float
+
+    @classmethod
+    def parse(cls, text: str) -> Limit:
+        """Read `latency<=50ms`, `miou>=0.6`, `iou.person>=50%` or `grade>=B`.
+
+        Raises:
+            UserError: no such metric, a value that it cannot have, or a bound on its good side.
+        """
+        match = re.fullmatch(r"\s*([^<>=≤≥]+?)\s*(<=|>=|≤|≥|<|>)\s*(.+?)\s*", text)
+        if match is None:
+            raise UserError(f"a limit is METRIC<=VALUE or METRIC>=VALUE, such as 'latency<=50ms'; got {text!r}")
+        return cls.of("max" if match[2][0] in "<≤" else "min", match[1], match[3])
+
+    @classmethod
+    def of(cls, end: Literal["max", "min"], name: str, value: str) -> Limit:
+        """Read what `--max NAME=VALUE` or `--min NAME=VALUE` asks for, as `parse` does.
+
+        Raises:
+            UserError: as `parse`.
+        """
+        metric = metric_named(name)
+        if (metric.better == "lower") != (end == "max"):
+            other = "min" if end == "max" else "max"
+            raise UserError(
+                f"{metric.title} is better {metric.better}: a --{end} would leave the best out; "
+                f"ask for --{other} {name}={value}"
+            )
+        return cls(metric, read_value(metric, value))
+
+    def holds(self, row: Row) -> bool:
+        """Whether a row is known to keep the limit."""
+        value = row.value(self.metric.key)
+        return value is not None and not self.metric.beats(self.value, value)
+
+    def say(self) -> str:
+        """Return the limit as words: `"pipeline p50 ≤ 25.0 ms"`."""
+        return f"{self.metric.title} {'≥' if self.metric.better == 'higher' else '≤'} {self.metric.say(self.value)}"
+
+    def miss(self, row: Row) -> float:
+        """Return how far a row is off, relative to the limit: 0.2 is 20 % too much; infinite where unknown."""
+        value = row.value(self.metric.key)
+        if value is None:
+            return float("inf")
+        return 0.0 if self.holds(row) else abs(value - self.value) / abs(self.value) if self.value else float("inf")
+
+
+def read_value(metric: Metric, text: str) -> float:
+    """Read a value of a metric as people write it, in SI units.
+
+    Raises:
+        UserError: it is none.
+    """
+    if metric.words:
+        if text.strip().upper() not in metric.words:
+            raise UserError(f"a {metric.title} is {', '.join(reversed(metric.words))}; got {text!r}")
+        return metric.words.index(text.strip().upper())
+    return PARSERS[metric.unit](text)
+
+
+def parse_latency(text: str) -> Limit:
+    """Read `25ms`, `p99:25ms` or `network:p90:0.5s` as a limit; on pipeline p50 where nothing is named.
+
+    Raises:
+        UserError: anything else.
+    """
+    match = re.fullmatch(r"(?:(pipeline|network)\s*:)?\s*(?:p(50|90|99|99\.9)\s*:)?([^:]*)", text.strip().lower())
+    try:
+        seconds = parse_seconds(match[3]) if match else 0.0
+    except UserError:
+        seconds = 0.0
+    if match is None or not seconds:
+        raise UserError(f"a latency is a time with its unit, such as 25ms, p99:25ms or network:p90:0.5s; got {text!r}")
+    scope = "latency" if match[1] == "network" else "pipeline"
+    return Limit(METRICS[f"{scope}_p{(match[2] or '50').replace('.', '')}_s"], seconds)
