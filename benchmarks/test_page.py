@@ -6,13 +6,15 @@ import importlib.util
 import os
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from zoo.report.leaderboard import leaderboard
+from zoo.report.board import make_board
 from zoo.report.page.build import board_html
-from zoo.store import result_path, to_json
+from zoo.score.reading import rows_of
 
 ROWS = 2000
 TOUCH_S, MAKE_S = 0.1, 2.0
@@ -35,17 +37,14 @@ TOUCH = """async (what) => {
 
 
 @pytest.fixture(scope="module")
-def board(tmp_path_factory):
+def board():
     path = Path(__file__).parent.parent / "tests" / "records.py"
     spec = importlib.util.spec_from_file_location("zoo_benchmark_varied", path)
     records = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(records)
-    folder = tmp_path_factory.mktemp("varied")
-    for one in records.varied(ROWS):
-        path = folder / result_path(one)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(to_json(one))
-    return leaderboard(folder)
+    made = records.varied(ROWS)
+    sources = {(one.key, one.started_at): SimpleNamespace(record=one, file=Path(one.key)) for one in made}
+    return replace(make_board(rows_of(made)), sources=sources)
 
 
 @pytest.mark.benchmark(timer=time.process_time)
