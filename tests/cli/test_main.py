@@ -257,7 +257,7 @@ def test_only_the_baseline(zoo, records, place):
     assert "mean_label_map (baseline)" in out
     assert "no model is measured yet" in out
     code, _, error = zoo("pick")
-    assert code == 2
+    assert code == 3
     assert error.startswith("zoo: no model is measured yet")
 
 
@@ -285,9 +285,9 @@ def test_the_page_is_one_file(zoo, results, records, place):
 
 
 def test_serve_says_at_once_what_is_wrong(zoo, place):
-    code, _, error = zoo("serve")
+    code, _, error = zoo("serve --results none")
     assert (code, error.count("\n")) == (2, 1)
-    assert "results does not exist" in error
+    assert "none does not exist" in error
 
 
 def test_a_damaged_record_is_named_and_the_rest_is_shown(zoo, results, records, place):
