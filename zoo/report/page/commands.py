@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zoo.score.basis import how_to_measure, weights_flag
+from zoo.score.commands import how_to_measure, weights_flag
 from zoo.score.fields import quoted
 from zoo.score.rows import Row, text_of
 

@@ -21,7 +21,7 @@ from zoo.record import Accuracy, Latency, Record, short_hash
 from zoo.report.board import FASTEST, LOST, MARKS, UNDER, Board, Line, Table
 from zoo.report.page.commands import commands_of
 from zoo.report.quoted import quoted
-from zoo.score.basis import rests_on
+from zoo.score.commands import rests_on
 from zoo.score.comparing import Group
 from zoo.score.licences import NO_ADVICE, Licences
 from zoo.score.metrics import CLASS_LOSS, METRICS, SHOWN, Metric, metric_of
