@@ -54,8 +54,6 @@ ROUNDS = 9
 TARGET = 1.0
 MACS = 1.05
 """How much less a peer may do, and be the same network; STDC-Seg's auxiliary heads do more."""
-ALLOWED = 0.05
-"""What two runs of the very same module differ by."""
 pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("ignore::UserWarning")]
 
 
@@ -313,4 +311,4 @@ def test_network_beside_its_peer(benchmark, peer):
         own_s=float(np.median(own_s[1:])),
         peer_s=float(np.median(peer_s[1:])),
     )
-    assert ratio >= TARGET - ALLOWED
+    assert ratio >= TARGET

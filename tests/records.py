@@ -307,6 +307,30 @@ def sampled(model="unet", *, draws=0, image_count=16, **changes):
     return record.model_copy(update={"speed": speed, "accuracy": accuracy}), samples
 
 
+def varied(count, seed=0):
+    """`count` records of one comparable group, no two with the same matrix or the same latency."""
+    random, first = np.random.default_rng(seed), make(staged=True, file_bytes=1, miou_interval=(0.4, 0.6))
+    made = []
+    for place in range(count):
+        counts = (1e6 * random.dirichlet(np.full(20, 0.08), 19)).astype(int).tolist()
+        network = latency(random.lognormal(-4, 1))
+        pipeline = latency(1.3 * network.p50_s)
+        stages = waterfall(pipeline.p50_s, random.dirichlet(np.ones(5)).tolist())
+        made.append(
+            first.model_copy(
+                update={
+                    "accuracy": first.accuracy.model_copy(update={"confusion": tuple(map(tuple, counts))}),
+                    "speed": first.speed.model_copy(
+                        update={"network": network, "pipeline": pipeline, "waterfall": stages}
+                    ),
+                    "artifact": first.artifact.model_copy(update={"model": f"model_{place}"}),
+                    "key": f"{place:032x}"[::-1],
+                }
+            )
+        )
+    return made
+
+
 def fill(results: Path, count: int) -> None:
     """Write `count` records of 50 models in various conditions."""
     for index in range(count):

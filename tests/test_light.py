@@ -76,6 +76,7 @@ def test_records_are_exchanged_and_verified(records, tmp_path):
         "list",
         "leaderboard",
         "leaderboard --format csv --output table.csv",
+        "leaderboard --html page.html",
         "pick",
         "compare unet fcn",
         "doctor --data streets",
@@ -89,6 +90,9 @@ def test_reading_needs_nothing_that_windows_lacks(results, tmp_path, verb):
     assert done.returncode == 0
     assert done.stderr.startswith("looking at frames") if "doctor" in verb else not done.stderr
     said = (tmp_path / "table.csv").read_text() if "--output" in verb else done.stdout
+    if "--html" in verb:
+        assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
+        return
     assert ("fit to train and score on" if "doctor" in verb else "unet") in said
 
 

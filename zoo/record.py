@@ -29,8 +29,7 @@ from zoo.spec import Facts, Feeding, Resize, Size
 
 SCHEMA = 6
 SPEED_PROTOCOL = "zoo-lat/3"
-"""`zoo-lat/1` timed one scope after the other; `/2` times both in turn; `/3` times networks whose batch norms are
-folded and whose branches are merged."""
+"""`zoo-lat/1` timed one scope after the other; `/2` times both in turn; `/3` times networks folded and merged."""
 ACCURACY_PROTOCOL = "zoo-miou/1"
 
 Status = Literal["ok", "failed", "timeout", "oom", "unsupported"]
@@ -218,19 +217,15 @@ class Latency(Facts):
 
 
 class Folding(Facts):
-    """What became of a trained network when it was deployed."""
+    """What became of a trained network when it was deployed: batch norms folded into convolutions, branches merged."""
 
     batch_norm_count: int = 0
-    """Batch norms that were folded into the convolution before them."""
     kept_batch_norm_count: int = 0
-    """Those that follow no convolution, or not one alone."""
     merged: bool = False
-    """Whether branches that only training needs were merged."""
     param_count: int
-    """Parameters of what runs; `Cost.param_count` counts those of norms, as published figures do."""
+    """Of what runs; `Cost.param_count` counts norms too, as published figures do."""
     max_relative_error: float | None = None
-    """Largest difference of a logit from the network before, in parts of the largest, in fp32 on one image; null where
-    nothing was changed."""
+    """Largest change of a logit by it, in parts of the largest logit; null where nothing was changed."""
 
 
 class State(Facts):

@@ -88,6 +88,15 @@ def results(records, place):
         ("leaderboard --results results", "results does not exist; make some with `zoo bench"),
         ("leaderboard --check", "name it with --output FILE"),
         ("pick --max-latency 25", "a latency is a time with its unit"),
+        ("pick --max latancy=5ms", "no metric 'latancy'. Did you mean 'latency'"),
+        ("pick --max latency=5", "a time is a number with its unit"),
+        ("pick --min latency=5ms", "ask for --max latency=5ms"),
+        ("pick --max latency", "--max takes key=value"),
+        ("pick --maximize latency", "--maximize would choose the worst; ask for --minimize latency"),
+        ("pick --minimize latency --maximize miou", "one thing is made best"),
+        ("pick --price 2.49", "what an hour of the machine costs, such as 2.49/h; got '2.49'"),
+        ("pick --at fast", "a rate is times a second, such as 10hz, 30fps or 25/s; got 'fast'"),
+        ("pick --for rent", "invalid choice: 'rent'"),
         ("pick --max-memory 2", "memory is a number with its unit"),
         ("pick --where speed=9 --results {results}", "no column 'speed'"),
         (
@@ -102,7 +111,6 @@ def results(records, place):
         ("train unet --steps 3 --set steps=5", "steps is given by its own flag and by --set steps; give it once"),
         ("bench --models unet --weights unet=run --checkpoint unet=own", "--weights unet is given as run and as own"),
         ("bench --pair unet,runtime=eager,runtime=aoti unet", "runtime is given as eager and as aoti; give it once"),
-        ("pick --results nowhere", "nowhere does not exist"),
         ("compare a b --results results", "results does not exist"),
         ("compare one.json two.json", "one.json: No such file"),
         ("data synth streets --size 64", "a size is HEIGHTxWIDTH"),
@@ -254,6 +262,23 @@ def test_leaderboard_check(zoo, results, records, place):
     save(records.make("new", right=0.9), {}, place / "results")
     code, out, _ = zoo("leaderboard --output board.md --check")
     assert (code, out) == (1, "board.md is out of date\nboard.svg is out of date\n")
+
+
+def test_the_page_is_one_file(zoo, results, records, place):
+    for line in ("leaderboard --html board.html", "leaderboard --output board.html"):
+        assert zoo(line) == (0, "wrote board.html\n", "")
+        assert [path.name for path in place.glob("board.*")] == ["board.html"]
+    assert zoo("leaderboard --output board.html --check")[0] == 0
+    code, out, _ = zoo("leaderboard --html board.html --output board.csv")
+    assert (code, out) == (0, "wrote board.csv\nwrote board.svg\nwrote board.html\n")
+    save(records.make("new", right=0.9), {}, place / "results")
+    assert zoo("leaderboard --output board.html --check") == (1, "board.html is out of date\n", "")
+
+
+def test_serve_says_at_once_what_is_wrong(zoo, place):
+    code, _, error = zoo("serve")
+    assert (code, error.count("\n")) == (2, 1)
+    assert "results does not exist" in error
 
 
 def test_a_damaged_record_is_named_and_the_rest_is_shown(zoo, results, records, place):

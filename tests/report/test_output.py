@@ -134,7 +134,7 @@ def test_a_page_that_is_not_ours_is_left_alone(board, tmp_path, page, words):
 
 
 def test_an_unknown_suffix_and_an_unwritable_folder(board, tmp_path):
-    with pytest.raises(UserError, match=r"takes a name that ends in .md, .csv, .json, .txt, or add --format"):
+    with pytest.raises(UserError, match=r"takes a name that ends in .md, .csv, .json, .txt, .html, or add --format"):
         write(board, tmp_path / "board.xls")
     assert write(board, tmp_path / "board.xls", "csv")
     (tmp_path / "file").write_text("")

@@ -187,7 +187,7 @@ def _choose(found: Field, asked: Asked, every: list[Row], pairs: Pairs) -> Choic
         label=labels[winner.key] if winner else "",
         reasons=tuple(said),
         losers=tuple(losers),
-        near_misses=_near(losers, winner, asked),
+        near_misses=_near(losers, winner, asked, pairs),
         notes=tuple(notes(winner, asked, steps, baseline_for(found.groups[0], every), labels)) if winner else (),
         group=group,
         asked=asked,
@@ -207,11 +207,11 @@ def _loser(candidate: Candidate, label: str, winner: Row | None, asked: Asked, s
     return Loser(candidate.row, label, "elsewhere", (f"not measured on {where}",), INFINITE)
 
 
-def _near(losers: list[Loser], winner: Row | None, asked: Asked) -> tuple[Loser, ...]:
+def _near(losers: list[Loser], winner: Row | None, asked: Asked, pairs: Pairs) -> tuple[Loser, ...]:
     known = [loser for loser in losers if 0 < loser.miss < INFINITE and loser.kind == "limit"]
     if winner is not None:
         better = [loser for loser in known if len(loser.why) == 1 and loser.miss <= NEAR]
-        known = [loser for loser in better if asked.rank(loser.row) < asked.rank(winner)]
+        known = [loser for loser in better if decide([winner, loser.row], asked, pairs)[0] is loser.row]
     return tuple(known[:FEW])
 
 

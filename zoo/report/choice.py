@@ -158,19 +158,20 @@ def _commands(choice: Choice) -> Iterator[tuple[str, str]]:
     untrained = winner.licences.code_alone and not loads_published(winner)
     if command := how_to_export(winner):
         train = f"; `zoo train {winner.model} --data DIR` gives it others" if untrained else ""
-        yield f"the file that ships{', with random weights' if untrained else ''}, and how to load it{train}:", command
+        ships = f"the file that ships{', with random weights' if untrained else ''}, and how to load it{train}"
+        yield ships + (f"; DIR holds {winner.dataset}" if "DIR" in command else ""), command
     if not untrained:
-        seen = "what it sees of a picture" + (", in fp32:" if winner.precision == "int8" else ":")
+        seen = "what it sees of a picture" + (", in fp32" if winner.precision == "int8" else "")
         yield seen, how_to_load(winner)
     if any(measured_on(place, choice.here) != "measured here" for place in choice.places[winner.key]):
-        yield "to measure it on this machine:", how_to_measure(winner)
+        yield "to measure it on this machine", how_to_measure(winner)
 
 
 def _command(says: str, command: str, width: int, prefix: str) -> list[str]:
     """A command as lines that a shell takes as one."""
     whole = re.sub(r"( --?[a-z][a-z-]*) (?!-)", "\\1\N{NO-BREAK SPACE}", command)  # a flag stays with its value
     lines = wrapped(f"    {whole}", width - 2, prefix=prefix)
-    return [*wrapped(f"  {says}", width, prefix=prefix), *(f"{line} \\" for line in lines[:-1]), lines[-1]]
+    return [*wrapped(f"  {says}:", width, prefix=prefix), *(f"{line} \\" for line in lines[:-1]), lines[-1]]
 
 
 def _front(choice: Choice, price: float | None, width: int) -> list[str]:

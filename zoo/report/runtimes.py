@@ -15,7 +15,7 @@ from zoo.record import Precision, Record
 from zoo.report.markdown import grid
 from zoo.score.filtering import select
 from zoo.score.reading import rows_of
-from zoo.store import Scan, scan
+from zoo.store import Scan, folder_to_read, scan
 from zoo.units import show_size
 
 MIN_EQUAL = 0.999
@@ -33,20 +33,21 @@ _RUNTIMES = ("eager", "compile", "aoti", "onnxruntime", "openvino", "tensorrt")
 _PRECISIONS = get_args(Precision)
 
 
-def read(results: Path | str, *, models: Sequence[str] = (), **conditions: object) -> Scan:
+def read(results: Path | str | None = None, *, models: Sequence[str] = (), **conditions: object) -> Scan:
     """Read the records of a folder that meet conditions.
 
     Args:
-        results: The folder of records.
+        results: The folder of records; `None`: `results`, else the records that come with zoo.
         models: Only these, as `report.leaderboard.leaderboard` takes them, as it does the conditions.
         conditions: Such as `device`, `quick`.
 
     Raises:
         UserError: no readable record, or none that matches.
     """
-    found = scan(Path(results), required=True)
+    folder, told = folder_to_read(results)
+    found = scan(folder, required=True)
     keys = {row.key for row in select(rows_of(found.records), models=models, **conditions)}
-    return Scan(tuple(record for record in found.records if record.key in keys), found.warnings)
+    return Scan(tuple(record for record in found.records if record.key in keys), (*told, *found.warnings))
 
 
 def runtimes_page(records: Iterable[Record]) -> str:

@@ -1,7 +1,7 @@
 """A record held against its own samples: every summary that the sidecar can give is made again.
 
-What has no samples is out of reach: memory, energy, throughput, agreement, file sizes, and how errors spread inside a
-row or a column of the confusion matrix, of which the sidecar has the sums.
+What has no samples is out of reach: memory, energy, throughput, agreement, file sizes, instance-weighted counts, and
+how errors spread inside a row or a column of the confusion matrix, of which the sidecar has the sums.
 """
 
 from __future__ import annotations

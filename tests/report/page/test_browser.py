@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import os
+import shlex
 import shutil
 
 import numpy as np
 import pytest
 
+from zoo.cli.main import make_parser
 from zoo.report.leaderboard import leaderboard
 from zoo.report.output import write
 from zoo.store import save
@@ -112,7 +114,9 @@ def test_a_limit_moves_answer_plot_and_table_together(show):
     assert "middle" in page.inner_text("#best .winner")
     assert page.inner_text("#count").startswith("4 of 6")
     assert "2 left out" in page.inner_text("#legend")
-    assert "--max latency=30ms" in page.inner_text(".as-command code")
+    command = page.inner_text(".as-command code")
+    assert "--max latency=30ms" in command
+    make_parser().parse_args(shlex.split(command)[1:])
     slider = page.locator(".limit", has=page.locator(LATENCY)).locator("input[type=range]")
     slider.focus()
     page.keyboard.press("Home")
@@ -189,7 +193,7 @@ def test_the_card_says_all_of_a_row(show):
                   "Weights and licences", "Where the numbers come from", "Commands"):  # fmt: skip
         assert title in text
     assert page.locator("dialog .classes tr.lost").all_inner_texts()[0].startswith("class 3")
-    assert "zoo export middle -o middle.onnx --runtime openvino --precision int8" in text
+    assert "zoo export middle -o middle-int8.onnx --runtime openvino --precision int8" in text
     assert "no legal advice" in text
     assert page.locator("dialog .confusion td.right").count() == 19
     assert page.locator("dialog rect.call").count() > 20

@@ -6,11 +6,13 @@ import base64
 import gzip
 import json
 import re
+import shlex
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from zoo.cli.main import make_parser
 from zoo.machine import Named
 from zoo.report.board import make_board
 from zoo.report.leaderboard import leaderboard
@@ -105,7 +107,7 @@ def test_without_samples_percentiles_stand(tmp_path, records, monkeypatch, how):
     if how == "damaged":
         path.with_suffix(".npz").write_bytes(b"no archive")
     if how == "too many rows":
-        monkeypatch.setattr(contents, "MOST_SAMPLED", 0)
+        monkeypatch.setattr(contents, "MOST_WHOLE", 0)
     drawn = card(page_contents(leaderboard(tmp_path), ()))["latency"]
     assert set(drawn) == {"network", "pipeline"}
     assert all("bins" not in scope and scope["of"][2] for scope in drawn.values())
@@ -144,23 +146,7 @@ def unpacked(page):
 
 def test_2000_rows_stay_small(records, monkeypatch, tmp_path):
     """All different: matrices, class shares, latencies."""
-    random = np.random.default_rng(0)
-    first = records.make("a", staged=True, file_bytes=1, miou_interval=(0.4, 0.6))
-    made = []
-    for place in range(2000):
-        counts = (1e6 * random.dirichlet(np.full(20, 0.08), 19)).astype(int)
-        accuracy = first.accuracy.model_copy(update={"confusion": tuple(map(tuple, counts.tolist()))})
-        network = records.latency(random.lognormal(-4, 1))
-        pipeline = records.latency(1.3 * network.p50_s)
-        speed = first.speed.model_copy(
-            update={
-                "network": network, "pipeline": pipeline,
-                "waterfall": records.waterfall(pipeline.p50_s, random.dirichlet(np.ones(5)).tolist()),
-            }
-        )  # fmt: skip
-        artifact = first.artifact.model_copy(update={"model": f"model_{place}"})
-        update = {"accuracy": accuracy, "speed": speed, "artifact": artifact, "key": f"{place:032x}"[::-1]}
-        made.append(first.model_copy(update=update))
+    random, made = np.random.default_rng(0), records.varied(2000)
     sources = {(one.key, one.started_at): Source(one, tmp_path / f"{one.key}.json") for one in made}
     calls = {name: random.lognormal(-4, 0.1, 200) for name in ("network_s", "pipeline_s")}
     monkeypatch.setattr(
@@ -169,3 +155,21 @@ def test_2000_rows_stay_small(records, monkeypatch, tmp_path):
     page = build.board_html(replace(make_board(rows_of(made)), sources=sources))
     assert len(unpacked(page)["columns"]["id"]) == 2000
     assert len(page.encode()) < MOST_BYTES
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"runtime": "onnxruntime", "precision": "int8"},
+        {"runtime": "compile", "precision": "bf16", "source": "published", "tag": "mmseg"},
+        {"source": "file", "tag": "my net.pth"},
+        {"right": None, "dataset": None},
+    ],
+)
+def test_its_commands_can_be_typed(tmp_path, records, changes):
+    found = card(page_contents(kept(tmp_path, records.make("pidnet_s", **changes)), ()))["commands"]
+    assert "measure it here" in dict(found)
+    for _, command in found:
+        for line in command.split(" && "):
+            make_parser().parse_args(shlex.split(line)[1:])

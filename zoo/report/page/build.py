@@ -37,7 +37,7 @@ def board_html(board: Board) -> str:
         )
     )
     text = json.dumps(page_contents(board, here()), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    packed = base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()  # of its 64 signs none is markup
+    packed = base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode()  # of its 64 signs none is markup
     page = _asset("page.html")
     for name, part in {"policy": policy, "style": style, "data": packed, "script": script}.items():
         page = page.replace("{{" + name + "}}", part, 1)

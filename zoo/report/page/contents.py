@@ -5,7 +5,6 @@ What many rows share (weights, machines, confusion matrices …) stands once, in
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -19,9 +18,8 @@ from zoo.errors import UserError
 from zoo.machine import Named
 from zoo.record import Accuracy, Latency, Record, short_hash
 from zoo.report.board import FASTEST, LOST, MARKS, UNDER, Board, Line, Table
-from zoo.report.page.commands import commands_of
 from zoo.report.quoted import quoted
-from zoo.score.commands import rests_on
+from zoo.score.commands import how_to_export, how_to_load, how_to_measure, measured_on
 from zoo.score.comparing import Group
 from zoo.score.licences import NO_ADVICE, Licences
 from zoo.score.metrics import CLASS_LOSS, METRICS, SHOWN, Metric, metric_of
@@ -33,8 +31,8 @@ DIGITS = 5
 """Significant digits of what was timed; what was counted keeps all."""
 BINS = 40
 """Of a latency's histogram, from the fastest call to the 99th percentile; slower ones are counted in one more."""
-MOST_SAMPLED = 3000
-"""A page of more rows draws their latencies by percentiles: reading a file of samples for each would take seconds."""
+MOST_WHOLE = 3000
+"""A page of more rows stays small and quick: latencies are drawn by percentiles, and confusion matrices left out."""
 METRICS_SHOWN = (*METRICS.values(), metric_of(CLASS_LOSS))
 SUMMARY = ("min_s", "p25_s", "p50_s", "p75_s", "p90_s", "p95_s", "p99_s", "p999_s", "max_s")
 """Of a latency, in this order."""
@@ -56,7 +54,7 @@ class Pools:
         """Return where a value stands in its pool; none for nothing."""
         if value is None:
             return None
-        key = pool, json.dumps(value)
+        key = pool, repr(value)
         if key not in self._places:
             self._places[key] = len(self.values[pool])
             self.values[pool].append(value)
@@ -77,8 +75,8 @@ def page_contents(board: Board, here: Sequence[Named]) -> dict[str, Any]:
             lines.setdefault(_id(line.row), line)
     place = {known: index for index, known in enumerate(lines)}
     rows = [line.row for line in lines.values()]
-    sampled = len(rows) <= MOST_SAMPLED
-    cards = [_card(row, board.sources.get((row.key, row.started_at)), pools, sampled=sampled) for row in rows]
+    whole = len(rows) <= MOST_WHOLE
+    cards = [_card(row, board.sources.get((row.key, row.started_at)), pools, whole=whole) for row in rows]
     for card, name in zip(cards, _names(rows), strict=True):
         card["id"] = name
     spans = {metric.key: [_span(row, metric.key) for row in rows] for metric in METRICS.values() if metric.interval}
@@ -91,7 +89,7 @@ def page_contents(board: Board, here: Sequence[Named]) -> dict[str, Any]:
         "advice": NO_ADVICE,
         "groups": [_group(table, [place[_id(line.row)] for line in table.lines]) for table in board.tables],
         "facts": {name: [_text(getattr(row, name)) for row in rows] for name in FACTS}
-        | {"rests_on": [_rests_on(row, here) for row in rows]},
+        | {"rests_on": [measured_on(row, here) for row in rows]},
         "numbers": _known({one.key: [_round(one, row.value(one.key)) for row in rows] for one in METRICS_SHOWN}),
         "spans": _known(spans),
         "columns": {name: [card[name] for card in cards] for name in cards[0]} if cards else {},
@@ -160,12 +158,7 @@ def _names(rows: Sequence[Row]) -> list[str]:
     return [row.key[:8] if count[row.key[:8]] == 1 else f"{row.key}@{row.started_at:%Y%m%dT%H%M%S.%f}" for row in rows]
 
 
-def _rests_on(row: Row, here: Sequence[Named]) -> str:
-    key = next((key for key in ("pipeline_p50_s", "latency_p50_s", "miou") if row.value(key) is not None), "miou")
-    return rests_on(row, key, here)
-
-
-def _card(row: Row, source: Source | None, pools: Pools, *, sampled: bool) -> dict[str, Any]:
+def _card(row: Row, source: Source | None, pools: Pools, *, whole: bool) -> dict[str, Any]:
     record = source.record if source else None
     return {
         "at": f"{row.started_at:%Y-%m-%d %H:%M}",
@@ -176,14 +169,14 @@ def _card(row: Row, source: Source | None, pools: Pools, *, sampled: bool) -> di
         "iou": pools.place("iou", _shares(row.class_iou.values())),
         "lost": pools.place("lost", None if row.is_reference else _shares(row.class_lost.values())),
         "pixels": pools.place("pixels", _shares(row.class_share.values())),
-        "confusion": pools.place("confusion", _confusion(record.accuracy if record else None)),
+        "confusion": pools.place("confusion", _confusion(record.accuracy if whole and record else None)),
         "published": pools.place("published", _published(row)),
-        "latency": _latency(record, source, sampled=sampled),
+        "latency": _latency(record, source, whole=whole),
         "provenance": pools.place("provenance", _provenance(row, record)),
         "machine": pools.place("machine", _machine(row, record)),
         "weights_of": pools.place("weights", _weights(record)),
         "licences": pools.place("licences", _licences(row.licences)),
-        "commands": pools.place("commands", commands_of(row)),
+        "commands": pools.place("commands", _commands(row)),
         "file": source.file.as_posix() if source else None,
     }
 
@@ -208,7 +201,8 @@ def _confusion(accuracy: Accuracy | None) -> list[int] | None:
         return None
     counts = np.array(accuracy.confusion, dtype=np.int64)
     whole = np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    return [round(share) for share in (1000 * counts / whole).ravel().tolist()]
+    shares: list[int] = np.rint(1000 * counts / whole).astype(np.int64).ravel().tolist()
+    return shares
 
 
 def _published(row: Row) -> dict[str, Any] | None:
@@ -225,12 +219,12 @@ def _published(row: Row) -> dict[str, Any] | None:
     }
 
 
-def _latency(record: Record | None, source: Source | None, *, sampled: bool) -> dict[str, Any] | None:
+def _latency(record: Record | None, source: Source | None, *, whole: bool) -> dict[str, Any] | None:
     """Of each timed scope the percentiles in µs, the number of calls, and their histogram where there are samples."""
     if record is None or record.speed is None:
         return None
     try:
-        drawn = samples(source.file) if sampled and source else {}
+        drawn = samples(source.file) if whole and source else {}
     except UserError:  # a damaged sidecar: its record still stands
         drawn = {}
     scopes: dict[str, Latency | None] = {"pipeline": record.speed.pipeline, "network": record.speed.network}
@@ -305,6 +299,21 @@ def _weights(record: Record | None) -> dict[str, Any] | None:
         fed = weights.feeding
         facts |= {"mean": _triple(fed.mean), "std": _triple(fed.std), "channels": fed.channel_order.upper()}
     return {name: str(value) for name, value in facts.items() if value not in (None, "")}
+
+
+def _commands(row: Row) -> list[tuple[str, str]]:
+    """Pairs of what for and what a person types; none for the baseline."""
+    if row.baseline:
+        return []
+    if row.weights_source == "file" and row.weights_sha256 == row.file_sha256:  # another maker's file
+        return [("measure it here", "zoo bench --file FILE" + (" --data DIR" if row.dataset else ""))]
+    found = {
+        "write the file": how_to_export(row),
+        "see what it sees of a picture": "" if row.weights_source == "random" else how_to_load(row),
+        "measure it here": how_to_measure(row),
+        "count its mIoU": "" if row.miou is not None else how_to_measure(row, "miou"),
+    }
+    return [(what, command) for what, command in found.items() if command]
 
 
 def _triple(values: Sequence[float] | None) -> str | None:

@@ -154,7 +154,10 @@ const capital = (text) => text[0].toUpperCase() + text.slice(1);
 
 /* The same question for a terminal. */
 function pickCommand() {
-  const words = ["zoo", "pick", "--device", current().device];
+  const words = ["zoo", "pick", "--device", current().device], [dataset] = current().alike;
+  if (new Set(DATA.groups.filter((group) => group.device === current().device).map((group) => group.alike[0])).size > 1) words.push("--dataset", dataset);
+  const names = state.search.split(/\s+/).filter(Boolean);
+  if (names.length === 1) words.push("--models", `*${names[0]}*`);
   const typed = (one, value) => `${Number((value * one.scale).toPrecision(6))}${["points", "images", "images/s"].includes(one.unit) ? "" : one.unit}`;
   for (const [key, value] of limitsSet()) {
     const one = metric(key);
