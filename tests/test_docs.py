@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import zoo
 from zoo.cli import reference
 from zoo.cli.main import main, make_parser
 from zoo.record import ACCURACY_PROTOCOL, SPEED_PROTOCOL
@@ -98,10 +99,11 @@ def test_what_a_page_shows_is_what_is_printed(page, command, answer, capsys, mon
     main(shlex.split(command)[1:])
     printed = capsys.readouterr()
     lines = [line.rstrip() for line in (printed.err + printed.out).splitlines()]
+    assert [line for line in answer.splitlines() if line != "…" and line.rstrip() not in lines] == []
     pattern = "".join(
         r"(?:.*\n)*?" if line == "…" else re.escape(line.rstrip()) + r"\n" for line in answer.splitlines()
     )
-    assert re.fullmatch(pattern, "".join(f"{line}\n" for line in lines)), "\n".join(lines)
+    assert re.fullmatch(pattern, "".join(f"{line}\n" for line in lines)), "in this order, and `…` for what is left out"
 
 
 def test_questions_to_pick_are_shown_with_their_answers():
@@ -123,6 +125,15 @@ def test_every_flag_of_every_verb_is_on_that_page_and_says_what_it_does():
         for flag in verb._option_string_actions.keys() - {"-h", "--help"}:
             assert re.search(rf"^- `[^`]*{flag}[ ,`].*: \S", said, re.MULTILINE), f"zoo {name} {flag}"
     assert re.findall(r"^- .*: *$", page, re.MULTILINE) == []
+
+
+def test_the_functions_that_a_page_names_exist():
+    (part,) = re.findall(
+        r"^## From Python\n(.*?)^## ", (ROOT / "zoo" / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+    named = {*re.findall(r"\bzoo\.(\w+)\(", part), *re.findall(r"`([a-z_]+)`", part)}
+    assert len(named) > 10
+    assert named <= set(zoo.__all__)
 
 
 def rules(protocol):
