@@ -8,12 +8,13 @@ import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from zoo.report.board import make_board
 from zoo.report.page.build import board_html
-from zoo.score.reading import Source, rows_of
+from zoo.score.reading import rows_of
 
 ROWS = 2000
 TOUCH_S, MAKE_S = 0.1, 2.0
@@ -42,7 +43,7 @@ def board():
     records = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(records)
     made = records.varied(ROWS)
-    sources = {(one.key, one.started_at): Source(one, Path(f"{one.key}.json")) for one in made}
+    sources = {(one.key, one.started_at): SimpleNamespace(record=one, file=Path(one.key)) for one in made}
     return replace(make_board(rows_of(made)), sources=sources)
 
 

@@ -46,6 +46,11 @@ def test_the_table_holds_what_was_promised():
 
 def test_tags_and_recipes():
     assert set(names(["core"])) == {"encoder_decoder", "unet", "fcn_resnet50", "deeplabv3_resnet50"}
+    assert set(names(["fast"])) == {
+        *("ddrnet_23_slim", "pidnet_s", "bisenetv2", "stdc1", "pp_liteseg_t", "fast_scnn", "regseg"),
+        "efficientvit_seg_b0",
+    }
+    assert set(names(["fast"])) < set(names(["realtime"]))
     assert all("mobile" in name for name in names(["mobile"]))
     assert {spec.name for spec in MODELS.values() if spec.recipe == "adamw_poly"} == {
         *names(["transformer"]),

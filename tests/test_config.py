@@ -118,7 +118,8 @@ def test_recipes_that_records_name_keep_their_hashes():
     older = {"train.batch_norm_batches": 0}
     first = {
         "steps": 6, "batch_size": 2, "crop_size": [128, 256], "scale_range": [0.75, 1.5], "optimizer": "auto",
-        "sgd_learning_rate": 0.02, "adamw_learning_rate": 6e-4, "warmup_steps": 0,
+        "sgd_learning_rate": 0.02, "adamw_learning_rate": 6e-4, "warmup_steps": 0, "color_jitter": 0.3,
+        "grad_clip": 1.0,
     }  # fmt: skip
     assert load_config(BenchConfig, "camvid", older).train.recipe_hash == "cd5955001c24"
     assert (

@@ -17,6 +17,7 @@ from zoo.units import (
     parse_share,
     parse_size,
     parse_whole,
+    show_duration,
     show_size,
 )
 
@@ -123,3 +124,11 @@ def test_what_is_not_is_one_line_with_what_was_given(parse, texts):
 def test_a_size_is_written_as_it_is_read():
     assert show_size((512, 1024)) == "512x1024"
     assert parse_size(show_size((7, 9))) == (7, 9)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0, "0 s"), (4.26, "4.26 s"), (90, "90 s"), (300, "5 min"), (8100, "2.2 h"), (7200, "2 h")]
+)
+def test_durations_are_said_in_the_unit_people_use(seconds, said):
+    assert show_duration(seconds) == said
+    assert parse_duration(said if seconds else "1s") == pytest.approx(seconds or 1, rel=0.05)

@@ -133,12 +133,17 @@ _OWN = "Apache-2.0"
 
 
 def _realtime(
-    name: str, family: str, divisor: int, builder: str = "", encoder: str = "", licence: str = _OWN, **facts: Any
-) -> ModelSpec:
-    """A network written here; its file and builder are called as its family is, where nothing else is said."""
+    name: str, family: str, divisor: int, builder: str = "", encoder: str = "", licence: str = _OWN, *,
+    fast: bool = False, **facts: Any,
+) -> ModelSpec:  # fmt: skip
+    """A network written here; its file and builder are called as its family is, where nothing else is said.
+
+    `fast` ones span the front of published mIoU and speed: what a person in a hurry measures.
+    """
+    tags = ("realtime", "fast") if fast else ("realtime",)
     file = family.lower().replace("-", "_")
     builder = builder or f"{file}:{file}"
-    return _row(name, family, encoder, builder, divisor=divisor, tags=("realtime",), licence=licence, **facts)
+    return _row(name, family, encoder, builder, divisor=divisor, tags=tags, licence=licence, **facts)
 
 
 _CONVNEXT, _SWIN_T = "convnext_tiny.in12k_ft_in1k", "swin_tiny_patch4_window7_224.ms_in1k"
@@ -185,24 +190,24 @@ _ROWS: tuple[ModelSpec, ...] = (
     *(_segformer(size) for size in range(6)),
     _smp("dpt_vit_b", "dpt", "ViT-B/16", f"tu-{_VIT_B}", f"timm/{_VIT_B}", recipe="adamw_poly", tags=("transformer",),
          options=_VIT, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), licence="MIT (smp), Apache-2.0 (timm)"),
-    _realtime("ddrnet_23_slim", "DDRNet", 8, args={"size": "23_slim"}),
+    _realtime("ddrnet_23_slim", "DDRNet", 8, args={"size": "23_slim"}, fast=True),
     _realtime("ddrnet_23", "DDRNet", 8, args={"size": "23"}),
     _realtime("ddrnet_39", "DDRNet", 8, args={"size": "39"}),
-    _realtime("pidnet_s", "PIDNet", 8, args={"size": "s"}, align_corners=True),
+    _realtime("pidnet_s", "PIDNet", 8, args={"size": "s"}, align_corners=True, fast=True),
     _realtime("pidnet_m", "PIDNet", 8, args={"size": "m"}, align_corners=True),
     _realtime("pidnet_l", "PIDNet", 8, args={"size": "l"}, align_corners=True),
     _realtime("bisenetv1_resnet18", "BiSeNet", 32, "bisenetv1:bisenetv1_resnet18", encoder="ResNet-18",
               pretrained="torchvision ResNet18_Weights.IMAGENET1K_V1", licence=f"{_OWN}, {_TORCHVISION}"),
-    _realtime("bisenetv2", "BiSeNetV2", 32, args={"head_width": 1024}),
-    _realtime("stdc1", "STDC-Seg", 32, "stdc:stdc", args={"size": "1"}, align_corners=True),
+    _realtime("bisenetv2", "BiSeNetV2", 32, args={"head_width": 1024}, fast=True),
+    _realtime("stdc1", "STDC-Seg", 32, "stdc:stdc", args={"size": "1"}, align_corners=True, fast=True),
     _realtime("stdc2", "STDC-Seg", 32, "stdc:stdc", args={"size": "2"}, align_corners=True),
-    _realtime("pp_liteseg_t", "PP-LiteSeg", 32, args={"size": "t"}),
+    _realtime("pp_liteseg_t", "PP-LiteSeg", 32, args={"size": "t"}, fast=True),
     _realtime("pp_liteseg_b", "PP-LiteSeg", 32, args={"size": "b"}),
-    _realtime("fast_scnn", "Fast-SCNN", 32, align_corners=True),
+    _realtime("fast_scnn", "Fast-SCNN", 32, align_corners=True, fast=True),
     _realtime("fast_scnn_mmseg", "Fast-SCNN", 32, args={"mmseg": True}),
     _realtime("enet", "ENet", 8),
     _realtime("erfnet", "ERFNet", 8),
-    _realtime("regseg", "RegSeg", 16),
+    _realtime("regseg", "RegSeg", 16, fast=True),
     _realtime("cgnet", "CGNet", 8),
     _realtime("dabnet", "DABNet", 8),
     _realtime("edanet", "EDANet", 8, align_corners=True),
@@ -220,8 +225,9 @@ _ROWS: tuple[ModelSpec, ...] = (
          licence=f"{_OWN}, {_TORCHVISION}"),
     *(_row(f"efficientvit_seg_{size}", "EfficientViT-Seg", f"EfficientViT-{size.upper()}",
            "efficientvit:efficientvit_seg", args={"size": size}, divisor=32, recipe="adamw_poly", licence=_OWN,
-           tags=("transformer",) if size == "l1" else ("realtime", "transformer"))
-      for size in ("b0", "b1", "b2", "l1")),
+           tags=tags)
+      for size, tags in (("b0", ("realtime", "fast", "transformer")), ("b1", ("realtime", "transformer")),
+                         ("b2", ("realtime", "transformer")), ("l1", ("transformer",)))),
     *(_row(f"segnext_{size}", "SegNeXt", f"MSCAN-{size.upper()}", "segnext:segnext", args={"size": size},
            recipe="adamw_poly", licence=f"{_OWN}, {_TORCHVISION}", tags=("realtime",) if size == "t" else ())
       for size in ("t", "s", "b")),

@@ -74,6 +74,14 @@ def parse_duration(text: str) -> float:
     return seconds
 
 
+def show_duration(seconds: float) -> str:
+    """Return `300` as `5 min`, `90` as `90 s`, `9000` as `2.5 h`."""
+    for unit, length in (("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * length:
+            return f"{round(seconds / length, 1):g} {unit}"
+    return f"{seconds:.3g} s"
+
+
 def parse_bytes(text: str) -> float:
     """Read `500MiB`, `2GB` (1000³), `512M` (as `512MiB`), `0.5G` or `1e9` as bytes.
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from tests.bench.cells import RECIPE, RUN
-from zoo.bench.forecast import forecast, show_forecast
+import pytest
+
+from tests.bench.cells import RECIPE, RUN, cell
+from zoo.bench.forecast import Forecast, Line, fit, forecast, show_forecast
+from zoo.bench.gauge import Gauge
 from zoo.bench.job import RANDOM
-from zoo.bench.plan import Chosen, cell_key, cells
+from zoo.bench.plan import Cell, Chosen, cell_key, cells
 from zoo.catalog import find
 from zoo.data.layout import open_dataset
+from zoo.errors import UserError
+from zoo.record import MEAN_LABEL_MAP, Cost
+from zoo.spec import ModelSpec
 
 
 def test_what_a_sweep_would_do_and_how_long_it_takes(setting, records, streets, monkeypatch):
@@ -47,3 +53,75 @@ def test_what_a_sweep_would_do_and_how_long_it_takes(setting, records, streets, 
     assert "run tiny" in table
     assert total.startswith("cells to measure: 6, finished before: 1, refused: 2; about ")
     assert unknown == "not counted: 3 cells, of whose like this machine has no record"
+
+
+BASELINE = Cell(ModelSpec(name=MEAN_LABEL_MAP, builder="none:none", family="baseline"), "none", "fp32", (64, 128))
+
+
+def planned(**models):
+    """The baseline, and models that take so many seconds each; `None` is not known."""
+    lines = [Line(BASELINE, finished=False, trains=False, seconds=None)]
+    lines += [Line(cell(name), finished=False, trains=False, seconds=one) for name, one in models.items()]
+    return Forecast(tuple(lines))
+
+
+def test_a_budget_takes_the_slowest_last_and_leaves_out_by_name_what_does_not_fit():
+    found = fit(planned(unet=100.0, encoder_decoder=2.0, fcn_resnet50=None, fast_scnn=3.0, enet=40.0), 50.0)
+    assert [line.cell.spec.name for line in found.kept] == [MEAN_LABEL_MAP, "encoder_decoder", "fast_scnn", "enet"]
+    assert [line.cell.spec.name for line in found.left_out] == ["unet", "fcn_resnet50"], "what is not known is the last"
+    assert found.seconds == 45.0
+    said = show_forecast(found)
+    assert "left out, since the budget leaves 50 s for cells, slowest last: unet, fcn_resnet50\n" in said
+    assert sum(line.endswith("left out") for line in said.splitlines()) == 2
+    whole = fit(planned(unet=100.0, fcn_resnet50=None), 3600.0)
+    assert not whole.left_out
+    assert whole.kept[-1].cell.spec.name == "fcn_resnet50", "begun if there is time left"
+
+
+def test_a_budget_keeps_the_cells_of_one_training_together():
+    pair = [cell("unet", recipe=RECIPE, precision=precision) for precision in ("fp32", "bf16")]
+    lines = [Line(pair[0], finished=False, trains=True, seconds=30.0)]
+    lines += [Line(pair[1], finished=False, trains=False, seconds=1.0)]
+    lines += [Line(cell("enet"), finished=False, trains=False, seconds=5.0)]
+    found = fit(Forecast(tuple(lines)), 33.0)
+    assert [line.cell for line in found.kept] == [lines[2].cell]
+    assert [line.cell for line in found.left_out] == pair
+    assert [line.cell for line in fit(Forecast(tuple(lines)), 36.0).kept] == [lines[2].cell, *pair]
+
+
+def test_a_budget_that_fits_nothing_is_refused_and_what_is_finished_costs_nothing():
+    with pytest.raises(UserError, match=r"nothing fits the 3 s left of the budget: enet, which takes least, .* 5 s"):
+        fit(planned(unet=90.0, enet=5.0), 3.0)
+    done = Line(cell("unet"), finished=True, trains=False, seconds=0.0)
+    assert fit(Forecast((done,)), 0.0).kept == (done,)
+
+
+def test_what_has_no_like_is_estimated_by_what_it_computes(setting, records, streets):
+    given = setting(open_dataset(streets), quick=True)
+    small, large, own = (cell(name, input_size=(64, 128)) for name in ("enet", "unet", "fast_scnn"))
+    asked = list[tuple[str, str]]()
+
+    def look(step, job):
+        asked.append((step, job.spec.name))
+        return {"probe": 50e9, "cost": Cost(param_count=10**6, mac_count=10**9, mac_input_size=(64, 128))}[step]
+
+    elsewhere = records.make("unet").model_copy(
+        update={
+            "cost": Cost(param_count=10**6, mac_count=10**11, mac_input_size=(64, 128)),
+            "device": given.survey.device.model_copy(update={"slug": "nvidia-h200"}),
+        }
+    )
+    here = records.make("fast_scnn").model_copy(update={"seconds": {"measure": 7.0}, "quick": True})
+    known = [elsewhere, here]
+    found = forecast(given, [small, large, own], set(), known, Gauge(given, known, look))
+    assert asked == [("cost", "enet"), ("probe", "enet")], "what a network computes is the same on every machine"
+    seconds = [line.seconds for line in found.lines]
+    assert seconds[2] == 7.0, "its own record counts more"
+    assert 10 * seconds[0] < seconds[1]
+    assert [line.is_rough for line in found.lines] == [True, True, False]
+    assert "rough: 2 cells, of whose like this machine has no record" in show_forecast(found)
+    trained = cell("enet", recipe=RECIPE, input_size=(64, 128))
+    (line,) = forecast(given, [trained], set(), known, Gauge(given, known, look)).lines
+    assert line.seconds > seconds[0], "it is trained and scored too"
+    nothing = Gauge(given, [], lambda _step, _job: None)
+    assert forecast(given, [small], set(), [], nothing).lines[0].seconds is None

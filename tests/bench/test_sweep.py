@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import textwrap
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -12,7 +13,9 @@ import pytest
 import torch
 
 from zoo import store
-from zoo.bench.sweep import run_bench
+from zoo.bench import sweep
+from zoo.bench.forecast import Forecast, Line
+from zoo.bench.sweep import plan_bench, run_bench
 from zoo.bench.workshop import Workshop
 from zoo.config import BenchConfig, TrainConfig
 from zoo.data.synthetic import write_dataset
@@ -93,6 +96,7 @@ def test_a_sweep_trains_scores_measures_and_is_finished(streets, tmp_path):
     assert [stage.name for stage in record.speed.waterfall] == [
         *("copy_in", "preprocess", "network", "upsample_argmax", "copy_out")
     ]
+    assert counted["pipeline_s"] == pytest.approx(sum(counted[f"stage_{s.name}_s"] for s in record.speed.waterfall))
     assert not list((tmp_path / "runs").glob(".zoo-draft-*")), "quick keeps no weights"
     assert str(tmp_path) not in store.to_json(record), "no path stands in a record"
 
@@ -103,6 +107,18 @@ def test_a_sweep_trains_scores_measures_and_is_finished(streets, tmp_path):
     assert len(third.finished) == 2
     assert [(r.status, r.artifact.precision) for r in third.records] == [("unsupported", "int8")]
     assert third.exit_code == 0
+
+
+def test_a_full_run_times_the_stages_of_a_call_too(tmp_path):
+    config = speed_only("encoder_decoder", quick=False)
+    (record,) = run_bench(config, results=tmp_path / "results", runs=tmp_path / "runs").records
+    assert not record.quick
+    counted = store.samples(next((tmp_path / "results").glob("**/*.json")))
+    stages = sum(counted[f"stage_{stage.name}_s"] for stage in record.speed.waterfall)
+    assert not np.array_equal(counted["pipeline_s"], stages), "these are calls of their own"
+    assert [stage.name for stage in record.speed.waterfall] == [
+        *("copy_in", "preprocess", "network", "upsample_argmax", "copy_out")
+    ]
 
 
 def test_what_is_doubtful_about_trained_weights_is_told(streets, tmp_path, monkeypatch):
@@ -463,3 +479,50 @@ def test_a_batch_that_does_not_run_ends_the_scenario_and_keeps_the_rest(fault, i
     assert record.status == "ok"
     assert [rate.batch_size for rate in record.throughput.rates] == [1]
     assert (record.throughput.largest_batch, record.throughput.largest_is_limit) == (1, is_limit)
+
+
+def test_a_budget_says_first_what_fits_and_a_later_call_goes_on(tmp_path):
+    config = speed_only("encoder_decoder", models=("encoder_decoder", "hrnet_w48"))
+    folders = {"results": tmp_path / "results", "runs": tmp_path / "runs"}
+    planned = {line.cell.spec.name: line for line in plan_bench(config, **folders).lines}
+    assert planned["encoder_decoder"].is_rough
+    assert planned["encoder_decoder"].seconds < planned["hrnet_w48"].seconds
+    assert not (tmp_path / "results").exists(), "nothing is written"
+    with pytest.raises(UserError, match="nothing fits"):
+        run_bench(config, budget_s=0.01, **folders)
+
+    asked = {"budget_s": 60 + planned["encoder_decoder"].seconds, **folders}
+    slow = {"encoder_decoder": Line(planned["encoder_decoder"].cell, finished=False, trains=False, seconds=1.0)}
+    slow["hrnet_w48"] = dataclasses.replace(slow["encoder_decoder"], cell=planned["hrnet_w48"].cell, seconds=1e4)
+    told = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sweep, "forecast", lambda *_given: Forecast(tuple(slow.values())))
+        done = run_bench(config, on_event=told.append, **asked)
+    assert [record.artifact.model for record in done.records] == ["encoder_decoder"]
+    assert done.left_out == ["hrnet_w48"]
+    assert done.exit_code == 0
+    notes = [event.note for event in told]
+    (said,) = [note for note in notes if "slowest last: hrnet_w48" in note]
+    assert notes.index(said) < next(place for place, event in enumerate(told) if event.record is not None)
+
+    again = run_bench(config, **folders)
+    assert ([record.artifact.model for record in again.records], again.left_out) == (["hrnet_w48"], [])
+    assert len(again.finished) == 1
+
+
+def test_what_is_not_begun_when_the_budget_is_over_is_left_out_by_name(tmp_path, monkeypatch):
+    """The estimate was too low: of three cells the first takes all the time."""
+    config = speed_only("enet", models=("enet", "encoder_decoder", "fast_scnn"))
+    clock = [0.0]
+    real = Workshop.run
+
+    def run(self, steps, job, **options):
+        clock[0] += 100.0 if steps[0] == "measure" else 0.0
+        return real(self, steps, job, **options)
+
+    monkeypatch.setattr(Workshop, "run", run)
+    monkeypatch.setattr(sweep, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    done = run_bench(config, results=tmp_path / "results", runs=tmp_path / "runs", budget_s=90)
+    assert len(done.records) == 1
+    assert len(done.left_out) == 2
+    assert {done.records[0].artifact.model, *done.left_out} == set(config.models)

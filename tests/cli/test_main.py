@@ -15,6 +15,7 @@ from PIL import Image
 
 from tests.published.rows import CONTENT as CHECKPOINT
 from tests.published.rows import make as published_row
+from zoo.catalog import MODELS
 from zoo.cli.main import main
 from zoo.data.importers.writing import KINDS
 from zoo.labels import CITYSCAPES
@@ -83,6 +84,8 @@ def results(records, place):
         ("bench --input-size 12", "a size is HEIGHTxWIDTH in pixels, such as 512x1024; got '12'"),
         ("bench --input-size ²x4", "a size is HEIGHTxWIDTH in pixels, such as 512x1024; got '²x4'"),
         ("bench --models unet --data nowhere", "nowhere"),
+        ("bench --budget soon", "a duration is days, hours, minutes or seconds, such as 2h30m or 90s; got 'soon'"),
+        ("bench --pair unet enet --budget 5m", "leave --budget away"),
         ("train unett", "Did you mean 'unet'"),
         ("train unet --set lr=1", "unknown key 'lr'"),
         ("leaderboard --results results", "results does not exist; make some with `zoo bench"),
@@ -201,6 +204,12 @@ def test_a_table_can_be_asked_for(zoo, results, records, place):
     assert asked("--where split=val --input-size 256x512 --device intel-xeon-2c --recipe camvid_cpu") == whole
     code, out, _ = zoo("pick --runtime openvino --models u* --min-miou 42")
     assert (code, out.partition(" ")[0]) == (0, "unet")
+
+
+def test_every_tag_is_named(zoo):
+    _, told, _ = zoo("list --help")
+    assert all(tag in told for tag in {tag for spec in MODELS.values() for tag in spec.tags})
+    assert "efficientvit_seg_b0" in zoo("list --tag fast")[1]
 
 
 def test_list(zoo):

@@ -605,3 +605,38 @@ def test_class_iou_stands_in_json_and_csv(records):
     assert value["class_iou"]["class 0"] == pytest.approx(value["miou"])
     (line,) = csv.DictReader(io.StringIO(render(board, "csv")))
     assert line["class_iou"].startswith(f"class 0 {value['class_iou']['class 0']}; class 1 ")
+
+
+def test_a_smoke_test_ranks_nothing_that_is_under_the_baseline(records):
+    drawn = {"quick": True, "synthetic": True, "dataset": "drawn", "recipe": "quick", "step_count": 100}
+    made = [
+        records.make("slow_noise", right=0.2, p50_s=0.2, **drawn),
+        records.make("fast_noise", right=0.1, p50_s=0.1, **drawn),
+        records.make("learned", right=0.6, p50_s=0.3, **drawn),
+        records.make("unet", right=None, p50_s=0.05, **drawn),
+        records.baseline(right=0.3, synthetic=True, dataset="drawn"),
+    ]
+    (table,) = make_board(rows_of(made)).tables
+    assert [line.row.model for line in table.lines] == ["learned", "mean_label_map", "unet", "fast_noise", "slow_noise"]
+    assert " · weights run quick (100 steps) · " in table.title, "the others' are random, and have no mIoU"
+    assert "weights" not in [column.key for column in table.columns]
+    marks = {line.row.model: line.marks for line in table.lines}
+    assert marks == dict.fromkeys(("learned", "mean_label_map", "unet"), "") | dict.fromkeys(
+        ("fast_noise", "slow_noise"), UNDER
+    ), "nobody chooses by a smoke test"
+    place = [column.key for column in table.columns].index("miou")
+    assert not any(line.cells[place].best for line in table.lines), "one alone is the best of nothing"
+    (note,) = [note for note in table.notes if note.startswith("no mIoU")]
+    assert note.startswith("no mIoU for unet, not trained in quick: ")
+    assert "zoo train MODEL" in note
+
+
+def test_what_is_published_outlives_a_narrow_terminal(records):
+    drawn = {"quick": True, "synthetic": True, "dataset": "drawn"}
+    made = [
+        records.make(name, right=right, **drawn) for name, right in (("unet", 0.5), ("lraspp_mobilenet_v3_large", None))
+    ]
+    header = render(make_board(rows_of(made)), width=80, plain=True)
+    assert "mIoU %" in header.split("hidden in this width")[1]
+    (line,) = [line for line in header.splitlines() if "lraspp" in line and "n/a" in line]
+    assert "~69.5 whole" in line

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from zoo.report.board import make_board
+from zoo.catalog import MODELS
+from zoo.report.board import X, make_board
 from zoo.report.plot import CLAIM, MANY_POINTS, RUNTIMES, draw, svg
 from zoo.score.reading import rows_of
 
@@ -74,3 +75,28 @@ def test_beside_mious_of_other_images_no_published_one_is_drawn(records):
     (axes,) = draw(make_board(rows_of([records.make("unet", right=0.5)]))).axes
     assert axes.get_legend() is None
     assert draw(make_board(rows_of([records.make("nobodys", right=None)]))) is None
+
+
+def test_of_a_smoke_test_the_published_mious_are_drawn_and_those_of_a_few_steps_are_not(records):
+    drawn = {"quick": True, "synthetic": True, "dataset": "drawn"}
+    made = [records.make(name, right=None, p50_s=0.01 * place, **drawn) for place, name in enumerate(MODELS, 1)]
+    made[0] = records.make("unet", right=0.5, **drawn)
+    board = make_board(rows_of([*made, records.baseline(right=0.3, synthetic=True, dataset="drawn")]))
+    (table,) = board.tables
+    assert not table.points
+    assert len(table.claims) > MANY_POINTS
+    (axes,) = draw(board).axes
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [CLAIM]
+    assert axes.get_ylabel() == "mIoU as published, %"
+    drawn_lines = [(line.get_drawstyle(), line.get_linestyle()) for line in axes.lines]
+    assert set(drawn_lines) <= {("default", "-")}, "leaders of names; no front and no baseline of what says nothing"
+    spots = {line.row.model: (line.row.value(X), line.row.published.claim.miou) for line in table.claims}
+    beaten = {
+        name
+        for name, (x, y) in spots.items()
+        if any(a < x and b > y for other, (a, b) in spots.items() if other != name)
+    }
+    assert 0 < len(_names(axes)) < len(spots)
+    assert not _names(axes) & beaten
+    (axes,) = draw(make_board(rows_of([records.make("nobodys", right=0.5, **drawn)]))).axes
+    assert axes.get_ylabel() == "mIoU, %", "your own network has nothing else"

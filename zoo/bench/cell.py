@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -68,7 +68,7 @@ class Maker:
     def __init__(self, setting: Setting, workshop: Workshop, runs: Path, rooms: ExitStack, tell: Tell) -> None:
         self.setting, self.workshop, self.runs, self.rooms, self.tell = setting, workshop, runs, rooms, tell
 
-    def records(self, cells: Sequence[Cell]) -> Iterator[tuple[Record, Samples]]:
+    def records(self, cells: Sequence[Cell]) -> Generator[tuple[Record, Samples]]:
         """Measure cells of one training, if they need any: the first of them is trained, and it serves them all."""
         started, trained = datetime.now(UTC), Outcome()
         try:

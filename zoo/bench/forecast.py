@@ -1,17 +1,20 @@
-"""What a sweep would do and how long that takes, from how long its like took: what `zoo bench --dry-run` prints."""
+"""What a sweep would do and how long that takes, and what of it fits a budget: what `zoo bench --dry-run` prints."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 from statistics import median
 
 from zoo.bench.cell import steps_of
+from zoo.bench.gauge import Gauge
 from zoo.bench.plan import Cell, Setting, cell_key
 from zoo.config import TrainConfig
+from zoo.errors import UserError
 from zoo.record import Record
 from zoo.report.terminal import print_to_text, simple_table
-from zoo.units import show_size
+from zoo.units import show_duration, show_size
 
 HEADER = ("model", "weights", "runtime", "input", "about", "state")
 
@@ -26,10 +29,21 @@ class Line:
     """Whether its weights would be trained for it; other cells of the same training wait for it."""
     seconds: float | None
     """How long it may take; `None`: nothing like it has been measured on this machine."""
+    is_rough: bool = False
+    """Estimated by what its network computes, not by records."""
+    left_out: bool = False
+    """It does not fit the budget."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is still to be measured."""
+        return not (self.finished or self.cell.refused)
 
     @property
     def state(self) -> str:
         """In words."""
+        if self.left_out:
+            return "left out"
         if self.finished:
             return "finished"
         if self.cell.refused:
@@ -47,19 +61,38 @@ class Forecast:
     """All cells of a sweep in its order."""
 
     lines: tuple[Line, ...]
+    macs_per_s: float | None = None
+    """Of a probe of this machine, where something had to be estimated by it."""
+    budget_s: float | None = None
+
+    @property
+    def kept(self) -> tuple[Line, ...]:
+        """What would be measured, or was."""
+        return tuple(line for line in self.lines if not line.left_out)
+
+    @property
+    def left_out(self) -> tuple[Line, ...]:
+        """What does not fit the budget."""
+        return tuple(line for line in self.lines if line.left_out)
 
     @property
     def seconds(self) -> float:
-        """Of the cells whose time can be estimated."""
-        return sum(line.seconds or 0.0 for line in self.lines)
+        """Of the cells that would be measured and whose time can be estimated."""
+        return sum(line.seconds or 0.0 for line in self.kept)
 
     @property
     def unknown_count(self) -> int:
         """Cells whose time cannot be estimated."""
-        return sum(line.seconds is None for line in self.lines)
+        return sum(line.seconds is None for line in self.kept)
 
 
-def forecast(setting: Setting, cells: Sequence[Cell], finished: Collection[str], records: Sequence[Record]) -> Forecast:
+def forecast(
+    setting: Setting,
+    cells: Sequence[Cell],
+    finished: Collection[str],
+    records: Sequence[Record],
+    gauge: Gauge | None = None,
+) -> Forecast:
     """Say what a sweep would do with each cell.
 
     Args:
@@ -67,6 +100,7 @@ def forecast(setting: Setting, cells: Sequence[Cell], finished: Collection[str],
         cells: As `plan.cells` lists them.
         finished: Keys of cells that are.
         records: From which the time is estimated.
+        gauge: Estimates what has no like among them.
     """
     own = [
         record
@@ -77,16 +111,62 @@ def forecast(setting: Setting, cells: Sequence[Cell], finished: Collection[str],
     for cell in cells:
         is_finished = cell_key(cell, setting) in finished
         trains = cell.recipe is not None and not (is_finished or cell.refused) and cell.training not in trained
-        seconds: float | None = 0.0
+        parts = list[float | None]()
+        is_rough = False
         if not is_finished and not cell.refused:
-            seconds = _measuring(cell, setting, own)
+            parts = [_exactly(cell, setting, own)]
+            if parts[0] is None and gauge is not None and (rough := gauge.measuring(cell)) is not None:
+                parts, is_rough = [rough], True
+            parts = [_nearly(cell, setting, own)] if parts == [None] else parts
             if trains and cell.recipe is not None:
-                training = _training(cell, cell.recipe, own)
-                seconds = None if seconds is None or training is None else seconds + training
-            if trains:
                 trained.add(cell.training)
-        lines.append(Line(cell, is_finished, trains, seconds))
-    return Forecast(tuple(lines))
+                training = _training(cell, cell.recipe, own)
+                if training is None and gauge is not None:
+                    training, is_rough = gauge.training(cell, cell.recipe), True
+                parts.append(training)
+        known = [part for part in parts if part is not None]
+        seconds = sum(known) if len(known) == len(parts) else None
+        lines.append(Line(cell, is_finished, trains, seconds, is_rough))
+    return Forecast(tuple(lines), None if gauge is None else gauge.macs_per_s)
+
+
+def fit(found: Forecast, budget_s: float) -> Forecast:
+    """Order a forecast by time, slowest last, and leave out what does not fit; cells of one training stay together.
+
+    What has no estimate stands behind what has one. The baseline, which all are held against, is the first.
+
+    Args:
+        found: As `forecast` returns it.
+        budget_s: Seconds there are.
+
+    Raises:
+        UserError: nothing fits.
+    """
+    groups = [
+        list(together) for _, together in groupby(enumerate(found.lines), key=lambda at: at[1].cell.training or at[0])
+    ]
+    ordered = sorted(([line for _, line in group] for group in groups), key=_urgency)
+    lines, spent_s, full = list[Line](), 0.0, False
+    for group in ordered:
+        wanted = any(line.is_open for line in group)
+        spent_s += sum(line.seconds or 0.0 for line in group)
+        full = full or (wanted and spent_s > budget_s)
+        lines += [replace(line, left_out=full and line.is_open) for line in group]
+    fitted = replace(found, lines=tuple(lines), budget_s=budget_s)
+    models = [line for line in fitted.lines if line.is_open and not line.cell.is_baseline]
+    if models and all(line.left_out for line in models):
+        first = models[0]
+        raise UserError(
+            f"nothing fits the {show_duration(max(budget_s, 0.0))} left of the budget: {first.cell.spec.name}, "
+            f"which takes least, takes about {show_duration(first.seconds or 0.0)}; give more with --budget"
+        )
+    return fitted
+
+
+def _urgency(group: Sequence[Line]) -> tuple[bool, bool, float]:
+    """The baseline, then what is known by its time, then what is not."""
+    known = [line.seconds for line in group if line.seconds is not None]
+    return not group[0].cell.is_baseline, len(known) < len(group), sum(known)
 
 
 def show_forecast(found: Forecast) -> str:
@@ -97,35 +177,60 @@ def show_forecast(found: Forecast) -> str:
         about = "?" if line.seconds is None else f"{line.seconds:.0f} s" if line.seconds else ""
         runtime = "" if cell.is_baseline else f"{cell.runtime} {cell.precision}"
         rows.append([cell.spec.name, line.weights, runtime, show_size(cell.input_size), about, line.state])
-    open_lines = [line for line in found.lines if not line.finished and not line.cell.refused]
-    said = [
+    return print_to_text(simple_table(HEADER, rows, left=len(HEADER))) + "".join(f"{line}\n" for line in summary(found))
+
+
+def summary(found: Forecast) -> list[str]:
+    """Return the sum of a forecast, what of it does not fit its budget, and what it was estimated by, a line each."""
+    open_lines = [line for line in found.kept if line.is_open]
+    lines = [
         (
             f"cells to measure: {len(open_lines)}, finished before: {sum(line.finished for line in found.lines)}, "
             f"refused: {sum(bool(line.cell.refused and not line.finished) for line in found.lines)}; "
             f"about {found.seconds / 60:.1f} min"
         )
     ]
+    if found.left_out:
+        names = ", ".join(dict.fromkeys(line.cell.spec.name for line in found.left_out))
+        left = show_duration(max(found.budget_s or 0.0, 0.0))
+        lines.append(f"left out, since the budget leaves {left} for cells, slowest last: {names}")
+    if any(line.is_rough for line in found.lines) and found.macs_per_s:
+        count = sum(line.is_rough for line in found.lines)
+        lines.append(
+            f"rough: {count} cells, of whose like this machine has no record, by their multiply-accumulates and a "
+            f"probe of the machine ({found.macs_per_s / 1e9:.0f} G a second)"
+        )
     if found.unknown_count:
-        said.append(f"not counted: {found.unknown_count} cells, of whose like this machine has no record")
-    return print_to_text(simple_table(HEADER, rows, left=len(HEADER))) + "".join(f"{line}\n" for line in said)
+        lines.append(f"not counted: {found.unknown_count} cells, of whose like this machine has no record")
+    return lines
 
 
-def _measuring(cell: Cell, setting: Setting, records: Sequence[Record]) -> float | None:
-    """Seconds of the newest record of the same model, runtime and precision, else the median of the nearest like."""
+def _exactly(cell: Cell, setting: Setting, records: Sequence[Record]) -> float | None:
+    """Seconds of the newest record of the same model, runtime and precision."""
+    spent = _spent(cell, setting, records, ("model", "runtime", "precision"))
+    return spent[-1] if spent else None
+
+
+def _nearly(cell: Cell, setting: Setting, records: Sequence[Record]) -> float | None:
+    """The median of the nearest like."""
+    for same in (("runtime", "precision"), ("runtime",)):
+        if spent := _spent(cell, setting, records, same):
+            return median(spent)
+    return None
+
+
+def _spent(cell: Cell, setting: Setting, records: Sequence[Record], same: Sequence[str]) -> list[float]:
+    """Seconds of the records that have these facts in common with a cell, of the steps that are wanted of it."""
     wanted = {"start", *steps_of(cell, setting)}
     like = [record for record in records if record.is_baseline == cell.is_baseline]
     if not cell.is_baseline:
         like = [record for record in like if record.quick == setting.config.quick]
     facts = {"model": cell.spec.name, "runtime": cell.runtime, "precision": cell.precision}
-    for same in (("model", "runtime", "precision"), ("runtime", "precision"), ("runtime",)):
-        spent = [
-            sum(seconds for step, seconds in record.seconds.items() if step in wanted)
-            for record in like
-            if all(getattr(record.artifact, fact) == facts[fact] for fact in same)
-        ]
-        if spent:
-            return spent[-1] if "model" in same else median(spent)
-    return None
+    return [
+        sum(seconds for step, seconds in record.seconds.items() if step in wanted)
+        for record in like
+        if all(getattr(record.artifact, fact) == facts[fact] for fact in same)
+    ]
 
 
 def _training(cell: Cell, recipe: TrainConfig, records: Sequence[Record]) -> float | None:

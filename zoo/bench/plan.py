@@ -181,7 +181,7 @@ def choose(
             if spec.name not in MODELS or spec in select(config.train_models):
                 return [_to_be_trained(config, config.train)]
             how = "train it with `zoo train`, or name weights with --weights"
-            source = source.model_copy(update={"missing": f"preset {config.name} trains others alone; {how}"})
+            source = source.model_copy(update={"missing": f"not trained in {config.name}; {how}"})
             return [Chosen(source, None, config.train.image_size, _resize(config, source))]  # as the trained ones
         # Speed alone is that of the frames asked for, unless weights are named.
         size = None if dataset is None and asked == AUTO else source.input_size

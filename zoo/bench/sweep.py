@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -12,7 +12,8 @@ from typing import Any
 
 from zoo import store
 from zoo.bench.cell import Maker
-from zoo.bench.forecast import Forecast, forecast
+from zoo.bench.forecast import Forecast, fit, forecast, summary
+from zoo.bench.gauge import Gauge
 from zoo.bench.given import config_of, fitted, spec_of
 from zoo.bench.job import Job, Survey
 from zoo.bench.plan import (
@@ -68,6 +69,8 @@ class Sweep:
     """Measured now."""
     finished: list[Record] = field(default_factory=list)
     """Measured before, and not again."""
+    left_out: list[str] = field(default_factory=list)
+    """Models of which something did not fit the budget."""
     seconds: float = 0.0
     seconds_before_cells: float = 0.0
     """Of these, what was spent once: opening the dataset, imports, looking at the machine."""
@@ -90,6 +93,7 @@ def run_bench(
     file: Path | str | None = None,
     trust: bool = False,
     feed: Feed = NOTHING,
+    budget_s: float | None = None,
     on_event: OnEvent = lambda _event: None,
 ) -> Sweep:
     """Measure every cell of `config` and keep a record of each under `results`.
@@ -105,13 +109,16 @@ def run_bench(
         file: One that somebody exported, measured in place of `config.models`.
         trust: Run a `.pt2`, which is native code.
         feed: What a file of another maker cannot say of itself.
+        budget_s: Seconds there are, from the call on: what is estimated to fit is measured, slowest last, and nothing
+            is begun after them. A later call goes on.
         on_event: Called as the sweep goes on.
 
     Returns:
         The records measured now and those that were finished before.
 
     Raises:
-        UserError: a mistake in what was asked for, a folder that cannot be written, a disk too full.
+        UserError: a mistake in what was asked for, a folder that cannot be written, a disk too full, a budget that
+            nothing fits.
     """
     started = time.monotonic()
     wanted = _read(config, data, runs, cache, weights, file, trust=trust, feed=feed)
@@ -120,14 +127,19 @@ def run_bench(
     sweep, total = Sweep(), 0
     with store.locked(results) as folders, Workshop() as workshop, ExitStack() as rooms:
         remove_leftovers(wanted.runs)
-        finished = {} if rerun else _finished(store.scan(results, history=True).records, folders)
+        found = store.scan(results, history=True).records
+        finished = {} if rerun else _finished(found, folders)
 
         def tell(model: str, note: str = "", record: Record | None = None) -> None:
             on_event(Event(model, len(sweep.records) + len(sweep.finished), total, note, record))
 
         setting, planned = _plan(wanted, folders, workshop, tell)
+        if budget_s is not None:
+            foreseen = _forecast(setting, planned, finished, found, workshop, tell)
+            planned = _within(budget_s - (time.monotonic() - started), foreseen, sweep, tell)
         total = len(planned)
         sweep.seconds_before_cells = time.monotonic() - started
+
         maker = Maker(setting, workshop, wanted.runs, rooms, tell)
         for _, together in groupby(planned, key=lambda cell: cell.training):
             pending = list[Cell]()
@@ -137,10 +149,15 @@ def run_bench(
                 else:
                     sweep.finished.append(record)
                     tell(cell.spec.name, "finished before")
-            for record, samples in maker.records(pending):
-                store.save(record, samples, results)
-                sweep.records.append(record)
-                tell(record.artifact.model, record=record)
+            with closing(maker.records(pending)) as records:
+                while pending and (budget_s is None or time.monotonic() - started < budget_s):
+                    record, samples = next(records)
+                    store.save(record, samples, results)
+                    sweep.records.append(record)
+                    tell(record.artifact.model, record=record)
+                    pending.pop(0)
+            sweep.left_out += [cell.spec.name for cell in pending]
+    sweep.left_out = list(dict.fromkeys(sweep.left_out))
     sweep.seconds = time.monotonic() - started
     return sweep
 
@@ -157,6 +174,7 @@ def plan_bench(
     file: Path | str | None = None,
     trust: bool = False,
     feed: Feed = NOTHING,
+    budget_s: float | None = None,
     on_event: OnEvent = lambda _event: None,
 ) -> Forecast:
     """List what `run_bench` would do and about how long it would take; nothing is measured, trained or written.
@@ -172,11 +190,13 @@ def plan_bench(
         file: Likewise.
         trust: Likewise.
         feed: Likewise.
+        budget_s: Likewise.
         on_event: Likewise.
 
     Raises:
-        UserError: a mistake in what was asked for.
+        UserError: a mistake in what was asked for, a budget that nothing fits.
     """
+    started = time.monotonic()
     wanted = _read(config, data, runs, cache, weights, file, trust=trust, feed=feed)
     results = Path(results)
     with Workshop() as workshop:
@@ -186,9 +206,10 @@ def plan_bench(
             on_event(Event(model, 0, 0, note))
 
         setting, planned = _plan(wanted, folders, workshop, tell)
-    found = store.scan(results, history=True).records
-    finished = set() if rerun else _finished(found, folders).keys()
-    return forecast(setting, planned, finished, store.newest(found))
+        found = store.scan(results, history=True).records
+        finished = {} if rerun else _finished(found, folders)
+        foreseen = _forecast(setting, planned, finished, found, workshop, tell)
+    return foreseen if budget_s is None else fit(foreseen, budget_s - (time.monotonic() - started))
 
 
 @dataclass(frozen=True)
@@ -306,6 +327,35 @@ def _survey(
     elif survey.missing:
         raise UserError("; ".join(survey.missing.values()))
     return survey
+
+
+def _within(budget_s: float, foreseen: Forecast, sweep: Sweep, tell: Callable[[str, str], None]) -> list[Cell]:
+    """What fits, slowest last; that is told, and what does not is noted in the sweep."""
+    foreseen = fit(foreseen, budget_s)
+    for line in summary(foreseen):
+        tell("", line)
+    sweep.left_out += [line.cell.spec.name for line in foreseen.left_out]
+    return [line.cell for line in foreseen.kept]
+
+
+def _forecast(
+    setting: Setting,
+    planned: Sequence[Cell],
+    finished: Collection[str],
+    found: Sequence[Record],
+    workshop: Workshop,
+    tell: Callable[[str, str], None],
+) -> Forecast:
+    """Estimate every cell; what has no like among the records is estimated by what it computes."""
+
+    def look(step: str, job: Job) -> Any:
+        tell(job.spec.name, "estimating")
+        try:
+            return workshop.run([step], job, timeout_s=SURVEY_TIMEOUT_S).answers.get(step)
+        except UserError:  # its cell will say so
+            return None
+
+    return forecast(setting, planned, finished, store.newest(found), Gauge(setting, found, look))
 
 
 def _look(step: str, job: Job, workshop: Workshop, tell: Callable[[str, str], None]) -> Any:

@@ -37,6 +37,7 @@ from zoo.data.loading import evaluation_frames
 from zoo.errors import ModelError, UserError
 from zoo.machine import core_count
 from zoo.measure import clock, device, energy, macs, memory
+from zoo.measure.speed import macs_per_s
 from zoo.models import from_smp, from_torchvision  # noqa: F401  imported here so that the fork server has them
 from zoo.models.build import build_empty, build_model
 from zoo.models.deployment import has_branches, merge_branches
@@ -157,12 +158,11 @@ def measure_step(job: Job, report: Report) -> Measured:
     state = runnable.state()
     with device.Watch(target) as watch:
         report("network and pipeline scope")
-        scopes = _time_scopes(runnable, images, target, quick=quick)
-        stages = clock.measure_stages(runnable.stages, images, device=target, quick=quick) if runnable.stages else {}
+        scopes, stages = _time(runnable, images, target, quick=quick)
     speed = Speed(
         network=summarise(scopes["network"]) if "network" in scopes else None,
         pipeline=summarise(scopes["pipeline"]) if "pipeline" in scopes else None,
-        waterfall=summarise_stages(stages),
+        waterfall=summarise_stages({name: one.seconds for name, one in stages.items()}),
         energy=_energy(job, runnable, images) if runnable.is_pipeline else None,
         state=state,
         witness=watch.witness(),
@@ -177,22 +177,31 @@ def measure_step(job: Job, report: Report) -> Measured:
         speed=speed,
         samples={
             **{f"{scope}_s": samples.seconds for scope, samples in scopes.items()},
-            **{f"stage_{name}_s": seconds for name, seconds in stages.items()},
+            **{f"stage_{name}_s": samples.seconds for name, samples in stages.items()},
         },
     )
 
 
-def _time_scopes(
+def _time(
     runnable: base.Runnable, images: list[torch.Tensor], target: torch.device, *, quick: bool
-) -> dict[str, Samples]:
-    """Both scopes in turn; a file that holds one graph has no network scope."""
+) -> tuple[dict[str, Samples], dict[str, Samples]]:
+    """Both scopes in turn, and the stages of a call; a file that holds one graph has no network scope and no stages.
+
+    In a quick run of what fuses nothing across stages both scopes are read off the stages of the same calls.
+    """
     calls = {"pipeline": _rotating(runnable.predict, images)} if runnable.is_pipeline else {}
     if runnable.network is not None and runnable.preprocess is not None:
         inputs = [runnable.preprocess(runnable.copy_in(batch)) for batch in images]
         _assert_sane(runnable.network(inputs[0]))
         calls = {"network": _rotating(runnable.network, inputs), **calls}
+    if quick and runnable.stages and runnable.whole is None:
+        stages = clock.measure_stages(runnable.stages, images, device=target, quick=True)
+        return {"network": stages["network"], "pipeline": clock.whole(stages)}, stages
     samples = clock.measure_latency(list(calls.values()), device=target, quick=quick)
-    return dict(zip(calls, samples, strict=True))
+    stages = {}
+    if runnable.stages and not quick:
+        stages = clock.measure_stages(runnable.stages, images, device=target, quick=False)
+    return dict(zip(calls, samples, strict=True)), stages
 
 
 def _energy(job: Job, runnable: base.Runnable, images: list[torch.Tensor]) -> Energy | None:
@@ -350,6 +359,16 @@ def pair_step(job: Job, report: Report) -> Paired:
     return Paired((first, second), turns, watch.witness())
 
 
+def probe_step(job: Job, _report: Report) -> float:
+    """How fast this machine computes, to estimate by."""
+    return macs_per_s(torch.device(job.device))
+
+
+def cost_step(job: Job, _report: Report) -> Cost:
+    """What a network costs, to estimate by."""
+    return _cost(job)
+
+
 def baseline_step(job: Job, _report: Report) -> EvaluationResult:
     """Score the mean label map of the training split."""
     assert job.dataset is not None
@@ -360,6 +379,8 @@ def baseline_step(job: Job, _report: Report) -> EvaluationResult:
 STEPS: dict[str, Callable[[Job, Report], Any]] = {
     "survey": survey,
     "brought": brought,
+    "probe": probe_step,
+    "cost": cost_step,
     "train": train_step,
     "build": build_step,
     "measure": measure_step,

@@ -78,13 +78,15 @@ def add(verbs: Verbs) -> None:
     parser.add_argument("--results", **RESULTS)
     parser.add_argument("--runs", **RUNS)
     parser.add_argument("--rerun", action="store_true", help="measure finished cells again")
+    budget = "measure what fits this time, slowest last, and name what does not: 5m, 90s, 1h30m; a later call goes on"
+    parser.add_argument("--budget", metavar="TIME", help=budget)
     parser.add_argument("--dry-run", action="store_true", help="list what would be measured and how long it may take")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run it and return its exit code."""
     from zoo.config import BenchConfig, load_config
-    from zoo.units import parse_size
+    from zoo.units import parse_duration, parse_size
 
     changes = read_changes(
         arguments.set,
@@ -126,6 +128,7 @@ def run(arguments: argparse.Namespace) -> int:
         "file": arguments.file,
         "trust": arguments.trust,
         "feed": feed,
+        "budget_s": parse_duration(arguments.budget) if arguments.budget else None,
     }
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a plain kill ends a sweep as Ctrl-C does
     try:
@@ -150,6 +153,8 @@ def run(arguments: argparse.Namespace) -> int:
         f"cells measured: {len(sweep.records)}, finished before: {len(sweep.finished)}; "
         f"{sweep.seconds / 60:.1f} min; records: {arguments.results}"
     )
+    if sweep.left_out:
+        print(f"left out for want of time: {', '.join(sweep.left_out)}; the same command goes on with them")
     everything = leaderboard(arguments.results)
     warn(everything.warnings)
     try:
@@ -165,6 +170,7 @@ def _pair(arguments: argparse.Namespace, config: BenchConfig) -> int:
         "file",
         "rerun",
         "dry_run",
+        "budget",
         "throughput",
         "accuracy_images",
         "seeds",

@@ -11,7 +11,7 @@ def add(verbs: Verbs) -> None:
     """Add the verb and its flags."""
     parser = add_verb(verbs, "list", run, "the models of the zoo")
     parser.add_argument("patterns", nargs="*", metavar="PATTERN", help="names, globs such as 'deeplab*', or tags")
-    parser.add_argument("--tag", help="core, mobile or transformer")
+    parser.add_argument("--tag", help="core, fast, mobile, realtime or transformer")
     parser.add_argument("--format", choices=TABLES, default="table")
 
 

@@ -7,7 +7,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -54,12 +54,11 @@ class Block:
 
 
 FULL = Budget(10, 1.0, 10.0, 0.25, 3, sample_count=100, sample_s=3.0, cap_s=60.0, cap_count=20)
-QUICK = Budget(2, 0.2, 1.0, 0.05, 1, sample_count=20, sample_s=0.5, cap_s=2.0, cap_count=6)
+QUICK = Budget(2, 0.1, 0.4, 0.05, 1, sample_count=10, sample_s=0.2, cap_s=0.8, cap_count=6)
 BLOCK = Block(0.25, 5)
-BLOCK_QUICK = Block(0.1, 2)
+BLOCK_QUICK = Block(0.1, 3)
 WATERFALL = Budget(2, 0.0, 0.25, 0.05, 1, sample_count=20, sample_s=1.0, cap_s=3.0, cap_count=6)
-WATERFALL_QUICK = Budget(2, 0.0, 0.05, 0.01, 1, sample_count=10, sample_s=0.2, cap_s=1.0, cap_count=6)
-"""The waterfall's two. Both scopes have just been timed, so the network's kernels are chosen and its memory is there;
+"""The waterfall's. Both scopes have just been timed, so the network's kernels are chosen and its memory is there;
 warm-up only has to wake a clock that fell asleep since, and to meet what stages beside the network allocate."""
 RATE = Budget(2, 0.0, 2.0, 0.1, 1, sample_count=10, sample_s=3.0, cap_s=30.0, cap_count=4)
 RATE_QUICK = Budget(2, 0.0, 0.2, 0.05, 1, sample_count=4, sample_s=0.5, cap_s=2.0, cap_count=2)
@@ -242,25 +241,34 @@ def measure_stages(
     device: torch.device,
     quick: bool,
     clock: Clock | None = None,
-) -> dict[str, NDArray[np.float64]]:
-    """Time the stages of one call inside that call: `WATERFALL` or `WATERFALL_QUICK` of the pipeline scope.
+) -> dict[str, Samples]:
+    """Time the stages of one call inside that call: `WATERFALL` of the pipeline scope, beside its two scopes.
+
+    A quick run has nothing beside it where a call is its stages and no more: `QUICK`, and `whole` of them is the
+    pipeline scope.
 
     Args:
         stages: name → what it does with what the stage before it answered, in order; the first one gets an input.
         inputs: calls rotate through them.
         device: where the work happens.
-        quick: fewer samples, for a smoke test.
+        quick: fewer calls in all, for a smoke test.
         clock: of `device` by default.
 
     Returns:
-        Name → seconds of that stage in each call.
+        Name → that stage in each call.
     """
-    clock = clock or clock_of(device)
-    budget = WATERFALL_QUICK if quick else WATERFALL
+    clock, budget = clock or clock_of(device), QUICK if quick else WATERFALL
     chain: Chain = (lambda index: inputs[index % len(inputs)], *stages.values())
-    warmup, _, _ = _warm_up(lambda index: _run(chain, index), clock, budget)
+    warmup, warmup_s, settled = _warm_up(lambda index: _run(chain, index), clock, budget)
     seconds = _measure(chain, clock, budget, warmup).seconds[:, 1:]  # calls, stages; choosing the input is no stage
-    return dict(zip(stages, seconds.T, strict=True))
+    timed = [Samples(one, len(warmup), warmup_s, settled) for one in seconds.T]
+    return dict(zip(stages, timed, strict=True))
+
+
+def whole(stages: Mapping[str, Samples]) -> Samples:
+    """The calls that `measure_stages` timed the stages of."""
+    first, *others = stages.values()
+    return replace(first, seconds=sum((one.seconds for one in others), start=first.seconds))
 
 
 def measure_rate(

@@ -61,12 +61,14 @@ COLUMNS: tuple[Column, ...] = (
     Column("weights", "weights", 14),
     Column("seed_count", "seeds", 13),
     *_NUMBERS[:2],  # mIoU and what was lost of it
-    Column("published", "published mIoU %", 10),
+    Column("published", "published mIoU %", 12),
     *_NUMBERS[2:],
     Column("grade", "grade", 5),
     Column("why", "why not A", 0),
 )
 """A table shows those that some row of it has a value of; weights that all rows share are said in its title."""
+RANDOM = "random"
+"""The label of weights that nobody trained."""
 CAUTION = "a row speaks of its weights, not of the architecture"
 
 
@@ -115,13 +117,17 @@ class Table:
 
     @property
     def points(self) -> tuple[Line, ...]:
-        """The lines that can be drawn: those with both numbers."""
+        """The lines that can be drawn: those with both numbers, which of a smoke test say nothing."""
+        if self.claims and _is_smoke_test(self.group, [line.row for line in self.lines]):
+            return ()
         return tuple(line for line in self.lines if line.row.value(X) is not None and line.row.value(Y) is not None)
 
     @property
     def claims(self) -> tuple[Line, ...]:
         """Of each model with a published mIoU its fastest line; none beside an mIoU of other images."""
-        if self.group.dataset != CITYSCAPES.name and any(line.row.miou is not None for line in self.lines):
+        rows = [line.row for line in self.lines]
+        is_scored = any(row.miou is not None for row in rows) and not _is_smoke_test(self.group, rows)
+        if self.group.dataset != CITYSCAPES.name and is_scored:
             return ()
         timed = [line for line in self.lines if line.row.published and line.row.value(X) is not None]
         fastest = {line.row.model: line for line in sorted(timed, key=lambda line: -(line.row.value(X) or 0))}
@@ -212,19 +218,26 @@ def _table(group: Group, title: str, rows: list[Row], baseline: Row | None, sort
     fastest = fastest_of_each(good)
     several = len({family_of(row) for row in good}) < len(good)
     under = [row for row in good if baseline and row.miou is not None and row.miou < (baseline.miou or 0)]
-    front = pareto_front((row for row in good if row not in under), X, Y)  # a fixed map takes no time: it beats those
+    # A fixed map takes no time: it beats what is under it. And nobody chooses by a smoke test.
+    front = [] if _is_smoke_test(group, good) else pareto_front((row for row in good if row not in under), X, Y)
     marked = {
         FRONT: {row.key for row in front},
         FASTEST: {one.row.key for one in fastest if several},
         LOST: {row.key for row in good if row.loses_miou},
         UNDER: {row.key for row in under},
     }
+    ranked = [row for row in good if row not in under]
     best = {
         key: (max if metric.better == "higher" else min)(values)
         for key, metric in METRICS.items()
-        if metric.marked and len(values := {value for row in good if (value := row.value(key)) is not None}) > 1
+        if metric.marked
+        and len(values := {v for row in (ranked if metric.averaged else good) if (v := row.value(key)) is not None}) > 1
     }
-    shown = sorted([*good, *([baseline] if baseline else [])], key=lambda row: _order(row, sort))
+    noise = under if group.quick else []
+    shown = sorted(
+        [*good, *([baseline] if baseline else [])],
+        key=lambda row: (row in noise and sort.averaged, *_order(row, METRICS[X] if row in noise else sort)),
+    )
     alike = _shared_weights(rows) is not None
     columns = tuple(
         column
@@ -316,14 +329,25 @@ def _cell(key: str, row: Row, best: dict[str, float]) -> Cell:
     return Cell(at_least + row.show(key), best=value == best.get(key) and not row.baseline)
 
 
+def _is_smoke_test(group: Group, rows: Iterable[Row]) -> bool:
+    """Whether few samples were taken and the images are drawn ones: its mIoU is shown, and chooses nothing."""
+    return group.quick and any(row.synthetic for row in rows)
+
+
 def _shared_weights(rows: list[Row]) -> str | None:
-    """What all rows but the baseline have; `None` where they differ, and empty for a baseline alone."""
+    """What all rows but the baseline have; `None` where they differ, and empty for a baseline alone.
+
+    In a smoke test it is what all have that have an mIoU: the others are random.
+    """
     labels = {row.weights for row in rows if not row.baseline} or {""}
+    scored = {row.weights for row in rows if not row.baseline and row.miou is not None}
+    if len(scored) == 1 and labels - scored == {RANDOM} and all(row.quick for row in rows):
+        labels = scored
     return next(iter(labels)) if len(labels) == 1 else None
 
 
 def _title(group: Group, rows: list[Row]) -> str:
-    steps = {row.step_count for row in rows if row.status == "ok"}
+    steps = {row.step_count for row in rows if row.status == "ok" and row.weights == _shared_weights(rows)}
     step_count = next(iter(steps)) if len(steps) == 1 else None
     dataset = group.dataset or "no dataset"
     if any(row.synthetic for row in rows) and "synthetic" not in dataset:
@@ -389,6 +413,12 @@ def _notes(group: Group, good: list[Row], under: list[Row], fastest: list[Fastes
             notes.append(
                 f"no mIoU: accuracy was not asked for. To fill it: `zoo bench --data DIR` after {train}, "
                 "or with `--weights MODEL=FILE`."
+            )
+        elif group.quick and len(unscored) < len(good):
+            notes.append(
+                f"no mIoU for {which}, not trained in quick: measured with random weights. To fill it: {train}, then "
+                "`zoo bench --data DIR --preset cityscapes`; on these images `zoo bench --models MODEL --set "
+                "train_models='[\"all\"]'`."
             )
         else:
             notes.append(

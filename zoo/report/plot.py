@@ -130,11 +130,11 @@ def _panel(axes: Any, table: Table) -> None:
     if claims or len(runtimes) > 1:
         title = "filled: on the front" if len(runtimes) > 1 else None
         axes.legend(loc="best", fontsize=8, title=title, title_fontsize=8)
-    front = [_xy(row) for row in table.front]
+    front = [_xy(row) for row in table.front] if points else []
     if front:
         axes.step(*zip(*front, strict=True), where="post", color=ACCENT, linewidth=1.2, alpha=0.6, zorder=1)
     for line in table.lines:
-        if line.row.baseline and line.row.miou is not None:
+        if points and line.row.baseline and line.row.miou is not None:
             level = line.row.miou * METRICS[Y].scale
             axes.axhline(level, color=WARN, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
             axes.annotate(
@@ -150,7 +150,8 @@ def _panel(axes: Any, table: Table) -> None:
         axes.set_xlim(left=0)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.margins(x=0.12, y=0.12)
-    axes.set_xlabel("pipeline latency p50, ms (image in memory → label map in memory; bar: 95 % interval)", color=INK)
+    bars = "; bar: 95 % interval" if points else ""
+    axes.set_xlabel(f"pipeline latency p50, ms (image in memory → label map in memory{bars})", color=INK)
     known = any(line.row.span(Y) for line in table.points)
     scored = f"mIoU, %{' (bar: spread over seeds, else 95 % interval)' if known else ''}"
     axes.set_ylabel(scored if points else "mIoU as published, %", color=INK)
@@ -169,20 +170,21 @@ def _place_labels(axes: Any, table: Table) -> None:
     pixels_per_point = axes.figure.dpi / 72
     frame = axes.get_window_extent(renderer)
     spots = [(line, _xy(line.row)) for line in table.points] or [(line, _claimed(line)) for line in table.claims]
+    front = table.front if table.points else ()
     marks = [axes.transData.transform(spot) for _, spot in spots]
     hollow = [axes.transData.transform(_claimed(line)) for line in table.claims]
     taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in (*marks, *hollow)]
-    taken += _front_boxes(axes, table)
+    taken += _front_boxes(axes, table) if front else []
     if (legend := axes.get_legend()) is not None:
         taken.append(legend.get_window_extent(renderer))
     named, several = _named(table), len({line.row.runtime for line in table.points}) > 1
     order = sorted(
         (index for index, (line, _) in enumerate(spots) if line.row.key in named),
-        key=lambda index: spots[index][0].row not in table.front,
+        key=lambda index: spots[index][0].row not in front,
     )
     for index in order:
         line, spot = spots[index]
-        on_front = line.row in table.front
+        on_front = line.row in front
         _, colour = RUNTIMES.get(line.row.runtime, OTHER_RUNTIME)
         label = line.name.replace(f" {line.row.runtime}", "") if several else line.label  # its marker says it
         text = axes.annotate(
@@ -211,9 +213,19 @@ def _place_labels(axes: Any, table: Table) -> None:
 
 
 def _named(table: Table) -> set[str]:
-    """Keys of the rows that get a name: all, or of each model the fastest and both ends of its part of the front."""
+    """Keys of the rows that get a name: all, or of each model the fastest and both ends of its part of the front.
+
+    Of many published ones: those that no other is published to beat at less latency.
+    """
     if not table.points:
-        return {line.row.key for line in table.claims}
+        spots = {line.row.key: _claimed(line) for line in table.claims}
+        if len(spots) <= MANY_POINTS:
+            return set(spots)
+        return {
+            key
+            for key, (x, y) in spots.items()
+            if not any(ox <= x and oy >= y and (ox, oy) != (x, y) for ox, oy in spots.values())
+        }
     if len(table.points) <= MANY_POINTS:
         return {line.row.key for line in table.points}
     first = {family_of(row): row.key for row in reversed(table.front)}

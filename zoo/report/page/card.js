@@ -48,6 +48,7 @@ function cardParts(rows) {
     part("Weights and licences", weightsOf(rows)),
     one && own("published", row) !== null ? part("Published for Cityscapes val", publishedOf(row)) : null,
     part("Where the numbers come from", provenance(rows)),
+    DATA.whole ? null : h("p", { className: "muted" }, "This page has many rows: how calls were spread, confusion matrices, software and weights stand in the records alone."),
     part("Commands", commands(rows)),
   ];
   return parts.filter(Boolean);

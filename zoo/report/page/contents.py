@@ -32,7 +32,7 @@ DIGITS = 5
 BINS = 40
 """Of a latency's histogram, from the fastest call to the 99th percentile; slower ones are counted in one more."""
 MOST_WHOLE = 3000
-"""A page of more rows stays small and quick: latencies are drawn by percentiles, and confusion matrices left out."""
+"""A page of more rows stays small and quick: its cards are made of rows alone, without what only records hold."""
 METRICS_SHOWN = (*METRICS.values(), metric_of(CLASS_LOSS))
 SUMMARY = ("min_s", "p25_s", "p50_s", "p75_s", "p90_s", "p95_s", "p99_s", "p999_s", "max_s")
 """Of a latency, in this order."""
@@ -87,6 +87,7 @@ def page_contents(board: Board, here: Sequence[Named]) -> dict[str, Any]:
         "shown": SHOWN,
         "marks": {mark: MARKS[mark] for mark in (FASTEST, LOST, UNDER)},
         "advice": NO_ADVICE,
+        "whole": whole,
         "groups": [_group(table, [place[_id(line.row)] for line in table.lines]) for table in board.tables],
         "facts": {name: [_text(getattr(row, name)) for row in rows] for name in FACTS}
         | {"rests_on": [measured_on(row, here) for row in rows]},
@@ -159,7 +160,7 @@ def _names(rows: Sequence[Row]) -> list[str]:
 
 
 def _card(row: Row, source: Source | None, pools: Pools, *, whole: bool) -> dict[str, Any]:
-    record = source.record if source else None
+    record = source.record if whole and source else None
     return {
         "at": f"{row.started_at:%Y-%m-%d %H:%M}",
         "baseline": int(row.baseline),
@@ -169,9 +170,9 @@ def _card(row: Row, source: Source | None, pools: Pools, *, whole: bool) -> dict
         "iou": pools.place("iou", _shares(row.class_iou.values())),
         "lost": pools.place("lost", None if row.is_reference else _shares(row.class_lost.values())),
         "pixels": pools.place("pixels", _shares(row.class_share.values())),
-        "confusion": pools.place("confusion", _confusion(record.accuracy if whole and record else None)),
+        "confusion": pools.place("confusion", _confusion(record.accuracy if record else None)),
         "published": pools.place("published", _published(row)),
-        "latency": _latency(record, source, whole=whole),
+        "latency": _latency(record, source),
         "provenance": pools.place("provenance", _provenance(row, record)),
         "machine": pools.place("machine", _machine(row, record)),
         "weights_of": pools.place("weights", _weights(record)),
@@ -219,12 +220,12 @@ def _published(row: Row) -> dict[str, Any] | None:
     }
 
 
-def _latency(record: Record | None, source: Source | None, *, whole: bool) -> dict[str, Any] | None:
+def _latency(record: Record | None, source: Source | None) -> dict[str, Any] | None:
     """Of each timed scope the percentiles in µs, the number of calls, and their histogram where there are samples."""
     if record is None or record.speed is None:
         return None
     try:
-        drawn = samples(source.file) if whole and source else {}
+        drawn = samples(source.file) if source else {}
     except UserError:  # a damaged sidecar: its record still stands
         drawn = {}
     scopes: dict[str, Latency | None] = {"pipeline": record.speed.pipeline, "network": record.speed.network}
