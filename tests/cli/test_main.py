@@ -367,17 +367,6 @@ def test_predictions_are_read_as_what_they_are(zoo, place):
     assert "holds 19, no value of trainIds; if it means none of the classes, give --void 19" in error
 
 
-def test_the_readmes_choices_hold_for_the_committed_results(zoo):
-    root = Path(__file__).parents[2]
-    lines = (root / "README.md").read_text(encoding="utf-8").splitlines()
-    commands = [line.partition("#")[0] for line in lines if line.startswith(("zoo pick ", "zoo compare "))]
-    assert len(commands) >= 2
-    for command in commands:
-        code, out, error = zoo(f"{command.removeprefix('zoo ')} --results {root / 'results'}")
-        assert (code, error) == (0, ""), command
-        assert out
-
-
 def test_a_terminal_without_the_characters_shows_others(monkeypatch):
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))

@@ -118,6 +118,9 @@ def test_blocks_are_filled_and_the_rest_is_kept(board, tmp_path):
             "no record for waterfall=w.svg knows the stages of its pipeline",
         ),
         ("<!-- leaderboard:begin quick=maybe -->\n<!-- leaderboard:end -->\n", "quick is yes or no; got 'quick=maybe'"),
+        ("<!-- leaderboard:begin rows=all -->\n<!-- leaderboard:end -->\n", "rows is best, or left away"),
+        ("<!-- leaderboard:begin columns=p99 -->\n<!-- leaderboard:end -->\n", "pipeline_p99_s is no column"),
+        ("<!-- leaderboard:begin columns=beauty -->\n<!-- leaderboard:end -->\n", "no metric 'beauty'"),
         ("<!-- leaderboard:begin dataset=moon -->\n<!-- leaderboard:end -->\n", "no record with dataset 'moon'"),
         ("# Written by hand\n", "is left alone"),
     ],
@@ -209,6 +212,32 @@ def test_a_block_may_ask_for_weights_by_their_name(records, tmp_path):
     page.write_text('<!-- leaderboard:begin weights="run -->\n<!-- leaderboard:end -->\n')
     with pytest.raises(UserError, match="cannot be read: No closing quotation"):
         write(make_board(rows), page)
+
+
+def test_a_block_of_the_best_has_a_row_per_model_and_the_columns_it_names(records, tmp_path):
+    page = tmp_path / "README.md"
+    page.write_text("<!-- leaderboard:begin rows=best columns=miou,latency,grade -->\n<!-- leaderboard:end -->\n")
+    whole = {"right": 0.6, "one_graph": True}
+    board = make_board(
+        rows_of(
+            [
+                records.make("a", p50_s=0.08, **whole),
+                records.make("a", p50_s=0.02, runtime="openvino", precision="bf16", **whole),
+                records.make("a", p50_s=0.01, runtime="openvino", precision="int8", right=0.5, one_graph=True),
+                records.make("b", p50_s=0.05, **whole),
+                records.baseline(right=0.2),
+            ]
+        )
+    )
+    write(board, page)
+    lines = [line.split(" | ") for line in page.read_text().splitlines() if line.startswith("|")]
+    assert lines[0] == ["| ", "model", "mIoU %", "pipeline p50 ms", "grade |"]
+    assert sorted(line[1] for line in lines[2:]) == [
+        "`a openvino bf16`",
+        "`b eager fp32`",
+        "`mean_label_map (baseline)`",
+    ]
+    assert stale(board, page) == []
 
 
 def test_a_page_of_ours_says_what_its_rows_speak_of(board, tmp_path):

@@ -43,7 +43,7 @@ def add(verbs: Verbs) -> None:
         *("--weights", "--checkpoint"), action="append", default=[], metavar="[MODEL=]W", help=WEIGHTS["help"]
     )
     parser.add_argument("--input-size", action="append", metavar="HxW,…", help="what the network sees, a row each")
-    parser.add_argument("--batch", type=count, metavar="N")
+    parser.add_argument("--batch", type=count, metavar="N", help="images a call (default: 1)")
     runtimes = "eager (default), compile, aoti, onnxruntime, openvino, tensorrt; or installed"
     parser.add_argument("--runtimes", action="append", metavar="R,…", help=runtimes)
     parser.add_argument("--precision", action="append", metavar="P,…", help="fp32 (default), tf32, bf16, fp16, int8")

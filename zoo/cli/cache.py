@@ -11,7 +11,9 @@ def add(verbs: Verbs) -> None:
     """Add the verb and its flags."""
     parser = add_verb(verbs, "cache", run, "what zoo can make again: list it, or clear what is old, large or of a kind")
     parser.add_argument("--cache", **CACHE)
-    parser.add_argument("--kind", action="append", choices=("streets", "prepared", "built", "kernels"))
+    parser.add_argument(
+        "--kind", action="append", choices=("streets", "prepared", "built", "kernels"), help="only these"
+    )
     parser.add_argument("--older-than", metavar="T", help="not used for so long, such as 30d")
     parser.add_argument("--larger-than", metavar="SIZE", help="such as 1GiB")
     parser.add_argument("--to", metavar="SIZE", help="only until it is no larger than this, longest unused first")

@@ -11,7 +11,9 @@ def add(verbs: Verbs) -> None:
     """Add the verb and its flags."""
     parser = add_verb(verbs, "compare", run, "two measured models side by side")
     parser.add_argument("a", metavar="A", help="a model's name or a record's file")
-    parser.add_argument("b", metavar="B")
+    parser.add_argument(
+        "b", metavar="B", help="the same of the other; MODEL,runtime=R,precision=P … where a name is not enough"
+    )
     parser.add_argument("--results", **RECORDS)
     parser.add_argument("--format", choices=("table", "json"), default="table")
     add_conditions(parser)

@@ -31,7 +31,7 @@ from zoo.errors import UserError
 def add(verbs: Verbs) -> None:
     """Add the verb and its flags."""
     parser = add_verb(verbs, "eval", run, "mIoU of a model, or of label maps another program wrote, at full size")
-    parser.add_argument("model", nargs="?", metavar="MODEL")
+    parser.add_argument("model", nargs="?", metavar="MODEL", help="see `zoo list`; or one of your own")
     parser.add_argument("--weights", "--checkpoint", **WEIGHTS)
     parser.add_argument("--predictions", metavar="DIR", help="folder of label PNGs to score instead of a model")
     parser.add_argument(
@@ -42,7 +42,7 @@ def add(verbs: Verbs) -> None:
     parser.add_argument("--void", action="append", metavar="N,…", help="values of --predictions that mean no class")
     parser.add_argument("--data", **DATA)
     parser.add_argument("--cache", **CACHE)
-    parser.add_argument("--split", default="val")
+    parser.add_argument("--split", default="val", metavar="NAME", help="which frames are scored (default: val)")
     parser.add_argument("--input-size", **INPUT_SIZE)
     parser.add_argument("--window", metavar="HxW", help="slide a window of this size over the frame")
     parser.add_argument("--stride", metavar="HxW", help="its step (default: two thirds of it)")

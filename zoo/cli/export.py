@@ -25,7 +25,7 @@ from zoo.errors import UserError
 def add(verbs: Verbs) -> None:
     """Add the verb and its flags."""
     parser = add_verb(verbs, "export", run, "write a model as the file that ships, with a card and how to load it")
-    parser.add_argument("model", metavar="MODEL")
+    parser.add_argument("model", metavar="MODEL", help="see `zoo list`; or one of your own")
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="such as unet.onnx or unet.pt2")
     parser.add_argument("--runtime", default="onnxruntime", metavar="R", help="onnxruntime, openvino, tensorrt or aoti")
     parser.add_argument("--precision", default="fp32", choices=("fp32", "tf32", "bf16", "fp16", "int8"))
@@ -35,8 +35,8 @@ def add(verbs: Verbs) -> None:
     parser.add_argument("--cache", **CACHE)
     parser.add_argument("--image-size", metavar="HxW", help="size of the frames (default: the dataset's)")
     parser.add_argument("--input-size", **INPUT_SIZE)
-    parser.add_argument("--resize", choices=("fit", "stretch", "none"))
-    parser.add_argument("--batch", type=count, default=1, metavar="N")
+    parser.add_argument("--resize", choices=("fit", "stretch", "none"), help="how a frame is brought to the input size")
+    parser.add_argument("--batch", type=count, default=1, metavar="N", help="images a call (default: 1)")
     parser.add_argument("--dynamic", action="store_true", help="take frames of any size (onnxruntime, openvino)")
     parser.add_argument("--opset", type=count, metavar="N", help="of an ONNX file (default: 20)")
     parser.add_argument("--device", default="cpu", **DEVICE)

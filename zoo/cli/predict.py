@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 def add(verbs: Verbs) -> None:
     """Add the verb and its flags."""
     parser = add_verb(verbs, "predict", run, "pictures of what a trained model sees, or a submission to Cityscapes")
-    parser.add_argument("model", metavar="MODEL")
+    parser.add_argument("model", metavar="MODEL", help="see `zoo list`; or one of your own")
     parser.add_argument("image", nargs="?", metavar="IMAGE|DIR", help="a photograph or video, or a folder of them")
     parser.add_argument("-o", "--output", metavar="DIR", help="one folder per kind of picture is written here")
     parser.add_argument(

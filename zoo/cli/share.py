@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
         f"wrote {shared.output} ({shared.byte_count / 2**10:,.0f} KiB of files); "
         f"records: {', '.join(f'{count} {what}' for what, count in counts.items())}\n"
         f"1. in a checkout of zoo: `zoo merge {shared.output}`, then `zoo verify --records`\n"
-        "2. `zoo leaderboard --output README.md` and `--output results/leaderboard.md` write the tables anew\n"
+        "2. `zoo leaderboard --output README.md` and `--output results/README.md` write the tables anew\n"
         "3. commit these files, and open a pull request with the check boxes of results/README.md"
     )
     return 1 if shared.left_out else 0

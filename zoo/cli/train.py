@@ -19,7 +19,7 @@ def add(verbs: Verbs) -> None:
     parser.add_argument("--data", **DATA)
     parser.add_argument("--cache", **CACHE)
     parser.add_argument("--config", metavar="FILE", help="a train preset or a TOML file")
-    parser.add_argument("--steps", type=count, metavar="N")
+    parser.add_argument("--steps", type=count, metavar="N", help="how many (default: the recipe's)")
     parser.add_argument(
         "--init",
         metavar="W",
@@ -29,7 +29,7 @@ def add(verbs: Verbs) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one key of the recipe")
     parser.add_argument("--device", default="auto", **DEVICE)
     parser.add_argument("--runs", **RUNS)
-    parser.add_argument("--seed", type=count, metavar="N")
+    parser.add_argument("--seed", type=count, metavar="N", help="another one makes another run of the same recipe")
     parser.add_argument("--time-limit", metavar="T", help="such as 2h30m: stop cleanly then; the same command goes on")
     parser.add_argument("--repeat", type=Path, metavar="RUN", help="train a finished run's folder again, and compare")
     parser.add_argument("--fresh", action="store_true", help="begin anew instead of resuming an interrupted run")

@@ -27,7 +27,7 @@ def add(verbs: Verbs) -> None:
     fetching.add_argument("ids", nargs="+", metavar="ID", help="model:tag, or a model that has one alone")
     adding = actions.add_parser("add", help="take a file you have, once it is known to be what it is said to be")
     adding.set_defaults(verb=_add)
-    adding.add_argument("file", metavar="FILE", type=Path)
+    adding.add_argument("file", metavar="FILE", type=Path, help="as it was published")
     adding.add_argument("--as", dest="id", metavar="ID", required=True, help="model:tag, or a model that has one alone")
     for action in (listing, fetching, adding):
         action.add_argument("--cache", **CACHE)

@@ -45,10 +45,15 @@ class Block:
     """From `plot=PATH`: where the picture above its tables lies, relative to the page."""
     waterfall: str | None
     """From `waterfall=PATH`: where the picture of its stages lies, which then stands alone, without tables."""
+    best: bool
+    """From `rows=best`: of each model the fastest artifact that loses no accuracy, and the baseline."""
+    columns: tuple[str, ...]
+    """From `columns=A,B`: only these, by the names that `--sort` takes; empty: all that have a value."""
 
 
 FILTERS = (*(field.name for field in FIELDS.values() if field.flag), "models", "quick")
 PICTURES = ("plot", "waterfall")
+SHAPES = ("rows", "columns")
 _BLOCK = re.compile(
     rf"^{re.escape(BEGIN)}(?P<words>[^>\n]*)-->[ ]*\n(?P<body>.*?)^{re.escape(END)}", re.MULTILINE | re.DOTALL
 )
@@ -89,17 +94,20 @@ def _parse(words: str) -> Block:
         raise UserError(f"leaderboard marker: {words.strip()!r} cannot be read: {error}") from None
     for word in split:
         key, equals, value = word.partition("=")
-        if not equals or key not in (*FILTERS, *PICTURES):
-            known = ", ".join(f"{name}=…" for name in (*FILTERS, *PICTURES))
+        if not equals or key not in (*FILTERS, *PICTURES, *SHAPES):
+            known = ", ".join(f"{name}=…" for name in (*FILTERS, *PICTURES, *SHAPES))
             raise UserError(f"leaderboard marker: {word!r} is none of {known}")
         if key == "quick" and value not in ("yes", "no"):
             raise UserError(f"leaderboard marker: quick is yes or no; got {word!r}")
+        if key == "rows" and value != "best":
+            raise UserError(f"leaderboard marker: rows is best, or left away for all of them; got {word!r}")
         if values.setdefault(key, value) != value:
             raise UserError(
                 f"leaderboard marker: {key} is given as {values[key]} and as {value}; use commas: {key}=A,B"
             )
     filters = {key: value for key, value in values.items() if key in FILTERS}
-    return Block(filters, values.get("plot"), values.get("waterfall"))
+    columns = tuple(values["columns"].split(",")) if "columns" in values else ()
+    return Block(filters, values.get("plot"), values.get("waterfall"), "rows" in values, columns)
 
 
 def _table(table: Table) -> str:

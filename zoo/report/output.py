@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,13 @@ from zoo.errors import UserError
 from zoo.faults import how_to_write, reason
 from zoo.files import write_all
 from zoo.report import plot, waterfall
-from zoo.report.board import CAUTION, Board, make_board
+from zoo.report.board import CAUTION, COLUMNS, Board, Table, make_board
 from zoo.report.leaderboard import Format, render
 from zoo.report.markdown import Block, fill_blocks, has_blocks
+from zoo.report.quoted import notes_on
 from zoo.score.fields import FIELDS
 from zoo.score.filtering import select
+from zoo.score.metrics import metric_named
 
 FORMATS: dict[str, Format] = {".md": "md", ".csv": "csv", ".json": "json", ".txt": "table", ".html": "html"}
 HEADING = "# Leaderboard\n\n<!-- Written by `zoo leaderboard --output`; changes by hand are lost. -->\n"
@@ -84,6 +86,10 @@ def _contents(board: Board, output: Path, form: Format | None) -> tuple[str, dic
 
         def fill(block: Block) -> str:
             part = make_board(select(board.rows, **_filters(block)), board.sort)
+            if block.best:
+                part = _best_of(part)
+            if block.columns:
+                part = _narrowed(part, block.columns)
             if block.waterfall is not None:
                 if not waterfall.can_be_drawn(part):
                     raise UserError(f"no record for waterfall={block.waterfall} knows the stages of its pipeline")
@@ -110,6 +116,29 @@ def _contents(board: Board, output: Path, form: Format | None) -> tuple[str, dic
 
 def _picture(path: str) -> str:
     return f"![mIoU over latency]({path})"
+
+
+def _best_of(board: Board) -> Board:
+    """The same tables with a row per model: its fastest artifact that loses no accuracy; and the baseline."""
+    best = {row.key for table in board.tables for row in table.best}
+    return make_board([row for row in board.rows if row.baseline or row.key in best], board.sort)
+
+
+def _narrowed(board: Board, names: Sequence[str]) -> Board:
+    """The same tables with these columns alone, in the order they always have, without notes on the others."""
+    known = {column.key for column in COLUMNS}
+    keys = {name if name in known else metric_named(name).key for name in names}
+    if unknown := keys - known:
+        raise UserError(f"leaderboard marker: {', '.join(sorted(unknown))} is no column of the tables")
+
+    def narrow(table: Table) -> Table:
+        kept = [index for index, column in enumerate(table.columns) if column.key in keys]
+        lines = (replace(line, cells=tuple(line.cells[index] for index in kept)) for line in table.lines)
+        hidden = [] if "published" in keys else list(notes_on([line.row for line in table.lines]))
+        notes = tuple(note for note in table.notes if note not in hidden)
+        return replace(table, columns=tuple(table.columns[index] for index in kept), lines=tuple(lines), notes=notes)
+
+    return replace(board, tables=tuple(narrow(table) for table in board.tables))
 
 
 def _filters(block: Block) -> dict[str, Any]:
