@@ -117,7 +117,8 @@ def test_recipes_that_records_name_keep_their_hashes():
     """Those of the first records, when a recipe had fewer keys."""
     older = {"train.batch_norm_batches": 0}
     first = {
-        "steps": 6, "batch_size": 2, "crop_size": [128, 256], "scale_range": [0.75, 1.5], "optimizer": "auto",
+        "steps": 6, "batch_size": 2, "image_size": [128, 256], "crop_size": [128, 256], "scale_range": [0.75, 1.5],
+        "optimizer": "auto",
         "sgd_learning_rate": 0.02, "adamw_learning_rate": 6e-4, "warmup_steps": 0, "color_jitter": 0.3,
         "grad_clip": 1.0,
     }  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from zoo.errors import UserError
-from zoo.runtimes import onnx_file, table
+from zoo.runtimes import base, onnx_file, table
 from zoo.runtimes.opset import OPSET, OPSETS, RELEASES, oldest_onnxruntime, require_opset
 
 CPU = torch.device("cpu")
@@ -27,7 +27,8 @@ def test_the_ir_version_is_the_lowest(opset, ir_version, precision, pipeline, im
     for runtime in ("onnxruntime", "openvino"):
         if not table.why_missing(runtime, CPU):
             runnable = table.load_file(runtime, file, device=CPU, precision=precision)
-            assert (runnable.predict(images(1)) == eager).float().mean() > 0.95
+            if (runtime, precision) != ("openvino", "int8") or not base.saturates_int8():
+                assert (runnable.predict(images(1)) == eager).float().mean() > 0.95
             assert len(runnable.stages) == 5
 
 

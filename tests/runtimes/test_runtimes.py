@@ -123,6 +123,8 @@ def test_an_artifact_on_cuda_answers_as_eager_fp32_does(
 def check(device, runtime, precision, resize, batch, pipeline, images, built, expected):
     if reason := why_not(runtime, device, precision):
         pytest.skip(reason)
+    if (runtime, precision, device) == ("openvino", "int8", CPU) and base.saturates_int8():
+        pytest.skip("OpenVINO's int8 products saturate on an x86 CPU without VNNI, and it has no exact ones to ask for")
     facts = Build()
     if table.file_format(runtime):
         file, facts = built(runtime, precision, resize, batch, device)

@@ -149,7 +149,7 @@ def run_bench(
                 else:
                     sweep.finished.append(record)
                     tell(cell.spec.name, "finished before")
-            with closing(maker.records(pending)) as records:
+            with closing(maker.records(tuple(pending))) as records:
                 while pending and (budget_s is None or time.monotonic() - started < budget_s):
                     record, samples = next(records)
                     store.save(record, samples, results)
