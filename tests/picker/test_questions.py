@@ -20,7 +20,8 @@ def ask(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
 
     def run(flags, folder=RESULTS):
-        command = ["pick", *shlex.split(flags), "--results", str(folder)]
+        where = ["--device", "intel-xeon-2c"] if folder == RESULTS and "--device" not in flags else []
+        command = ["pick", *shlex.split(flags), *where, "--results", str(folder)]
         code = main(command)
         text = capsys.readouterr()
         answer = None
