@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from zoo import store
+from zoo.artifact import Wanted
+from zoo.labels import CITYSCAPES
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -46,6 +48,31 @@ def eight_devices(tmp_path_factory):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(store.to_json(made))
     return folder
+
+
+@pytest.fixture
+def wanted():
+    """`wanted(spec, source, size, …)`: an artifact that sees frames of `size` as they are, batch 1."""
+
+    def wanted(spec, source, size, *, runtime="eager", precision="fp32", device="cpu", dataset=None):
+        return Wanted(
+            spec=spec,
+            classes=CITYSCAPES,
+            source=source,
+            dataset=dataset,
+            runtime=runtime,
+            precision=precision,
+            device=torch.device(device),
+            image_size=size,
+            input_size=size,
+            resize="none",
+            batch_size=1,
+            memory_format="channels_last",
+            compile_mode="default",
+            cache=None,
+        )
+
+    return wanted
 
 
 def _records():

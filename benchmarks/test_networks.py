@@ -43,9 +43,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from zoo.artifact import Wanted, load
+from zoo.artifact import load
 from zoo.catalog import find
-from zoo.labels import CITYSCAPES
 from zoo.units import parse_size
 from zoo.weights.source import Source
 
@@ -230,26 +229,6 @@ def theirs(peer: Peer) -> nn.Module:
         return peer.build().eval().requires_grad_(False)
 
 
-def ours(row: str, size: tuple[int, int]):
-    wanted = Wanted(
-        spec=find(row),
-        classes=CITYSCAPES,
-        source=Source(kind="random", seed=0),
-        dataset=None,
-        runtime="eager",
-        precision="fp32",
-        device=torch.device("cpu"),
-        image_size=size,
-        input_size=size,
-        resize="none",
-        batch_size=1,
-        memory_format="channels_last",
-        compile_mode="default",
-        cache=None,
-    )
-    return load(wanted)[0], wanted.spec
-
-
 def first(answer: Any) -> torch.Tensor:
     """The logits themselves, of a network that answers with auxiliary ones beside; OCR's stand behind them."""
     return answer if isinstance(answer, torch.Tensor) else answer[0]
@@ -275,10 +254,11 @@ def in_its_best_format(model: nn.Module, x: torch.Tensor) -> Callable[[], Any]:
 
 
 @pytest.mark.parametrize("peer", PEERS, ids=lambda peer: f"{peer.row}-{peer.repository}")
-def test_network_beside_its_peer(benchmark, peer):
+def test_network_beside_its_peer(benchmark, wanted, peer):
     size = parse_size(os.environ.get("ZOO_PEERS_SIZE", "512x1024"))
     model = theirs(peer)
-    runnable, spec = ours(peer.row, size)
+    spec = find(peer.row)
+    runnable, _, _ = load(wanted(spec, Source(kind="random", seed=0), size))
     image = torch.randint(0, 256, (1, *size, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     x = runnable.preprocess(runnable.copy_in(image))
     own_s, peer_s = [], []

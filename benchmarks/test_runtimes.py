@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,16 +21,16 @@ import torch
 import torchvision
 from PIL import Image
 
+from zoo.artifact import find_source, load
 from zoo.catalog import find
-from zoo.checkpoint import find_any_checkpoint, runs_folder
 from zoo.data.layout import open_dataset
 from zoo.data.reading import read_image
 from zoo.errors import UserError
-from zoo.export import Wanted, load
 from zoo.labels import CITYSCAPES
 from zoo.models.build import build_empty
 from zoo.runtimes import table
 from zoo.state_dict import load_into, read_state_dict
+from zoo.weights.source import require_weights
 
 SIZES = {"cpu": (512, 1024), "cuda": (1024, 2048)}
 TRAINED = (96, 128)
@@ -74,9 +73,9 @@ def mosaics_of(dataset, size):
     return [torch.from_numpy(mosaic[: size[0], : size[1]].copy())[None] for mosaic in mosaics]
 
 
-def checkpoint_of(spec, dataset) -> Path:
+def source_of(spec, dataset):
     try:
-        return find_any_checkpoint(runs_folder(), spec, dataset)
+        return require_weights(find_source("run", spec, dataset, None, None), spec.name)
     except UserError as error:
         pytest.skip(str(error))
 
@@ -100,7 +99,7 @@ def torchvisions(spec, checkpoint, device):
 
 
 @pytest.mark.parametrize(("device", "model", "runtime", "precision", "target"), CASES)
-def test_pipeline_beside_torchvisions(benchmark, dataset, device, model, runtime, precision, target):
+def test_pipeline_beside_torchvisions(benchmark, wanted, dataset, device, model, runtime, precision, target):
     if device == "cuda" and not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
     place, size = torch.device(device), SIZES[device]
@@ -108,26 +107,10 @@ def test_pipeline_beside_torchvisions(benchmark, dataset, device, model, runtime
         pytest.skip(reason)
     images = mosaics_of(dataset, size)
     spec = find(model)
-    checkpoint = checkpoint_of(spec, dataset)
-    peer = torchvisions(spec, checkpoint, place)
-    artifact, _, _ = load(
-        Wanted(
-            spec=spec,
-            classes=CITYSCAPES,
-            weights=checkpoint,
-            dataset=dataset,
-            runtime=runtime,
-            precision=precision,
-            device=place,
-            image_size=size,
-            input_size=size,
-            resize="none",
-            batch_size=1,
-            memory_format="channels_last",
-            compile_mode="default",
-            cache=None,
-        )
-    )
+    source = source_of(spec, dataset)
+    peer = torchvisions(spec, source.file, place)
+    asked = wanted(spec, source, size, runtime=runtime, precision=precision, device=place, dataset=dataset)
+    artifact, _, _ = load(asked)
     expected = [peer(image) for image in images]
     varied = all(int((torch.bincount(e.flatten(), minlength=19) >= 0.01 * e.numel()).sum()) >= 6 for e in expected)
     assert varied, "rule 12: agreement means something only where labels vary"

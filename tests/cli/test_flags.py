@@ -6,13 +6,12 @@ import json
 
 import pytest
 
-from zoo.cli.main import main
 from zoo.score.fields import FIELDS
 from zoo.store import save
 
 
 @pytest.fixture
-def zoo(capsys, records, tmp_path, monkeypatch):
+def zoo(call, records, tmp_path, monkeypatch):
     """`zoo("leaderboard", …)` over records of four kinds of weights: exit code, standard output, standard error."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
@@ -21,16 +20,7 @@ def zoo(capsys, records, tmp_path, monkeypatch):
         *({"right": 0.6, "source": "published", "tag": "zh320"}, {"right": 0.3, "source": "own"}),
     ):
         save(records.make("unet", **changes), {}, tmp_path / "results")
-
-    def zoo(*words):
-        try:
-            code = main([*words])
-        except SystemExit as stop:  # argparse's own way to end
-            code = stop.code
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return zoo
+    return call
 
 
 @pytest.mark.parametrize("verb", ["leaderboard", "pick", "compare"])

@@ -36,18 +36,9 @@ def place(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def zoo(capsys):
+def zoo(call):
     """`zoo("list --tag core")`: exit code, standard output, standard error."""
-
-    def zoo(line):
-        try:
-            code = main(line.split())
-        except SystemExit as stop:  # argparse's own way to end
-            code = stop.code
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return zoo
+    return lambda line: call(*line.split())
 
 
 @pytest.fixture

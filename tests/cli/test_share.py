@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from zoo.cli.main import main
 from zoo.store import SHIPPED, locked, save
 
 NEW = "records: 1 new in theirs, 0 there already, 0 left out\n"
 
 
 @pytest.fixture
-def zoo(capsys, tmp_path, monkeypatch):
+def zoo(call, tmp_path, monkeypatch):
     """`zoo("pick")` in an empty folder: exit code, standard output, standard error."""
     monkeypatch.chdir(tmp_path)
-
-    def zoo(line):
-        try:
-            code = main(line.split())
-        except SystemExit as stop:  # argparse's own way to end
-            code = stop.code
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return zoo
+    return lambda line: call(*line.split())
 
 
 @pytest.fixture

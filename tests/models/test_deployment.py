@@ -178,6 +178,12 @@ def test_what_only_looks_like_merging_is_left_alone():
     assert not folding_of(check(nn.Sequential(Joined()), 1, 0)).merged
 
 
+def test_a_method_of_the_whole_network_merges_no_block():
+    block = type("Block", (Branches,), {})("fuse")
+    assert not folding_of(check(block, 0, 0)).merged
+    assert block.narrow is not None
+
+
 def fails(*_):
     raise RuntimeError("no")
 

@@ -111,21 +111,16 @@ def forecast(
     for cell in cells:
         is_finished = cell_key(cell, setting) in finished
         trains = cell.recipe is not None and not (is_finished or cell.refused) and cell.training not in trained
-        parts = list[float | None]()
+        seconds: float | None = 0.0
         is_rough = False
         if not is_finished and not cell.refused:
-            parts = [_exactly(cell, setting, own)]
-            if parts[0] is None and gauge is not None and (rough := gauge.measuring(cell)) is not None:
-                parts, is_rough = [rough], True
-            parts = [_nearly(cell, setting, own)] if parts == [None] else parts
+            seconds, is_rough = _measuring(cell, setting, own, gauge)
             if trains and cell.recipe is not None:
                 trained.add(cell.training)
                 training = _training(cell, cell.recipe, own)
                 if training is None and gauge is not None:
                     training, is_rough = gauge.training(cell, cell.recipe), True
-                parts.append(training)
-        known = [part for part in parts if part is not None]
-        seconds = sum(known) if len(known) == len(parts) else None
+                seconds = None if seconds is None or training is None else seconds + training
         lines.append(Line(cell, is_finished, trains, seconds, is_rough))
     return Forecast(tuple(lines), None if gauge is None else gauge.macs_per_s)
 
@@ -203,6 +198,17 @@ def summary(found: Forecast) -> list[str]:
     if found.unknown_count:
         lines.append(f"not counted: {found.unknown_count} cells, of whose like this machine has no record")
     return lines
+
+
+def _measuring(
+    cell: Cell, setting: Setting, records: Sequence[Record], gauge: Gauge | None
+) -> tuple[float | None, bool]:
+    """Seconds of a cell whose weights are there, and whether that is rough."""
+    exactly = _exactly(cell, setting, records)
+    rough = gauge.measuring(cell) if exactly is None and gauge is not None else None
+    if rough is not None:
+        return rough, True
+    return (_nearly(cell, setting, records) if exactly is None else exactly), False
 
 
 def _exactly(cell: Cell, setting: Setting, records: Sequence[Record]) -> float | None:

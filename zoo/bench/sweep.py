@@ -149,14 +149,15 @@ def run_bench(
                 else:
                     sweep.finished.append(record)
                     tell(cell.spec.name, "finished before")
-            with closing(maker.records(tuple(pending))) as records:
-                while pending and (budget_s is None or time.monotonic() - started < budget_s):
+            done = 0
+            with closing(maker.records(pending)) as records:
+                while done < len(pending) and (budget_s is None or time.monotonic() - started < budget_s):
                     record, samples = next(records)
                     store.save(record, samples, results)
                     sweep.records.append(record)
                     tell(record.artifact.model, record=record)
-                    pending.pop(0)
-            sweep.left_out += [cell.spec.name for cell in pending]
+                    done += 1
+            sweep.left_out += [cell.spec.name for cell in pending[done:]]
     sweep.left_out = list(dict.fromkeys(sweep.left_out))
     sweep.seconds = time.monotonic() - started
     return sweep

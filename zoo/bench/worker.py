@@ -40,7 +40,7 @@ from zoo.measure import clock, device, energy, macs, memory
 from zoo.measure.speed import macs_per_s
 from zoo.models import from_smp, from_torchvision  # noqa: F401  imported here so that the fork server has them
 from zoo.models.build import build_empty, build_model
-from zoo.models.deployment import has_branches, merge_branches
+from zoo.models.deployment import merge_branches
 from zoo.pipeline import Pipeline
 from zoo.record import (
     Agreement,
@@ -234,8 +234,7 @@ def _cost(job: Job) -> Cost:
     shell = Pipeline(
         module, spec, image_size=input_size, input_size=input_size, output_size=input_size, resize=job.resize
     )
-    if has_branches(module):
-        merge_branches(module)
+    merge_branches(module)
     return macs.count(module, shell.padded_size)
 
 

@@ -55,17 +55,19 @@ def _by_runtime(arguments: argparse.Namespace) -> int:
     if arguments.format not in (None, "md") or arguments.sort != "miou":
         raise UserError("--by-runtime is a page in the order of the catalog; leave --format and --sort away")
 
-    from zoo.report.runtimes import is_stale, read, runtimes_page, write
+    from zoo.report.markdown import is_stale, write_page
+    from zoo.report.runtimes import read, runtimes_page
 
     found, output = read(arguments.results, **read_conditions(arguments)), arguments.output
     warn(found.warnings)
+    page = runtimes_page(found.records)
     if output is None:
-        print(runtimes_page(found.records), end="")
+        print(page, end="")
     elif arguments.check:
-        stale = is_stale(found.records, output)
+        stale = is_stale(page, output)
         print(f"{output} {'is out of date' if stale else 'says what the records say'}")
         return int(stale)
     else:
-        write(found.records, output)
+        write_page(page, output)
         print(f"wrote {output}")
     return 0

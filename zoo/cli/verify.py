@@ -27,8 +27,9 @@ def run(arguments: argparse.Namespace) -> int:
         return _audit(arguments)
     if (arguments.output or arguments.check) and arguments.patterns:
         raise UserError("the page holds all models; leave the names away, or --output and --check")
+    from zoo.report.markdown import is_stale, write_page
     from zoo.report.progress import LiveImages
-    from zoo.report.verified import is_stale, show_lines, unexplained, write
+    from zoo.report.verified import show_lines, unexplained
     from zoo.store import DEFAULT
     from zoo.verify import verify
 
@@ -38,11 +39,11 @@ def run(arguments: argparse.Namespace) -> int:
         found = verify(arguments.patterns or ["all"], results, live)
     warn(found.warnings)
     page, doubts = arguments.output or Path(results or DEFAULT) / "verify.md", unexplained(found.lines)
-    stale = arguments.check and is_stale(found.lines, page)
+    stale = arguments.check and is_stale(show_lines(found.lines, "md"), page)
     if arguments.check:
         print(f"{page} {'is out of date' if stale else 'says what is counted and recorded now'}")
     elif arguments.output:
-        write(found.lines, page)
+        write_page(show_lines(found.lines, "md"), page)
         print(f"wrote {page}")
     else:
         print(show_lines(found.lines, arguments.format or "table"), end="")

@@ -79,7 +79,7 @@ def deployed(module: nn.Module, sizes: Iterable[Size]) -> Folding | None:
 
 def has_branches(module: nn.Module) -> bool:
     """Whether some block of a network says how its branches are merged."""
-    return any(_merger(part) for part in module.modules())
+    return any(_merger(part) for part in module.modules() if part is not module)
 
 
 def merge_branches(module: nn.Module) -> None:

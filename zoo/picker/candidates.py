@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from zoo.errors import UserError, did_you_mean, listed
@@ -232,8 +232,8 @@ def worst(rows: Sequence[Row]) -> Row:
             intervals[key] = place.intervals[key]
     grades = [row.grade for row in rows if row.grade is not None]
     least = max(rows, key=lambda row: row.grade or "")
-    class_iou = {name: _lowest([row.class_iou.get(name) for row in rows]) for name in base.class_iou}
-    class_lost = {name: _highest([row.class_lost.get(name) for row in rows]) for name in base.class_lost}
+    class_iou = {name: _of_all(min, [row.class_iou.get(name) for row in rows]) for name in base.class_iou}
+    class_lost = {name: _of_all(max, [row.class_lost.get(name) for row in rows]) for name in base.class_lost}
     return replace(
         base,
         device=" and ".join(row.device for row in rows),
@@ -246,14 +246,10 @@ def worst(rows: Sequence[Row]) -> Row:
     )
 
 
-def _lowest(values: list[float | None]) -> float | None:
+def _of_all(choose: Callable[[list[float]], float], values: list[float | None]) -> float | None:
+    """One of several numbers, where all are known."""
     known = [value for value in values if value is not None]
-    return min(known) if len(known) == len(values) else None
-
-
-def _highest(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return max(known) if len(known) == len(values) else None
+    return choose(known) if len(known) == len(values) else None
 
 
 def known_class(metric: Metric, rows: Iterable[Row]) -> Metric:

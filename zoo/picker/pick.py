@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from zoo.picker.candidates import (
     known_class,
 )
 from zoo.picker.deciding import INFINITE, LATENCY, Asked, Loser, Step, decide, lose, notes, reasons
+from zoo.score.commands import measured_on
 from zoo.score.comparing import ARTIFACT, Group, baseline_for, pareto_front, tell_apart
 from zoo.score.filtering import select
 from zoo.score.licences import NO_ADVICE
@@ -74,6 +76,16 @@ class Choice:
     """This machine's devices."""
     warnings: tuple[str, ...] = ()
     """Files that could not be read."""
+
+    @property
+    def rows(self) -> list[Row]:
+        """The winner, if there is one, and the others."""
+        return [*([self.winner] if self.winner else []), *(loser.row for loser in self.losers)]
+
+    @functools.cached_property
+    def rests_on_several(self) -> bool:
+        """Whether its rows were measured on machines that stand differently to this one."""
+        return len({measured_on(row, self.here) for row in self.rows}) > 1
 
     @property
     def quick(self) -> bool:

@@ -350,12 +350,12 @@ def _shared_weights(rows: list[Row]) -> str | None:
 
 
 def _title(group: Group, rows: list[Row]) -> str:
-    steps = {row.step_count for row in rows if row.status == "ok" and row.weights == _shared_weights(rows)}
+    weights = _shared_weights(rows)
+    steps = {row.step_count for row in rows if row.status == "ok" and row.weights == weights}
     step_count = next(iter(steps)) if len(steps) == 1 else None
     dataset = group.dataset or "no dataset"
     if any(row.synthetic for row in rows) and "synthetic" not in dataset:
         dataset += " (synthetic)"
-    weights = _shared_weights(rows)
     said_weights = f"weights {weights}" if weights else ""
     if weights and step_count is not None:
         said_weights += f" ({step_count} steps)"

@@ -99,7 +99,7 @@ def _nobody(choice: Choice) -> Iterator[str]:
 
 def _where(choice: Choice) -> str:
     group = choice.group
-    rows = [*([choice.winner] if choice.winner else []), *(loser.row for loser in choice.losers)]
+    rows = choice.rows
     shared = {field: {getattr(row, field) for row in rows} for field in ("weights", "input_size")}
     return " · ".join(
         (
@@ -142,8 +142,7 @@ def _cost(row: Row, price: float) -> str:
 def _licences(row: Row) -> str:
     if row.licences.code_alone:
         return f"code {' + '.join(map(_stated, row.licences.code))}; weights random"
-    facts = zip(("code", "weights", "training data"), row.licences, strict=True)
-    return "; ".join(f"{what} {' + '.join(map(_stated, parts))}" for what, parts in facts)
+    return "; ".join(f"{what} {' + '.join(map(_stated, parts))}" for what, parts in row.licences.by_name.items())
 
 
 def _stated(one: Stated) -> str:
@@ -194,7 +193,7 @@ def _front(choice: Choice, price: float | None, width: int) -> list[str]:
         header.insert(3, "1M images")
         for row, line in zip(choice.front, cells, strict=False):
             line.insert(3, f"{cost_per_million(row, price)[0]:.2f}")
-    if _several_bases(choice):
+    if choice.rests_on_several:
         header.insert(1, "rests on")
         for row, line in zip(choice.front, cells, strict=False):
             line.insert(1, measured_on(row, choice.here))
@@ -205,11 +204,6 @@ def _front(choice: Choice, price: float | None, width: int) -> list[str]:
     more = f" (the first {FRONT} of {len(choice.front)})" if len(choice.front) > FRONT else ""
     title = f"Pareto set of those that qualify, by {y.title} and {x.title}{more}:"
     return [title, *simple_table(header, cells).plain]
-
-
-def _several_bases(choice: Choice) -> bool:
-    rows = [*([choice.winner] if choice.winner else []), *(loser.row for loser in choice.losers)]
-    return len({measured_on(row, choice.here) for row in rows}) > 1
 
 
 def _others(choice: Choice, *, explain: bool) -> Iterator[str]:
@@ -224,14 +218,14 @@ def _others(choice: Choice, *, explain: bool) -> Iterator[str]:
         total = sum(count for _, count in choice.left_out)
         reasons = ", ".join(f"{count} {why}" for why, count in choice.left_out)
         yield f"{total} {'record' if total == 1 else 'records'} took no part: {reasons}"
-    if not _several_bases(choice) and choice.losers and choice.winner is None:
+    if not choice.rests_on_several and choice.losers and choice.winner is None:
         row = choice.losers[0].row
         yield f"all of it {measured_on(row, choice.here)}: {row.device_name}"
 
 
 def _loser(choice: Choice, loser: Loser) -> str:
     row, why = loser.row, "; ".join(loser.why)
-    basis = f" [{measured_on(row, choice.here)}]" if _several_bases(choice) else ""
+    basis = f" [{measured_on(row, choice.here)}]" if choice.rests_on_several else ""
     unknown = next((limit.metric.key for limit in choice.asked.limits if row.value(limit.metric.key) is None), None)
     if row.value(choice.asked.goal.key) is None:
         unknown = choice.asked.goal.key

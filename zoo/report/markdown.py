@@ -1,4 +1,4 @@
-"""GitHub tables, and the generated blocks of a page between two comment markers."""
+"""GitHub tables, pages that are written whole, and the generated blocks of a page between two comment markers."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import re
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo.errors import UserError
+from zoo.faults import how_to_write, reason
+from zoo.files import write_all
 from zoo.score.fields import FIELDS
 
 if TYPE_CHECKING:
@@ -16,6 +19,27 @@ if TYPE_CHECKING:
 
 BEGIN = "<!-- leaderboard:begin"
 END = "<!-- leaderboard:end -->"
+
+
+def write_page(text: str, output: Path) -> None:
+    """Write a page.
+
+    Raises:
+        UserError: the folder cannot be written to.
+    """
+    try:
+        write_all({output: text.encode()})
+    except OSError as error:
+        advice = how_to_write(error, "another file with --output")
+        raise UserError(f"cannot write {output}: {reason(error)}; {advice}") from error
+
+
+def is_stale(text: str, output: Path) -> bool:
+    """Whether a file is not the page that `write_page` would write."""
+    try:
+        return output.read_text(encoding="utf-8") != text
+    except (OSError, UnicodeDecodeError):
+        return True
 
 
 def board_markdown(board: Board) -> str:

@@ -8,9 +8,6 @@ from pathlib import Path
 from typing import get_args
 
 from zoo.catalog import MODELS
-from zoo.errors import UserError
-from zoo.faults import how_to_write, reason
-from zoo.files import write_all
 from zoo.record import Precision, Record
 from zoo.report.markdown import grid
 from zoo.score.filtering import select
@@ -57,27 +54,6 @@ def runtimes_page(records: Iterable[Record]) -> str:
         if not record.is_baseline:
             by_device[record.device.slug].append(record)
     return "\n\n".join([TITLE, *(_section(device, found) for device, found in sorted(by_device.items()))]) + "\n"
-
-
-def write(records: Iterable[Record], output: Path) -> None:
-    """Write the page.
-
-    Raises:
-        UserError: the folder cannot be written to.
-    """
-    try:
-        write_all({output: runtimes_page(records).encode()})
-    except OSError as error:
-        advice = how_to_write(error, "another file with --output")
-        raise UserError(f"cannot write {output}: {reason(error)}; {advice}") from error
-
-
-def is_stale(records: Iterable[Record], output: Path) -> bool:
-    """Whether a file is not the page that `write` would make of it."""
-    try:
-        return output.read_text(encoding="utf-8") != runtimes_page(records)
-    except (OSError, UnicodeDecodeError):
-        return True
 
 
 def why_not(record: Record) -> str:

@@ -7,12 +7,8 @@ import io
 import json
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
-from zoo.errors import UserError
-from zoo.faults import how_to_write, reason
-from zoo.files import write_all
 from zoo.report.markdown import grid
 from zoo.report.terminal import print_to_text, simple_table, wrapped
 from zoo.score.metrics import METRICS
@@ -49,27 +45,6 @@ def show_lines(lines: Sequence[Line], form: Format = "table") -> str:
             table = simple_table(_HEADER[:-1], [row[:-1] for row in cells], left=2)
             reasons = [line for model, what, *_, why in cells if why for line in wrapped(f"{model}, {what}: {why}")]
             return print_to_text(table) + "\n".join((*reasons, *_sums(lines))) + "\n"
-
-
-def write(lines: Sequence[Line], output: Path) -> None:
-    """Write the page.
-
-    Raises:
-        UserError: the folder cannot be written to.
-    """
-    try:
-        write_all({output: _page(lines).encode()})
-    except OSError as error:
-        advice = how_to_write(error, "another file with --output")
-        raise UserError(f"cannot write {output}: {reason(error)}; {advice}") from error
-
-
-def is_stale(lines: Sequence[Line], output: Path) -> bool:
-    """Whether a file is not the page that `write` would make of it."""
-    try:
-        return output.read_text(encoding="utf-8") != _page(lines)
-    except (OSError, UnicodeDecodeError):
-        return True
 
 
 def unexplained(lines: Sequence[Line]) -> list[str]:

@@ -102,12 +102,16 @@ class Licences(NamedTuple):
         """Whether the weights are random, so that nothing but the code has a licence."""
         return not self.weights and not self.data
 
+    @property
+    def by_name(self) -> dict[str, tuple[Stated, ...]]:
+        """Return the three by what people call them."""
+        return dict(zip(("code", "weights", "training data"), self, strict=True))
+
     def why_not_for_sale(self) -> tuple[str, ...]:
         """Return what speaks against selling it, or is not known, a sentence each; empty: nothing does."""
-        facts = {"code": self.code, "weights": self.weights, "training data": self.data}
         return tuple(
             f"{what}: {stated.value}{f' ({stated.source})' if stated.source else ''}, {terms.says}"
-            for what, parts in facts.items()
+            for what, parts in self.by_name.items()
             for stated in parts
             if (terms := terms_of(stated.value)).kind != "permissive"
         )

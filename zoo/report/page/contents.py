@@ -111,6 +111,7 @@ def _metric(metric: Metric) -> dict[str, Any]:
 def _group(table: Table, places: Sequence[int]) -> dict[str, Any]:
     group = table.group
     title = table.title.split(" · ")
+    place_of = dict(zip(map(id, table.lines), places, strict=True))
     return {
         "id": short_hash([text_of(value) for value in group], 6),
         "device": group.device,
@@ -121,7 +122,7 @@ def _group(table: Table, places: Sequence[int]) -> dict[str, Any]:
         "names": [line.name for line in table.lines],
         "marks": [line.marks for line in table.lines],
         "published": [quoted(line.row) for line in table.lines],
-        "claims": [places[table.lines.index(line)] for line in table.claims],
+        "claims": [place_of[id(line)] for line in table.claims],
         "failed": table.failed,
         "notes": table.notes,
         "alike": [text_of(getattr(group, name)) for name in Group._fields if name not in {"device", "quick"}],
@@ -190,9 +191,8 @@ def _shares(values: Iterable[float | None]) -> list[int | None] | None:
 
 def _licences(licences: Licences) -> dict[str, Any]:
     """Of code, weights and training data what is stated and where; and what speaks against a sale."""
-    facts = {"code": licences.code, "weights": licences.weights, "training data": licences.data}
     return {
-        "facts": {what: [(stated.value, stated.source) for stated in parts] for what, parts in facts.items()},
+        "facts": {what: [(one.value, one.source) for one in parts] for what, parts in licences.by_name.items()},
         "against": licences.why_not_for_sale(),
     }
 
