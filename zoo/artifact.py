@@ -30,7 +30,7 @@ from zoo.machine import cpu_features
 from zoo.models.build import build_empty, build_model, read_hub
 from zoo.models.contract import tensors_of
 from zoo.models.deployment import deployed
-from zoo.models.trial import CHECK_SIZE, fit_model, padded_to
+from zoo.models.trial import CHECK_SIZE, fit_model
 from zoo.modes import seen_window
 from zoo.pipeline import Pipeline
 from zoo.record import MemoryFormat, Network, Precision, State, Weights
@@ -176,7 +176,7 @@ def make_deployed(
     """
     sizes = None if input_size is None else (input_size,)
     module, fed, weights = make_network(spec, classes, source, sizes)
-    trials = [padded_to(size, fed.divisor) for size in (CHECK_SIZE, *(sizes or ()))]
+    trials = [fed.padded(size) for size in (CHECK_SIZE, *(sizes or ()))]
     if deployed(module, trials) is None:
         module, fed, weights = make_network(spec, classes, source, sizes)
     return module, fed, weights

@@ -10,7 +10,7 @@ import importlib.metadata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from zoo.errors import UserError, did_you_mean
 from zoo.hub.models import find_hub
@@ -66,20 +66,29 @@ _PAPERS: dict[str, tuple[str, str]] = {
     "SwiftNet": ("Oršić et al., CVPR 2019", "https://arxiv.org/abs/1903.08469"),
 }
 
-# smp decoder → architecture, divisor, align_corners. Heads that do not upsample have nothing to align.
-_DECODERS: dict[str, tuple[str, int, bool]] = {
-    "unet": ("U-Net", 32, False),
-    "unetplusplus": ("U-Net++", 32, False),
-    "linknet": ("LinkNet", 32, False),
-    "manet": ("MAnet", 32, False),
-    "fpn": ("FPN", 32, True),
-    "pspnet": ("PSPNet", 8, True),
-    "pan": ("PAN", 16, True),  # and at least 128x128: it pools three times behind stride 16
-    "deeplabv3": ("DeepLabV3", 8, True),
-    "deeplabv3plus": ("DeepLabV3+", 16, True),
-    "upernet": ("UPerNet", 32, True),
-    "segformer": ("SegFormer", 32, True),
-    "dpt": ("DPT", 32, True),
+
+class _Decoder(NamedTuple):
+    """What smp's decoders need; heads that do not upsample have nothing to align."""
+
+    family: str
+    divisor: int
+    align_corners: bool
+    min_side: int = 1
+
+
+_DECODERS: dict[str, _Decoder] = {
+    "unet": _Decoder("U-Net", 32, False),
+    "unetplusplus": _Decoder("U-Net++", 32, False),
+    "linknet": _Decoder("LinkNet", 32, False),
+    "manet": _Decoder("MAnet", 32, False),
+    "fpn": _Decoder("FPN", 32, True),
+    "pspnet": _Decoder("PSPNet", 8, True),
+    "pan": _Decoder("PAN", 16, True, 128),  # it pools three times behind stride 16
+    "deeplabv3": _Decoder("DeepLabV3", 8, True),
+    "deeplabv3plus": _Decoder("DeepLabV3+", 16, True),
+    "upernet": _Decoder("UPerNet", 32, True),
+    "segformer": _Decoder("SegFormer", 32, True),
+    "dpt": _Decoder("DPT", 32, True),
 }
 
 _SWIN = {"strict_img_size": False, "always_partition": True}
@@ -113,11 +122,10 @@ def _smp(
     name: str, decoder: str, encoder: str, smp_encoder: str, weights: str = "", *, tags: tuple[str, ...] = (),
     recipe: RecipeFamily = "sgd_poly", licence: str = _SMP, options: dict[str, Any] | None = None, **facts: Any,
 ) -> ModelSpec:  # fmt: skip
-    family, divisor, align_corners = _DECODERS[decoder]
     return _row(
-        name, family, encoder, "from_smp:smp_model",
+        name, encoder=encoder, builder="from_smp:smp_model",
         args={"decoder": decoder, "encoder": smp_encoder, **(options or {})}, tags=tags, recipe=recipe, licence=licence,
-        divisor=divisor, align_corners=align_corners, pretrained=weights or f"smp-hub/{smp_encoder}.imagenet", **facts,
+        pretrained=weights or f"smp-hub/{smp_encoder}.imagenet", **_DECODERS[decoder]._asdict(), **facts,
     )  # fmt: skip
 
 
@@ -351,13 +359,13 @@ def _find_timm(name: str, decoder: str, encoder: str) -> ModelSpec:
         raise UserError(f"no decoder {decoder!r}.{did_you_mean(decoder, _DECODERS)} Decoders: {', '.join(_DECODERS)}")
     if not encoder:
         raise UserError(f"{name!r} names no encoder; give one of timm's, such as {decoder}:timm/convnext_tiny")
-    family, divisor, align_corners = _DECODERS[decoder]
-    paper, url = _PAPERS[family]
+    facts = _DECODERS[decoder]
+    paper, url = _PAPERS[facts.family]
     return ModelSpec(
         name=name, builder="zoo.models.from_smp:timm_model", args={"decoder": decoder, "encoder": encoder},
-        family=family, encoder=f"timm/{encoder}", paper=paper, url=url, licence=f"{_SMP}, encoder: see timm",
-        recipe="adamw_poly" if encoder.startswith(_ADAMW_ENCODERS) else "sgd_poly", divisor=divisor,
-        align_corners=align_corners, pretrained=f"timm/{encoder}",
+        encoder=f"timm/{encoder}", paper=paper, url=url, licence=f"{_SMP}, encoder: see timm",
+        recipe="adamw_poly" if encoder.startswith(_ADAMW_ENCODERS) else "sgd_poly", pretrained=f"timm/{encoder}",
+        **facts._asdict(),
     )  # fmt: skip
 
 
@@ -365,7 +373,7 @@ def _with_paper(hub: ModelSpec) -> ModelSpec:
     """A hub's model with the paper of its architecture, and what is known of smp's decoder."""
     known: dict[str, Any] = {}
     if (decoder := _DECODERS.get(str(hub.args.get("kind", "")).lower())) is not None:
-        known = dict(zip(("family", "divisor", "align_corners"), decoder, strict=True))
+        known = decoder._asdict()
     paper, url = _PAPERS.get(known.get("family", hub.family), ("", hub.url))
     return hub.model_copy(update={**known, "paper": paper, "url": url})
 

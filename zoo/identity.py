@@ -52,7 +52,8 @@ def network_sha256(spec: ModelSpec) -> str:
         sources = {"" if file == builder else name: _sha256(file) for name, file in modules.items()}
     else:
         sources, outside = _row(module)
-        facts |= {"module": module.rpartition(".")[2], "fed": spec.model_dump(mode="json", include=set(_FED))}
+        fed = {*_FED, "min_side"} if spec.min_side > 1 else {*_FED}  # the hash of all others stays what it was
+        facts |= {"module": module.rpartition(".")[2], "fed": spec.model_dump(mode="json", include=fed)}
     versions: dict[str, str] = {}
     for library in outside:
         versions |= _versions(library)

@@ -8,7 +8,6 @@ scales and mirror images. Published results "with multi-scale and flip" are made
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
@@ -104,13 +103,13 @@ def _logits(pipeline: Pipeline, runnable: Runnable, mode: Mode, images: Tensor) 
     assert mode.stride is not None
     height, width = pipeline.fitted_size
     window = seen_window(mode.window, (height, width))
-    padded = tuple(math.ceil(side / pipeline.spec.divisor) * pipeline.spec.divisor for side in window)
+    padded = pipeline.spec.padded(window)
     padding = 0, padded[1] - window[1], 0, padded[0] - window[0]  # with the mean, as the pipeline does
     total, times = None, torch.zeros((height, width), device=x.device)
     for top in _starts(height, window[0], mode.stride[0]):
         for left in _starts(width, window[1], mode.stride[1]):
             part = F.pad(x[..., top : top + window[0], left : left + window[1]], padding)
-            logits = _upsample(runnable.network(part), (padded[0], padded[1]), window, align_corners)
+            logits = _upsample(runnable.network(part), padded, window, align_corners)
             if total is None:
                 total = logits.new_zeros((*logits.shape[:2], height, width))
             total[..., top : top + window[0], left : left + window[1]] += logits

@@ -76,7 +76,7 @@ class Pipeline(nn.Module):
         self.output_size = output_size
         self.resize = resize
         self.fitted_size = _fit(image_size, input_size) if resize == "fit" else input_size
-        self.padded_size = _round_up(input_size, spec.divisor)
+        self.padded_size = spec.padded(input_size)
         self.grid_size = (
             round(self.padded_size[0] * output_size[0] / self.fitted_size[0]),
             round(self.padded_size[1] * output_size[1] / self.fitted_size[1]),
@@ -138,7 +138,3 @@ def _fit(size: Size, box: Size) -> Size:
     """Largest size of the same aspect inside `box`, at least one pixel."""
     scale = min(box[0] / size[0], box[1] / size[1])
     return max(1, min(box[0], round(size[0] * scale))), max(1, min(box[1], round(size[1] * scale)))
-
-
-def _round_up(size: Size, divisor: int) -> Size:
-    return -(-size[0] // divisor) * divisor, -(-size[1] // divisor) * divisor

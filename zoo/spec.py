@@ -79,6 +79,8 @@ class ModelSpec(Facts):
     channel_order: ChannelOrder = "rgb"
     divisor: int = Field(default=1, gt=0)
     """Height and width of the input must be multiples of this; the pipeline pads."""
+    min_side: int = Field(default=1, gt=0)
+    """Height and width of the input must be at least this, and are padded likewise."""
     align_corners: bool = False
     """How the network's own library upsamples its logits."""
     pretrained: str = ""
@@ -90,6 +92,12 @@ class ModelSpec(Facts):
     hub: str = ""
     """Of a hub's model, what `catalog.find` takes in any working directory: `hf:…` or `smp:…`, a folder with its whole
     path; empty for others."""
+
+    def padded(self, size: Size, divisor: int | None = None) -> Size:
+        """The least size `(height, width)` it takes that this one fits in; `divisor`: in place of its own."""
+        step = divisor or self.divisor
+        height, width = (-(-max(side, self.min_side) // step) * step for side in size)
+        return height, width
 
 
 def letters(name: str) -> str:

@@ -43,9 +43,9 @@ def build_model(
 ) -> tuple[nn.Module, ModelSpec]:
     """Build what a spec describes, in training mode, with the spec completed by what the module itself carries.
 
-    A model of your own, and a timm encoder under any decoder, may carry `mean`, `std`, `divisor`, `align_corners` and
-    `train_ids` (numbers and tuples; tensors of these names are the network's own business), and is tried
-    (`trial.fit_model`).
+    A model of your own, and a timm encoder under any decoder, may carry `mean`, `std`, `divisor`, `min_side`,
+    `align_corners` and `train_ids` (numbers and tuples; tensors of these names are the network's own business), and is
+    tried (`trial.fit_model`).
 
     Args:
         spec: what to build.

@@ -33,7 +33,7 @@ from zoo.models.contract import tensors_of
 from zoo.models.trial import said
 from zoo.spec import ModelSpec
 
-_CARRIED = ("mean", "std", "channel_order", "divisor", "align_corners", "train_ids")
+_CARRIED = ("mean", "std", "channel_order", "divisor", "min_side", "align_corners", "train_ids")
 _PREFIX = "zoo_own_"
 
 _imported: dict[Path, str] = {}

@@ -60,27 +60,22 @@ def fit_model(module: nn.Module, spec: ModelSpec, num_classes: int, sizes: Seque
     with _evaluating(module):
         divisor = _find_divisor(trial, spec, asked)
         # Values, and sides that are mixed up, show at any size; a network for certain sizes shows them there alone.
-        error = trial.run(padded_to(CHECK_SIZE, divisor))
+        error = trial.run(spec.padded(CHECK_SIZE, divisor))
         if error and not isinstance(error, _TooLargeError):
-            error = trial.run(padded_to(min(asked, key=lambda size: size[0] * size[1]), divisor))
+            error = trial.run(spec.padded(min(asked, key=lambda size: size[0] * size[1]), divisor))
         if error:
             raise error
     if divisor == spec.divisor:
         return spec
     if (spec.name, divisor) not in _told:
         _told.add((spec.name, divisor))
-        size, padded = next((size, new) for size in asked if (new := padded_to(size, divisor)) != size)
+        size, padded = next((size, new) for size in asked if (new := spec.padded(size, divisor)) != size)
         _log.warning(
             "%s: its sides are padded to multiples of %d, found by trying: it does not take %s as it is, but %s; "
             "`divisor = %d` on the model says so beforehand",
             *(spec.name, divisor, show_size(size), show_size(padded), divisor),
         )
     return spec.model_copy(update={"divisor": divisor})
-
-
-def padded_to(size: Size, divisor: int) -> Size:
-    """The least multiples that a size fits in."""
-    return -(-size[0] // divisor) * divisor, -(-size[1] // divisor) * divisor
 
 
 def said(error: BaseException) -> str:
@@ -99,7 +94,7 @@ def _find_divisor(trial: _Trial, spec: ModelSpec, sizes: Sequence[Size]) -> int:
     others = () if given else tuple(divisor for divisor in DIVISORS if divisor != spec.divisor)
 
     def fits(ask: Callable[[Size], ModelError | None], divisor: int, more: int = 0) -> bool:
-        padded = (padded_to(size, divisor) for size in sizes)
+        padded = (spec.padded(size, divisor) for size in sizes)
         return not any(ask((height + more, width + more)) for height, width in padded)
 
     for ask in (trial.shapes, trial.run):
@@ -108,7 +103,7 @@ def _find_divisor(trial: _Trial, spec: ModelSpec, sizes: Sequence[Size]) -> int:
         fitting = [divisor for divisor in others if fits(ask, divisor)]
         if fitting:  # 1080 fits by 16 for a network that needs 32, and 1096 does not
             return next((divisor for divisor in fitting if fits(ask, divisor, more=divisor)), fitting[0])
-    errors = (trial.run(padded_to(size, spec.divisor)) for size in sizes)
+    errors = (trial.run(spec.padded(size)) for size in sizes)
     first = next(error for error in errors if error)
     tried = f"multiples of {', '.join(map(str, DIVISORS[:4]))}, … {DIVISORS[-1]} were tried too"
     also = f"its divisor is {spec.divisor}" if given else tried

@@ -25,7 +25,7 @@ class Feed:
     """
 
     def __init__(self, spec: ModelSpec, num_classes: int, device: torch.device) -> None:
-        self.device, self.divisor = device, spec.divisor
+        self.device, self.spec = device, spec
         self.mean = torch.tensor(spec.mean, device=device) * 255
         self.std = torch.tensor(spec.std, device=device) * 255
         self.is_bgr = spec.channel_order == "bgr"
@@ -49,7 +49,9 @@ class Feed:
         pixels = pixels.flip(3) if self.is_bgr else pixels
         image = ((pixels - self.mean) / self.std).permute(0, 3, 1, 2)  # its memory stays NHWC
         label = self.channels[batch.labels.to(self.device, non_blocking=True).int()]
-        bottom, right = (-side % self.divisor for side in label.shape[1:])
+        height, width = label.shape[1:]
+        padded = self.spec.padded((height, width))
+        bottom, right = padded[0] - height, padded[1] - width
         if bottom or right:
             image = F.pad(image, (0, right, 0, bottom))  # 0 is the mean here
             label = F.pad(label, (0, right, 0, bottom), value=IGNORE_INDEX)
