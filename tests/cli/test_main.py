@@ -105,6 +105,9 @@ def results(records, place):
         ("train unet --steps 3 --set steps=5", "steps is given by its own flag and by --set steps; give it once"),
         ("bench --models unet --weights unet=run --checkpoint unet=own", "--weights unet is given as run and as own"),
         ("bench --pair unet,runtime=eager,runtime=aoti unet", "runtime is given as eager and as aoti; give it once"),
+        ("info unett", "Did you mean 'unet'"),
+        ("info unet --input-size 64", "a size is HEIGHTxWIDTH"),
+        ("info unet --results nowhere", "nowhere does not exist"),
         ("compare a b --results results", "results does not exist"),
         ("compare", "nothing is named; name two or more"),
         ("compare a", "a alone is named; name two or more"),
@@ -297,6 +300,18 @@ def test_a_damaged_record_is_named_and_the_rest_is_shown(zoo, results, records, 
         assert "fcn" in out
         assert error.startswith("zoo: skipped ")
         assert broken.name in error
+
+
+def test_info(zoo, results):
+    code, out, error = zoo("info unet --input-size 64x128")
+    assert (code, error) == (0, "")
+    assert "unet: U-Net" in out
+    assert "rank 1 of 2" in out, "in the records here"
+    assert "encoder" in out.partition("parameters and MACs by part")[2]
+    code, out, error = zoo("info unet --input-size 64x128 --format json")
+    assert (code, error) == (0, "")
+    assert json.loads(out)["parts"]["modules"][0]["name"] == "encoder"
+    assert json.loads(zoo("info unet --no-parts --format json")[1])["parts"] is None
 
 
 def test_compare(zoo, results):

@@ -20,6 +20,7 @@ from zoo.cli import (
     doctor,
     evaluate,
     export,
+    info,
     leaderboard,
     listing,
     merge,
@@ -37,13 +38,14 @@ from zoo.errors import UserError
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # else each process looks through all that is installed
 
 VERBS = (
-    listing, weights, train, evaluate, predict, bench, export, leaderboard, serve, pick, compare, share, merge, verify,
-    doctor, cache, data,
+    listing, info, weights, train, evaluate, predict, bench, export, leaderboard, serve, pick, compare, share, merge,
+    verify, doctor, cache, data,
 )  # fmt: skip
 """As `zoo --help` lists them."""
 EPILOG = """\
 examples:
   zoo list --tag core                       the models, and what each is
+  zoo info pidnet_s                         one of them: licences, cost, where it stands, what next
   zoo bench --models all                    measure every model on this machine (synthetic streets, a smoke test)
   zoo bench --models core --data DIR --preset camvid
   zoo leaderboard                           the tables of everything measured

@@ -175,7 +175,8 @@ class Comparison:
         found = [loss for limit in limits for loss in self._losses(limit)]
         keys = [limit.metric.key for limit in limits]
         for one in self.against:
-            alone = [left for left in one.unmatched if left.is_first and any(map(left.row.value, keys))]
+            firsts = [left for left in one.unmatched if left.is_first]
+            alone = [left for left in firsts if any(left.row.value(key) is not None for key in keys)]
             names = tell_apart([left.row for left in alone], WHICH)
             found += [
                 Loss("not known", one.side, name, None, f"not comparable: {left.why}")

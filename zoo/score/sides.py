@@ -187,13 +187,13 @@ def _narrowed(side: Side, rows: list[Row]) -> list[Row]:
             models = sorted({one.model for one in rows if one.status == "ok"})
             devices = sorted({one.device for one in rows if not one.baseline})
             hint = did_you_mean(side.model, [*models, *devices])
-            also = f"; or a device: {', '.join(devices)}" if len(devices) > 1 else ""
-            raise UserError(f"no ok record of {side.model!r}.{hint} There is: {', '.join(models)}{also}")
+            there = f"There is: {', '.join(models)}; or a device: {', '.join(devices)}"
+            raise UserError(f"no ok record of {side.model!r}.{hint} {there}")
     for field, value in conditions:
-        there = sorted({text_of(getattr(one, field)) for one in found})
+        values = sorted({text_of(getattr(one, field)) for one in found})
         found = [one for one in found if matches(one, field, value)]
         if not found:
-            raise UserError(f"no record of {what} with {field}={value}; there is: {', '.join(there)}")
+            raise UserError(f"no record of {what} with {field}={value}; there is: {', '.join(values)}")
     return found
 
 
