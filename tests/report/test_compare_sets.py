@@ -10,7 +10,7 @@ import pytest
 
 from zoo.errors import UserError
 from zoo.report.compare import compare
-from zoo.report.compare_text import SHOWN_PAIRS, show_comparison
+from zoo.report.compare_text import SHOWN_PAIRS, UNSURE, show_comparison
 from zoo.score.limits import LossLimit
 from zoo.store import save
 
@@ -59,6 +59,8 @@ def test_folders_are_held_artifact_by_artifact(folders):
     assert "5 artifacts measured on both" in " ".join(text.split())
     assert "pipeline p50: 1 slower, 4 tie; 1.05x in the geometric mean (1.00x to 1.25x)" in text
     assert "1.25x slower" in text
+    assert UNSURE in text, "no image counts stand beside c"
+    assert UNSURE not in shown(compare(*folders, models=["a", "b"]))
     assert "what differs: torch 2.11.0 vs 2.12.0" in text
     assert "(its model was not measured there): d eager fp32 256x512" in " ".join(text.split())
 

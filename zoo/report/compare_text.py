@@ -32,6 +32,7 @@ SHOWN_LETTERS = 8
 """More labels than these are not replaced by letters."""
 SHOWN_CONDITION = ("device", "dataset", "split", "weights", *ARTIFACT)
 QUICK = "QUICK — a smoke test"
+UNSURE = "?: whether by more than chance is not known"
 _SPEED = {"better": "faster", "worse": "slower", "tie": "tie", "": "?"}
 _MEMORY = {"better": "less", "worse": "more", "tie": "tie", "": "?"}
 _SCORE = {"better": "better", "worse": "worse", "tie": "tie", "": "?"}
@@ -143,7 +144,7 @@ def _many(comparison: Comparison, width: int) -> list[RenderableType]:
     columns.append(Column("grade", [row.grade or "n/a" for row in rows], 0))
     parts: list[RenderableType] = [Text(_shared(pairs))]
     table, lettered = _fitted(labels, columns, width)
-    parts += [*(_legend(ascii_uppercase, labels) if lettered else []), table]
+    parts += [*(_legend(ascii_uppercase, labels) if lettered else []), table, *_unsure(table)]
     of_all = [note for note in comparison.against[0].notes if all(note in one.notes for one in comparison.against)]
     for name, one in zip(ascii_uppercase[1:] if lettered else labels[1:], comparison.against, strict=False):
         parts += _differing(one, f"{name} differs")
@@ -189,7 +190,12 @@ def _artifacts(pairs: Sequence[Pair], width: int) -> list[RenderableType]:
             Column("grades", [f"{pair.first.grade or '-'} {pair.second.grade or '-'}" for pair in pairs], 1),
         ]
     table, _ = _fitted([pair.labels[1] for pair in pairs], columns, width)
-    return [Text(_shared(pairs)), table]
+    return [Text(_shared(pairs)), table, *_unsure(table)]
+
+
+def _unsure(table: Grid) -> list[RenderableType]:
+    """What the sign in a cell means, where one has it."""
+    return [Text(UNSURE)] if any(" ?" in line for line in table.plain) else []
 
 
 def _in_sum(pairs: Sequence[Pair]) -> Iterator[str]:
