@@ -68,6 +68,8 @@ def test_folders_are_held_artifact_by_artifact(folders):
 def test_several_results_are_the_same_as_folders(folders):
     named, flagged = compare(*folders), compare(results=folders)
     assert [pair.second.key for pair in named.pairs] == [pair.second.key for pair in flagged.pairs]
+    again = compare("b", "a", results=(folders[0], f"{folders[0]}/"))
+    assert [pair.second.model for pair in again.pairs] == ["a"], "one folder named twice is one"
     one = compare("b", results=folders)
     assert not one.are_sets
     assert one.pairs[0].measures[2].ratio == pytest.approx(1.25)

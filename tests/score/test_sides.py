@@ -51,9 +51,12 @@ def test_what_is_typed(tmp_path, monkeypatch, text, facts):
     [
         ((), (), "nothing is named; name two or more: MODEL, "),
         (("unet",), (), "unet alone is named"),
+        (("", "unet"), (), "'' names nothing to compare; name MODEL, "),
+        ((" , ", "unet"), (), "' , ' names nothing to compare"),
         (("unet", "unet"), (), "unet and unet are the same record"),
         (("unet@2026-13-01", "unet"), (), "a date is YYYY-MM-DD or YYYY-MM-DDTHH:MM, in UTC; got '2026-13-01'"),
         (("unet@2026-01-01@2026-01-02", "unet"), (), "names several dates; give one"),
+        (("before/", "unet"), (), "no folder 'before/' here"),
         (("unet,colour=red", "enet"), (), "'colour=red' is none of model=…, device=…"),
         (("one.json",), ("a", "b"), "give --results once, or not at all"),
     ],

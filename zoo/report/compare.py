@@ -210,7 +210,7 @@ class Comparison:
 
 
 def compare(
-    *names: str,
+    *names: Path | str,
     results: Path | str | Sequence[Path | str] | None = None,
     models: Sequence[str] = (),
     **conditions: object,
@@ -230,7 +230,7 @@ def compare(
         UserError: no such record, more than one, or none that may be compared (it names the fields that differ).
     """
     folders = [results] if results is None or isinstance(results, Path | str) else list(results)
-    several = [folder for folder in folders if folder is not None]
+    several = [*dict.fromkeys(Path(folder) for folder in folders if folder is not None)]
     sides = sides_of(names, several)
     standing, sources, warnings = read_sides(
         sides, several[0] if len(several) == 1 else None, models=models, **conditions

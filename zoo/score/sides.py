@@ -58,12 +58,16 @@ class Side:
         Raises:
             UserError: a field that rows have not, or no date behind the `@`.
         """
+        if not text.strip(" ,@"):
+            raise UserError(f"{text!r} names nothing to compare; name {HOW}")
         if text.endswith(".json"):
             return cls(text, file=Path(text))
         dates = _MOMENT.findall(text)
         if len(dates) > 1:
             raise UserError(f"{text} names several dates; give one")
         name, *words = _MOMENT.sub("", text).split(",")
+        if "/" in name and ":" not in name and not Path(name).is_dir():
+            raise UserError(f"no folder {name!r} here; name {HOW}")
         folder = Path(name) if name and name not in MODELS and Path(name).is_dir() else None
         if "=" in name:
             name, words = "", [name, *words]
@@ -97,13 +101,13 @@ def _moment(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def sides_of(names: Sequence[str], folders: Sequence[Path | str]) -> list[Side]:
+def sides_of(names: Sequence[Path | str], folders: Sequence[Path | str]) -> list[Side]:
     """Return what names mean; several folders are sides of their own, or each name is meant in each of them.
 
     Raises:
         UserError: fewer than two, a mistake in one, or two that are the same.
     """
-    asked = [Side.parse(name) for name in names]
+    asked = [Side.parse(str(name)) for name in names]
     if len(folders) > 1:
         if any(side.file or side.folder for side in asked):
             raise UserError("a folder or file is named among what is compared: give --results once, or not at all")
