@@ -22,7 +22,7 @@ PAGES = [
 ]
 PROTOCOL = ROOT / "zoo" / "measure" / "PROTOCOL.md"
 FENCE = re.compile(r"^```(?P<kind>\w*)\n(?P<body>.*?)^```", re.MULTILINE | re.DOTALL)
-READING = {"pick", "compare", "list", "weights list", "leaderboard"}
+READING = {"pick", "compare", "list", "info", "weights list", "leaderboard"}
 """Verbs whose shown answers are those of the committed records and tables."""
 UNFINISHED = {"zoo VERB --help", "zoo bench --pair"}
 """Words that are no whole command."""

@@ -44,6 +44,7 @@ def results(record, tmp_path):
         ("bench --help", "usage: zoo bench [-h]"),
         ("list", "deeplabv3_resnet50"),
         ("list --format json", '"name": "fcn_resnet50"'),
+        ("info pidnet_s --no-parts", "PIDNet (Xu et al., CVPR 2023"),
         ("weights list", "pidnet_s:mmseg"),
         ("weights list realtime --format json", '"id": "bisenetv2:coincheung"'),
     ],
@@ -52,6 +53,13 @@ def test_list_and_help(verb, words):
     done = without_torch(*verb.split())
     assert (done.returncode, done.stderr) == (0, "")
     assert words in done.stdout
+
+
+def test_parts_are_left_out_with_a_word():
+    done = without_torch("info", "unet")
+    assert done.returncode == 0
+    assert done.stderr == "zoo: parameters and MACs by part: PyTorch builds the network, and is not here\n"
+    assert "unet: U-Net" in done.stdout
 
 
 def test_leaderboard_pick_and_compare(results):

@@ -18,6 +18,7 @@ _PUBLIC = {
     "create_model": "zoo.models.build:create_model",
     "evaluate_model": "zoo.evaluate:evaluate_model",
     "evaluate_predictions": "zoo.label_maps:evaluate_predictions",
+    "info": "zoo.report.info:info",
     "import_dataset": "zoo.data.importers.writing:import_dataset",
     "evaluation_mode": "zoo.modes:evaluation_mode",
     "examine": "zoo.doctor:examine",

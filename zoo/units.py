@@ -144,6 +144,18 @@ def parse_points(text: str) -> float:
     return number / 100
 
 
+def parse_percent(text: str) -> float:
+    """Read `5%` or `150 %` as a fraction, 0 or more; the sign has to be there.
+
+    Raises:
+        UserError: anything else.
+    """
+    number = _split(text, ("%",))[0]
+    if number is None:
+        raise UserError(f"a relative change is percent, such as 5%; got {text!r}")
+    return number / 100
+
+
 def parse_joules(text: str) -> float:
     """Read `0.2J` or `150 mJ` as joules; a number alone is joules too.
 

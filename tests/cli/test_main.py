@@ -105,7 +105,17 @@ def results(records, place):
         ("train unet --steps 3 --set steps=5", "steps is given by its own flag and by --set steps; give it once"),
         ("bench --models unet --weights unet=run --checkpoint unet=own", "--weights unet is given as run and as own"),
         ("bench --pair unet,runtime=eager,runtime=aoti unet", "runtime is given as eager and as aoti; give it once"),
+        ("info unett", "Did you mean 'unet'"),
+        ("info unet --input-size 64", "a size is HEIGHTxWIDTH"),
+        ("info unet --results nowhere", "nowhere does not exist"),
         ("compare a b --results results", "results does not exist"),
+        ("compare", "nothing is named; name two or more"),
+        ("compare a", "a alone is named; name two or more"),
+        ("compare a@soon b --results {results}", "no ok record of 'a@soon'"),
+        ("compare a@2026-99 b", "a date is YYYY-MM-DD or YYYY-MM-DDTHH:MM, in UTC; got '2026-99'"),
+        ("compare a b --fail-on slower", "a loss is METRIC:AMOUNT, such as slower:5% or miou:0.5; got 'slower'"),
+        ("compare a b --fail-on slower:5", "a time with its unit: slower:5% or slower:5ms"),
+        ("compare a b --fail-on slower:5%,latency:2ms", "--fail-on names pipeline p50 twice; give it once"),
         ("compare one.json two.json", "one.json: No such file"),
         ("data synth streets --size 64", "a size is HEIGHTxWIDTH"),
         ("data synth streets --size 8x8", "32 to 8192 pixels"),
@@ -292,11 +302,53 @@ def test_a_damaged_record_is_named_and_the_rest_is_shown(zoo, results, records, 
         assert broken.name in error
 
 
+def test_info(zoo, results):
+    code, out, error = zoo("info unet --input-size 64x128")
+    assert (code, error) == (0, "")
+    assert "unet: U-Net" in out
+    assert "rank 1 of 2" in out, "in the records here"
+    assert "encoder" in out.partition("parameters and MACs by part")[2]
+    code, out, error = zoo("info unet --input-size 64x128 --format json")
+    assert (code, error) == (0, "")
+    assert json.loads(out)["parts"]["modules"][0]["name"] == "encoder"
+    assert json.loads(zoo("info unet --no-parts --format json")[1])["parts"] is None
+
+
 def test_compare(zoo, results):
     code, out, error = zoo("compare unet fcn --format json")
     assert (code, error) == (0, "")
-    values = json.loads(out)
-    assert (values["first"]["model"], values["second"]["model"]) == ("unet", "fcn")
+    ((pair,),) = (against["pairs"] for against in json.loads(out)["against"])
+    assert (pair["first"]["model"], pair["second"]["model"]) == ("unet", "fcn")
+
+
+@pytest.mark.parametrize(
+    ("limits", "code", "words"),
+    [
+        ("slower:200%", 0, "passed: of 1 row none is known to lose more than is allowed (pipeline p50 200 %)"),
+        ("slower:5%,memory:10%", 4, "lost: fcn: pipeline p50 25.0 → 50.0 ms, 100 % worse (allowed 5 %)"),
+        ("p99:5%", 5, "by chance or not is not known (allowed 5 %)"),
+        ("energy:5%", 5, "not known: energy per image: no row has it that could be held"),
+    ],
+)
+def test_compare_ends_as_fail_on_says(zoo, records, place, limits, code, words):
+    for model, p50_s in (("unet", 0.02), ("fcn", 0.04)):
+        save(records.make(model, p50_s=p50_s), {}, place / "results")
+    found, out, error = zoo(f"compare unet fcn --fail-on {limits}")
+    assert (found, error) == (code, "")
+    assert words in " ".join(out.split())
+    found, out, error = zoo(f"compare unet fcn --format json --fail-on {limits}")
+    assert found == code
+    assert json.loads(out)["fail_on"]["passed"] is (code == 0)
+
+
+def test_compare_takes_several_folders(zoo, records, place):
+    for folder, p50_s in (("before", 0.02), ("after", 0.04)):
+        save(records.make("unet", p50_s=p50_s, minutes=p50_s), {}, place / folder)
+    for line in ("compare before after", "compare --results before --results after"):
+        code, out, error = zoo(f"{line} --fail-on slower:5%")
+        assert (code, error) == (4, "")
+        assert "2.00x slower" in out
+    assert zoo("compare before after --runtime aoti")[0] == 2
 
 
 def test_synthetic_streets_and_their_own_labels_as_predictions(zoo, place):

@@ -4,8 +4,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from zoo.catalog import MODELS
-from zoo.measure.macs import count
-from zoo.models.build import build_empty
+from zoo.measure.macs import Part, count, count_parts
+from zoo.models.build import build_empty, build_shapes
 from zoo.models.contract import training_logits
 
 SIZE = (24, 40)
@@ -131,3 +131,55 @@ def test_vit_attention_is_counted():
     per_block = tokens * width * width * (3 + 1 + 4 + 4) + 2 * tokens * tokens * width
     alone = Calls(lambda self, x: self.blocks(x.flatten(1)[:, : tokens * width].view(1, tokens, width)), blocks=blocks)
     assert macs(alone, (128, 96)) == 12 * per_block
+
+
+def test_parts_by_hand():
+    class Net(nn.Module):
+        training_only = ("auxiliary",)
+
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(3, 1, 1))
+            self.encoder = nn.ModuleList([nn.Conv2d(3, 4, 1), nn.Sequential(nn.Conv2d(4, 4, 1))])
+            self.head = nn.Conv2d(4, 2, 1)
+            self.auxiliary = nn.Conv2d(4, 2, 1)
+            self.mode = nn.Identity()
+
+        def forward(self, image):
+            features = self.encoder[1](self.encoder[0](image * self.scale))
+            return self.head(features @ features.mT)
+
+    parts = count_parts(Net(), (8, 8))
+    assert parts == (
+        Part("encoder", 16 + 20, 64 * (12 + 16)),
+        Part("head", 10, 64 * 8),
+        Part("mode", 0, 0),
+        Part("the network itself", 3, 4 * 8**3),
+    )
+    cost = count(Net(), (8, 8))
+    assert (sum(part.param_count for part in parts), sum(part.mac_count for part in parts)) == (
+        cost.param_count,
+        cost.mac_count,
+    )
+
+
+def test_of_a_module_that_holds_all_those_below_are_the_parts():
+    net = Calls(lambda self, x: self.model(x), model=nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 2, 1)))
+    assert count_parts(net, (4, 4)) == (Part("model.0", 16, 16 * 12), Part("model.1", 10, 16 * 8))
+
+
+def test_of_parts_that_cannot_run_without_values_nothing_is_claimed():
+    net = Calls(lambda self, x: self.one(x) if x.sum().item() else x, one=nn.Conv2d(3, 4, 1), other=nn.Identity())
+    assert count_parts(net, (4, 4)) == (Part("one", 16, None), Part("other", 0, None))
+
+
+@pytest.mark.parametrize(
+    "name", ["unet", "fcn_resnet50", "unet_resnet18", "segformer_b0", "pidnet_s", "enet", "segnext_t", "dpt_vit_b"]
+)
+def test_parts_sum_up_to_the_network(name):
+    module = build_shapes(MODELS[name])
+    parts, cost = count_parts(module, (64, 128)), count(module, (64, 128))
+    assert sum(part.param_count for part in parts) == cost.param_count
+    assert sum(part.mac_count for part in parts) == cost.mac_count
+    assert all(part.param_count >= 0 and part.mac_count >= 0 for part in parts)
+    assert len(parts) > 1

@@ -165,7 +165,7 @@ def test_the_last_digit_does_not_choose(counted, tmp_path):
 def test_pick_and_compare_mean_the_same_by_a_tie(counted, tmp_path, better):
     counted("slow", better, p50_s=0.080)
     counted("fast", 0, p50_s=0.010)
-    tied = compare("slow", "fast", tmp_path).paired.verdict == "tie"
+    tied = compare("slow", "fast", results=tmp_path).pairs[0].paired.verdict == "tie"
     assert tied == (better < 50), "50 of 10,000 pixels on every image: small beside both intervals, and no chance"
     choice = pick(tmp_path)
     assert choice.winner.model == ("fast" if tied else "slow")

@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from zoo.report.compare import CONDITIONS, RARE
 from zoo.report.markdown import FILTERS
 from zoo.score.comparing import Group
 from zoo.score.fields import FIELDS, flag_for
 from zoo.score.rows import Row
+from zoo.score.sides import CONDITIONS, RARE
 
 
 def test_every_condition_is_a_field_of_a_row_and_every_border_a_condition():

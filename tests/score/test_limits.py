@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from zoo.errors import UserError
-from zoo.score.limits import PARSERS, Limit
+from zoo.score.limits import PARSERS, Limit, LossLimit
 from zoo.score.metrics import GRADE, METRICS, metric_named, metric_of
 from zoo.score.reading import rows_of
 from zoo.score.rows import row
@@ -102,3 +104,59 @@ def test_what_a_class_loses_is_held_against_fp32_of_the_same_weights(records):
     )
     assert int8.value("class-loss.class 2") > 0.15
     assert int8.value("class-loss") < 0.05, "a class of under half a percent of the pixels does not speak for all"
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "amount", "relative", "said"),
+    [
+        ("slower:5%", "pipeline_p50_s", 0.05, True, "5 %"),
+        ("latency: 2 ms", "pipeline_p50_s", 0.002, False, "2.00 ms"),
+        ("p99:0%", "pipeline_p99_s", 0, True, "0 %"),
+        ("memory:10MiB", "peak_memory_bytes", 10 * 2**20, False, "10.0 MiB"),
+        ("miou:0.5", "miou", 0.005, False, "0.5 points"),
+        ("miou:0.5%", "miou", 0.005, False, "0.5 points"),
+        ("iou.person:2 points", "iou.person", 0.02, False, "2 points"),
+        ("throughput:150%", "throughput_per_s", 1.5, True, "150 %"),
+        ("params:10k", "param_count", 1e4, False, "0.0100 M"),
+    ],
+)
+def test_losses_as_people_write_them(text, key, amount, relative, said):
+    limit = LossLimit.parse(text)
+    assert (limit.metric.key, limit.is_relative, limit.say()) == (key, relative, said)
+    assert limit.amount == pytest.approx(amount)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("slower", "a loss is METRIC:AMOUNT, such as slower:5% or miou:0.5; got 'slower'"),
+        ("slower:", "a loss is METRIC:AMOUNT"),
+        (":5%", "a loss is METRIC:AMOUNT"),
+        ("slow:5%", "no metric 'slow'"),
+        ("slower:5", "slower loses percent or a time with its unit: slower:5% or slower:5ms"),
+        ("slower:0.05", "slower loses percent or a time with its unit"),
+        ("slower:-5%", "a relative change is percent, such as 5%; got '-5%'"),
+        ("memory:10", "memory is a number with its unit"),
+        ("miou:much", "a loss is in percentage points"),
+        ("grade:1", "a grade loses no amount"),
+    ],
+)
+def test_a_loss_that_is_none_is_one_line(text, words):
+    with pytest.raises(UserError, match=re.escape(words)):
+        LossLimit.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "was", "now", "loss"),
+    [
+        ("slower:5%", 0.010, 0.011, 0.1),
+        ("slower:5%", 0.010, 0.009, -0.1),
+        ("slower:1ms", 0.010, 0.012, 0.002),
+        ("miou:0.5", 0.60, 0.58, 0.02),
+        ("throughput:5%", 100, 90, 0.1),
+        ("graph-breaks:5%", 0, 2, float("inf")),
+        ("graph-breaks:5%", 0, 0, 0),
+    ],
+)
+def test_a_loss_counts_what_became_worse(text, was, now, loss):
+    assert LossLimit.parse(text).loss(was, now) == pytest.approx(loss)

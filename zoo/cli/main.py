@@ -20,6 +20,7 @@ from zoo.cli import (
     doctor,
     evaluate,
     export,
+    info,
     leaderboard,
     listing,
     merge,
@@ -37,13 +38,14 @@ from zoo.errors import UserError
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # else each process looks through all that is installed
 
 VERBS = (
-    listing, weights, train, evaluate, predict, bench, export, leaderboard, serve, pick, compare, share, merge, verify,
-    doctor, cache, data,
+    listing, info, weights, train, evaluate, predict, bench, export, leaderboard, serve, pick, compare, share, merge,
+    verify, doctor, cache, data,
 )  # fmt: skip
 """As `zoo --help` lists them."""
 EPILOG = """\
 examples:
   zoo list --tag core                       the models, and what each is
+  zoo info pidnet_s                         one of them: licences, cost, where it stands, what next
   zoo bench --models all                    measure every model on this machine (synthetic streets, a smoke test)
   zoo bench --models core --data DIR --preset camvid
   zoo leaderboard                           the tables of everything measured
@@ -54,7 +56,8 @@ exit codes: 0 done; 1 nothing qualifies (pick), a file is out of date (--check),
   no known reason or a record not that of its samples (verify), a record was left out (merge, share), a dataset has
   errors (doctor), a repeated run gave other weights (train --repeat), or some images could not be predicted (predict)
   or weights fetched (weights fetch); 2 a mistake in what was asked for; 3 some cell of a sweep, or a side of a pair,
-  failed, or nothing was measured to choose from (pick); 130 interrupted
+  failed, or nothing was measured to choose from (pick); 4 more is lost than was allowed, 5 whether it is is not known
+  (compare --fail-on); 130 interrupted
 """
 
 

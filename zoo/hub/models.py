@@ -90,11 +90,14 @@ def hub_weights(spec: ModelSpec) -> HubWeights:
         processor = of_albumentations(_first_json(place, (ALBUMENTATIONS,)))
     if not 2 <= len(names) <= MAX_CLASSES:
         raise UserError(f"{spec.name} has {len(names)} output channels; zoo takes 2 to {MAX_CLASSES}, one a class")
-    card = place.file(CARD)
-    licence, trained_on = ("", None) if card is None else _read_card(card)
+    card = hub_card(spec)
     files = place.weights()
     named = not all(re.fullmatch(r"LABEL_\d+", one) for one in names)  # what transformers writes where nobody did
-    classes = _classes(names, trained_on or place.name) if named else _assumed(len(names), f"{trained_on} {place.name}")
+    classes = (
+        _classes(names, card.trained_on or place.name)
+        if named
+        else _assumed(len(names), f"{card.trained_on} {place.name}")
+    )
     notes = (
         ("its channels have no names: taken for Cityscapes' classes, which its name says",)
         if classes and not named
@@ -106,9 +109,9 @@ def hub_weights(spec: ModelSpec) -> HubWeights:
         num_classes=len(names),
         classes=classes,
         processor=processor,
-        licence=licence,
-        trained_on=trained_on,
-        url=place.url,
+        licence=card.licence,
+        trained_on=card.trained_on,
+        url=card.url,
         notes=notes,
     )
 
@@ -212,6 +215,29 @@ def _color(index: int) -> tuple[int, int, int]:
         sum((index >> (3 * place + channel) & 1) << (7 - place) for place in range(8)) for channel in range(3)
     )
     return red, green, blue
+
+
+class HubCard(NamedTuple):
+    """What is stated of a hub's weights."""
+
+    licence: str
+    """Empty where it is not."""
+    trained_on: str | None
+    url: str
+    """Empty for a folder."""
+
+
+def hub_card(spec: ModelSpec) -> HubCard:
+    """Read what a hub's model states of its weights; none of them is fetched.
+
+    Raises:
+        UserError: no such folder or repository.
+    """
+    place = read_place(spec.hub)
+    assert place is not None, "a hub's model says where it lies"
+    card = place.file(CARD)
+    licence, trained_on = ("", None) if card is None else _read_card(card)
+    return HubCard(licence, trained_on, place.url)
 
 
 def _read_card(card: Path) -> tuple[str, str | None]:

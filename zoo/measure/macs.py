@@ -11,8 +11,8 @@ Source of the formulas: torch.utils.flop_counter, which counts 2 FLOPs to a MAC.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,8 @@ _MULTIPLIES = (
     "_trilinear", "_cdist", "_pdist", "_euclidean_dist", "_fft", "linalg_", "mkldnn_", "_mkldnn", "miopen_",
     "_thnn_fused", "_cudnn_rnn", "quantized_", "_sparse", "_cslt_sparse", "_grouped_mm", "conv_tbc", "slow_conv",
 )  # fmt: skip
+_WHOLE = "Global"
+"""What torch's counter calls the sum over all modules."""
 _NATIVE = {"aten", "prim", "prims", "profiler"}
 
 
@@ -43,6 +45,59 @@ def count(module: nn.Module, input_size: Size) -> Cost:
     are. An operator outside aten, or one of aten's whose arithmetic is not known, is named in `uncounted_ops`;
     `mac_count` is null where `forward` cannot run without values, as when its path depends on what it sees.
     """
+    macs, uncounted = _count(module, input_size)
+    return Cost(
+        param_count=sum(value.numel() for _, value in deployed_parameters(module)),
+        mac_count=None if macs is None else macs[_WHOLE],
+        mac_input_size=input_size,
+        uncounted_ops=tuple(sorted(uncounted)),
+    )
+
+
+class Part(NamedTuple):
+    """What one module of a network costs."""
+
+    name: str
+    """As an attribute of the network."""
+    param_count: int
+    mac_count: int | None
+    """`None` where `forward` cannot run without values."""
+
+
+def count_parts(module: nn.Module, input_size: Size) -> tuple[Part, ...]:
+    """Count as `count` does, of each module directly below the deployed network, in their order.
+
+    What the network holds and computes itself, outside of them, comes last, if anything; where one module holds all,
+    those below it count. The sums are `count`'s.
+    """
+    macs, _ = _count(module, input_size)
+    aside, root, prefix = getattr(module, "training_only", ()), module, ""
+    while len(below := [name for name, _ in root.named_children()]) == 1 and not [*root.parameters(recurse=False)]:
+        root, prefix = root.get_submodule(below[0]), f"{prefix}{below[0]}."
+    parts = [
+        Part(
+            f"{prefix}{name}",
+            sum(value.numel() for value in part.parameters()),
+            None if macs is None else _below(macs, f"{type(module).__name__}.{prefix}{name}"),
+        )
+        for name, part in root.named_children()
+        if name not in aside
+    ]
+    rest = sum(value.numel() for _, value in deployed_parameters(module)) - sum(part.param_count for part in parts)
+    outside = None if macs is None else macs[_WHOLE] - sum(part.mac_count or 0 for part in parts)
+    return (*parts, *([Part("the network itself", rest, outside)] if rest or outside else []))
+
+
+def _below(macs: Mapping[str, int], path: str) -> int:
+    """Of a module by its path; of one that is not called itself, as a list, those below it that are."""
+    if path in macs:
+        return macs[path]
+    below = [name for name in macs if name.startswith(f"{path}.")]
+    return sum(macs[name] for name in below if not any(name.startswith(f"{other}.") for other in below))
+
+
+def _count(module: nn.Module, input_size: Size) -> tuple[dict[str, int] | None, set[str]]:
+    """MACs by path of each module that was called, those of all under `_WHOLE`; and the operators not counted."""
     modes = {part: part.training for part in module.modules()}
     module.eval()
     try:
@@ -52,12 +107,7 @@ def count(module: nn.Module, input_size: Size) -> Cost:
     finally:
         for part, mode in modes.items():
             part.training = mode
-    return Cost(
-        param_count=sum(value.numel() for _, value in deployed_parameters(module)),
-        mac_count=macs,
-        mac_input_size=input_size,
-        uncounted_ops=tuple(sorted(uncounted)),
-    )
+    return macs, uncounted
 
 
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -79,7 +129,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 def _trace(
     run: Callable[[nn.Module, Size, FlopCounterMode, _Watch], None], module: nn.Module, input_size: Size
-) -> tuple[int | None, set[str]]:
+) -> tuple[dict[str, int] | None, set[str]]:
     counter, watch = FlopCounterMode(display=False), _Watch()
     try:
         # Attention is taken apart into the matrix products the counter knows, whatever kernel a device would choose.
@@ -87,7 +137,8 @@ def _trace(
             run(module, input_size, counter, watch)
     except Exception:  # noqa: BLE001  forward may raise anything when it finds no values
         return None, watch.uncounted
-    return counter.get_total_flops() // 2, watch.uncounted
+    by_path = {path: sum(flops.values()) // 2 for path, flops in counter.get_flop_counts().items()}
+    return {**by_path, _WHOLE: counter.get_total_flops() // 2}, watch.uncounted
 
 
 def _on_meta(module: nn.Module, input_size: Size, counter: FlopCounterMode, watch: _Watch) -> None:

@@ -105,6 +105,15 @@ def build_shapes(spec: ModelSpec, num_classes: int = 19) -> nn.Module:
         return _build_row(spec, num_classes, pretrained=False)
 
 
+def build_for_counting(spec: ModelSpec, num_classes: int = 19) -> nn.Module:
+    """Build a model to be counted: of the table with shapes alone; another one whole, but not tried.
+
+    Raises:
+        UserError: it cannot be built.
+    """
+    return build_shapes(spec, num_classes) if spec.name in MODELS else build_model(spec, num_classes, sizes=None)[0]
+
+
 def read_hub(spec: ModelSpec, folder: Path, num_classes: int) -> dict[str, Tensor]:
     """Read the weights of a hub's model by its library, under the names of the network that `build_model` builds.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Literal
@@ -12,7 +11,7 @@ from typing import Literal
 from zoo.picker.deciding import Loser, published_mark
 from zoo.picker.pick import Choice, cost_per_million
 from zoo.published.facts import Stated
-from zoo.report.terminal import simple_table, text_width, wrapped
+from zoo.report.terminal import simple_table, text_width, wrapped, wrapped_command
 from zoo.score.commands import how_to_export, how_to_load, how_to_measure, loads_published, measured_on, rests_on
 from zoo.score.licences import NO_ADVICE
 from zoo.score.metrics import SHOWN, Metric, metric_of
@@ -57,7 +56,9 @@ def show_choice(
     width = width or text_width()
     head = _winner(choice, price) if choice.winner else _nobody(choice)
     told = [line for text in head for line in wrapped(text, width, prefix=prefix)]
-    told += [line for says, command in _commands(choice) for line in _command(says, command, width, prefix)]
+    told += [
+        line for says, command in _commands(choice) for line in wrapped_command(says, command, width, prefix=prefix)
+    ]
     if choice.winner is not None and choice.near_misses:
         told += wrapped("near misses, which would be chosen:", width, prefix=prefix)
         told += [line for loser in choice.near_misses for line in wrapped(_loser(choice, loser), width, prefix=prefix)]
@@ -164,13 +165,6 @@ def _commands(choice: Choice) -> Iterator[tuple[str, str]]:
         yield seen, how_to_load(winner)
     if any(measured_on(place, choice.here) != "measured here" for place in choice.places[winner.key]):
         yield "to measure it on this machine", how_to_measure(winner)
-
-
-def _command(says: str, command: str, width: int, prefix: str) -> list[str]:
-    """A command as lines that a shell takes as one."""
-    whole = re.sub(r"( --?[a-z][a-z-]*) (?!-)", "\\1\N{NO-BREAK SPACE}", command)  # a flag stays with its value
-    lines = wrapped(f"    {whole}", width - 2, prefix=prefix)
-    return [*wrapped(f"  {says}:", width, prefix=prefix), *(f"{line} \\" for line in lines[:-1]), lines[-1]]
 
 
 def _front(choice: Choice, price: float | None, width: int) -> list[str]:

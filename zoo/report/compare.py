@@ -1,48 +1,45 @@
-"""`zoo compare A B`: two rows side by side, or why they may not stand side by side."""
+"""`zoo compare`: rows, models, devices, dates or folders against the first of them, or why they may not be.
+
+A name that means one row is held against one row of the first; a folder, a device or a date means all that it has, and
+each artifact is held against the same one of the first.
+"""
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from itertools import product
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple
 
-from rich.console import Group as Stack
-from rich.console import RenderableType
-from rich.text import Text
-
-from zoo.errors import UserError, did_you_mean
+from zoo.errors import UserError
 from zoo.report.board import CAUTION
-from zoo.report.terminal import print_to_text, simple_table
-from zoo.score.comparing import (
-    ARTIFACT,
-    differences,
-    group_of,
-    latest,
-    newest,
-    sharing,
-    tell_apart,
-    these_weights,
-)
-from zoo.score.fields import FIELDS, quoted
-from zoo.score.filtering import matches, select
+from zoo.score.comparing import ARTIFACT, Group, group_of, sharing, tell_apart, these_weights
+from zoo.score.limits import LossLimit
+from zoo.score.matching import Match, Unmatched, match
 from zoo.score.metrics import METRICS, Metric
-from zoo.score.paired import PairedTest, Pairs
-from zoo.score.reading import Rows, Source, Sources, read_rows
-from zoo.score.rows import WHOLE, Row, row, text_of
-from zoo.store import load
+from zoo.score.paired import PairedTest, Pairs, Tie
+from zoo.score.ranks import RankCorrelation, rank_correlation
+from zoo.score.rows import Row, text_of
+from zoo.score.sides import are_sets, one_of_each, read_sides, sides_of
 
-CONDITIONS = tuple(field.name for field in FIELDS.values() if not field.rare)
-"""What usually tells two records of a model apart."""
-RARE = tuple(field.name for field in FIELDS.values() if field.rare)
-USUAL = {"runtime": "eager", "precision": "fp32"}
-"""What a name that says nothing of these means, where there is such a record."""
-HOW = "MODEL, MODEL,precision=bf16,… or a record's file"
-SHOWN_CLASSES = 8
-SHOWN_CONDITION = ("device", "dataset", "split", "weights", *ARTIFACT)
+LATENCY = "pipeline_p50_s"
+WHICH = ("device", "dataset", *ARTIFACT, "weights")
+"""Fields that name a row among others."""
+CONDITIONS = (
+    *("device", "device_name", "machine_id", "thread_count", "dataset", "split", "image_count", "dataset_fingerprint"),
+    *("mode", "output_size", "resize", "batch_size", "input_size", "runtime", "precision", "memory_format"),
+    *("compile_mode", "weights", "recipe_hash", "weights_sha256", "seed", "code_sha256", "protocol", "miou_protocol"),
+    "preset",
+)
+"""Of rows, in which they may differ; software stands behind."""
+_OF_A_MODEL = ("weights_sha256", "recipe_hash", "seed", "code_sha256")
+"""Conditions that say nothing between two models."""
+_OF_A_RUNTIME = "runtime"
+"""Software that says nothing between two runtimes."""
+_TOLD_BY_ROWS = tuple(key for key, metric in METRICS.items() if metric.interval is not None or metric.exact)
+"""Metrics of which two rows alone tell whether they are apart."""
 
 
 @dataclass(frozen=True)
@@ -57,273 +54,314 @@ class Measure:
     tie: bool | None
     """Whether they are alike, as `score.paired` has it; `None` where nothing tells."""
 
+    @property
+    def verdict(self) -> Literal["better", "worse", "tie", ""]:
+        """What the second is; empty where it is not known, or no value of the metric is better than another."""
+        if self.tie is not False or self.first is None or self.second is None or self.metric.better is None:
+            return "tie" if self.tie else ""
+        return "better" if self.metric.beats(self.second, self.first) else "worse"
+
 
 @dataclass(frozen=True)
-class Comparison:
+class Pair:
     """Two comparable rows."""
 
     first: Row
     second: Row
     labels: tuple[str, str]
-    measures: tuple[Measure, ...]
-    classes: tuple[tuple[str, float, float], ...]
-    """Class name and IoU of both, the largest differences first; empty for means over seeds."""
-    paired: PairedTest | None
-    """Of mIoU; `None` where it cannot be had, and a note says why."""
+    name: str
+    """Of the second among all that are held against the first."""
+    told: Pairs = field(repr=False)
+    keys: tuple[str, ...] = tuple(METRICS)
+    """Of the metrics that are held against each other."""
+
+    @cached_property
+    def measures(self) -> tuple[Measure, ...]:
+        """Each metric of both, in the order of the table."""
+        return tuple(self.measure(METRICS[key]) for key in self.keys)
+
+    def measure(self, metric: Metric) -> Measure:
+        """Hold one metric of both against each other."""
+        a, b = self.first.value(metric.key), self.second.value(metric.key)
+        ratio = b / a if a and b is not None and a > 0 <= b else None  # a loss may be a gain
+        return Measure(metric, a, b, ratio, self.told.tie(self.first, self.second, metric.key).tie)
+
+    @property
+    def classes(self) -> tuple[tuple[str, float, float], ...]:
+        """Class name and IoU of both, the largest differences first; empty for means over seeds and other classes."""
+        one, other = self.first.class_iou, self.second.class_iou
+        if self.over_seeds or list(one) != list(other):
+            return ()
+        found = [(name, a, b) for name, a in one.items() if a is not None and (b := other[name]) is not None]
+        return tuple(sorted(found, key=lambda entry: -abs(entry[2] - entry[1])))
+
+    @cached_property
+    def paired(self) -> PairedTest | UserError:
+        """The paired test of mIoU, or why it cannot be had."""
+        try:
+            return self.told.test(self.first, self.second)
+        except UserError as error:
+            return error
+
+    @property
+    def miou_tie(self) -> Tie:
+        """Whether their mIoU is alike, and what tells."""
+        return self.told.tie(self.first, self.second, "miou")
+
+    @property
+    def over_seeds(self) -> bool:
+        """Whether a side is a mean over several trainings."""
+        return max(self.first.seed_count, self.second.seed_count) > 1
+
+    @property
+    def has_miou(self) -> bool:
+        """Whether both have one."""
+        return self.first.miou is not None and self.second.miou is not None
+
+    @property
+    def weights(self) -> str:
+        """How much is behind a difference in mIoU."""
+        return these_weights(self.first, self.second)
+
+
+class Loss(NamedTuple):
+    """What speaks against one limit of `--fail-on`."""
+
+    kind: Literal["lost", "not known"]
+    side: str
+    label: str
+    """Of the row."""
+    limit: LossLimit | None
+    """`None` where the row has no partner: then it keeps none."""
+    why: str
+    loss: float | None = None
+    """As the limit counts it."""
+
+
+@dataclass(frozen=True)
+class Against:
+    """One side held against the first."""
+
+    side: str
+    """As it was asked for."""
+    pairs: tuple[Pair, ...]
+    differs: Mapping[str, str]
+    """Conditions and software in which pairs differ, and how: `torch` → `2.11.0 vs 2.12.0`."""
     notes: tuple[str, ...]
+    unmatched: tuple[Unmatched, ...] = ()
+    same_count: int = 0
+    """Artifacts of which both sides have one record."""
+    ranks: RankCorrelation | None = None
+    """Of pipeline p50, between two devices."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Rows, or sets of rows, against the first of them."""
+
+    side: str
+    """The first, as it was asked for."""
+    against: tuple[Against, ...]
+    are_sets: bool
     warnings: tuple[str, ...] = ()
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """Of all sides."""
+        return tuple(pair for one in self.against for pair in one.pairs)
+
+    def losses(self, limits: Sequence[LossLimit]) -> tuple[Loss, ...]:
+        """Return what is lost beyond the limits and is no tie, and what is not known, which is no pass."""
+        found = [loss for limit in limits for loss in self._losses(limit)]
+        keys = [limit.metric.key for limit in limits]
+        for one in self.against:
+            firsts = [left for left in one.unmatched if left.is_first]
+            alone = [left for left in firsts if any(left.row.value(key) is not None for key in keys)]
+            names = tell_apart([left.row for left in alone], WHICH)
+            found += [
+                Loss("not known", one.side, name, None, f"not comparable: {left.why}")
+                for name, left in zip(names, alone, strict=True)
+            ]
+        return tuple(found)
+
+    def _losses(self, limit: LossLimit) -> Iterator[Loss]:
+        metric, held = limit.metric, False
+        for one in self.against:
+            for pair in one.pairs:
+                was, now = pair.first.value(metric.key), pair.second.value(metric.key)
+                if was is None:  # nothing that could be lost
+                    continue
+                held = True
+                if now is None:
+                    yield Loss("not known", one.side, pair.name, limit, f"its {metric.title} is not known")
+                    continue
+                loss = limit.loss(was, now)
+                if loss <= limit.amount:
+                    continue
+                said = f"{metric.title} {metric.show(was)} → {metric.say(now)}, {limit.say(loss)} worse"
+                tie = pair.measure(metric).tie
+                if tie is None:
+                    yield Loss("not known", one.side, pair.name, limit, f"{said}: by chance or not is not known", loss)
+                elif not tie:
+                    yield Loss("lost", one.side, pair.name, limit, said, loss)
+        if not held:
+            what = "has it" if self.pairs else "was measured anew"
+            yield Loss("not known", self.side, "", limit, f"{metric.title}: no row {what} that could be held")
 
 
 def compare(
-    first: str,
-    second: str,
-    results: Path | str | None = None,
-    *,
+    *names: Path | str,
+    results: Path | str | Sequence[Path | str] | None = None,
     models: Sequence[str] = (),
     **conditions: object,
 ) -> Comparison:
-    """Compare two records, each named by a model, a model with conditions (`unet,precision=bf16`), or its JSON file.
+    """Compare records with the first that is named.
 
     Args:
-        first: One name.
-        second: The other.
-        results: The folder of records; `None`: `results`, else those that come with zoo.
+        names: Two or more: a model, a model with conditions (`unet,precision=bf16`) or a date (`unet@2026-11-01`, as
+            things stood then), a record's JSON file: one row each. A folder, a device (`nvidia-h200`), conditions or a
+            date alone (`@2026-11-01`): all that is there, each artifact held against the same one of the first.
+        results: The folder of records; `None`: `results`, else those that come with zoo. Several are compared with
+            each other, as a whole or of each name.
         models: Only these: names, globs or tags.
-        conditions: Of both, where a model names them, as in `score.filtering.select`.
+        conditions: Of all rows, as in `score.filtering.select`.
 
     Raises:
-        UserError: no such record, more than one, or two that may not be compared (it names the fields that differ).
+        UserError: no such record, more than one, or none that may be compared (it names the fields that differ).
     """
-    named_by_file = [name.endswith(".json") for name in (first, second)]
-    found = Rows((), ()) if all(named_by_file) else read_rows(results)
-    sources, asked = dict(found.sources), select(found.rows, models=models, **conditions)
-    sides: list[list[Row]] = []
-    for name, is_file in zip((first, second), named_by_file, strict=True):
-        if is_file:
-            record = load(Path(name))
-            sources[record.key, record.started_at] = Source(name)
-            sides.append([row(record)])
-        else:
-            standing = newest(asked) if ",seed=" in name else latest(asked)
-            sides.append(_matching(name, [candidate for candidate in standing if candidate.status == "ok"]))
-    one, other = _pair(*sides, names=(first, second))
-    return _side_by_side(one, other, sources, found.warnings)
-
-
-def show_comparison(
-    comparison: Comparison, form: Literal["table", "json"] = "table", *, width: int | None = None, plain: bool = False
-) -> str:
-    """Return the comparison as tables or as JSON (SI units, fractions)."""
-    if form == "json":
-        return json.dumps(_values(comparison), indent=1, default=str) + "\n"
-    one, other = comparison.labels
-    rows = [
-        [
-            f"{measure.metric.title} {measure.metric.unit}",
-            measure.metric.show(measure.first),
-            measure.metric.show(measure.second),
-            "" if measure.ratio is None else f"{measure.ratio:.2f}x",
-            {True: "tie", False: "apart", None: ""}[measure.tie],
+    folders = [results] if results is None or isinstance(results, Path | str) else list(results)
+    several = [*dict.fromkeys(Path(folder) for folder in folders if folder is not None)]
+    sides = sides_of(names, several)
+    standing, sources, warnings = read_sides(
+        sides, several[0] if len(several) == 1 else None, models=models, **conditions
+    )
+    told = Pairs(sources)
+    if not are_sets(standing):
+        rows = one_of_each(standing)
+        labels = tell_apart(rows, WHICH)
+        pairs = [
+            Pair(rows[0], other, (labels[0], label), label, told)
+            for other, label in zip(rows[1:], labels[1:], strict=True)
         ]
-        for measure in comparison.measures
-        if measure.first is not None or measure.second is not None
-    ]
-    parts: list[RenderableType] = [Text("QUICK — a smoke test", style="bold yellow")] if comparison.first.quick else []
-    parts += [Text(_shared(comparison)), simple_table(["", one, other, "ratio", "apart?"], rows)]
-    if comparison.classes:
-        percent = METRICS["miou"].show
-        lines = [
-            [name, percent(a), percent(b), f"{100 * (b - a):+.1f}"] for name, a, b in comparison.classes[:SHOWN_CLASSES]
+        against = [
+            Against(side.text, (pair,), _differs([pair]), tuple(_notes(pair)))
+            for side, pair in zip(sides[1:], pairs, strict=True)
         ]
-        parts += [Text("largest differences of class IoU %"), simple_table(["class", one, other, "points"], lines)]
-    parts += [Text(note) for note in comparison.notes]
-    return print_to_text(Stack(*parts), width=width, plain=plain)
+        return Comparison(sides[0].text, tuple(against), False, warnings)
+    against = []
+    for other in standing[1:]:
+        found = match(standing[0], other)
+        paired = _paired_up(found.pairs, told)
+        ranks, notes = _ranks(paired)
+        against.append(
+            Against(
+                other.side.text,
+                tuple(paired),
+                _differs(paired),
+                (*found.notes, *notes),
+                found.unmatched,
+                found.same_count,
+                ranks,
+            )
+        )
+    return Comparison(sides[0].text, tuple(against), True, warnings)
 
 
-def _shared(comparison: Comparison) -> str:
-    """Name the condition of both rows, apart from what their labels say."""
-    both = [(getattr(comparison.first, field), getattr(comparison.second, field)) for field in SHOWN_CONDITION]
-    return " · ".join(text_of(value) for value, other in both if value == other and value is not None)
-
-
-def _values(comparison: Comparison) -> dict[str, object]:
-    return {
-        "first": comparison.first.as_dict(),
-        "second": comparison.second.as_dict(),
-        "metrics": {
-            measure.metric.key: {
-                "first": measure.first,
-                "second": measure.second,
-                "ratio": measure.ratio,
-                "tie": measure.tie,
-            }
-            for measure in comparison.measures
-        },
-        "class_iou": {name: [first, second] for name, first, second in comparison.classes},
-        "paired_miou": comparison.paired and asdict(comparison.paired),
-        "notes": comparison.notes,
-    }
-
-
-def _matching(name: str, rows: list[Row]) -> list[Row]:
-    model, *conditions = name.split(",")
-    found = [candidate for candidate in rows if candidate.model == model]
-    if not found:
-        known = sorted({candidate.model for candidate in rows})
-        raise UserError(f"no ok record of {model!r}.{did_you_mean(model, known)} There is: {', '.join(known)}")
-    for condition in conditions:
-        field, equals, value = condition.partition("=")
-        if not equals or field not in (*CONDITIONS, *RARE):
-            raise UserError(f"{condition!r} is none of {', '.join(f'{known}=…' for known in (*CONDITIONS, *RARE))}")
-        known = sorted({text_of(getattr(candidate, field)) for candidate in found})
-        found = [candidate for candidate in found if matches(candidate, field, value)]
-        if not found:
-            raise UserError(f"no record of {model} with {condition}; there is: {', '.join(known)}")
+def _paired_up(matches: Sequence[Match], told: Pairs) -> list[Pair]:
+    """Matches with their labels within a table, table by table, those that became slowest first."""
+    groups: dict[Group, list[Match]] = {}
+    for one in matches:
+        groups.setdefault(group_of(one.first), []).append(one)
+    names = dict(zip(matches, tell_apart([one.second for one in matches], WHICH), strict=True))
+    found = []
+    for alike in groups.values():
+        labels = zip(*(tell_apart(rows) for rows in zip(*alike, strict=True)), strict=True)
+        pairs = [Pair(*one, label, names[one], told, _TOLD_BY_ROWS) for one, label in zip(alike, labels, strict=True)]
+        found += sorted(pairs, key=lambda pair: -(pair.measure(METRICS[LATENCY]).ratio or 0))
     return found
 
 
-def _pair(firsts: list[Row], seconds: list[Row], *, names: tuple[str, str]) -> tuple[Row, Row]:
-    """The one comparable pair; what was not named is guessed as `_likeliest` says."""
-    pairs = [
-        (one, other)
-        for one, other in product(firsts, seconds)
-        if (one.key, one.started_at) != (other.key, other.started_at)
+def _ranks(pairs: Sequence[Pair]) -> tuple[RankCorrelation | None, list[str]]:
+    """The rank correlation of latency where each side is one device, and another; or why there is none."""
+    if not pairs:
+        return None, []
+    devices = [
+        {row.device for row in rows} for rows in zip(*((pair.first, pair.second) for pair in pairs), strict=True)
     ]
-    if not pairs or names[0] == names[1]:
-        raise UserError(f"{names[0]} and {names[1]} are the same record; name two: {HOW}")
-    if any(row.baseline for pair in pairs for row in pair):
-        raise UserError(
-            f"{names[0]} and {names[1]} may not be compared: the baseline has no weights and takes no time; "
-            "`zoo leaderboard` has the baseline's mIoU beside theirs"
-        )
-    found = [differences(group_of(one), group_of(other)) for one, other in pairs]
-    allowed = [pair for pair, fields in zip(pairs, found, strict=True) if not fields] or [
-        pair
-        for pair, fields in zip(pairs, found, strict=True)
-        if "device" in fields and fields.keys() <= {"device", "thread_count"}
+    if len(devices[0]) != 1 or len(devices[1]) != 1 or devices[0] == devices[1]:
+        return None, []
+    timed = [
+        (a, b, pair.first.model)
+        for pair in pairs
+        if (a := pair.first.pipeline_p50_s) is not None and (b := pair.second.pipeline_p50_s) is not None
     ]
-    if not allowed:
-        nearest = min(found, key=len)
-        said = "; ".join(f"{field.replace('_', ' ')} {' vs '.join(values)}" for field, values in nearest.items())
-        raise UserError(f"{names[0]} and {names[1]} may not be compared: {said}; measure both in the same way")
-    allowed = _likeliest(allowed)
-    if len(allowed) > 1:
-        varying = _varying(allowed, names, CONDITIONS) or _varying(allowed, names, RARE)
-        said = "; ".join(f"{field} is {' or '.join(values)}" for field, (_, values) in varying.items())
-        field, (name, values) = next(iter(varying.items()))
-        raise UserError(
-            f"{len(allowed)} pairs of {names[0]} and {names[1]}: {said}; "
-            f"say which, such as {quoted(f'{name},{field}={values[0]}')}, or name the records' files"
-        )
-    return allowed[0]
+    try:
+        return rank_correlation(*zip(*timed, strict=True)) if timed else None, []
+    except UserError as error:
+        return None, [f"whether both devices rank the models alike is not known: {error}"]
 
 
-_Wish: TypeAlias = Callable[[tuple[Row, Row]], bool]
+def _differs(pairs: Sequence[Pair]) -> dict[str, str]:
+    """Conditions and software in which some pair differs; how many do, where not all."""
+    found: dict[str, Counter[tuple[str, str]]] = {}
+    for pair in pairs:
+        for name, one, other in _facts(pair):
+            if one != other:
+                found.setdefault(name, Counter())[text_of(one), text_of(other)] += 1
+    said = {}
+    for name, values in found.items():
+        (first, second), *more = values
+        count = values.total()
+        how = f"in {count} of {len(pairs)}" if more else f"{first} vs {second}"
+        said[name] = how if more or count == len(pairs) else f"{how} (in {count} of {len(pairs)})"
+    return said
 
 
-def _likeliest(pairs: list[tuple[Row, Row]]) -> list[tuple[Row, Row]]:
-    """Keep what was likeliest meant.
-
-    Full runs, then whole frames, then those with mIoU, then two of the same weights, runtime, precision and size, then
-    eager fp32.
-    """
-    weights, *alike = map(_same, ("weights", *ARTIFACT))
-    usual = [_has(side, field, value) for side in (0, 1) for field, value in USUAL.items()]
-    one_model = pairs[0][0].model == pairs[0][1].model  # then something else has to differ
-    full: list[_Wish] = [
-        lambda pair: not pair[0].quick,
-        lambda pair: pair[0].mode == WHOLE,
-        lambda pair: all(one.miou is not None for one in pair),
-    ]
-    for wish in (*full, *([*usual, *alike, weights] if one_model else [weights, *alike, *usual])):
-        pairs = [pair for pair in pairs if wish(pair)] or pairs
-    return pairs
+def _facts(pair: Pair) -> Iterator[tuple[str, object, object]]:
+    one, other = pair.first, pair.second
+    aside = () if one.model == other.model else _OF_A_MODEL
+    for name in CONDITIONS:
+        if name not in aside:
+            yield name.replace("_sha256", "").replace("_", " "), getattr(one, name), getattr(other, name)
+    versions, others = dict(one.software), dict(other.software)
+    for name in dict.fromkeys((*versions, *others)):
+        if name != _OF_A_RUNTIME or one.runtime == other.runtime:
+            yield "version" if name == _OF_A_RUNTIME else name, versions.get(name), others.get(name)
+    yield "measured on", f"{one.started_at:%Y-%m-%d}", f"{other.started_at:%Y-%m-%d}"
 
 
-def _same(field: str) -> _Wish:
-    return lambda pair: getattr(pair[0], field) == getattr(pair[1], field)
-
-
-def _has(side: int, field: str, value: str) -> _Wish:
-    return lambda pair: bool(getattr(pair[side], field) == value)
-
-
-def _varying(
-    pairs: list[tuple[Row, Row]], names: tuple[str, str], fields: tuple[str, ...]
-) -> dict[str, tuple[str, list[str]]]:
-    """Fields in which the rows of one side differ: that side's name, and the values."""
-    varying: dict[str, tuple[str, list[str]]] = {}
-    for field, (name, side) in product(fields, zip(names, zip(*pairs, strict=True), strict=True)):
-        values = sorted({text_of(getattr(candidate, field)) for candidate in side})
-        if len(values) > 1:
-            varying.setdefault(field, (name, values))
-    return varying
-
-
-def _side_by_side(one: Row, other: Row, sources: Sources, warnings: tuple[str, ...]) -> Comparison:
-    label, other_label = tell_apart((one, other), ("device", *ARTIFACT, "weights"))
-    pairs = Pairs(sources)
-    notes = []
+def _notes(pair: Pair) -> Iterable[str]:
+    """What a reader of two rows should know."""
+    one, other, (label, other_label) = pair.first, pair.second, pair.labels
     if one.device != other.device:
-        notes.append(f"the devices differ ({one.device}, {other.device}): this compares machines as much as models")
+        yield f"the devices differ ({one.device}, {other.device}): this compares machines as much as models"
     elif one.machine_id != other.machine_id:
-        notes.append("two machines of one name: compare latency with care")
+        yield "two machines of one name: compare latency with care"
     if one.weights != other.weights:
-        notes.append(f"the weights differ ({one.weights}, {other.weights}): {CAUTION}")
-    classes: tuple[tuple[str, float, float], ...] = ()
-    paired = None
-    over_seeds = max(one.seed_count, other.seed_count) > 1
-    if over_seeds:
-        notes.append("a mean over seeds: name one, such as MODEL,seed=0, for its classes and the paired test of mIoU")
-        if (alike := pairs.tie(one, other, "miou")).tie:
-            notes.append(f"tie: the mIoU of both cannot be told apart ({alike.by})")
+        yield f"the weights differ ({one.weights}, {other.weights}): {CAUTION}"
+    if pair.over_seeds:
+        yield "a mean over seeds: name one, such as MODEL,seed=0, for its classes and the paired test of mIoU"
+        if pair.miou_tie.tie:
+            yield f"tie: the mIoU of both cannot be told apart ({pair.miou_tie.by})"
     elif one.miou is not None and other.miou is not None:
-        classes = _classes(one, other)
-        try:
-            paired = pairs.test(one, other)
-            notes.append(_verdict(paired, label, other_label, these_weights(one, other)))
-        except UserError as error:
-            gap, alike = 100 * (other.miou - one.miou), pairs.tie(one, other, "miou")
-            said = f"{'a tie' if alike.tie else 'apart'} ({alike.by})"
+        if isinstance(pair.paired, PairedTest):
+            yield f"mIoU: {other_label} is {verdict(pair.paired, label)}; {pair.weights}"
+        else:
+            alike = pair.miou_tie
+            told = f"{'a tie' if alike.tie else 'apart'} ({alike.by})"
             if alike.tie is None:
-                said = "whether that is more than chance is not known"
-            notes.append(f"mIoU differs by {gap:+.1f} points: {these_weights(one, other)}; {said}: {error}")
-    if one.miou is not None and other.miou is not None and (shared := sharing(one)):
-        notes.append(shared)
-    measures = []
-    for metric in METRICS.values():
-        a, b = one.value(metric.key), other.value(metric.key)
-        ratio = b / a if a and b is not None and a > 0 <= b else None  # a loss may be a gain
-        measures.append(Measure(metric, a, b, ratio, pairs.tie(one, other, metric.key).tie))
-    ties = [
-        measure.metric.title
-        for measure in measures
-        if measure.tie and measure.first != measure.second and measure.metric.column and measure.metric.key != "miou"
-    ]
-    if ties:
-        notes.append(f"tie: {' and '.join(ties)}, whose 95 % intervals overlap or which differ by less than matters")
-    return Comparison(one, other, (label, other_label), tuple(measures), classes, paired, tuple(notes), warnings)
+                told = "whether that is more than chance is not known"
+            yield f"mIoU differs by {100 * (other.miou - one.miou):+.1f} points: {pair.weights}; {told}: {pair.paired}"
+    if pair.has_miou and (shared := sharing(one)):
+        yield shared
 
 
-def _verdict(test: PairedTest, label: str, other_label: str, weights: str) -> str:
-    digits = 2
-    if test.verdict != "tie":  # as many as tell the interval from 0
-        digits = max(digits, -math.floor(math.log10(100 * min(map(abs, test.interval)))))
-    gain, low, high = (f"{100 * value:+.{digits}f}" for value in (test.gain, *test.interval))
-    alike = test.resampled == "frames of few sequences"
-    how = (
-        f"{gain} points (95 % interval {low} to {high}), paired bootstrap over {test.resampled} "
-        f"({test.image_count} images){', which resemble each other: the interval is too narrow' if alike else ''}; "
-        f"{weights}"
+def verdict(test: PairedTest, label: str) -> str:
+    """Say how a paired test came out, with its interval."""
+    gain, low, high = test.said
+    than = "a tie with" if test.verdict == "tie" else f"{test.verdict} than"
+    alike = ", which resemble each other: the interval is too narrow"
+    return (
+        f"{than} {label}, {gain} points (95 % interval {low} to {high}), paired bootstrap over {test.resampled} "
+        f"({test.image_count} images){alike if test.resampled == 'frames of few sequences' else ''}"
     )
-    return f"mIoU: {other_label} is {'a tie with' if test.verdict == 'tie' else f'{test.verdict} than'} {label}, {how}"
-
-
-def _classes(one: Row, other: Row) -> tuple[tuple[str, float, float], ...]:
-    """Of two rows that were counted on the same classes; a class that is absent in one of them is left out."""
-    if list(one.class_iou) != list(other.class_iou):
-        return ()
-    found = [
-        (name, a, b) for name, a in one.class_iou.items() if a is not None and (b := other.class_iou[name]) is not None
-    ]
-    return tuple(sorted(found, key=lambda entry: -abs(entry[2] - entry[1])))

@@ -63,6 +63,13 @@ def wrapped(text: str, width: int | None = None, *, prefix: str = "") -> list[st
     return [line.replace(UNBROKEN, " ") for line in lines]
 
 
+def wrapped_command(says: str, command: str, width: int, *, prefix: str = "") -> list[str]:
+    """Say what a command does, and return it as lines that a shell takes as one; a flag stays with its value."""
+    whole = re.sub(r"( --?[a-z][a-z-]*) (?!-)", f"\\1{UNBROKEN}", command)
+    lines = wrapped(f"    {whole}", width - 2, prefix=prefix)
+    return [*wrapped(f"  {says}:", width, prefix=prefix), *(f"{line} \\" for line in lines[:-1]), lines[-1]]
+
+
 @dataclass(frozen=True)
 class Grid:
     """Lines of (text, style) that stand as they are: rich prints them without laying them out once more."""

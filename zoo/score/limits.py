@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from zoo.units import (
     parse_count,
     parse_joules,
     parse_per_second,
+    parse_percent,
     parse_points,
     parse_seconds,
     parse_share,
@@ -87,6 +89,57 @@ class Limit:
         if value is None:
             return float("inf")
         return 0.0 if self.holds(row) else abs(value - self.value) / abs(self.value) if self.value else float("inf")
+
+
+SLOWER = "slower"
+"""Says `latency` to a `LossLimit`."""
+_POINTS = {"%", "points"}
+_TIMES = {"ms", "s"}
+
+
+@dataclass(frozen=True)
+class LossLimit:
+    """How much worse one metric may become: in its own unit, or relative to what it was."""
+
+    metric: Metric
+    amount: float
+    """SI units, a fraction of points; or a share of what it was."""
+    is_relative: bool
+
+    @classmethod
+    def parse(cls, text: str) -> LossLimit:
+        """Read `slower:5%`, `p99:2ms`, `memory:10MiB`, `miou:0.5` or `iou.person:2` (points).
+
+        Raises:
+            UserError: no such metric, or no amount that it can lose.
+        """
+        name, colon, amount = (part.strip() for part in text.rpartition(":"))
+        if not colon or not name or not amount:
+            raise UserError(f"a loss is METRIC:AMOUNT, such as {SLOWER}:5% or miou:0.5; got {text!r}")
+        metric = metric_named("latency" if name.lower() == SLOWER else name)
+        if metric.words:
+            raise UserError(f"a {metric.title} loses no amount; name a metric that is a number, such as {SLOWER}:5%")
+        if metric.unit in _POINTS:
+            return cls(metric, parse_points(amount), False)
+        if amount.endswith("%"):
+            return cls(metric, parse_percent(amount), True)
+        if metric.unit in _TIMES and amount[-1].isdecimal():
+            raise UserError(f"{name} loses percent or a time with its unit: {name}:5% or {name}:5ms; got {text!r}")
+        return cls(metric, PARSERS[metric.unit](amount), False)
+
+    def loss(self, was: float, now: float) -> float:
+        """Return by how much `now` is worse, as `amount` counts; below 0 where it is better."""
+        worse = now - was if self.metric.better == "lower" else was - now
+        if not self.is_relative:
+            return worse
+        return worse / abs(was) if was else math.copysign(math.inf, worse) if worse else 0.0
+
+    def say(self, loss: float | None = None) -> str:
+        """Return a loss, or else the limit, in words: `"5.2 %"`, `"0.5 points"`, `"2.0 ms"`."""
+        value = self.amount if loss is None else loss
+        if self.is_relative:
+            return f"{100 * value:.3g} %"
+        return f"{100 * value:.3g} points" if self.metric.unit in _POINTS else self.metric.say(value)
 
 
 def read_value(metric: Metric, text: str) -> float:

@@ -6,6 +6,7 @@ records have per-image counts beside them; all else by `comparing.tie`. A differ
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -23,12 +24,20 @@ from zoo.store import samples
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+    from zoo.score import summary
 else:
-    np = Lazy("numpy")
+    np, summary = Lazy("numpy"), Lazy("zoo.score.summary")
 
 PAIRED = "a paired bootstrap over the same images"
 SPREAD = "the spread over seeds"
 INTERVAL = "the 95 % interval"
+QUANTILES = {
+    f"{scope}_p{digits}_s": (name, q)
+    for scope, name in (("pipeline", "pipeline_s"), ("latency", "network_s"))
+    for digits, q in (("90", 0.9), ("99", 0.99), ("999", 0.999))
+}
+"""By key of the metric: which samples its interval is made from, and what is read off them."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,15 @@ class PairedTest:
     """95 %, of the gain."""
     resampled: Resampled
     image_count: int
+
+    @property
+    def said(self) -> tuple[str, str, str]:
+        """The gain and its interval in points, with as many digits as tell the interval from 0."""
+        digits = 2
+        if self.verdict != "tie":
+            digits = max(digits, -math.floor(math.log10(100 * min(map(abs, self.interval)))))
+        gain, low, high = (f"{100 * value:+.{digits}f}" for value in (self.gain, *self.interval))
+        return gain, low, high
 
 
 class Tie(NamedTuple):
@@ -68,6 +86,7 @@ class Pairs:
 
     sources: Sources = field(default_factory=dict, repr=False)
     _counts: dict[Path, tuple[list[str], npt.NDArray[np.int32]]] = field(default_factory=dict, repr=False)
+    _seconds: dict[tuple[Path, str], npt.NDArray[np.float64]] = field(default_factory=dict, repr=False)
 
     def tie(self, one: Row, other: Row, key: str) -> Tie:
         """Return whether two rows are alike in a metric, and what tells."""
@@ -81,6 +100,9 @@ class Pairs:
                 return Tie(self.test(one, other).verdict == "tie", PAIRED)
             except UserError:
                 pass  # then their intervals have to do
+        if key in QUANTILES:
+            span, others = (self._quantile_interval(row, key) for row in (one, other))
+            return Tie(None, "") if span is None or others is None else Tie(not _are_apart(span, others), INTERVAL)
         over_seeds = key == "miou" and (one.miou_spread is not None or other.miou_spread is not None)
         known = tie(one, other, key)
         return Tie(known, "" if known is None else SPREAD if over_seeds else INTERVAL)
@@ -108,6 +130,21 @@ class Pairs:
         alike = low <= 0 <= high or METRICS["miou"].alike(one.miou, other.miou)
         verdict: Literal["better", "worse", "tie"] = "tie" if alike else "better" if low > 0 else "worse"
         return PairedTest(verdict, other.miou - one.miou, (low, high), resampled, len(names))
+
+    def _quantile_interval(self, row: Row, key: str) -> tuple[float, float] | None:
+        """95 % interval of a quantile of a row's samples; `None` where they are too few, or not at hand."""
+        place, (name, q) = (row.key, row.started_at), QUANTILES[key]
+        if place not in self.sources:
+            return None
+        file = self.sources[place].file
+        if (file, name) not in self._seconds:
+            try:
+                arrays = samples(file)
+            except UserError:
+                arrays = {}
+            for scope in ("pipeline_s", "network_s"):
+                self._seconds[file, scope] = np.sort(arrays.get(scope, np.empty(0)))
+        return summary.quantile_interval(self._seconds[file, name], q)
 
     def _image_counts(self, file: Path) -> tuple[list[str], npt.NDArray[np.int32]]:
         """Image names and their counts `(3, images, K)`: true positives, false positives, false negatives."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -10,7 +11,7 @@ from typing import Any
 
 from zoo.labels import CITYSCAPES, OFFICIAL_SIZES
 from zoo.published.figures import Quote, quote
-from zoo.record import Mode, Record, Weights
+from zoo.record import Mode, Record, Software, Weights
 from zoo.score.accuracy import class_iou, confusion_of
 from zoo.score.licences import LICENCE_COLUMNS, Licences, licences_of
 from zoo.score.metrics import CLASS_IOU, CLASS_LOSS, GRADE, METRICS, STAGES, metric_of
@@ -52,6 +53,8 @@ class Row:
     family: str
     code_sha256: str
     torch: str
+    software: tuple[tuple[str, str], ...]
+    """Names and versions, as in `record.Software`."""
     device_name: str
     machine_id: str
     memory_format: str
@@ -265,7 +268,7 @@ def _beside(one: Row) -> dict[str, Any]:
     return dict(zip(_BESIDE, (*stated, one.published_difference, one.published_why), strict=True))
 
 
-_NOT_FLAT = {"numbers", "intervals", "class_share", "class_lost", "licences", "published", "accepted"}
+_NOT_FLAT = {"software", "numbers", "intervals", "class_share", "class_lost", "licences", "published", "accepted"}
 _FACTS = tuple(one.name for one in fields(Row) if one.name not in _NOT_FLAT)
 _BESIDE = tuple(f"published_{fact}" for fact in ("miou", "protocol", "weights", "source", "difference", "why"))
 _WITH_INTERVAL = tuple(key for key, metric in METRICS.items() if metric.interval is not None)
@@ -318,6 +321,7 @@ def row(record: Record) -> Row:
         family=artifact.family,
         code_sha256=artifact.code_sha256,
         torch=record.software.torch,
+        software=_software(record.software),
         device_name=record.device.name,
         machine_id=record.device.machine_id,
         memory_format=artifact.memory_format,
@@ -358,6 +362,11 @@ def row(record: Record) -> Row:
         licences=licences_of(artifact.model, weights),
         published=quote(artifact.model, weights.tag if weights.source == "published" else ""),
     )
+
+
+@functools.cache  # many rows share one
+def _software(software: Software) -> tuple[tuple[str, str], ...]:
+    return tuple((name.replace("_", " "), version) for name, version in software if version is not None)
 
 
 def planned_label(weights: Weights) -> str:

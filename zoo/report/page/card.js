@@ -246,7 +246,7 @@ function provenance(rows) {
 
 function commands(rows) {
   const files = rows.map((row) => own("file", row));
-  const pair = rows.length === 2 && files.every(Boolean) ? [["compare them, with significance", `zoo compare ${files.join(" ")}`]] : [];
+  const pair = rows.length > 1 && files.every(Boolean) ? [["compare them, with significance", `zoo compare ${files.join(" ")}`]] : [];
   const lines = rows.length > 1 ? pair : pooled("commands", own("commands", rows[0])) ?? [];
   if (!lines.length) return null;
   return h("dl", { className: "commands" }, lines.flatMap(([what, command]) => [h("dt", {}, what),

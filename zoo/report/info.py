@@ -1,0 +1,320 @@
+"""`zoo info MODEL`: what is known of one model, where it stands, and the commands that go on from there."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from zoo.catalog import find
+from zoo.errors import UserError
+from zoo.hub.models import hub_card
+from zoo.published.facts import Claim, Published, Stated
+from zoo.published.figures import FIGURES, Figure, Figures
+from zoo.published.table import published_of
+from zoo.record import Weights
+from zoo.report.terminal import simple_table, text_width, wrapped, wrapped_command
+from zoo.score.comparing import Group, fastest_of_each, group_of, latest, pareto_front
+from zoo.score.licences import NO_ADVICE, Licences, licences_of
+from zoo.score.metrics import METRICS
+from zoo.score.reading import Rows, read_rows
+from zoo.score.rows import WHOLE, Row, text_of
+from zoo.spec import IMAGENET_MEAN, IMAGENET_STD, ModelSpec, Size
+from zoo.units import show_size
+
+SHOWN_PARTS = 12
+"""Of a network with more, the largest are named."""
+DIR = "DIR holds a dataset in the Cityscapes layout; without --data they run on synthetic streets"
+
+
+class Standing(NamedTuple):
+    """Where a model stands in one table of rows that may be compared."""
+
+    fastest: Row
+    """Its fastest artifact of those that lose no accuracy; where none is timed, the most accurate."""
+    latency_rank: int | None
+    """Among models, each by its fastest artifact; 1 is the fastest."""
+    timed_count: int
+    """Models that have a latency there."""
+    miou_rank: int | None
+    """Among models, each by its highest mIoU."""
+    scored_count: int
+    """Models that have an mIoU there."""
+    on_front: bool
+    """Whether a row of it is on the Pareto front of mIoU and pipeline latency."""
+
+
+@dataclass(frozen=True)
+class Info:
+    """What is known of one model without building it."""
+
+    name: str
+    """As it was asked for, which commands take."""
+    spec: ModelSpec
+    licences: Licences
+    """Of its code; where training begins from the encoder's published weights, of these too."""
+    checkpoints: tuple[Published, ...]
+    hub: Licences | None
+    """Of a hub's weights, as their card states them."""
+    figures: Figures
+    standings: tuple[Standing, ...]
+    commands: dict[str, str]
+    """What each does, and what is typed."""
+    warnings: tuple[str, ...] = ()
+
+
+Parts = Sequence[tuple[str, int, int | None]]
+"""Name, parameters and MACs of each part of a network, as `measure.macs.count_parts` counts them."""
+
+
+def info(name: str, results: Path | str | None = None) -> Info:
+    """Return what is known of a model.
+
+    Args:
+        name: Whatever `zoo.catalog.find` takes.
+        results: The folder of records, as in `score.reading.read_rows`; where none is named, there may be none.
+
+    Raises:
+        UserError: no such model; no record in a folder that was named.
+    """
+    spec = find(name)
+    try:
+        found = read_rows(results)
+    except UserError:
+        if results is not None:
+            raise
+        found = Rows((), ())
+    begins = Weights(source="run", sha256=None, recipe="", pretrained=spec.pretrained)
+    hub = None
+    if spec.hub:
+        card = hub_card(spec)
+        stated = Weights(source="published", sha256=None, recipe="external", **card._asdict())
+        hub = licences_of(spec.name, stated)
+    return Info(
+        name=name,
+        spec=spec,
+        licences=licences_of(spec.name, begins),
+        checkpoints=tuple(published_of(spec.name)),
+        hub=hub,
+        figures=FIGURES.get(spec.name, Figures()),
+        standings=tuple(standings(spec.name, found.rows)),
+        commands=dict(_commands(name, spec)),
+        warnings=found.warnings,
+    )
+
+
+def standings(model: str, rows: Sequence[Row]) -> list[Standing]:
+    """Return where a model stands in each table; in those of smoke tests only where it has no other."""
+    tables: dict[Group, list[Row]] = defaultdict(list)
+    for one in latest(rows):
+        if one.status == "ok" and not one.baseline:
+            tables[group_of(one)].append(one)
+    found = [_standing(model, there) for there in tables.values() if any(one.model == model for one in there)]
+    full = [one for one in found if not one.fastest.quick]
+    return sorted(full or found, key=lambda one: (one.fastest.device, one.fastest.dataset or ""))
+
+
+def _standing(model: str, rows: list[Row]) -> Standing:
+    fastest: dict[str, Row] = {}
+    for one in fastest_of_each(rows):  # fastest first
+        fastest.setdefault(one.row.model, one.row)
+    best: dict[str, Row] = {}
+    for row in rows:
+        if row.miou is not None and row.miou > (best[row.model].miou or 0 if row.model in best else -1):
+            best[row.model] = row
+    times = {name: row.pipeline_p50_s or 0 for name, row in fastest.items()}
+    scores = {name: row.miou or 0 for name, row in best.items()}
+    return Standing(
+        fastest=fastest.get(model) or best.get(model) or next(row for row in rows if row.model == model),
+        latency_rank=1 + sum(time < times[model] for time in times.values()) if model in times else None,
+        timed_count=len(times),
+        miou_rank=1 + sum(score > scores[model] for score in scores.values()) if model in scores else None,
+        scored_count=len(scores),
+        on_front=any(row.model == model for row in pareto_front(rows)),
+    )
+
+
+def _commands(name: str, spec: ModelSpec) -> Iterator[tuple[str, str]]:
+    tags = [one.tag for one in published_of(spec.name)]
+    taken = f" --weights published:{tags[0]}" if tags else ""
+    begin = " --init own" if spec.hub else " --pretrained" if spec.pretrained else ""
+    file = re.sub(r"[^A-Za-z0-9._]+", "-", spec.name).strip("-")
+    yield "a smoke test", f"zoo bench --models {name}"
+    yield "its speed here, in all runtimes", f"zoo bench --models {name} --runtimes installed --preset latency"
+    if tags:
+        yield "published weights", f"zoo weights fetch {spec.name}:{tags[0]}"
+    yield "train", f"zoo train {name} --data DIR{begin}"
+    yield "evaluate", f"zoo eval {name} --data DIR{taken}"
+    yield "accuracy and speed as a row", f"zoo bench --models {name} --data DIR --preset cityscapes"
+    yield "see what it sees", f"zoo predict {name} frame.png -o pictures --data DIR{taken}"
+    yield "export", f"zoo export {name} -o {file}.onnx --data DIR{taken}"
+    yield "export, for speed alone", f"zoo export {name} -o {file}.onnx --random --image-size 1024x2048"
+
+
+def show_info(
+    one: Info,
+    form: Literal["table", "json"] = "table",
+    *,
+    parts: Parts | None = None,
+    input_size: Size = (1024, 2048),
+    width: int | None = None,
+) -> str:
+    """Return what is known as text or as JSON, in which `parts` take part."""
+    if form == "json":
+        return json.dumps(_values(one, parts, input_size), indent=1, default=str) + "\n"
+    width = width or text_width()
+    lines = [line for text in _told(one) for line in wrapped(text, width)]
+    lines += [line for what, command in one.commands.items() for line in wrapped_command(what, command, width)]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def show_parts(parts: Parts, input_size: Size) -> str:
+    """Return parameters and MACs by part as a table."""
+    total = sum(count for _, count, _ in parts)
+    known = [macs for _, _, macs in parts if macs is not None]
+    shown = sorted(sorted(parts, key=lambda part: -part[1])[:SHOWN_PARTS], key=parts.index)
+    if rest := [part for part in parts if part not in shown]:
+        macs = sum(part[2] or 0 for part in rest) if known else None
+        shown.append((f"{len(rest)} smaller ones", sum(part[1] for part in rest), macs))
+    params_of, macs_of = METRICS["param_count"].show, METRICS["mac_count"].show
+    lines = [
+        [name, params_of(count), _share(count, total), macs_of(macs), _share(macs, sum(known))]
+        for name, count, macs in (*shown, ("all", total, sum(known) if known else None))
+    ]
+    table = simple_table(["part", "params M", "%", "MACs G", "%"], lines)
+    head = f"parameters and MACs by part, 19 classes, input {show_size(input_size)}, heads of training alone left out:"
+    return "".join(f"{line}\n" for line in (*wrapped(head), *table.plain))
+
+
+def _share(part: float | None, whole: float) -> str:
+    return "" if part is None or not whole else f"{100 * part / whole:.1f}"
+
+
+def _told(one: Info) -> Iterator[str]:
+    spec = one.spec
+    paper = ", ".join(part for part in (spec.paper, spec.url) if part)
+    yield f"{one.name}: {spec.family}{f' ({paper})' if paper else ''}"
+    if spec.tags:
+        yield f"  tags: {', '.join(spec.tags)}"
+    weights = f"; its published weights: {spec.pretrained}" if spec.pretrained else ""
+    yield f"  encoder: {spec.encoder or 'its own'}{weights}"
+    yield f"  fed: {_fed(spec)}"
+    yield from _figures(one.figures)
+    yield f"licences ({NO_ADVICE}):"
+    yield f"  code: {_all(one.licences.code)}"
+    for checkpoint in one.checkpoints:
+        yield (
+            f"  {checkpoint.id}: weights {_stated(checkpoint.weights_licence)}; trained on {checkpoint.trained_on}, "
+            f"{_stated(checkpoint.data_terms)}{_claimed(checkpoint.claim)}"
+        )
+    if one.hub is not None:
+        yield f"  its weights: {_all(one.hub.weights)}; training data: {_all(one.hub.data)}"
+    begun = (*one.licences.weights[1:], *one.licences.data[1:])
+    also = f"; with --pretrained also {_all(begun)}" if begun else ""
+    yield f"  trained here: of whoever trains, under the dataset's terms{also}"
+    yield "where it stands:" if one.standings else "where it stands: it is in no record yet"
+    yield from (f"  {_place(standing)}" for standing in one.standings)
+    yield f"how to go on ({DIR}):"
+
+
+def _fed(spec: ModelSpec) -> str:
+    scale = "ImageNet's" if (spec.mean, spec.std) == (IMAGENET_MEAN, IMAGENET_STD) else f"{spec.mean} and {spec.std}"
+    sides = f"padded to multiples of {spec.divisor}" if spec.divisor > 1 else "of any length"
+    if spec.own:
+        return "as build() says; sides are padded to the multiples that it takes, found by trying"
+    aligned = ", logits upsampled with aligned corners" if spec.align_corners else ""
+    return f"{spec.channel_order.upper()}, mean and std {scale}; sides {sides}{aligned}"
+
+
+def _figures(figures: Figures) -> Iterator[str]:
+    said = [
+        f"{what} {figure.said}{f' at {show_size(figure.input_size)}' if what == 'MACs' else ''} "
+        f"({', '.join(part for part in (figure.source, figure.why) if part)})"
+        for what, figure in (("parameters", figures.params), ("MACs", figures.macs))
+        if figure is not None
+    ]
+    if figures.claim is not None:
+        said.append(f"of other weights{_claimed(figures.claim)}".replace(";", ""))
+    if said:
+        yield f"  published: {'; '.join(said)}"
+
+
+def _claimed(claim: Claim | None) -> str:
+    if claim is None:
+        return ""
+    return f"; mIoU {METRICS['miou'].say(claim.miou)} on Cityscapes val ({claim.protocol}, {claim.source})"
+
+
+def _all(stated: Sequence[Stated]) -> str:
+    return " + ".join(map(_stated, stated)) or "none"
+
+
+def _stated(one: Stated) -> str:
+    return f"{one.value} ({one.source})" if one.source else one.value
+
+
+def _place(one: Standing) -> str:
+    row = one.fastest
+    where = [row.device, *([f"{row.dataset} {row.split}"] if row.dataset else []), row.weights or "random"]
+    where += [row.mode] if row.mode != WHOLE else []
+    said = []
+    if one.miou_rank is not None:
+        said.append(f"mIoU {row.say('miou')}, rank {one.miou_rank} of {one.scored_count} models")
+    if one.latency_rank is not None:
+        said.append(f"pipeline p50 {row.say('pipeline_p50_s')}, rank {one.latency_rank} of {one.timed_count}")
+    if row.value("peak_memory_bytes") is not None:
+        said.append(f"peak memory {row.say('peak_memory_bytes')}")
+    artifact = f"as {row.runtime} {row.precision} at {text_of(row.input_size)}"
+    front = "; on the Pareto front" if one.on_front else ""
+    quick = "QUICK, a smoke test: " if row.quick else ""
+    return f"{quick}{' · '.join(where)}: {'; '.join(said) or 'no number'}; {artifact}{front}"
+
+
+def _values(one: Info, parts: Parts | None, input_size: Size) -> dict[str, object]:
+    licences = {"code": one.licences.code, "begun_from": (*one.licences.weights[1:], *one.licences.data[1:])}
+    return {
+        "name": one.name,
+        **one.spec.model_dump(mode="json", exclude={"name", "args"}),
+        "licences": {what: [fact.model_dump() for fact in facts] for what, facts in licences.items()},
+        "hub_licences": one.hub and one.hub.as_dict(),
+        "checkpoints": [
+            {
+                "id": checkpoint.id,
+                "url": checkpoint.url,
+                "trained_on": checkpoint.trained_on,
+                "weights_licence": checkpoint.weights_licence.model_dump(),
+                "data_terms": checkpoint.data_terms.model_dump(),
+                "claim": checkpoint.claim and checkpoint.claim.model_dump(),
+            }
+            for checkpoint in one.checkpoints
+        ],
+        "published": {
+            "parameters": _figure(one.figures.params),
+            "macs": _figure(one.figures.macs),
+            "claim": one.figures.claim and one.figures.claim.model_dump(),
+        },
+        "standings": [{**standing._asdict(), "fastest": standing.fastest.as_dict()} for standing in one.standings],
+        "parts": parts
+        and {
+            "num_classes": 19,
+            "input_size": input_size,
+            "modules": [{"name": name, "param_count": count, "mac_count": macs} for name, count, macs in parts],
+        },
+        "commands": one.commands,
+    }
+
+
+def _figure(figure: Figure | None) -> dict[str, object] | None:
+    if figure is None:
+        return None
+    return {
+        "value": figure.value,
+        "said": figure.said,
+        "source": figure.source,
+        "input_size": figure.input_size,
+        "why": figure.why,
+    }
