@@ -57,7 +57,7 @@ def test_products_are_chosen_by_what_the_cpu_has(machine, features, exact, file,
     options = runnable.build.options
     assert options[EXACT] == exact
     assert ("x86 CPU without VNNI" in options["int8_products"]) == (exact == "1")
-    text = table.snippet("onnxruntime", file, options, (1, 41, 57, 3))
+    text = table.snippet("onnxruntime", file, options, (1, 41, 57, 3)).text
     assert f'settings.add_session_config_entry("{EXACT}", "{exact}")' in text
     assert "InferenceSession(" in text.splitlines()[-2]
     assert ", settings, " in text.splitlines()[-2]
@@ -81,4 +81,4 @@ def test_other_precisions_are_told_nothing_of_it(pipeline, tmp_path):
     table.build("onnxruntime", pipeline(), tmp_path / "fp32.onnx", device=CPU, precision="fp32")
     options = table.load_file("onnxruntime", tmp_path / "fp32.onnx", device=CPU, precision="fp32").build.options
     assert set(options) == {"provider", "provider_options"}
-    assert "settings" not in table.snippet("onnxruntime", tmp_path / "fp32.onnx", options, (1, 41, 57, 3))
+    assert "settings" not in table.snippet("onnxruntime", tmp_path / "fp32.onnx", options, (1, 41, 57, 3)).text

@@ -82,6 +82,7 @@ def header(record: Record) -> Text:
     units = "".join(f"{METRICS[key].unit:>{WIDTH}}" for key in SHOWN)
     images = record.dataset.name if record.dataset else "random images, no accuracy"
     kind = f"{images}, quick: a smoke test" if record.config.get("quick") else images
+    kind += f", paced at {rate_hz:g} Hz" if (rate_hz := record.config.get("rate_hz")) else ""
     return Text(f"measured on {kind}\n{'model':<{NAME_WIDTH}}{names}  grade\n{'':<{NAME_WIDTH}}{units}", style="bold")
 
 

@@ -105,6 +105,7 @@ def _where(choice: Choice) -> str:
         (
             *(group.device, group.dataset or "no dataset"),
             *([] if group.mode == WHOLE else [group.mode]),
+            *([rows[0].pace] if rows and rows[0].pace else []),
             *(
                 f"{field.removesuffix('_size')} {text_of(next(iter(values)))}"
                 for field, values in shared.items()

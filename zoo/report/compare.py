@@ -143,7 +143,8 @@ def show_comparison(
 def _shared(comparison: Comparison) -> str:
     """Name the condition of both rows, apart from what their labels say."""
     both = [(getattr(comparison.first, field), getattr(comparison.second, field)) for field in SHOWN_CONDITION]
-    return " · ".join(text_of(value) for value, other in both if value == other and value is not None)
+    shared = [text_of(value) for value, other in both if value == other and value is not None]
+    return " · ".join(part for part in (*shared, comparison.first.pace) if part)
 
 
 def _values(comparison: Comparison) -> dict[str, object]:
@@ -176,6 +177,7 @@ def _matching(name: str, rows: list[Row]) -> list[Row]:
         if not equals or field not in (*CONDITIONS, *RARE):
             raise UserError(f"{condition!r} is none of {', '.join(f'{known}=…' for known in (*CONDITIONS, *RARE))}")
         known = sorted({text_of(getattr(candidate, field)) for candidate in found})
+        value = text_of(FIELDS[field].parse(value))
         found = [candidate for candidate in found if matches(candidate, field, value)]
         if not found:
             raise UserError(f"no record of {model} with {condition}; there is: {', '.join(known)}")
@@ -224,14 +226,15 @@ _Wish: TypeAlias = Callable[[tuple[Row, Row]], bool]
 def _likeliest(pairs: list[tuple[Row, Row]]) -> list[tuple[Row, Row]]:
     """Keep what was likeliest meant.
 
-    Full runs, then whole frames, then those with mIoU, then two of the same weights, runtime, precision and size, then
-    eager fp32.
+    Full runs, then calls that were not paced, then whole frames, then those with mIoU, then two of the same weights,
+    runtime, precision and size, then eager fp32.
     """
     weights, *alike = map(_same, ("weights", *ARTIFACT))
     usual = [_has(side, field, value) for side in (0, 1) for field, value in USUAL.items()]
     one_model = pairs[0][0].model == pairs[0][1].model  # then something else has to differ
     full: list[_Wish] = [
         lambda pair: not pair[0].quick,
+        lambda pair: pair[0].rate_hz is None,
         lambda pair: pair[0].mode == WHOLE,
         lambda pair: all(one.miou is not None for one in pair),
     ]

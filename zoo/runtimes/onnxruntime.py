@@ -21,6 +21,7 @@ from zoo.runtimes.base import (
     Call,
     Ends,
     Runnable,
+    Snippet,
     UnsupportedError,
     first_line,
     graph_state,
@@ -112,26 +113,23 @@ def load(file: Path, *, device: torch.device, precision: Precision) -> Runnable:
     )
 
 
-def snippet(file: Path, options: Mapping[str, str], image: str) -> str:
+def snippet(file: Path, options: Mapping[str, str], threads: int | None) -> Snippet:
     """Python that runs `file`."""
     settings, given = "", ""
     if EXACT in options:
         other = "0 is as exact and faster with VNNI" if options[EXACT] == "1" else "an x86 CPU without VNNI needs 1"
-        settings = f"""\
-settings = onnxruntime.SessionOptions()
-settings.add_session_config_entry("{EXACT}", "{options[EXACT]}")  # {other}
-"""
-        given = "settings, "
+        settings += f'settings.add_session_config_entry("{EXACT}", "{options[EXACT]}")  # {other}\n'
+    if threads is not None:
+        settings += f"settings.intra_op_num_threads = {threads}\n"
+    if settings:
+        settings, given = f"settings = onnxruntime.SessionOptions()\n{settings}", "settings, "
     providers = f'[("{options["provider"]}", {options["provider_options"]})]'
-    return f"""\
-import numpy as np
-import onnxruntime
-from PIL import Image
-
-{image}
-{settings}session = onnxruntime.InferenceSession("{file}", {given}providers={providers})
-labels = session.run(None, {{session.get_inputs()[0].name: image}})[0][0]  # uint8 (H, W): class_names of the card
-"""
+    return Snippet(
+        imports="import numpy as np\nimport onnxruntime\n",
+        load=f'{settings}session = onnxruntime.InferenceSession("{file}", {given}providers={providers})\n',
+        call="labels = session.run(None, {session.get_inputs()[0].name: image})[0][0]"
+        "  # uint8 (H, W): class_names of the card\n",
+    )
 
 
 def load_network(file: Path, ends: Ends, *, device: torch.device, precision: Precision) -> Runnable:

@@ -61,6 +61,7 @@ def how_to_measure(row: Row, key: str = "pipeline_p50_s") -> str:
         words.append("--data DIR")
     words += [f"--preset {preset}", f"--input-size {text_of(row.input_size)}"]
     words += [f"--batch {row.batch_size}"] if row.batch_size != 1 else []
+    words += [f"--rate {row.rate_hz:g}hz"] if row.rate_hz is not None else []
     words += ["--throughput"] if key in {"throughput_per_s", "largest_batch"} else []
     return first + " ".join([*words, *([weights] if weights else [])])
 
