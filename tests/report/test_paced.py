@@ -126,3 +126,5 @@ def test_the_command_that_measures_a_paced_row_names_its_rate(records):
     words = shlex.split(how_to_measure(row(records.make(rate_hz=29.97))))
     asked = make_parser().parse_args(words[1:])
     assert asked.rate == "29.97hz"
+    assert " --rate RATE" in how_to_measure(row(records.make()), "missed_share")
+    assert " --rate" not in how_to_measure(row(records.make()), "cold_start_s")

@@ -225,6 +225,11 @@ def test_edited_frames_are_told(paced, tmp_path, change, said):
     assert audit(tmp_path).faults == (f"{paced}: {said}",)
 
 
+def test_another_rate_than_was_asked_for_is_told(paced, tmp_path):
+    edit(paced, ("config", "rate_hz"), 30.0)
+    assert audit(tmp_path).faults == (f"{paced}: paced.rate_hz: 40.0 said, 30.0 asked for",)
+
+
 def test_paced_calls_under_another_protocol_are_told(paced, tmp_path):
     edit(paced, ("protocol",), "zoo-lat/3")
     assert any("timed by the rules of zoo-lat/3" in fault for fault in audit(tmp_path).faults)

@@ -79,6 +79,7 @@ def _winner(choice: Choice, price: float | None) -> Iterator[str]:
     yield from (f"  note: {note}" for note in choice.notes)
     if price is not None:
         yield from (f"  {_cost(place, price)}" for place in places)
+    yield from (f"  {said}" for place in places if (said := _cold_start(place)))
     if winner.accepted and winner.published is not None:
         claim = winner.published.claim
         fed = winner.published.input_size
@@ -132,6 +133,15 @@ def _with_interval(row: Row, metric: Metric) -> str:
         return row.say(metric.key) + published_mark(row, metric)
     low, high = map(metric.show, interval)
     return f"{metric.show(row.value(metric.key))} [{low}, {high}] {metric.unit}"
+
+
+def _cold_start(row: Row) -> str:
+    """From a file on disk to the first label map, and the steady state beside it."""
+    if row.value("cold_start_s") is None:
+        return ""
+    parts = {"import": "cold_import_s", "load": "cold_load_s", "first call": "cold_first_call_s"}
+    said = ", ".join(f"{part} {row.say(key)}" for part, key in parts.items())
+    return f"cold start on {row.device}: {row.say('cold_start_s')} ({said}); then {row.say('pipeline_p50_s')} a frame"
 
 
 def _cost(row: Row, price: float) -> str:

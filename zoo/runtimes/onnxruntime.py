@@ -123,10 +123,17 @@ def snippet(file: Path, options: Mapping[str, str], threads: int | None) -> Snip
         settings += f"settings.intra_op_num_threads = {threads}\n"
     if settings:
         settings, given = f"settings = onnxruntime.SessionOptions()\n{settings}", "settings, "
-    providers = f'[("{options["provider"]}", {options["provider_options"]})]'
+    provider = options["provider"]
+    begin, sure = "", ""
+    if provider != _PROVIDERS["cpu"]:  # which it would take without a word where another one does not load
+        begin = "onnxruntime.preload_dlls()\n"
+        sure = f'assert session.get_providers()[0] == "{provider}", "its libraries do not load"\n'
+    session = (
+        f'onnxruntime.InferenceSession("{file}", {given}providers=[("{provider}", {options["provider_options"]})])'
+    )
     return Snippet(
         imports="import numpy as np\nimport onnxruntime\n",
-        load=f'{settings}session = onnxruntime.InferenceSession("{file}", {given}providers={providers})\n',
+        load=f"{begin}{settings}session = {session}\n{sure}",
         call="labels = session.run(None, {session.get_inputs()[0].name: image})[0][0]"
         "  # uint8 (H, W): class_names of the card\n",
     )

@@ -127,6 +127,8 @@ def _paced_faults(record: Record, said: Paced, arrays: Arrays) -> Iterator[str]:
     if record.speed is None or record.speed.pipeline is None or record.protocol != PACED_PROTOCOL:
         yield f"paced: its calls were timed by the rules of {record.protocol}, or not at all"
         return
+    if (asked := record.config.get("rate_hz")) != said.rate_hz:
+        yield f"paced.rate_hz: {said.rate_hz} said, {asked} asked for"
     frames, seconds = arrays["paced_frames"], arrays["pipeline_s"]
     if not (frames.dtype == np.int64 and frames.shape == seconds.shape and _are_seconds(seconds)):
         yield "paced: its samples are no frame of each call"
