@@ -157,7 +157,7 @@ class BenchConfig(Facts):
     """Evaluate only this many images, spread over the split; `None`: all."""
     throughput: bool = False
     """Run the offline scenario too: the batch grows until memory ends or the rate stops growing."""
-    rate_hz: float | None = Field(default=None, gt=0, le=1000)
+    rate_hz: float | None = Field(default=None, ge=0.1, le=1000)
     """Pace the calls: one when each frame of this rate is due, in place of one after the other."""
     quick: bool = False
     """Fewer samples; every row is labelled *quick*."""

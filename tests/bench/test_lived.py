@@ -98,8 +98,8 @@ def test_a_start_that_fails_is_a_record_with_its_reason(tmp_path, monkeypatch):
     [
         ({"batch_size": 2}, "rate_hz = 10 makes a call for each frame and batch_size = 2 asks for batches"),
         ({"throughput": True}, "rate_hz = 10 makes a call for each frame and throughput = true asks for batches"),
-        ({"rate_hz": 2000.0}, "rate_hz"),
-        ({"rate_hz": 0.0}, "rate_hz"),
+        ({"rate_hz": 2000.0}, "rate_hz: Input should be less than or equal to 1000; got 2000"),
+        ({"rate_hz": 0.01}, "rate_hz: Input should be greater than or equal to 0.1; got 0.01"),
     ],
 )
 def test_what_no_rate_goes_with_is_one_line(changes, said):
@@ -112,7 +112,7 @@ def test_what_no_rate_goes_with_is_one_line(changes, said):
     ("flags", "said"),
     [
         (["--rate", "often"], "a rate is times a second, such as 10hz, 30fps or 25/s; got 'often'"),
-        (["--rate", "0hz"], "'0' is not a number above 0"),
+        (["--rate", "0hz"], "'0hz' is not a number above 0"),
         (["--rate", "10hz", "--batch", "4"], "rate_hz = 10 makes a call for each frame and batch_size = 4 asks for"),
         (["--rate", "10hz", "--pair", "unet", "enet"], "--pair times the two it names and nothing else; leave --rate"),
         (["--rate", "10hz", "--set", "rate_hz=5"], "rate_hz is given by its own flag and by --set rate_hz"),

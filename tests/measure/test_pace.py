@@ -115,7 +115,7 @@ def test_what_slows_down_after_a_sleep_is_seen():
         (1.0, 0.01, 100),
         (0.5, 0.01, 60),  # ends at 120 s
         (10.0, 0.15, 199),  # a hundred calls, each drops a frame
-        (10.0, 10.0, 20 * 101 - 100),  # 20 calls, whatever they take
+        (10.0, 10.0, 19 * 100 + 1),  # 20 calls, whatever they take
     ],
 )
 def test_as_many_frames_as_a_summary_needs(rate_hz, cost_s, frame_count):
