@@ -12,7 +12,13 @@ from zoo.score.audit import audit
 from zoo.score.rows import row
 
 CONFIG = BenchConfig(
-    models=("encoder_decoder",), accuracy=False, image_size=(64, 128), quick=True, timeout_s=200, device="cpu"
+    models=("encoder_decoder",),
+    accuracy=False,
+    image_size=(64, 128),
+    quick=True,
+    timeout_s=200,
+    device="cpu",
+    threads=1,
 )
 
 
@@ -35,7 +41,7 @@ def test_a_paced_cell_stands_beside_the_one_that_is_not(tmp_path):
     (file,) = (path for path in (tmp_path / "results").rglob("*.json") if store.load(path).key == record.key)
     counted = store.samples(file)
     assert set(counted) == {"pipeline_s", "paced_frames"}
-    assert len(counted["pipeline_s"]) == record.speed.pipeline.sample_count >= 20
+    assert len(counted["pipeline_s"]) == record.speed.pipeline.sample_count >= 6
     assert record.paced.frame_count == counted["paced_frames"][-1] + 1
     assert np.sum(counted["pipeline_s"] > 1 / 50) == record.paced.late_count
     assert audit(tmp_path / "results").faults == ()
@@ -46,7 +52,7 @@ def test_a_paced_cell_stands_beside_the_one_that_is_not(tmp_path):
 
 
 def test_what_is_paced_is_scored_and_held_against_eager_as_ever(streets, tmp_path):
-    config = CONFIG.model_copy(update={"accuracy": True, "runtimes": ("onnxruntime",), "rate_hz": 50.0, "threads": 1})
+    config = CONFIG.model_copy(update={"accuracy": True, "runtimes": ("onnxruntime",), "rate_hz": 50.0})
     sweep = run_bench(config, data=streets, results=tmp_path / "results", runs=tmp_path / "runs")
     baseline, record = sweep.records
     assert (baseline.protocol, row(baseline).rate_hz) == ("zoo-lat/3", None), "a map takes no time at any rate"
@@ -119,7 +125,7 @@ def test_what_no_rate_goes_with_is_one_line(changes, said):
     ],
 )
 def test_a_mistake_at_the_terminal_is_one_line(flags, said, capsys):
-    assert main(["bench", "--models", "unet", *flags]) == 2
+    assert main(["bench", *flags]) == 2
     error = capsys.readouterr().err
     assert error.startswith("zoo: ")
     assert said in error
