@@ -42,6 +42,8 @@ def test_rows_paced_at_the_rate_go_first_and_that_is_said(rows):
     assert "note: rows of calls one after the other are left out: these were paced at 10 Hz" in text
     assert "large: missed deadlines 1.7 % > 1.0 % (67% off)" in text
     assert "--rate 10hz" in text, "the command that measures it"
+    assert "pipeline p99 30.0 ms, missed deadlines 0.8 %" in text
+    assert "network" not in text, "paced calls have the pipeline scope alone"
 
 
 def test_without_any_p99_of_the_others_is_taken_and_that_is_said(rows):

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from zoo.bench.sweep import Event
 from zoo.record import Record
-from zoo.score.metrics import METRICS, SHOWN
+from zoo.score.metrics import METRICS, SHOWN, SHOWN_OF_PACED
 from zoo.score.rows import text_of
 from zoo.score.trust import grade
 
@@ -87,12 +87,9 @@ def header(record: Record) -> Text:
     return Text(f"measured on {kind}\n{'model':<{NAME_WIDTH}}{names}  grade\n{'':<{NAME_WIDTH}}{units}", style="bold")
 
 
-def _shown(record: Record) -> list[str]:
-    """Keys of the numbers of a line; of paced calls, which have no network scope, the tail and what was missed."""
-    if not record.config.get("rate_hz"):
-        return list(SHOWN)
-    paced = ("pipeline_p99_s", "missed_share")
-    return [key for one in SHOWN for key in (paced if one == "latency_p50_s" else (one,))]
+def _shown(record: Record) -> tuple[str, ...]:
+    """Keys of the numbers of a line."""
+    return SHOWN_OF_PACED if record.config.get("rate_hz") else SHOWN
 
 
 def row(record: Record) -> Text:

@@ -15,7 +15,7 @@ from zoo.published.facts import Stated
 from zoo.report.terminal import simple_table, text_width, wrapped
 from zoo.score.commands import how_to_export, how_to_load, how_to_measure, loads_published, measured_on, rests_on
 from zoo.score.licences import NO_ADVICE
-from zoo.score.metrics import SHOWN, Metric, metric_of
+from zoo.score.metrics import SHOWN, SHOWN_OF_PACED, Metric, metric_of
 from zoo.score.rows import WHOLE, Row, text_of
 
 KINDS = {
@@ -119,7 +119,8 @@ def _where(choice: Choice) -> str:
 def _shown(choice: Choice) -> list[str]:
     """Keys of the metrics that are told of the winner: what was asked for goes first."""
     asked = (choice.asked.goal.key, *(limit.metric.key for limit in choice.asked.limits))
-    return list(dict.fromkeys((*[key for key in asked if key not in SHOWN], *SHOWN)))
+    shown = SHOWN if choice.group.rate_hz is None else SHOWN_OF_PACED
+    return list(dict.fromkeys((*[key for key in asked if key not in shown], *shown)))
 
 
 def _numbers(choice: Choice, row: Row) -> str:

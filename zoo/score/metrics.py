@@ -421,6 +421,10 @@ METRICS: dict[str, Metric] = {
 """By key. In this order their columns stand in a table: those that decide first."""
 SHOWN = tuple(key for key, metric in METRICS.items() if metric.shown)
 """Keys of the few that a choice and a sweep under way show."""
+SHOWN_OF_PACED = tuple(
+    key for one in SHOWN for key in (("pipeline_p99_s", "missed_share") if one == "latency_p50_s" else (one,))
+)
+"""The same of paced calls: in place of the network scope, which they have not, the tail and what was missed."""
 GRADE = Metric("grade", "grade", "", "higher", of=lambda _: None, exact=True, words=("C", "B", "A"))
 """How far a row's clock is to be trusted, as a number: `Row` has it."""
 CLASS_IOU, CLASS_LOSS = "iou", "class-loss"
