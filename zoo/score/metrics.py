@@ -296,7 +296,7 @@ METRICS: dict[str, Metric] = {
             "frame_count",
             "frames asked",
             "",
-            None,
+            "higher",  # the more, the surer
             of=_paced(lambda x: x.frame_count),
             decimals=0,
             column="frames asked",
