@@ -89,6 +89,9 @@ def test_what_has_not_what_is_asked_for_does_not_stand_before_what_has(records, 
     assert pick(unscored, at=5, objective="latency").winner.rate_hz == 5.0
     with pytest.raises(NothingMeasuredError, match="no record has a mIoU"):
         pick(unscored, at=5)
+    few = [row(records.make(samples=20))]
+    with pytest.raises(NothingMeasuredError, match="has a pipeline p99; measure with `zoo bench --rate 5hz`"):
+        pick(few, at=5)
 
 
 def test_a_smoke_test_paced_stands_in_for_no_full_run(records, rows):

@@ -134,7 +134,7 @@ def _one_group(rows: list[Row], needed: Sequence[Metric], rate_hz: float | None)
         needed = [*needed, METRICS["pipeline_p99_s"]]
         usable = paced or [row for row in usable if _has_all(row, needed)]
     if not usable:
-        raise NothingMeasuredError(_why_none(asked, needed, full=len(asked) < len(measured)))
+        raise NothingMeasuredError(_why_none(asked, needed, rate_hz, full=len(asked) < len(measured)))
     others = {row.mode for row in usable} - {WHOLE}
     usable = [row for row in usable if row.mode == WHOLE] or usable
     usable, notes = newest_versions([row for row in usable if row.protocol == SPEED_PROTOCOL] or usable)
@@ -163,7 +163,7 @@ def _protocol_notes(protocols: set[str], group: Group) -> Iterator[str]:
         yield f"rows of {', '.join(sorted(others))} are left out: {group.protocol} measures by other rules"
 
 
-def _why_none(asked: list[Row], needed: Sequence[Metric], *, full: bool) -> str:
+def _why_none(asked: list[Row], needed: Sequence[Metric], rate_hz: float | None, *, full: bool) -> str:
     kind = "full record" if full else "record"
     if not any(row.status == "ok" for row in asked):
         why = list(dict.fromkeys(f"{row.status}: {row.reason or 'no reason was recorded'}" for row in asked))
@@ -173,7 +173,7 @@ def _why_none(asked: list[Row], needed: Sequence[Metric], *, full: bool) -> str:
     how = (
         "train with `zoo train MODEL --data DIR` or name weights with `zoo bench --weights MODEL=FILE`"
         if "mIoU" in missing
-        else "measure with `zoo bench`"
+        else f"measure with `zoo bench{'' if rate_hz is None else f' --rate {rate_hz:g}hz'}`"
     )
     if missing == ["mIoU"] == [needed[0].title] and all(metric.key != "miou" for metric in needed[1:]):
         how = f"choose by something else with --minimize (latency, memory, params, macs), or {how}"
