@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from zoo.files import short_hash
+from zoo.lived import PACED_PROTOCOL, ColdStart, Paced, Start
 from zoo.record import (
     MEAN_LABEL_MAP,
+    SPEED_PROTOCOL,
     Accuracy,
     Agreement,
     Artifact,
@@ -33,7 +35,7 @@ from zoo.record import (
     Witness,
 )
 from zoo.score.accuracy import miou_interval
-from zoo.score.summary import Samples, summarise, summarise_stages
+from zoo.score.summary import Samples, summarise, summarise_paced, summarise_stages
 from zoo.store import save
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -159,12 +161,18 @@ def make(
     tag="",
     weights_sha256=None,
     mode=None,
+    rate_hz=None,
+    missed=(0, 0),
+    starts=(),
 ):
     """A whole record; `right=None` leaves accuracy out, `timed=False` speed, memory and cost.
 
     `source` other than `run` (`published`, `file`, `own`) has no recipe, but a `tag` and weights of its own.
 
     Datasets of other names have other images unless a `fingerprint` is given.
+
+    With a `rate_hz` its calls were paced, of 120 frames `missed` were late and dropped; `starts` are seconds of import,
+    load and first call in fresh processes.
 
     `one_graph` has no network scope, `staged` a waterfall; `rates` are images per second at batch 1, 2, 4, …
     """
@@ -208,10 +216,12 @@ def make(
         file_bytes=file_bytes,
     )
     return Record(
+        protocol=SPEED_PROTOCOL if rate_hz is None else PACED_PROTOCOL,
         status=status,
         key=key
         or short_hash(
             [artifact.model_dump(mode="json"), fingerprint, dataset, machine_id, torch, quick, device, thread_count]
+            + [rate_hz] * (rate_hz is not None)
         ),
         quick=quick,
         preset="quick" if quick else "camvid",
@@ -224,7 +234,9 @@ def make(
         started_at=NOON + timedelta(minutes=minutes),
         seconds={"measure": 4.2},
         speed=Speed(
-            network=None if one_graph else latency(p50_s, spread=spread, settled=settled, count=samples, width=width),
+            network=None
+            if one_graph or rate_hz is not None
+            else latency(p50_s, spread=spread, settled=settled, count=samples, width=width),
             pipeline=latency(pipeline_s or p50_s * 1.25, spread=pipeline_spread, count=samples, width=width),
             waterfall=waterfall(pipeline_s or p50_s * 1.25) if staged else (),
             energy=energy_j and Energy(per_image_j=energy_j, image_count=100, source="nvml"),
@@ -232,6 +244,22 @@ def make(
             witness=witness or Witness(foreign_load=0.0),
         )
         if ok and timed
+        else None,
+        paced=Paced(
+            rate_hz=rate_hz,
+            frame_count=120,
+            late_count=missed[0],
+            dropped_count=missed[1],
+            lateness_p50_s=0.01 if missed[0] else None,
+            lateness_max_s=0.02 if missed[0] else None,
+        )
+        if ok and timed and rate_hz is not None
+        else None,
+        cold_start=ColdStart(
+            loaded_by="zoo" if runtime == "eager" else "runtime",
+            starts=tuple(Start(import_s=a, load_s=b, first_call_s=c) for a, b, c in starts),
+        )
+        if starts
         else None,
         build=Build(**build) if build else None,
         throughput=Throughput(
@@ -264,7 +292,7 @@ def make(
         else None,
         agreement=equal_share and Agreement(equal_label_share=equal_share, max_logit_error=None, image_count=16),
         failure=None if ok else Failure(step="measure", reason=reason),
-        config={"threads": thread_count, "accuracy_images": accuracy_images},
+        config={"threads": thread_count, "accuracy_images": accuracy_images, "rate_hz": rate_hz},
     )
 
 
@@ -290,6 +318,10 @@ def sampled(model="unet", *, draws=0, image_count=16, **changes):
         samples |= {f"stage_{name}_s": seconds for name, seconds in stages.items()}
         timed = {name: summarise(Samples(samples[f"{name}_s"], 10, 1.0, True)) for name in scopes}
         speed = speed.model_copy(update={**timed, "waterfall": summarise_stages(stages)})
+    if (paced := record.paced) is not None:
+        frames = np.sort(draw.choice(150, len(samples["pipeline_s"]), replace=False))
+        samples["paced_frames"] = frames - frames[0]
+        paced = summarise_paced(paced.rate_hz, samples["pipeline_s"], samples["paced_frames"])
     if accuracy is not None:
         matrix = np.array(accuracy.confusion)
         hit = np.diagonal(matrix)
@@ -304,7 +336,7 @@ def sampled(model="unet", *, draws=0, image_count=16, **changes):
         accuracy = accuracy.model_copy(update={"miou_interval": (low, high), "resampled": resampled})
         samples["image_names"] = np.array(names)
         samples |= dict(zip(("true_positives", "false_positives", "false_negatives"), counts, strict=True))
-    return record.model_copy(update={"speed": speed, "accuracy": accuracy}), samples
+    return record.model_copy(update={"speed": speed, "accuracy": accuracy, "paced": paced}), samples
 
 
 def varied(count, seed=0):

@@ -11,6 +11,7 @@ import pytest
 import zoo
 from zoo.cli import reference
 from zoo.cli.main import main, make_parser
+from zoo.lived import COLD_PROTOCOL, PACED_PROTOCOL
 from zoo.record import ACCURACY_PROTOCOL, SPEED_PROTOCOL
 from zoo.report.markdown import has_blocks
 
@@ -145,7 +146,8 @@ def rules(protocol):
 
 
 def test_every_cited_rule_exists():
-    known = {protocol: rules(protocol) for protocol in (SPEED_PROTOCOL, ACCURACY_PROTOCOL)}
+    others = ACCURACY_PROTOCOL, PACED_PROTOCOL, COLD_PROTOCOL
+    known = {protocol: rules(protocol) for protocol in (SPEED_PROTOCOL, *others)}
     for numbers in known.values():
         assert numbers == list(range(1, len(numbers) + 1))
     page, cited = PROTOCOL.read_text("utf-8"), 0
@@ -154,7 +156,7 @@ def test_every_cited_rule_exists():
             for line in file.read_text("utf-8").splitlines():
                 for protocol in re.findall(r"zoo-[a-z]+/\d+", line):
                     assert f"`{protocol}`" in page, f"{file}: {line}"
-                of = ACCURACY_PROTOCOL if ACCURACY_PROTOCOL in line else SPEED_PROTOCOL
+                of = next((protocol for protocol in others if protocol in line), SPEED_PROTOCOL)
                 for first, last in re.findall(r"\brules? (\d+)(?: to (\d+))?", line):
                     cited += 1
                     assert {int(first), int(last or first)} <= set(known[of]), f"{file}: {line}"

@@ -29,6 +29,7 @@ def test_the_path_is_readable_and_a_function_of_the_record(records):
 def test_the_path_leaves_out_what_is_not_there(records):
     record = records.make("unet", key="0123456789abcdef", dataset=None, right=None)
     assert store.result_path(record).name == "eager-fp32-b1-256x512-01234567-20260301T120000.000Z.json"
+    assert "-camvid_cpu-29.97hz-" in store.result_path(records.make(rate_hz=29.97)).name
 
 
 @pytest.mark.parametrize("name", ["unet:timm/convnext_tiny", "../../net.py:build", "..", "C:\\net.py:build", "名前"])

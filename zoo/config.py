@@ -18,7 +18,8 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from zoo.errors import UserError, did_you_mean
 from zoo.files import short_hash
-from zoo.record import MemoryFormat, Precision
+from zoo.lived import PACED_PROTOCOL
+from zoo.record import SPEED_PROTOCOL, MemoryFormat, Precision
 from zoo.spec import Facts, Resize, Size
 from zoo.units import parse_size
 
@@ -156,6 +157,8 @@ class BenchConfig(Facts):
     """Evaluate only this many images, spread over the split; `None`: all."""
     throughput: bool = False
     """Run the offline scenario too: the batch grows until memory ends or the rate stops growing."""
+    rate_hz: float | None = Field(default=None, ge=0.1, le=1000)
+    """Pace the calls: one when each frame of this rate is due, in place of one after the other."""
     quick: bool = False
     """Fewer samples; every row is labelled *quick*."""
     timeout_s: float = Field(default=1800, gt=0)
@@ -181,6 +184,21 @@ class BenchConfig(Facts):
             lacking = "a [train] table: the recipe to train with" if self.train is None else "accuracy = true"
             raise ValueError(f"seeds = {self.seeds} needs {lacking}")
         return self
+
+    @model_validator(mode="after")
+    def _a_rate_is_of_single_frames(self) -> Self:
+        if self.rate_hz is not None and (self.batch_size > 1 or self.throughput):
+            other = f"batch_size = {self.batch_size}" if self.batch_size > 1 else "throughput = true"
+            raise ValueError(
+                f"rate_hz = {self.rate_hz:g} makes a call for each frame and {other} asks for batches; "
+                "ask for one of the two"
+            )
+        return self
+
+    @property
+    def protocol(self) -> str:
+        """Rules that the clock runs by."""
+        return SPEED_PROTOCOL if self.rate_hz is None else PACED_PROTOCOL
 
     @property
     def recipes(self) -> tuple[TrainConfig, ...]:

@@ -205,7 +205,7 @@ def _export(wanted: Wanted, target: Path, records: Sequence[Record]) -> Exported
         code_sha256=network_sha256(wanted.spec),
         build=built.build,
         traits=built.traits,
-        record=max(measured, key=lambda record: record.started_at, default=None),
+        record=max(measured, key=lambda record: (record.paced is None, record.started_at), default=None),
     )
     text = card.model_dump_json(indent=1) + "\n"
     try:
@@ -213,7 +213,7 @@ def _export(wanted: Wanted, target: Path, records: Sequence[Record]) -> Exported
     except OSError as error:
         advice = how_to_write(error, "another file with -o")
         raise UserError(f"cannot write {target}: {reason(error)}; {advice}") from error
-    snippet = table.snippet(wanted.runtime, target, options, card.input.shape)
+    snippet = table.snippet(wanted.runtime, target, options, card.input.shape).text
     return Exported(target, card, wanted.source, snippet, _notes(card, records))
 
 

@@ -1,8 +1,7 @@
 """What was counted, with everything needed to trust it: `Record` and its parts.
 
 A record holds counts and samples' summaries, never a claim: mIoU, throughput, grades and marks are functions of a
-record and live in `score/`. Raw samples and per-image counts stand in the `.npz` sidecar beside the JSON
-(`store.py`), from which every summary here can be recomputed.
+record and live in `score/`. Every summary here can be made again from samples and counts in the `.npz` beside it.
 
 Schema history
     1  first version
@@ -15,6 +14,7 @@ Schema history
     5  weights: how they came (run, file, published, own), how they are fed, what they began from, their licence; the
        results folder beside the key; a failure's *step*. In older records `checkpoint` reads as `run` where a recipe is
        known, else as `file`.
+    7  latency as it is lived (`lived.py`): paced calls, cold starts. Older records read as they are.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, Field, field_validator, model_validator
 
+from zoo.lived import ColdStart, Paced
 from zoo.spec import Facts, Feeding, Resize, Size
 
-SCHEMA = 6
+SCHEMA = 7
 SPEED_PROTOCOL = "zoo-lat/3"
 """`zoo-lat/1` timed one scope after the other; `/2` times both in turn; `/3` times networks folded and merged."""
 ACCURACY_PROTOCOL = "zoo-miou/1"
@@ -440,7 +441,9 @@ class Agreement(Facts):
 class Failure(Facts):
     """Why a cell has no numbers."""
 
-    step: Literal["plan", "train", "build", "measure", "memory", "evaluate", "agreement", "throughput", "baseline"]
+    step: Literal[
+        "baseline", "plan", "train", "build", "measure", "evaluate", "memory", "cold", "agreement", "throughput"
+    ]
     reason: str
     """One line for the table."""
     detail: str = ""
@@ -477,6 +480,9 @@ class Record(Facts):
     """Wall seconds spent per step; `start` is the start of the cell's processes, all together."""
     build: Build | None = None
     speed: Speed | None = None
+    paced: Paced | None = None
+    """Null for calls one after the other; else `protocol` is `zoo-paced/1`, and `speed` has no network scope."""
+    cold_start: ColdStart | None = None
     throughput: Throughput | None = None
     memory: Memory | None = None
     cost: Cost | None = None

@@ -73,6 +73,8 @@ def result_path(record: Record) -> PurePosixPath:
         condition.append(artifact.weights.recipe)
     if record.quick:
         condition.append("quick")
+    if record.paced is not None:
+        condition.append(f"{record.paced.rate_hz:g}hz")
     condition += [record.key[:8], f"{started:%Y%m%dT%H%M%S}.{started.microsecond // 1000:03d}Z"]
     name = "-".join(_slug(part) for part in condition)
     return PurePosixPath(_slug(record.device.slug), _slug(artifact.model), f"{name}.json")

@@ -18,3 +18,13 @@ def test_the_numbers_that_are_shown_stand_under_their_titles(records):
         assert line[column].strip() == metric.show(metric.of(record))
     assert line.startswith("unet ")
     assert row(records.failed("unet", reason="too slow")).plain.endswith(" timeout: too slow")
+
+
+def test_of_paced_calls_the_tail_and_what_was_missed_are_shown(records):
+    record = records.make("unet", right=0.6, rate_hz=10.0, missed=(3, 3))
+    first, titles, units = header(record).plain.splitlines()
+    assert first.endswith(", paced at 10 Hz")
+    words = [titles[NAME_WIDTH + place * WIDTH :][:WIDTH].strip() for place in range(len(SHOWN) + 1)]
+    assert words[:4] == ["mIoU", "pipeline p50", "pipeline p99", "missed"]
+    line, place = row(record).plain, NAME_WIDTH + 3 * WIDTH
+    assert (line[place : place + WIDTH].strip(), units[place : place + WIDTH].strip()) == ("5.0", "%")

@@ -8,6 +8,7 @@ import pytest
 
 from tests.bench.cells import OWN, RECIPE, RUN, cell
 from zoo import store
+from zoo.bench import plan
 from zoo.bench.job import RANDOM
 from zoo.bench.plan import IMMATERIAL, Chosen, cell_key, cells
 from zoo.bench.sweep import _finished
@@ -25,6 +26,7 @@ OTHER = {
     "accuracy_images": 5,
     "throughput": True,
     "quick": True,
+    "rate_hz": 10.0,
 }
 
 
@@ -34,6 +36,15 @@ def test_every_key_of_a_config_is_known_to_be_immaterial_or_makes_another_cell(s
     if name in OTHER:
         assert getattr(setting().config, name) != OTHER[name]
         assert cell_key(cell(), setting(**{name: OTHER[name]})) != cell_key(cell(), setting())
+
+
+def test_a_key_that_presets_did_not_always_have_leaves_older_keys_alone(setting, monkeypatch):
+    """Without a rate a cell has the key that it had before there were any."""
+    keys = {rate: cell_key(cell(), setting(rate_hz=rate)) for rate in (None, 10.0, 30.0)}
+    assert len(set(keys.values())) == 3
+    before = setting().config.model_dump(mode="json", exclude={*IMMATERIAL, "rate_hz"})
+    monkeypatch.setattr(plan, "_material", lambda _config: before)
+    assert cell_key(cell(), setting()) == keys[None]
 
 
 def test_what_is_immaterial_leaves_the_key_alone(setting):

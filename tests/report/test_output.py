@@ -119,7 +119,7 @@ def test_blocks_are_filled_and_the_rest_is_kept(board, tmp_path):
         ),
         ("<!-- leaderboard:begin quick=maybe -->\n<!-- leaderboard:end -->\n", "quick is yes or no; got 'quick=maybe'"),
         ("<!-- leaderboard:begin rows=all -->\n<!-- leaderboard:end -->\n", "rows is best, or left away"),
-        ("<!-- leaderboard:begin columns=p99 -->\n<!-- leaderboard:end -->\n", "pipeline_p99_s is no column"),
+        ("<!-- leaderboard:begin columns=p90 -->\n<!-- leaderboard:end -->\n", "pipeline_p90_s is no column"),
         ("<!-- leaderboard:begin columns=beauty -->\n<!-- leaderboard:end -->\n", "no metric 'beauty'"),
         ("<!-- leaderboard:begin dataset=moon -->\n<!-- leaderboard:end -->\n", "no record with dataset 'moon'"),
         ("# Written by hand\n", "is left alone"),

@@ -57,7 +57,7 @@ def test_products_are_chosen_by_what_the_cpu_has(machine, features, exact, file,
     options = runnable.build.options
     assert options[EXACT] == exact
     assert ("x86 CPU without VNNI" in options["int8_products"]) == (exact == "1")
-    text = table.snippet("onnxruntime", file, options, (1, 41, 57, 3))
+    text = table.snippet("onnxruntime", file, options, (1, 41, 57, 3)).text
     assert f'settings.add_session_config_entry("{EXACT}", "{exact}")' in text
     assert "InferenceSession(" in text.splitlines()[-2]
     assert ", settings, " in text.splitlines()[-2]
@@ -81,4 +81,17 @@ def test_other_precisions_are_told_nothing_of_it(pipeline, tmp_path):
     table.build("onnxruntime", pipeline(), tmp_path / "fp32.onnx", device=CPU, precision="fp32")
     options = table.load_file("onnxruntime", tmp_path / "fp32.onnx", device=CPU, precision="fp32").build.options
     assert set(options) == {"provider", "provider_options"}
-    assert "settings" not in table.snippet("onnxruntime", tmp_path / "fp32.onnx", options, (1, 41, 57, 3))
+    snippet = table.snippet("onnxruntime", tmp_path / "fp32.onnx", options, (1, 41, 57, 3))
+    assert "settings" not in snippet.text
+    assert "preload" not in snippet.text
+    told = table.snippet("onnxruntime", tmp_path / "fp32.onnx", options, (1, 41, 57, 3), threads=3)
+    assert "settings.intra_op_num_threads = 3\nsession = onnxruntime.InferenceSession(" in told.load
+    assert ", settings, providers=" in told.load
+    assert told.text == snippet.imports + "from PIL import Image\n\n" + told.frame + told.load + told.call
+
+
+def test_another_provider_than_the_cpus_is_made_sure_of(tmp_path):
+    options = {"provider": "CUDAExecutionProvider", "provider_options": "{'use_tf32': '0'}"}
+    first, *_, last = table.snippet("onnxruntime", tmp_path / "a.onnx", options, (1, 41, 57, 3)).load.splitlines()
+    assert first == "onnxruntime.preload_dlls()"
+    assert last.startswith('assert session.get_providers()[0] == "CUDAExecutionProvider"')

@@ -190,3 +190,46 @@ def test_older_records_are_held_against_what_they_had(records):
 
 def test_a_cell_without_numbers_needs_no_samples(records):
     assert faults_of(records.failed(), {}) == ()
+
+
+@pytest.fixture
+def paced(records, tmp_path):
+    """A sound record of paced calls."""
+    return store.save(*records.sampled(rate_hz=40.0, right=0.6), tmp_path)
+
+
+def test_a_sound_paced_record_passes(paced, tmp_path):
+    assert store.load(paced).paced.dropped_count > 0
+    assert audit(tmp_path).faults == ()
+
+
+@pytest.mark.parametrize("name", ["frame_count", "late_count", "dropped_count", "lateness_max_s"])
+def test_edited_deadlines_are_told(paced, tmp_path, name):
+    edit(paced, ("paced", name), 1)
+    (fault,) = audit(tmp_path).faults
+    assert fault.startswith(f"{paced}: paced.{name}: 1")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda _: None, "paced has no samples beside it (paced_frames)"),
+        (lambda frames: frames[:-1], "paced: its samples are no frame of each call"),
+        (lambda frames: frames.astype(float), "paced: its samples are no frame of each call"),
+        (lambda frames: frames[::-1].copy(), "paced: its frames do not ascend from 0"),
+        (lambda frames: frames + 1, "paced: its frames do not ascend from 0"),
+    ],
+)
+def test_edited_frames_are_told(paced, tmp_path, change, said):
+    resample(paced, "paced_frames", change)
+    assert audit(tmp_path).faults == (f"{paced}: {said}",)
+
+
+def test_another_rate_than_was_asked_for_is_told(paced, tmp_path):
+    edit(paced, ("config", "rate_hz"), 30.0)
+    assert audit(tmp_path).faults == (f"{paced}: paced.rate_hz: 40.0 said, 30.0 asked for",)
+
+
+def test_paced_calls_under_another_protocol_are_told(paced, tmp_path):
+    edit(paced, ("protocol",), "zoo-lat/3")
+    assert any("timed by the rules of zoo-lat/3" in fault for fault in audit(tmp_path).faults)

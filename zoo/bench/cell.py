@@ -24,7 +24,7 @@ from zoo.faults import how_to_write, reason
 from zoo.files import draft_in
 from zoo.identity import network_sha256
 from zoo.measure.clock import grows
-from zoo.record import Artifact, BatchRate, Build, Failure, Record, Throughput
+from zoo.record import SPEED_PROTOCOL, Artifact, BatchRate, Build, Failure, Record, Throughput
 from zoo.train.loop import Trained
 from zoo.weights.asked import Asked
 from zoo.weights.resolve import resolve
@@ -179,6 +179,7 @@ class Maker:
             code_sha256="" if cell.is_baseline or cell.file else network_sha256(cell.spec),
         )
         record = Record(
+            protocol=SPEED_PROTOCOL if cell.is_baseline else setting.config.protocol,
             status=failed.status if failed else "ok",
             key=cell_key(cell, setting),
             folder=setting.folders[0],
@@ -244,7 +245,8 @@ def _measured(measured: Measured, _setting: Setting) -> dict[str, Any]:
     loading = {} if measured.build == Build() else {"build": measured.build}
     named = ("weights", "file_sha256", "file_bytes")
     artifact = {name: getattr(measured, name) for name in named}
-    return {"artifact": artifact, "speed": measured.speed, "cost": measured.cost, **loading}
+    timed = {"speed": measured.speed, "paced": measured.paced}
+    return {"artifact": artifact, **timed, "cost": measured.cost, **loading}
 
 
 def _scored(counted: EvaluationResult, setting: Setting) -> dict[str, Any]:
@@ -268,6 +270,12 @@ def _is_compared(cell: Cell, _setting: Setting) -> bool:
     return (cell.runtime, cell.precision) != ("eager", "fp32") and cell.file is None and not cell.is_baseline
 
 
+def _is_started(cell: Cell, setting: Setting) -> bool:
+    """Whether fresh processes are started; of a quick run not those that import this package (zoo-cold/1, rule 5)."""
+    alone = cell.runtime in setting.survey.file_runtimes and (cell.file is None or cell.file[1].network is None)
+    return not cell.is_baseline and (alone or not setting.config.quick)
+
+
 STEPS = (
     Step("baseline", lambda cell, _setting: cell.is_baseline, _scored, _per_image, basic=True),
     Step("build", _is_made, _as("build"), basic=True),
@@ -286,6 +294,7 @@ STEPS = (
         joined=True,
     ),
     Step("memory", lambda cell, _setting: not cell.is_baseline, _as("memory")),
+    Step("cold", _is_started, _as("cold_start")),
     Step("agreement", _is_compared, _as("agreement")),
     Step(
         "throughput",

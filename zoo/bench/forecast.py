@@ -230,7 +230,8 @@ def _spent(cell: Cell, setting: Setting, records: Sequence[Record], same: Sequen
     wanted = {"start", *steps_of(cell, setting)}
     like = [record for record in records if record.is_baseline == cell.is_baseline]
     if not cell.is_baseline:
-        like = [record for record in like if record.quick == setting.config.quick]
+        asked = setting.config.quick, setting.config.rate_hz
+        like = [record for record in like if (record.quick, record.config.get("rate_hz")) == asked]
     facts = {"model": cell.spec.name, "runtime": cell.runtime, "precision": cell.precision}
     return [
         sum(seconds for step, seconds in record.seconds.items() if step in wanted)

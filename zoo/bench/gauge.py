@@ -6,6 +6,7 @@ CPU most take from half to twice as long.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,7 +14,9 @@ from zoo.bench.job import Job
 from zoo.bench.plan import Cell, Setting
 from zoo.config import TrainConfig
 from zoo.measure.clock import FULL, QUICK
+from zoo.measure.cold import COUNT
 from zoo.measure.memory import CALL_COUNT
+from zoo.measure.pace import PACED, PACED_QUICK
 from zoo.record import Cost, Record
 from zoo.spec import Size
 
@@ -23,6 +26,8 @@ CALL_S = 0.015
 """What a call takes beside its arithmetic: resizing, many small operators."""
 CELL_S = 0.6
 """What a cell takes beside its calls: two processes, counting."""
+START_S = 3.0
+"""What a fresh process takes to import torch and this package."""
 DRAW_S = 25e-9
 """To draw a parameter at random, in both processes."""
 UNTIMED = 4 / 3
@@ -56,14 +61,18 @@ class Gauge:
         if call_s is None or cost is None:
             return None
         quick, images = self._setting.config.quick, self._setting.images
-        budget = QUICK if quick else FULL
+        rate_hz, budget, each_s = self._setting.config.rate_hz, QUICK if quick else FULL, call_s
+        if rate_hz is not None:
+            budget, each_s = PACED_QUICK if quick else PACED, math.ceil(call_s * rate_hz) / rate_hz
         warmup_s = max(budget.warmup_s, 2 * call_s, min(budget.warmup_cap_s, 4 * call_s))
-        enough_s = max(budget.sample_s, budget.sample_count * call_s)
-        scope_s = warmup_s + max(budget.cap_count * call_s, min(budget.cap_s, enough_s))
+        enough_s = max(budget.sample_s, budget.sample_count * each_s)
+        scope_s = warmup_s + max(budget.cap_count * each_s, min(budget.cap_s, enough_s))
+        scopes = 1 if quick or rate_hz is not None else 2 * UNTIMED
+        starts_s = 0.0 if quick else COUNT * (START_S + 2 * call_s)
         calls = float(CALL_COUNT)
         if images is not None and (cell.is_trained or cell.recipe is not None):
             calls += images.image_count / self._setting.config.batch_size
-        return CELL_S + DRAW_S * cost.param_count + scope_s * (1 if quick else 2 * UNTIMED) + calls * call_s
+        return CELL_S + DRAW_S * cost.param_count + scope_s * scopes + calls * call_s + starts_s
 
     def training(self, cell: Cell, recipe: TrainConfig) -> float | None:
         """Seconds of a training; `None` where nothing can be said."""

@@ -44,6 +44,11 @@ def fitted(card: Card, config: BenchConfig, dataset: Dataset | None) -> tuple[Ca
             "throughput = true needs a file for each batch size and a --file is one; set throughput = false, or leave "
             "--file away"
         )
+    if config.rate_hz is not None and config.batch_size > 1:
+        raise UserError(
+            f"rate_hz = {config.rate_hz:g} makes a call for each frame and {card.file} takes {config.batch_size}; "
+            "export it with --batch 1, or leave --rate away"
+        )
     if dataset is None or not card.class_names:
         return card, []
     if card.network is not None:

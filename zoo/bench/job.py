@@ -11,6 +11,7 @@ from zoo.card import Built, Card
 from zoo.config import BenchConfig, TrainConfig
 from zoo.data.layout import Dataset
 from zoo.labels import CITYSCAPES
+from zoo.lived import Paced
 from zoo.measure import clock
 from zoo.record import (
     Build,
@@ -85,7 +86,7 @@ class Survey:
 
 @dataclass(frozen=True)
 class Measured:
-    """What the timed process counted; `samples` are seconds per scope."""
+    """What the timed process counted; `samples` are seconds per scope, and of paced calls their frames."""
 
     weights: Weights
     file_sha256: str | None
@@ -93,6 +94,7 @@ class Measured:
     build: Build
     cost: Cost | None
     speed: Speed
+    paced: Paced | None
     samples: dict[str, np.ndarray]
 
 

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from zoo.bench.sweep import Event
 from zoo.record import Record
-from zoo.score.metrics import METRICS, SHOWN
+from zoo.score.metrics import METRICS, SHOWN, SHOWN_OF_PACED
 from zoo.score.rows import text_of
 from zoo.score.trust import grade
 
@@ -78,11 +78,18 @@ class Live:
 
 def header(record: Record) -> Text:
     """Titles and units over `row`, and what kind of numbers follow."""
-    names = "".join(f"{METRICS[key].title:>{WIDTH}}" for key in SHOWN)
-    units = "".join(f"{METRICS[key].unit:>{WIDTH}}" for key in SHOWN)
+    shown = [METRICS[key] for key in _shown(record)]
+    names = "".join(f"{metric.title if len(metric.title) < WIDTH else metric.name:>{WIDTH}}" for metric in shown)
+    units = "".join(f"{metric.unit:>{WIDTH}}" for metric in shown)
     images = record.dataset.name if record.dataset else "random images, no accuracy"
     kind = f"{images}, quick: a smoke test" if record.config.get("quick") else images
+    kind += f", paced at {rate_hz:g} Hz" if (rate_hz := record.config.get("rate_hz")) else ""
     return Text(f"measured on {kind}\n{'model':<{NAME_WIDTH}}{names}  grade\n{'':<{NAME_WIDTH}}{units}", style="bold")
+
+
+def _shown(record: Record) -> tuple[str, ...]:
+    """Keys of the numbers of a line."""
+    return SHOWN_OF_PACED if record.config.get("rate_hz") else SHOWN
 
 
 def row(record: Record) -> Text:
@@ -98,7 +105,7 @@ def row(record: Record) -> Text:
     if record.failure is not None:
         return Text(f"{name:<{NAME_WIDTH}} {record.status}: {record.failure.reason}", style="red")
     line = Text(f"{name:<{NAME_WIDTH}}")
-    for key in SHOWN:
+    for key in _shown(record):
         metric = METRICS[key]
         line.append(f"{metric.show(metric.of(record)):>{WIDTH}}")
     return line.append(f"  {grade(record)[0] or ''}")

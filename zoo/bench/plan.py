@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from zoo.bench.job import RANDOM, Survey
 from zoo.card import Card
@@ -20,7 +20,7 @@ from zoo.data.layout import Dataset
 from zoo.errors import UserError
 from zoo.files import sha256_of, short_hash
 from zoo.identity import makers, network_sha256
-from zoo.record import MEAN_LABEL_MAP, SPEED_PROTOCOL, Precision, Weights
+from zoo.record import MEAN_LABEL_MAP, Precision, Weights
 from zoo.record import Dataset as DatasetFacts
 from zoo.spec import ModelSpec, Resize, Size
 from zoo.weights.asked import AUTO, Asked
@@ -46,6 +46,8 @@ IMMATERIAL = {
     "timeout_s": "a cell that was cut off is never finished",
 }
 """Keys of `BenchConfig` that do not change what one cell measures, each with its reason; any other key does."""
+_LATER_KEYS = ("rate_hz",)
+"""Keys that presets did not always have: they count where they are not at their default, so older keys still hold."""
 
 _SOFTWARE_ASIDE = {"zoo", "python", "os", "numpy", "torchvision", "segmentation_models_pytorch", "timm"}
 """What moves no number of a network that is the same; the last three are part of the network's own hash."""
@@ -302,8 +304,8 @@ def cell_key(cell: Cell, setting: Setting) -> str:
     network = cell.file[1].network if cell.file else None
     return short_hash(
         {
-            "protocol": SPEED_PROTOCOL,
-            "config": setting.config.model_dump(mode="json", exclude=set(IMMATERIAL)),
+            "protocol": setting.config.protocol,
+            "config": _material(setting.config),
             "model": cell.spec.name,
             "code": None if cell.file else network_sha256(cell.spec),
             "weights": cell.weights_identity(setting),
@@ -321,6 +323,13 @@ def cell_key(cell: Cell, setting: Setting) -> str:
         },
         32,
     )
+
+
+def _material(config: BenchConfig) -> dict[str, Any]:
+    """What a preset asks for, of what changes a measurement."""
+    fields = BenchConfig.model_fields
+    unsaid = {key for key in _LATER_KEYS if getattr(config, key) == fields[key].default}
+    return config.model_dump(mode="json", exclude={*IMMATERIAL, *unsaid})
 
 
 def require_disk(config: BenchConfig, results: Path, runs: Path) -> None:

@@ -19,24 +19,25 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
-from zoo import artifact, foreign
+from zoo import artifact
 from zoo.baseline import mean_label_map, predict_constant
 from zoo.bench.job import Job, Measured, Paired, Side, Survey
+from zoo.bench.loading import as_program, load, random_images
 from zoo.bench.trouble import trouble_of
 from zoo.cache import cache_folder, use
-from zoo.card import Built
 from zoo.catalog import MODELS
 from zoo.checkpoint import run_lock
 from zoo.config import INSTALLED
 from zoo.counting import EvaluationResult, by_size, evaluate
 from zoo.data.loading import evaluation_frames
-from zoo.errors import ModelError, UserError
+from zoo.errors import ModelError
+from zoo.lived import ColdStart
 from zoo.machine import core_count
-from zoo.measure import clock, device, energy, macs, memory
+from zoo.measure import clock, device, energy, macs, memory, pace
+from zoo.measure.cold import measure_cold
 from zoo.measure.speed import macs_per_s
 from zoo.models import from_smp, from_torchvision  # noqa: F401  imported here so that the fork server has them
 from zoo.models.build import build_empty, build_model
@@ -50,7 +51,6 @@ from zoo.record import (
     Energy,
     Memory,
     Speed,
-    Weights,
 )
 from zoo.runtimes import base, table
 from zoo.score.summary import Samples, summarise, summarise_stages
@@ -58,12 +58,9 @@ from zoo.spec import Size
 from zoo.train.loop import Trained, train
 from zoo.weights.source import Brought
 
-ROTATION = 4
-"""Seeded random inputs a clock rotates through."""
 AGREEMENT_IMAGES = 4
 MAX_VARIED = 6
 """Labels of at least 1 % each that a reference map holds before equal ones mean anything; of few classes a third."""
-IMAGE_SEED = 0
 
 
 Report = Callable[[str], None]
@@ -107,7 +104,7 @@ def _try(job: Job) -> None:
 def build_step(job: Job, report: Report) -> Build:
     """Make the artifact's file, or compile what is compiled on loading; both are cached by content."""
     report("exporting, compiling or calibrating")
-    runnable, _, built = _load(job)
+    runnable, _, built = load(job)
     if built is None:
         return runnable.build
     facts = runnable.build
@@ -150,20 +147,26 @@ def train_step(job: Job, report: Report) -> Trained:
 
 
 def measure_step(job: Job, report: Report) -> Measured:
-    """Time both scopes and count the cost."""
-    runnable, weights, built = _load(job)
-    images = _random_images(job)
+    """Time both scopes, or calls at a rate, and count the cost."""
+    runnable, weights, built = load(job)
+    images = random_images(job)
     target = torch.device(job.device)
-    quick = job.config.quick
+    quick, rate_hz = job.config.quick, job.config.rate_hz
     state = runnable.state()
+    scopes, stages, frames = dict[str, Samples](), dict[str, Samples](), None
     with device.Watch(target) as watch:
-        report("network and pipeline scope")
-        scopes, stages = _time(runnable, images, target, quick=quick)
+        if rate_hz is None:
+            report("network and pipeline scope")
+            scopes, stages = _time(runnable, images, target, quick=quick)
+        else:
+            report(f"pipeline scope, paced at {rate_hz:g} Hz")
+            frames = _pace(runnable, images, target, rate_hz, quick=quick)
+            scopes = {"pipeline": frames.samples}
     speed = Speed(
         network=summarise(scopes["network"]) if "network" in scopes else None,
         pipeline=summarise(scopes["pipeline"]) if "pipeline" in scopes else None,
         waterfall=summarise_stages({name: one.seconds for name, one in stages.items()}),
-        energy=_energy(job, runnable, images) if runnable.is_pipeline else None,
+        energy=_energy(job, runnable, images) if runnable.is_pipeline and frames is None else None,
         state=state,
         witness=watch.witness(),
     )
@@ -175,9 +178,11 @@ def measure_step(job: Job, report: Report) -> Measured:
         build=runnable.build,
         cost=None if job.file else _cost(job),
         speed=speed,
+        paced=None if frames is None else frames.summary,
         samples={
             **{f"{scope}_s": samples.seconds for scope, samples in scopes.items()},
             **{f"stage_{name}_s": samples.seconds for name, samples in stages.items()},
+            **({} if frames is None else {"paced_frames": frames.frames}),
         },
     )
 
@@ -202,6 +207,16 @@ def _time(
     if runnable.stages and not quick:
         stages = clock.measure_stages(runnable.stages, images, device=target, quick=False)
     return dict(zip(calls, samples, strict=True)), stages
+
+
+def _pace(
+    runnable: base.Runnable, images: list[torch.Tensor], target: torch.device, rate_hz: float, *, quick: bool
+) -> pace.Frames:
+    if not runnable.is_pipeline:
+        raise base.UnsupportedError("paced calls go from frame to label map, and this file answers with neither")
+    if runnable.network is not None and runnable.preprocess is not None:
+        _assert_sane(runnable.network(runnable.preprocess(runnable.copy_in(images[0]))))
+    return pace.measure_paced(_rotating(runnable.predict, images), rate_hz=rate_hz, device=target, quick=quick)
 
 
 def _energy(job: Job, runnable: base.Runnable, images: list[torch.Tensor]) -> Energy | None:
@@ -243,8 +258,8 @@ def memory_step(job: Job, _report: Report) -> Memory:
     target = torch.device(job.device)
     table.prepare(job.runtime, target)
     before = memory.baseline(target)
-    runnable, _, _ = _load(job)
-    images = _random_images(job)
+    runnable, _, _ = load(job)
+    images = random_images(job)
     call: base.Call = runnable.predict
     given = images
     if not runnable.is_pipeline:
@@ -254,11 +269,22 @@ def memory_step(job: Job, _report: Report) -> Memory:
     return memory.measure_memory(before, lambda index: call(given[index % len(given)]), runnable, target)
 
 
+def cold_step(job: Job, report: Report) -> ColdStart | None:
+    """Start the artifact in fresh processes; nothing of a file that answers with no label maps."""
+    if job.file is not None and not load(job)[0].is_pipeline:
+        return None
+    report("fresh processes")
+    program = as_program(job)
+    image = random_images(job)[0].numpy()
+    starts = measure_cold(program.snippet, image, program.files, given=program.given, quick=job.config.quick)
+    return ColdStart(loaded_by="zoo" if program.given else "runtime", starts=starts)
+
+
 def evaluate_step(job: Job, report: Report) -> EvaluationResult:
     """Count the split through the artifact itself."""
     assert job.dataset is not None
     return evaluate(
-        by_size(lambda size: _in_batches_of(job.batch_size, _load(job, size)[0].predict)),
+        by_size(lambda size: _in_batches_of(job.batch_size, load(job, size)[0].predict)),
         job.dataset,
         job.config.split,
         batch_size=job.batch_size,
@@ -283,10 +309,10 @@ def agreement_step(job: Job, _report: Report) -> Agreement:
     The reference answers first and alone: TF32 is a flag of the process.
     """
     images = _agreement_images(job)
-    reference, _, _ = _load(replace(job, runtime="eager", precision="fp32"))
+    reference, _, _ = load(replace(job, runtime="eager", precision="fp32"))
     expected = [(reference.predict(image)[:1], _logits(reference, image)) for image in images]
     del reference
-    runnable, _, _ = _load(job)
+    runnable, _, _ = load(job)
     least = max(2, min(MAX_VARIED, job.classes.num_classes // 3))
     equal = pixels = varied = 0
     worst = 0.0
@@ -307,7 +333,7 @@ def agreement_step(job: Job, _report: Report) -> Agreement:
 def _agreement_images(job: Job) -> list[torch.Tensor]:
     """A few batches, each of one image again and again."""
     if job.dataset is None:
-        return _random_images(job)[:AGREEMENT_IMAGES]
+        return random_images(job)[:AGREEMENT_IMAGES]
     frames = evaluation_frames(job.dataset, job.config.split, limit=AGREEMENT_IMAGES)
     images = (torch.from_numpy(image)[None] for _, image, _ in frames if image.shape[:2] == job.image_size)
     return [image.expand(job.batch_size, -1, -1, -1).contiguous() for image in images]
@@ -321,8 +347,8 @@ def _logits(runnable: base.Runnable, images: torch.Tensor) -> torch.Tensor:
 
 def throughput_step(job: Job, report: Report) -> BatchRate:
     """Images per second at the job's batch size."""
-    runnable, _, _ = _load(job)
-    images = _random_images(job)
+    runnable, _, _ = load(job)
+    images = random_images(job)
     report(f"batch {job.batch_size}")
     return clock.measure_rate(
         lambda index: runnable.predict(images[index % len(images)]),
@@ -335,11 +361,11 @@ def throughput_step(job: Job, report: Report) -> BatchRate:
 def pair_step(job: Job, report: Report) -> Paired:
     """Time the job's artifact and its rival's in turn, in pipeline scope, on the same images."""
     assert job.rival is not None
-    target, images = torch.device(job.device), _random_images(job)
+    target, images = torch.device(job.device), random_images(job)
 
-    def load(one: Job) -> tuple[Side, Callable[[int], object]]:
+    def begin(one: Job) -> tuple[Side, Callable[[int], object]]:
         report(one.name)
-        runnable, weights, built = _load(one)
+        runnable, weights, built = load(one)
         if runnable.network is not None and runnable.preprocess is not None:
             _assert_sane(runnable.network(runnable.preprocess(runnable.copy_in(images[0]))))
 
@@ -351,7 +377,7 @@ def pair_step(job: Job, report: Report) -> Paired:
         call(0)  # what fails, fails under this one's name
         return side, call
 
-    (first, one), (second, other) = load(job), load(job.rival)
+    (first, one), (second, other) = begin(job), begin(job.rival)
     report("both in turn")
     with device.Watch(target) as watch:
         turns = clock.measure_pair((one, other), device=target, quick=job.config.quick)
@@ -384,6 +410,7 @@ STEPS: dict[str, Callable[[Job, Report], Any]] = {
     "build": build_step,
     "measure": measure_step,
     "memory": memory_step,
+    "cold": cold_step,
     "evaluate": evaluate_step,
     "agreement": agreement_step,
     "throughput": throughput_step,
@@ -436,56 +463,3 @@ def _die_with_the_sweep(lifeline: Connection) -> None:
     with contextlib.suppress(EOFError, OSError):
         lifeline.recv_bytes()  # never written to: it ends when the sweep's process does
     os._exit(1)
-
-
-def _load(job: Job, image_size: Size | None = None) -> tuple[base.Runnable, Weights, Built | None]:
-    """Make the artifact a job names run, for frames of `image_size`."""
-    size = image_size or job.image_size
-    target = torch.device(job.device)
-    if job.file is not None:
-        file, card = job.file
-        if card.network is not None:
-            runnable = foreign.deploy(
-                job.runtime,
-                file,
-                card.network,
-                device=target,
-                precision=job.precision,
-                image_size=size,
-                input_size=job.input_size or size,
-                resize=job.resize,
-                batch_size=job.batch_size,
-            )
-            return runnable, card.weights, card
-        if any(side not in (0, given) for side, given in zip(card.input.shape[1:3], size, strict=True)):
-            takes, given = (f"{height}x{width}" for height, width in (card.input.shape[1:3], size))
-            raise UserError(f"{file} takes frames of {takes} and the dataset has {given}: export it for that size")
-        runnable = table.load_file(job.runtime, file, device=target, precision=job.precision)
-        return artifact.with_traits(runnable, card.traits), card.weights, card
-    return artifact.load(
-        artifact.Wanted(
-            spec=job.spec,
-            classes=job.classes,
-            source=job.source,
-            dataset=job.dataset,
-            runtime=job.runtime,
-            precision=job.precision,
-            device=target,
-            image_size=size,
-            input_size=job.input_size or size,
-            resize=job.resize,
-            batch_size=job.batch_size,
-            memory_format=job.config.memory_format,
-            compile_mode=job.config.compile_mode,
-            cache=job.cache,
-        )
-    )
-
-
-def _random_images(job: Job) -> list[torch.Tensor]:
-    """Batches to rotate through, of a few seeded random frames; one alone of a large size, or the host runs full."""
-    generator = np.random.Generator(np.random.PCG64(IMAGE_SEED))
-    frames = torch.from_numpy(generator.integers(0, 256, (ROTATION, *job.image_size, 3), dtype=np.uint8))
-    order = torch.arange(job.batch_size)
-    count = ROTATION if job.batch_size <= ROTATION else 1
-    return [frames[(order + shift) % ROTATION] for shift in range(count)]

@@ -53,6 +53,8 @@ def add(verbs: Verbs) -> None:
     parser.add_argument(
         "--throughput", action="store_true", help="the offline scenario too: images/s as the batch grows"
     )
+    paced = "pace the calls: one when each frame is due, such as 10hz; missed deadlines are counted, rows stand apart"
+    parser.add_argument("--rate", metavar="RATE", help=paced)
     parser.add_argument(
         "--seeds", type=count, metavar="N", help="train each model with N seeds: one row, mean and spread"
     )
@@ -86,7 +88,7 @@ def add(verbs: Verbs) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run it and return its exit code."""
     from zoo.config import BenchConfig, load_config
-    from zoo.units import parse_duration, parse_size
+    from zoo.units import parse_duration, parse_per_second, parse_size
 
     changes = read_changes(
         arguments.set,
@@ -97,6 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
         precisions=read_words(arguments.precision),
         accuracy_images=arguments.accuracy_images,
         throughput=arguments.throughput or None,
+        rate_hz=parse_per_second(arguments.rate) if arguments.rate else None,
         seeds=arguments.seeds,
         device=arguments.device,
         threads=arguments.threads,
@@ -172,6 +175,7 @@ def _pair(arguments: argparse.Namespace, config: BenchConfig) -> int:
         "dry_run",
         "budget",
         "throughput",
+        "rate",
         "accuracy_images",
         "seeds",
         "mean",

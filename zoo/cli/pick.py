@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from zoo.score.limits import Limit
 
 EPILOG = """\
-METRIC is latency, p90, p99, p99.9 (image to label map), network, network-p99, memory, file, energy, params, macs,
-throughput, miou, iou.CLASS, class-loss.CLASS (points of IoU lost against fp32), class-loss (of the worst class), grade,
-or any other of the tables. VALUE has its unit: 50ms, 1GiB, 10M, 60%, 0.2J, B.
+METRIC is latency, p90, p99, p99.9 (image to label map), network, network-p99, cold-start, missed, memory, file, energy,
+params, macs, throughput, miou, iou.CLASS, class-loss.CLASS (points of IoU lost against fp32), class-loss (of the worst
+class), grade, or any other of the tables. VALUE has its unit: 50ms, 1GiB, 10M, 60%, 0.2J, B.
 Several --device: one model that keeps every limit on all of them; a number counts where it is worst.
 
 exit codes: 0 chosen; 1 nothing qualifies; 2 a mistake in what was asked for; 3 nothing was measured to choose from
@@ -32,7 +32,7 @@ def add(verbs: Verbs) -> None:
     parser.add_argument("--max-memory", metavar="SIZE", help="the same as --max memory=SIZE")
     parser.add_argument("--max-params", metavar="N", help="the same as --max params=N")
     parser.add_argument("--min-miou", metavar="X", help="the same as --min miou=X")
-    parser.add_argument("--at", metavar="RATE", help="frames a second, such as 10hz: p99 has to fit between two frames")
+    parser.add_argument("--at", metavar="RATE", help="frames a second to keep up with, such as 10hz")
     parser.add_argument("--for", dest="purpose", choices=("sale",), help="only what is known to be free to be sold")
     parser.add_argument("--accept", choices=("published",), help="a published mIoU where none was measured")
     parser.add_argument("--maximize", metavar="METRIC", help="what is made best (default: miou)")

@@ -219,7 +219,7 @@ def measure_latency(
     """
     clock = clock or clock_of(device)
     budget, block = (QUICK, BLOCK_QUICK) if quick else (FULL, BLOCK)
-    warmups = [_warm_up(call, clock, budget) for call in calls]
+    warmups = [warm_up(call, clock, budget) for call in calls]
     timed = [_Timed((call,), clock, budget, seconds) for call, (seconds, _, _) in zip(calls, warmups, strict=True)]
     if len(timed) == 1:
         timed[0].take_all()
@@ -259,7 +259,7 @@ def measure_stages(
     """
     clock, budget = clock or clock_of(device), QUICK if quick else WATERFALL
     chain: Chain = (lambda index: inputs[index % len(inputs)], *stages.values())
-    warmup, warmup_s, settled = _warm_up(lambda index: _run(chain, index), clock, budget)
+    warmup, warmup_s, settled = warm_up(lambda index: _run(chain, index), clock, budget)
     seconds = _measure(chain, clock, budget, warmup).seconds[:, 1:]  # calls, stages; choosing the input is no stage
     timed = [Samples(one, len(warmup), warmup_s, settled) for one in seconds.T]
     return dict(zip(stages, timed, strict=True))
@@ -285,7 +285,7 @@ def measure_rate(
     """
     clock = clock or clock_of(device)
     budget = RATE_QUICK if quick else RATE
-    warmup, _, _ = _warm_up(call, clock, budget)
+    warmup, _, _ = warm_up(call, clock, budget)
     measured = _measure((call,), clock, budget, warmup)
     count = len(measured.seconds)
     return BatchRate(batch_size=batch_size, images_per_s=batch_size * count / measured.span_s, call_count=count)
@@ -310,7 +310,7 @@ def measure_pair(calls: tuple[Call, Call], *, device: torch.device, quick: bool,
     """
     clock = clock or clock_of(device)
     budget = QUICK if quick else FULL
-    warmups = [_warm_up(call, clock, budget) for call in calls]
+    warmups = [warm_up(call, clock, budget) for call in calls]
     wake_counts = [_count(WAKE_S, float(np.median(seconds[-3:]))) for seconds, _, _ in warmups]
     laps: list[list[float]] = []
     start = clock.now()
@@ -339,7 +339,7 @@ def _run(chain: Chain, index: int) -> object:
     return functools.reduce(lambda value, stage: stage(value), chain, index)
 
 
-def _warm_up(call: Call, clock: Clock, budget: Budget) -> tuple[list[float], float, bool]:
+def warm_up(call: Call, clock: Clock, budget: Budget) -> tuple[list[float], float, bool]:
     """Run until three successive windows agree, or the cap; seconds of each call, of all, and whether they agreed."""
     start = clock.now()
     seconds = clock.laps(call, 0, 1)

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from zoo.errors import UserError, did_you_mean, listed
 from zoo.labels import CITYSCAPES
+from zoo.lived import PACED_PROTOCOL
 from zoo.machine import Named
 from zoo.record import SPEED_PROTOCOL
 from zoo.score.comparing import Group, differences, family_of, group_of, latest
 from zoo.score.fields import flag_for
 from zoo.score.filtering import VERSIONS, newest_versions, version_of
+from zoo.score.limits import Limit
 from zoo.score.metrics import METRICS, Metric, metric_of
 from zoo.score.reading import NO_MODEL_YET
 from zoo.score.rows import WHOLE, Row
 from zoo.spec import letters
 
+MOST_MISSED = 0.01
+"""Share of the deadlines that a model may miss and still keeps up with a rate (zoo-paced/1, rule 6): as p99 allows."""
 PER_DEVICE = ("device", "thread_count")
 """In what the groups of two devices may differ that one choice is made from."""
 
@@ -50,17 +54,25 @@ class Field:
     notes: tuple[str, ...]
 
 
-def find_candidates(rows: list[Row], needed: Sequence[Metric], devices: Sequence[str], here: Sequence[Named]) -> Field:
+def find_candidates(
+    rows: list[Row],
+    needed: Sequence[Metric],
+    devices: Sequence[str],
+    here: Sequence[Named],
+    rate_hz: float | None = None,
+) -> Field:
     """Choose the rows that take part: one group a device, and of each condition its newest.
 
     Quick rows, those of an older protocol and those of frames not read whole take part only where there are no others;
-    of several versions of a dataset or recipe the one measured last does.
+    of several versions of a dataset or recipe the one measured last does. Where a rate is to be kept up with, rows that
+    were paced at it go before those of calls one after the other.
 
     Args:
         rows: What matches the conditions.
         needed: The metrics that the question names.
         devices: All that one candidate has to be measured on; one or none: one device alone.
         here: This machine's devices: their own rows go first where no device is named.
+        rate_hz: Frames a second that have to be kept up with; `deadline` of it is needed too.
 
     Raises:
         NothingMeasuredError: no row has the numbers.
@@ -75,7 +87,7 @@ def find_candidates(rows: list[Row], needed: Sequence[Metric], devices: Sequence
             rows = [row for row in rows if row.baseline or row.device in own]
             others = [device for device in measured if device not in own]
             notes = (f"rows of {listed(others)} are left out: this machine's are taken; name another with --device",)
-    found = [_one_group(some, needed) for some in (several if len(several) > 1 else [rows])]
+    found = [_one_group(some, needed, rate_hz) for some in (several if len(several) > 1 else [rows])]
     groups = tuple(group for group, _ in found)
     _require_alike(groups)
     notes = tuple(dict.fromkeys((*notes, *(note for _, said in found for note in said))))
@@ -103,17 +115,26 @@ def accepting_published(rows: Iterable[Row]) -> list[Row]:
     return [accept(row) for row in rows]
 
 
-def _one_group(rows: list[Row], needed: Sequence[Metric]) -> tuple[Group, tuple[str, ...]]:
+def deadline(group: Group, rate_hz: float) -> Limit:
+    """Return what keeps up with a rate: paced at it, few missed deadlines; else a p99 that fits between two frames."""
+    if group.rate_hz == rate_hz:
+        return Limit(METRICS["missed_share"], MOST_MISSED)
+    return Limit(METRICS["pipeline_p99_s"], 1 / rate_hz)
+
+
+def _one_group(rows: list[Row], needed: Sequence[Metric], rate_hz: float | None) -> tuple[Group, tuple[str, ...]]:
     """The group to choose from, and which it was preferred to."""
     measured = [row for row in rows if not row.baseline]
     if not measured:
         raise NothingMeasuredError(NO_MODEL_YET)
     asked = [row for row in measured if not row.quick] or measured
-    usable = [
-        row for row in asked if row.status == "ok" and all(row.value(metric.key) is not None for metric in needed)
-    ]
+    usable = [row for row in asked if row.status == "ok" and _has_all(row, needed)]
+    if rate_hz is not None:
+        paced = [row for row in usable if row.rate_hz == rate_hz]
+        needed = [*needed, METRICS["pipeline_p99_s"]]
+        usable = paced or [row for row in usable if _has_all(row, needed)]
     if not usable:
-        raise NothingMeasuredError(_why_none(asked, needed, full=len(asked) < len(measured)))
+        raise NothingMeasuredError(_why_none(asked, needed, rate_hz, full=len(asked) < len(measured)))
     others = {row.mode for row in usable} - {WHOLE}
     usable = [row for row in usable if row.mode == WHOLE] or usable
     usable, notes = newest_versions([row for row in usable if row.protocol == SPEED_PROTOCOL] or usable)
@@ -124,12 +145,25 @@ def _one_group(rows: list[Row], needed: Sequence[Metric]) -> tuple[Group, tuple[
     if len(groups) > 1:
         raise UserError(_may_not_be_compared(groups))
     (group,) = groups
-    if older := {row.protocol for row in measured if not row.quick} - {group.protocol}:
-        notes += (f"rows of {', '.join(sorted(older))} are left out: {group.protocol} measures by other rules",)
-    return group, notes
+    return group, notes + tuple(_protocol_notes({row.protocol for row in measured if not row.quick}, group))
 
 
-def _why_none(asked: list[Row], needed: Sequence[Metric], *, full: bool) -> str:
+def _has_all(row: Row, needed: Sequence[Metric]) -> bool:
+    return all(row.value(metric.key) is not None for metric in needed)
+
+
+def _protocol_notes(protocols: set[str], group: Group) -> Iterator[str]:
+    """Say which rows take no part since they were timed by other rules than the group's."""
+    others = protocols - {group.protocol, PACED_PROTOCOL}
+    if PACED_PROTOCOL in protocols and group.rate_hz is None:
+        yield "rows of paced calls are left out: --at RATE chooses among those of its rate"
+    if group.rate_hz is not None and others:
+        yield f"rows of calls one after the other are left out: these were paced at {group.rate_hz:g} Hz"
+    elif others:
+        yield f"rows of {', '.join(sorted(others))} are left out: {group.protocol} measures by other rules"
+
+
+def _why_none(asked: list[Row], needed: Sequence[Metric], rate_hz: float | None, *, full: bool) -> str:
     kind = "full record" if full else "record"
     if not any(row.status == "ok" for row in asked):
         why = list(dict.fromkeys(f"{row.status}: {row.reason or 'no reason was recorded'}" for row in asked))
@@ -139,7 +173,7 @@ def _why_none(asked: list[Row], needed: Sequence[Metric], *, full: bool) -> str:
     how = (
         "train with `zoo train MODEL --data DIR` or name weights with `zoo bench --weights MODEL=FILE`"
         if "mIoU" in missing
-        else "measure with `zoo bench`"
+        else f"measure with `zoo bench{'' if rate_hz is None else f' --rate {rate_hz:g}hz'}`"
     )
     if missing == ["mIoU"] == [needed[0].title] and all(metric.key != "miou" for metric in needed[1:]):
         how = f"choose by something else with --minimize (latency, memory, params, macs), or {how}"

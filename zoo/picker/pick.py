@@ -15,6 +15,7 @@ from zoo.picker.candidates import (
     Field,
     NothingMeasuredError,
     accepting_published,
+    deadline,
     find_candidates,
     known_class,
 )
@@ -118,7 +119,8 @@ def pick(
         objective: The metric that is made best.
         models: Only these: names, globs or tags.
         sale: Only rows whose code, weights and training data are all known to be free of terms against a sale.
-        at: Frames a second, as a number or `"10hz"`: the p99 of calls made one after the other has to fit the period.
+        at: Frames a second, as a number or `"10hz"`: of rows that were paced at it at most 1 % of the deadlines may be
+            missed; where there are none, the p99 of calls made one after the other has to fit the period.
         accept: `"published"`: mIoU that others state of Cityscapes val stands where none was measured.
         conditions: Only rows with these values, or one of a list: `device`, `dataset`, `weights`, `recipe`,
             `input_size`, `runtime`, `precision`, `batch_size`, `quick`, … (`score.fields.FIELDS`). Of several devices
@@ -133,7 +135,6 @@ def pick(
     bounds = [limit if isinstance(limit, Limit) else Limit.parse(limit) for limit in limits]
     bounds += [Limit(METRICS[OLD_LIMITS[name]], float(str(value))) for name, value in old.items() if value is not None]
     rate = None if at is None else parse_per_second(str(at))
-    bounds += [] if rate is None else [Limit(METRICS["pipeline_p99_s"], 1 / rate)]
     for word in accept:
         if word not in ACCEPTABLE:
             raise UserError(f"--accept takes {', '.join(ACCEPTABLE)}; got {word!r}{did_you_mean(word, ACCEPTABLE)}")
@@ -145,14 +146,16 @@ def pick(
     if accept:
         every = accepting_published(every)
     bounds = [replace(limit, metric=known_class(limit.metric, every)) for limit in bounds]
-    asked = Asked(tuple(bounds), known_class(goal, every), sale)
-    needed = [asked.goal, *(limit.metric for limit in bounds)]
-    found = find_candidates(every, needed, devices, here := machine.here())
+    goal = known_class(goal, every)
+    needed = [goal, *(limit.metric for limit in bounds)]
+    found = find_candidates(every, needed, devices, here := machine.here(), rate)
+    bounds += [] if rate is None else [deadline(found.groups[0], rate)]
+    asked = Asked(tuple(bounds), goal, sale)
     choice = _choose(found, asked, every, pairs)
     ahead = [f"{len(rows)} records"]
     if len(every) < len(rows):
         ahead.append(f"- {len(rows) - len(every)} that were not asked for")
-    own = (_accept_note(found, accept), _rate_note(rate), _sale_note(choice))
+    own = (_accept_note(found, accept), _rate_note(found, rate), _sale_note(choice))
     said = (*found.notes, *choice.notes, *(note for note in own if note))
     return replace(choice, notes=said, warnings=warnings, here=here, elimination=(*ahead, *choice.elimination))
 
@@ -276,13 +279,17 @@ def _accept_note(found: Field, accept: Sequence[str]) -> str:
     return f"{said}; --dataset none chooses among those that time speed alone"
 
 
-def _rate_note(rate: float | None) -> str:
+def _rate_note(found: Field, rate: float | None) -> str:
     if rate is None:
         return ""
-    said = (
-        f"at {rate:g} Hz a frame comes every {METRICS['pipeline_p99_s'].say(1 / rate)}: held against the p99 of calls"
+    said = f"at {rate:g} Hz a frame comes every {METRICS['pipeline_p99_s'].say(1 / rate)}"
+    if found.groups[0].rate_hz == rate:
+        return f"{said}: calls that were paced at that rate, and the deadlines they missed, decide"
+    calls = "made one after the other" if found.groups[0].rate_hz is None else "paced at another rate"
+    return (
+        f"{said}: held against the p99 of calls {calls}; between frames a machine may fall asleep, and only paced "
+        f"calls tell: `zoo bench --rate {rate:g}hz`"
     )
-    return f"{said} made one after the other; between frames a machine may fall asleep, and only paced calls tell"
 
 
 def _sale_note(choice: Choice) -> str:
@@ -296,11 +303,14 @@ def _sale_note(choice: Choice) -> str:
 def cost_per_million(row: Row, price_per_hour: float) -> tuple[float, str]:
     """Return what a million images cost on a row's device, and from which number that follows.
 
-    Throughput where it was measured; else one call after the other, by pipeline p50. NaN where neither is known.
+    Throughput where it was measured; of paced calls their rate; else one call after the other, by pipeline p50. NaN
+    where none is known.
     """
     rate = row.value("throughput_per_s")
     if rate is not None:
         return price_per_hour / 3600 * 1e6 / rate, "throughput"
+    if row.rate_hz is not None:
+        return price_per_hour / 3600 * 1e6 / row.rate_hz, row.pace
     latency = row.value(LATENCY)
     if latency is None:
         return float("nan"), "nothing that was measured"

@@ -15,6 +15,7 @@ from zoo.score.comparing import (
     Fastest,
     Group,
     baseline_for,
+    deadlines,
     differences,
     family_of,
     fastest_of_each,
@@ -207,10 +208,10 @@ def _order(row: Row, metric: Metric) -> tuple[object, ...]:
 
 
 def _group_order(group: Group, rows: list[Row]) -> tuple[object, ...]:
-    """Full runs before quick ones, those with accuracy before those without; then by name and size."""
+    """Full runs before quick ones, then those not paced, then those with accuracy; then by name and size."""
     unscored = all(row.miou is None for row in rows)
     named = group.device, group.dataset or "", group.split or "", group.mode != WHOLE
-    return group.quick, unscored, *named, group.output_size, group.batch_size, *map(str, group)
+    return group.quick, group.rate_hz or 0.0, unscored, *named, group.output_size, group.batch_size, *map(str, group)
 
 
 def _table(group: Group, title: str, rows: list[Row], baseline: Row | None, sort: Metric) -> Table:
@@ -299,6 +300,8 @@ def _has(row: Row, key: str) -> bool:
     match key:
         case "grade":
             return row.grade is not None
+        case "pipeline_p99_s":  # the tail is the point of paced calls
+            return row.rate_hz is not None and row.value(key) is not None
         case "published":
             return row.published is not None
         case "why":
@@ -380,6 +383,7 @@ def _title(group: Group, rows: list[Row]) -> str:
             ("input " + text_of(next(iter(sizes))) + " → " if len(sizes) == 1 else "output ")
             + text_of(group.output_size),
             f"batch {group.batch_size}",
+            rows[0].pace,
             *shared,
         )
         if part
@@ -446,7 +450,9 @@ def _notes(group: Group, good: list[Row], under: list[Row], fastest: list[Fastes
         notes.append(f"these rows come from {len(machines)} machines of this name: compare their latency with care")
     if any(row.miou is not None and not row.is_timed for row in good):
         notes.append("rows without latency were scored alone; `zoo bench` times them")
-    if any(row.pipeline_p50_s is not None and row.value("latency_p50_s") is None for row in good):
+    if group.rate_hz is not None:
+        notes.append(deadlines(group.rate_hz))
+    elif any(row.pipeline_p50_s is not None and row.value("latency_p50_s") is None for row in good):
         notes.append("rows without network latency are one graph from image to labels")
     if any(row.value("latency_p50_s") is not None and row.value("latency_p99_s") is None for row in good):
         notes.append("p99 needs 100 samples; rows without it have fewer")

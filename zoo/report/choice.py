@@ -14,7 +14,7 @@ from zoo.published.facts import Stated
 from zoo.report.terminal import simple_table, text_width, wrapped, wrapped_command
 from zoo.score.commands import how_to_export, how_to_load, how_to_measure, loads_published, measured_on, rests_on
 from zoo.score.licences import NO_ADVICE
-from zoo.score.metrics import SHOWN, Metric, metric_of
+from zoo.score.metrics import SHOWN, SHOWN_OF_PACED, Metric, metric_of
 from zoo.score.rows import WHOLE, Row, text_of
 
 KINDS = {
@@ -80,6 +80,7 @@ def _winner(choice: Choice, price: float | None) -> Iterator[str]:
     yield from (f"  note: {note}" for note in choice.notes)
     if price is not None:
         yield from (f"  {_cost(place, price)}" for place in places)
+    yield from (f"  {said}" for place in places if (said := _cold_start(place)))
     if winner.accepted and winner.published is not None:
         claim = winner.published.claim
         fed = winner.published.input_size
@@ -106,6 +107,7 @@ def _where(choice: Choice) -> str:
         (
             *(group.device, group.dataset or "no dataset"),
             *([] if group.mode == WHOLE else [group.mode]),
+            *([rows[0].pace] if rows and rows[0].pace else []),
             *(
                 f"{field.removesuffix('_size')} {text_of(next(iter(values)))}"
                 for field, values in shared.items()
@@ -118,7 +120,8 @@ def _where(choice: Choice) -> str:
 def _shown(choice: Choice) -> list[str]:
     """Keys of the metrics that are told of the winner: what was asked for goes first."""
     asked = (choice.asked.goal.key, *(limit.metric.key for limit in choice.asked.limits))
-    return list(dict.fromkeys((*[key for key in asked if key not in SHOWN], *SHOWN)))
+    shown = SHOWN if choice.group.rate_hz is None else SHOWN_OF_PACED
+    return list(dict.fromkeys((*[key for key in asked if key not in shown], *shown)))
 
 
 def _numbers(choice: Choice, row: Row) -> str:
@@ -132,6 +135,15 @@ def _with_interval(row: Row, metric: Metric) -> str:
         return row.say(metric.key) + published_mark(row, metric)
     low, high = map(metric.show, interval)
     return f"{metric.show(row.value(metric.key))} [{low}, {high}] {metric.unit}"
+
+
+def _cold_start(row: Row) -> str:
+    """From a file on disk to the first label map, and the steady state beside it."""
+    if row.value("cold_start_s") is None:
+        return ""
+    parts = {"import": "cold_import_s", "load": "cold_load_s", "first call": "cold_first_call_s"}
+    said = ", ".join(f"{part} {row.say(key)}" for part, key in parts.items())
+    return f"cold start on {row.device}: {row.say('cold_start_s')} ({said}); then {row.say('pipeline_p50_s')} a frame"
 
 
 def _cost(row: Row, price: float) -> str:

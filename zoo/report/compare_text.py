@@ -262,8 +262,9 @@ def _shared(pairs: Sequence[Pair]) -> str:
     """Name the condition that all rows share, apart from what their labels say."""
     rows = [row for pair in pairs for row in (pair.first, pair.second)]
     values = [{getattr(row, field) for row in rows} for field in SHOWN_CONDITION]
-    known = (next(iter(found)) for found in values if len(found) == 1)
-    return " · ".join(text_of(value) for value in known if value is not None)
+    known = [next(iter(found)) for found in values if len(found) == 1]
+    shared = (text_of(value) for value in known if value is not None)
+    return " · ".join(part for part in (*shared, rows[0].pace) if part)
 
 
 def _differing(against: Against, title: str = "what differs") -> list[RenderableType]:

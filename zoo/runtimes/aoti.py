@@ -23,6 +23,7 @@ from zoo.runtimes import eager
 from zoo.runtimes.base import (
     Call,
     Runnable,
+    Snippet,
     first_line,
     graph_state,
     model_errors,
@@ -121,17 +122,15 @@ def load(file: Path, *, device: torch.device, precision: Precision) -> Runnable:
     )
 
 
-def snippet(file: Path, options: Mapping[str, str], image: str) -> str:
+def snippet(file: Path, options: Mapping[str, str], threads: int | None) -> Snippet:
     """Python that runs `file`."""
-    return f"""\
-import numpy as np
-import torch
-from PIL import Image
-
-{image}
-model = torch._inductor.aoti_load_package("{file}")
-labels = model(torch.from_numpy(image).to("{options["device"]}"))[0].cpu().numpy()  # uint8 (H, W): card's class_names
-"""
+    settings = "" if threads is None else f"torch.set_num_threads({threads})\n"
+    return Snippet(
+        imports="import numpy as np\nimport torch\n",
+        load=f'{settings}model = torch._inductor.aoti_load_package("{file}")\n',
+        call=f'labels = model(torch.from_numpy(image).to("{options["device"]}"))[0].cpu().numpy()'
+        "  # uint8 (H, W): card's class_names\n",
+    )
 
 
 def stage_file(file: Path, name: str) -> Path:

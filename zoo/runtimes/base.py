@@ -13,8 +13,8 @@ A runtime is one module with
     load_network(...) -> Runnable           where it has one: of a file of another maker (`NetworkLoader`)
     prepare(device)                         where it has one: brings what it loads late into memory
     why_one_size                            with a FORMAT: why a file takes frames of one size; empty if it need not
-    snippet(file, options, image)           with a FORMAT: Python that runs the file without this package; `options` is
-                                            what loading chose, `image` the lines that make a variable of that name
+    snippet(file, options, threads)         with a FORMAT: Python that runs the file without this package (`Snippet`);
+                                            `options` is what loading chose, `threads` none for the library's own choice
 """
 
 from __future__ import annotations
@@ -132,6 +132,24 @@ class Runnable:
         for stage in self.stages.values():
             images = stage(images)
         return images
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """Python that runs an artifact, in parts: what it imports, then what turns images into label maps."""
+
+    imports: str
+    load: str
+    """From the file to something that can be called."""
+    call: str
+    """Makes `labels`, `uint8` `(H, W)`, of the first of `image`, `uint8` `(N, H, W, 3)`; both are NumPy's."""
+    frame: str = ""
+    """Makes `image` of a picture by Pillow."""
+
+    @property
+    def text(self) -> str:
+        """The whole, for a person."""
+        return f"{self.imports}from PIL import Image\n\n{self.frame}{self.load}{self.call}"
 
 
 class PipelineLoader(Protocol):

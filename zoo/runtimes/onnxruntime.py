@@ -21,6 +21,7 @@ from zoo.runtimes.base import (
     Call,
     Ends,
     Runnable,
+    Snippet,
     UnsupportedError,
     first_line,
     graph_state,
@@ -112,26 +113,30 @@ def load(file: Path, *, device: torch.device, precision: Precision) -> Runnable:
     )
 
 
-def snippet(file: Path, options: Mapping[str, str], image: str) -> str:
+def snippet(file: Path, options: Mapping[str, str], threads: int | None) -> Snippet:
     """Python that runs `file`."""
     settings, given = "", ""
     if EXACT in options:
         other = "0 is as exact and faster with VNNI" if options[EXACT] == "1" else "an x86 CPU without VNNI needs 1"
-        settings = f"""\
-settings = onnxruntime.SessionOptions()
-settings.add_session_config_entry("{EXACT}", "{options[EXACT]}")  # {other}
-"""
-        given = "settings, "
-    providers = f'[("{options["provider"]}", {options["provider_options"]})]'
-    return f"""\
-import numpy as np
-import onnxruntime
-from PIL import Image
-
-{image}
-{settings}session = onnxruntime.InferenceSession("{file}", {given}providers={providers})
-labels = session.run(None, {{session.get_inputs()[0].name: image}})[0][0]  # uint8 (H, W): class_names of the card
-"""
+        settings += f'settings.add_session_config_entry("{EXACT}", "{options[EXACT]}")  # {other}\n'
+    if threads is not None:
+        settings += f"settings.intra_op_num_threads = {threads}\n"
+    if settings:
+        settings, given = f"settings = onnxruntime.SessionOptions()\n{settings}", "settings, "
+    provider = options["provider"]
+    begin, sure = "", ""
+    if provider != _PROVIDERS["cpu"]:  # which it would take without a word where another one does not load
+        begin = "onnxruntime.preload_dlls()\n"
+        sure = f'assert session.get_providers()[0] == "{provider}", "its libraries do not load"\n'
+    session = (
+        f'onnxruntime.InferenceSession("{file}", {given}providers=[("{provider}", {options["provider_options"]})])'
+    )
+    return Snippet(
+        imports="import numpy as np\nimport onnxruntime\n",
+        load=f"{begin}{settings}session = {session}\n{sure}",
+        call="labels = session.run(None, {session.get_inputs()[0].name: image})[0][0]"
+        "  # uint8 (H, W): class_names of the card\n",
+    )
 
 
 def load_network(file: Path, ends: Ends, *, device: torch.device, precision: Precision) -> Runnable:

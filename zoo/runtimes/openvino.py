@@ -19,7 +19,7 @@ from torch import Tensor
 from zoo.errors import UserError
 from zoo.record import Build, Precision
 from zoo.runtimes import onnx_file
-from zoo.runtimes.base import Call, Ends, Runnable, UnsupportedError, gains_from_bf16, graph_state, why_not
+from zoo.runtimes.base import Call, Ends, Runnable, Snippet, UnsupportedError, gains_from_bf16, graph_state, why_not
 
 try:
     import openvino
@@ -90,17 +90,14 @@ def load(file: Path, *, device: torch.device, precision: Precision) -> Runnable:
     )
 
 
-def snippet(file: Path, options: Mapping[str, str], image: str) -> str:
+def snippet(file: Path, options: Mapping[str, str], threads: int | None) -> Snippet:
     """Python that runs `file`."""
-    return f"""\
-import numpy as np
-import openvino
-from PIL import Image
-
-{image}
-model = openvino.compile_model("{file}", "CPU", {dict(options)})
-labels = model(image)[0][0]  # uint8 (H, W): class_names of the card
-"""
+    settings = dict(options) if threads is None else {**options, "INFERENCE_NUM_THREADS": threads}
+    return Snippet(
+        imports="import numpy as np\nimport openvino\n",
+        load=f'model = openvino.compile_model("{file}", "CPU", {settings})\n',
+        call="labels = model(image)[0][0]  # uint8 (H, W): class_names of the card\n",
+    )
 
 
 def load_network(file: Path, ends: Ends, *, device: torch.device, precision: Precision) -> Runnable:

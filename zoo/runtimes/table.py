@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,6 +23,7 @@ from zoo.runtimes.base import (
     NetworkLoader,
     PipelineLoader,
     Runnable,
+    Snippet,
     UnsupportedError,
     memory_errors,
 )
@@ -221,7 +223,9 @@ def version(runtime: str) -> str:
     return text
 
 
-def snippet(runtime: str, file: Path, options: Mapping[str, str], shape: Sequence[int]) -> str:
+def snippet(
+    runtime: str, file: Path, options: Mapping[str, str], shape: Sequence[int], threads: int | None = None
+) -> Snippet:
     """Python that loads `file` without this package and turns `frame.png` into `labels`, `uint8 (H, W)`.
 
     Args:
@@ -229,16 +233,17 @@ def snippet(runtime: str, file: Path, options: Mapping[str, str], shape: Sequenc
         file: what it loads.
         options: what loading chose.
         shape: of the images, `(N, H, W, 3)`; a side of 0 is open, else the frame is resized to it.
+        threads: of a CPU; `None`: as many as the runtime takes by itself.
     """
     batch_size, height, width, _ = shape
     batch = "[None]" if batch_size == 1 else f"[None].repeat({batch_size}, axis=0)"
     resize, sides = (f".resize(({width}, {height}))", f"{height}, {width}") if height else ("", "H, W")
-    image = (
+    frame = (
         f'frame = Image.open("frame.png").convert("RGB"){resize}\n'
-        f"image = np.array(frame){batch}  # uint8 ({batch_size}, {sides}, 3)"
+        f"image = np.array(frame){batch}  # uint8 ({batch_size}, {sides}, 3)\n"
     )
-    text: str = _module(runtime).snippet(file, options, image)
-    return text
+    found: Snippet = _module(runtime).snippet(file, options, threads)
+    return replace(found, frame=frame)
 
 
 def _require(runtime: str, device: torch.device, precision: Precision, *, building: bool = True) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor
 from zoo.errors import UserError
 from zoo.record import Build, Precision
 from zoo.runtimes import onnx_file
-from zoo.runtimes.base import Call, Runnable, graph_state, use_own_stream
+from zoo.runtimes.base import Call, Runnable, Snippet, graph_state, use_own_stream
 
 try:
     import tensorrt
@@ -75,15 +75,11 @@ def load(file: Path, *, device: torch.device, precision: Precision) -> Runnable:
     )
 
 
-def snippet(file: Path, options: Mapping[str, str], image: str) -> str:
+def snippet(file: Path, options: Mapping[str, str], _threads: int | None) -> Snippet:
     """Python that runs `file`."""
-    return f"""\
-import numpy as np
-import tensorrt
-import torch
-from PIL import Image
-
-{image}
+    return Snippet(
+        imports="import numpy as np\nimport tensorrt\nimport torch\n",
+        load=f"""\
 logger = tensorrt.Logger(tensorrt.Logger.ERROR)
 builder = tensorrt.Builder(logger)
 network, config = builder.create_network(0), builder.create_builder_config()
@@ -92,6 +88,8 @@ config.clear_flag(tensorrt.BuilderFlag.TF32)  # on by default
 for flag in "{options["flag"]}".split():
     config.set_flag(getattr(tensorrt.BuilderFlag, flag))
 engine = tensorrt.Runtime(logger).deserialize_cuda_engine(builder.build_serialized_network(network, config))
+""",
+        call="""\
 images = torch.from_numpy(image).cuda()
 labels = torch.empty(images.shape[:3], dtype=torch.uint8, device="cuda")
 context = engine.create_execution_context()
@@ -99,7 +97,8 @@ for index, tensor in enumerate((images, labels)):
     context.set_tensor_address(engine.get_tensor_name(index), tensor.data_ptr())
 context.execute_async_v3(torch.cuda.current_stream().cuda_stream)
 labels = labels[0].cpu().numpy()  # uint8 (H, W): class_names of the card
-"""
+""",
+    )
 
 
 def _engine(model: bytes, file: Path, precision: Precision) -> Any:

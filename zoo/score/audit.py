@@ -1,7 +1,7 @@
 """A record held against its own samples: every summary that the sidecar can give is made again.
 
-What has no samples is out of reach: memory, energy, throughput, agreement, file sizes, instance-weighted counts, and
-how errors spread inside a row or a column of the confusion matrix, of which the sidecar has the sums.
+What has no samples is out of reach: memory, energy, throughput, cold starts, agreement, file sizes, instance-weighted
+counts, and how errors spread inside a row or a column of the confusion matrix, of which the sidecar has the sums.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.errors import UserError, listed
+from zoo.lived import PACED_PROTOCOL, Paced
 from zoo.record import Accuracy, Latency, Record, Speed
 from zoo.score.accuracy import miou_interval
-from zoo.score.summary import MEDIAN_COUNT, Samples, summarise, summarise_stages
+from zoo.score.summary import MEDIAN_COUNT, Samples, summarise, summarise_paced, summarise_stages
 from zoo.spec import Facts
 from zoo.store import load, result_path, samples, visible_files
 
@@ -84,6 +85,8 @@ def faults_of(record: Record, arrays: Arrays) -> tuple[str, ...]:
     if record.speed is not None:
         needed |= {f"{scope}_s": f"speed.{scope}" for scope in _latencies(record.speed)}
         needed |= {f"stage_{stage.name}_s": f"speed.waterfall.{stage.name}" for stage in record.speed.waterfall}
+    if record.paced is not None:
+        needed["paced_frames"] = "paced"
     if record.accuracy is not None:
         needed |= dict.fromkeys(("image_names", *COUNTS), "accuracy")
     missing = [name for name in needed if name not in arrays]
@@ -92,6 +95,8 @@ def faults_of(record: Record, arrays: Arrays) -> tuple[str, ...]:
     faults = [f"the samples hold {name}, of which it says nothing" for name in sorted(arrays.keys() - needed)]
     if record.speed is not None:
         faults += _speed_faults(record.speed, arrays)
+    if record.paced is not None:
+        faults += _paced_faults(record, record.paced, arrays)
     if record.accuracy is not None:
         faults += _accuracy_faults(record, record.accuracy, arrays)
     return tuple(faults)
@@ -116,6 +121,22 @@ def _speed_faults(speed: Speed, arrays: Arrays) -> Iterator[str]:
             yield f"{where}: its samples are no seconds"
             continue
         yield from _differences(where, stage, *summarise_stages({stage.name: seconds}))
+
+
+def _paced_faults(record: Record, said: Paced, arrays: Arrays) -> Iterator[str]:
+    if record.speed is None or record.speed.pipeline is None or record.protocol != PACED_PROTOCOL:
+        yield f"paced: its calls were timed by the rules of {record.protocol}, or not at all"
+        return
+    if (asked := record.config.get("rate_hz")) != said.rate_hz:
+        yield f"paced.rate_hz: {said.rate_hz} said, {asked} asked for"
+    frames, seconds = arrays["paced_frames"], arrays["pipeline_s"]
+    if not (frames.dtype == np.int64 and frames.shape == seconds.shape and _are_seconds(seconds)):
+        yield "paced: its samples are no frame of each call"
+        return
+    if frames[0] != 0 or (np.diff(frames) < 1).any():
+        yield "paced: its frames do not ascend from 0"
+        return
+    yield from _differences("paced", said, summarise_paced(said.rate_hz, seconds, frames))
 
 
 def _accuracy_faults(record: Record, said: Accuracy, arrays: Arrays) -> Iterator[str]:

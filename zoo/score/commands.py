@@ -61,6 +61,8 @@ def how_to_measure(row: Row, key: str = "pipeline_p50_s") -> str:
         words.append("--data DIR")
     words += [f"--preset {preset}", f"--input-size {text_of(row.input_size)}"]
     words += [f"--batch {row.batch_size}"] if row.batch_size != 1 else []
+    if row.rate_hz is not None or key in _OF_PACED_CALLS:
+        words.append("--rate RATE" if row.rate_hz is None else f"--rate {row.rate_hz:g}hz")
     words += ["--throughput"] if key in {"throughput_per_s", "largest_batch"} else []
     return first + " ".join([*words, *([weights] if weights else [])])
 
@@ -105,6 +107,7 @@ def how_to_load(row: Row) -> str:
     return " ".join([*words, *_weights_words(row)])
 
 
+_OF_PACED_CALLS = {"missed_share", "lateness_p50_s", "lateness_max_s", "frame_count"}
 _SUFFIXES = {"onnxruntime": ".onnx", "openvino": ".onnx", "tensorrt": ".onnx", "aoti": ".pt2"}
 """What the runtimes that run a file write, as `runtimes.table.file_format` tells with torch."""
 

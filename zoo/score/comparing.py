@@ -39,6 +39,7 @@ class Group(NamedTuple):
     thread_count: int
     image_count: int | None
     dataset_fingerprint: str | None
+    rate_hz: float | None
     protocol: str
     miou_protocol: str
 
@@ -247,6 +248,15 @@ def sharing(counted: Row | Dataset) -> str | None:
     which = f"the sequence {names[0]}" if len(names) == 1 else f"{len(names)} sequences ({', '.join(names[:3])}"
     more = "" if len(names) == 1 else ", …)" if len(names) > 3 else ")"
     return f"{counted.split} shares {which}{more} with training: its mIoU is optimistic"
+
+
+def deadlines(rate_hz: float) -> str:
+    """Say what the numbers of calls paced at a rate mean."""
+    return (
+        f"paced: a frame is due every {METRICS['pipeline_p50_s'].say(1 / rate_hz)}, and latency counts from there; "
+        "missed: answered after the next one was due, or never begun since a call was still running; not to be held "
+        "against calls one after the other"
+    )
 
 
 def these_weights(*rows: Row) -> str:

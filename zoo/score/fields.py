@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from zoo.units import parse_size
+from zoo.units import parse_per_second, parse_size
 
 
 class Field(NamedTuple):
@@ -32,6 +32,10 @@ class Field(NamedTuple):
     """Whether it seldom tells two records of a model apart."""
 
 
+def _pace(text: str) -> float | None:
+    return None if text.strip().lower() == "none" else parse_per_second(text)
+
+
 FIELDS: dict[str, Field] = {
     field.name: field
     for field in (
@@ -51,6 +55,7 @@ FIELDS: dict[str, Field] = {
         Field("batch_size", "--batch", "N,…", "images a call"),
         Field("thread_count", "--threads", "N,…", "CPU threads it ran on"),
         Field("resize", "--resize", "R,…", "fit, stretch or none"),
+        Field("rate_hz", "--rate", "RATE,…", "of paced calls, such as 10hz; none: not paced", parse=_pace),
         Field("quick"),
         Field("memory_format"),
         Field("compile_mode"),

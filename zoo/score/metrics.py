@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, get_args
 
 from zoo.errors import UserError, did_you_mean
+from zoo.lived import Paced, Start
 from zoo.record import Accuracy, Build, InstanceCounts, Latency, Record, StageName
 from zoo.score.accuracy import (
     Confusion,
@@ -123,6 +124,14 @@ def _built(read: Callable[[Build], float | None]) -> Callable[[Record], float | 
     return lambda record: None if record.build is None else read(record.build)
 
 
+def _paced(read: Callable[[Paced], float | None]) -> Callable[[Record], float | None]:
+    return lambda record: None if record.paced is None else read(record.paced)
+
+
+def _started(read: Callable[[Start], float]) -> Callable[[Record], float | None]:
+    return lambda record: None if record.cold_start is None else read(record.cold_start.typical)
+
+
 def _stage(name: StageName) -> Callable[[Record], float | None]:
     def read(record: Record) -> float | None:
         stages = record.speed.waterfall if record.speed is not None else ()
@@ -159,6 +168,11 @@ def _instances(
     )
 
 
+_START_PARTS: dict[str, Callable[[Start], float]] = {
+    "import": lambda start: start.import_s,
+    "load": lambda start: start.load_s,
+    "first_call": lambda start: start.first_call_s,
+}
 _PERCENT: dict[str, Any] = {"unit": "%", "scale": 100.0, "decimals": 1, "least": 1e-3}
 _ACCURACY: dict[str, Any] = _PERCENT | {"better": "higher", "averaged": True}
 _MS: dict[str, Any] = {"unit": "ms", "scale": 1e3, "better": "lower"}
@@ -214,7 +228,16 @@ METRICS: dict[str, Metric] = {
         ),
         Metric("pipeline_p90_s", "pipeline p90", of=_pipeline(lambda x: x.p90_s), short="p90", **_MS),
         Metric("latency_p90_s", "network p90", of=_network(lambda x: x.p90_s), **_MS),
-        Metric("pipeline_p99_s", "pipeline p99", of=_pipeline(lambda x: x.p99_s), short="p99", **_MS),
+        Metric(
+            "pipeline_p99_s",
+            "pipeline p99",
+            of=_pipeline(lambda x: x.p99_s),
+            column="pipeline p99 ms",
+            keep=12,
+            marked=True,
+            short="p99",
+            **_MS,
+        ),
         Metric(
             "latency_p99_s",
             "network p99",
@@ -245,6 +268,52 @@ METRICS: dict[str, Metric] = {
             decimals=0,
             column="largest batch",
             keep=4,
+        ),
+        Metric(
+            "missed_share",
+            "missed deadlines",
+            "%",
+            "lower",
+            of=_paced(lambda x: x.missed_share),
+            scale=100.0,
+            decimals=1,
+            least=1e-3,
+            column="missed %",
+            keep=13,
+            marked=True,
+            short="missed",
+        ),
+        Metric("lateness_p50_s", "lateness p50", of=_paced(lambda x: x.lateness_p50_s), short="lateness", **_MS),
+        Metric(
+            "lateness_max_s",
+            "lateness max",
+            of=_paced(lambda x: x.lateness_max_s),
+            column="late max ms",
+            keep=7,
+            **_MS,
+        ),
+        Metric(
+            "frame_count",
+            "frames asked",
+            "",
+            "higher",  # the more, the surer
+            of=_paced(lambda x: x.frame_count),
+            decimals=0,
+            column="frames asked",
+            keep=5,
+        ),
+        Metric(
+            "cold_start_s",
+            "cold start",
+            of=_started(lambda x: x.total_s),
+            column="cold start s",
+            keep=5,
+            marked=True,
+            **_BUILD,
+        ),
+        *(
+            Metric(f"cold_{part}_s", f"cold {part.replace('_', ' ')}", of=_started(read), **_BUILD)
+            for part, read in _START_PARTS.items()
         ),
         Metric(
             "energy_per_image_j",
@@ -352,6 +421,10 @@ METRICS: dict[str, Metric] = {
 """By key. In this order their columns stand in a table: those that decide first."""
 SHOWN = tuple(key for key, metric in METRICS.items() if metric.shown)
 """Keys of the few that a choice and a sweep under way show."""
+SHOWN_OF_PACED = tuple(
+    key for one in SHOWN for key in (("pipeline_p99_s", "missed_share") if one == "latency_p50_s" else (one,))
+)
+"""The same of paced calls: in place of the network scope, which they have not, the tail and what was missed."""
 GRADE = Metric("grade", "grade", "", "higher", of=lambda _: None, exact=True, words=("C", "B", "A"))
 """How far a row's clock is to be trusted, as a number: `Row` has it."""
 CLASS_IOU, CLASS_LOSS = "iou", "class-loss"

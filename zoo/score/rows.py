@@ -116,6 +116,8 @@ class Row:
     published: Quote | None
     """The mIoU on Cityscapes val that others state: of these weights where they are published ones, else of others of
     this model. Not measured here, and nothing is ranked by it."""
+    rate_hz: float | None
+    """Of paced calls (`zoo-paced/1`), frames that come due a second; null for calls one after the other."""
     accepted: bool = False
     """Whether `miou` is the published one, in place of none: somebody asked for it (`accepting_published`)."""
 
@@ -232,6 +234,11 @@ class Row:
     def is_reference(self) -> bool:
         """Whether the other artifacts of its weights are measured against this row: eager, in fp32."""
         return (self.runtime, self.precision) == ("eager", "fp32") and not self.baseline
+
+    @property
+    def pace(self) -> str:
+        """How calls were paced, in words: `paced at 10 Hz`; empty for calls one after the other."""
+        return "" if self.rate_hz is None else f"paced at {self.rate_hz:g} Hz"
 
     @property
     def is_timed(self) -> bool:
@@ -360,6 +367,7 @@ def row(record: Record) -> Row:
         class_share=_class_share(record),
         class_lost={},
         licences=licences_of(artifact.model, weights),
+        rate_hz=None if record.is_baseline else record.config.get("rate_hz"),
         published=quote(artifact.model, weights.tag if weights.source == "published" else ""),
     )
 
@@ -422,5 +430,7 @@ def text_of(value: object) -> str:
             return "yes" if value else "no"
         case str() if len(value) == 64:
             return value[:12]
+        case float():
+            return f"{value:g}"
         case _:
             return str(value)

@@ -87,7 +87,7 @@ def _condition(word: str) -> tuple[str, str]:
     known = (_MODEL, *CONDITIONS, *RARE)
     if not equals or field not in known:
         raise UserError(f"{word!r} is none of {', '.join(f'{one}=…' for one in known)}")
-    return field, value
+    return field, value if field == _MODEL else text_of(FIELDS[field].parse(value))
 
 
 def _moment(text: str) -> datetime:
@@ -287,14 +287,15 @@ _Wish: TypeAlias = Callable[[tuple[Row, Row]], bool]
 def _likeliest(pairs: list[tuple[Row, Row]]) -> list[tuple[Row, Row]]:
     """Keep what was likeliest meant.
 
-    Full runs, then whole frames, then those with mIoU, then two of the same weights, runtime, precision and size, then
-    eager fp32.
+    Full runs, then calls that were not paced, then whole frames, then those with mIoU, then two of the same weights,
+    runtime, precision and size, then eager fp32.
     """
     weights, *alike = map(_same, ("weights", *ARTIFACT))
     usual = [_has(side, field, value) for side in (0, 1) for field, value in USUAL.items()]
     one_model = pairs[0][0].model == pairs[0][1].model  # then something else has to differ
     full: list[_Wish] = [
         lambda pair: not pair[0].quick,
+        lambda pair: pair[0].rate_hz is None,
         lambda pair: pair[0].mode == WHOLE,
         lambda pair: all(one.miou is not None for one in pair),
     ]

@@ -1,4 +1,4 @@
-"""Timed samples and their summary by `zoo-lat/3`: percentiles, intervals, stages. Free of torch.
+"""Timed samples and their summary by `zoo-lat/3`: percentiles, intervals, stages, missed deadlines. Free of torch.
 
 The stopwatch makes summaries when it has measured; `score.audit` makes them again, from the sidecar.
 """
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.lived import Paced
 from zoo.record import Latency, Stage
 
 TAIL_COUNT = 100
@@ -71,6 +72,26 @@ def summarise_stages(samples: Mapping[str, NDArray[np.float64]]) -> tuple[Stage,
             {"name": name, "p50_s": float(np.median(seconds)), "p50_interval_s": median_interval(seconds)}
         )
         for name, seconds in ordered.items()
+    )
+
+
+def summarise_paced(rate_hz: float, seconds: NDArray[np.float64], frames: NDArray[np.int64]) -> Paced:
+    """How paced calls kept their deadlines: each has the time until the next frame is due.
+
+    Args:
+        rate_hz: Frames that come due a second.
+        seconds: Of each call, from the moment its frame was due to its label map.
+        frames: Number of each call's frame, from 0 and ascending; numbers between were dropped.
+    """
+    late = np.sort(seconds[seconds > 1 / rate_hz] - 1 / rate_hz)
+    frame_count = int(frames[-1]) + 1
+    return Paced(
+        rate_hz=rate_hz,
+        frame_count=frame_count,
+        late_count=len(late),
+        dropped_count=frame_count - len(frames),
+        lateness_p50_s=float(np.median(late)) if len(late) else None,
+        lateness_max_s=float(late[-1]) if len(late) else None,
     )
 
 

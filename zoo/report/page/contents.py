@@ -115,6 +115,7 @@ def _group(table: Table, places: Sequence[int]) -> dict[str, Any]:
     return {
         "id": short_hash([text_of(value) for value in group], 6),
         "device": group.device,
+        "rate": group.rate_hz,
         "title": " · ".join(part for part in title if part != group.device),
         "caution": table.caution,
         "columns": [column.key for column in table.columns],

@@ -156,6 +156,7 @@ const capital = (text) => text[0].toUpperCase() + text.slice(1);
 function pickCommand() {
   const words = ["zoo", "pick", "--device", current().device], [dataset] = current().alike;
   if (new Set(DATA.groups.filter((group) => group.device === current().device).map((group) => group.alike[0])).size > 1) words.push("--dataset", dataset);
+  if (current().rate !== null) words.push("--rate", `${current().rate}hz`);
   const names = state.search.split(/\s+/).filter(Boolean);
   if (names.length === 1) words.push("--models", `*${names[0]}*`);
   const typed = (one, value) => `${Number((value * one.scale).toPrecision(6))}${["points", "images", "images/s"].includes(one.unit) ? "" : one.unit}`;

@@ -1,0 +1,63 @@
+"""Latency as it is lived, as a record keeps it: calls that wait for a frame's time, and the first call of a process."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from zoo.spec import Facts
+
+PACED_PROTOCOL = "zoo-paced/1"
+COLD_PROTOCOL = "zoo-cold/1"
+
+
+class Paced(Facts):
+    """How paced calls kept their deadlines (zoo-paced/1, rule 3); how long they took is in `Record.speed`."""
+
+    rate_hz: float = Field(gt=0)
+    """Frames that come due a second."""
+    frame_count: int = Field(gt=0)
+    """Frames that came due, from the first that was counted to the last that was begun."""
+    late_count: int
+    """Of these, answered after the next one was due."""
+    dropped_count: int
+    """Of these, never begun: the call before was still running when they came due."""
+    lateness_p50_s: float | None
+    """How long after its deadline a late answer came, the median; null where none was late, as is the next."""
+    lateness_max_s: float | None
+
+    @property
+    def missed_share(self) -> float:
+        """Share of the frames without an answer before the next one was due."""
+        return (self.late_count + self.dropped_count) / self.frame_count
+
+
+class Start(Facts):
+    """One fresh process on its way to its first label map, in seconds (zoo-cold/1, rule 2)."""
+
+    import_s: float
+    """From the start of the process until its libraries are there: the interpreter and what it imports."""
+    load_s: float
+    """From the file on disk to what can be called."""
+    first_call_s: float
+    """From the `uint8` image to its label map."""
+
+    @property
+    def total_s(self) -> float:
+        """All three."""
+        return self.import_s + self.load_s + self.first_call_s
+
+
+class ColdStart(Facts):
+    """From a file on disk to the first label map, in processes of its own (`zoo-cold/1`)."""
+
+    protocol: str = COLD_PROTOCOL
+    loaded_by: Literal["runtime", "zoo"]
+    """`runtime`: the file that ships, by its runtime's library; `zoo`: by this package (zoo-cold/1, rule 3)."""
+    starts: tuple[Start, ...] = Field(min_length=1)
+
+    @property
+    def typical(self) -> Start:
+        """The one whose total is the median, of an even number the slower of the middle two."""
+        return sorted(self.starts, key=lambda start: start.total_s)[len(self.starts) // 2]
