@@ -68,6 +68,14 @@ def speed_alone(records, model, **changes):
     return records.make(model, **facts | changes)
 
 
+def test_rows_of_this_machine_that_cannot_answer_leave_the_choice_to_others(records, monkeypatch):
+    mine = speed_alone(records, "a", device="cpu-here", machine_id="h" * 16)
+    rows = rows_of([mine, records.make("b", device="nvidia-h200")])
+    monkeypatch.setattr(room.machine, "here", lambda: (Named("CPU", "cpu-here", "h" * 16),))
+    assert pick(rows).winner.model == "b"
+    assert pick(rows, objective="latency").winner.model == "a"
+
+
 def test_published_accuracy_takes_part_when_asked_and_every_line_says_so(records):
     rows = rows_of(
         [

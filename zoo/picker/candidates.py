@@ -71,7 +71,7 @@ def find_candidates(
         rows: What matches the conditions.
         needed: The metrics that the question names.
         devices: All that one candidate has to be measured on; one or none: one device alone.
-        here: This machine's devices: their own rows go first where no device is named.
+        here: This machine's devices: their own rows go first where no device is named and they have the numbers.
         rate_hz: Frames a second that have to be kept up with; `deadline` of it is needed too.
 
     Raises:
@@ -82,7 +82,9 @@ def find_candidates(
     notes: tuple[str, ...] = ()
     if not devices:
         measured = dict.fromkeys(row.device for row in rows if not row.baseline)
-        own = {row.device for row in rows if row.machine_id in {device.machine_id for device in here}}
+        ours = {device.machine_id for device in here}
+        answering = [row for row in rows if all(row.value(metric.key) is not None for metric in needed)]
+        own = {row.device for row in answering if row.machine_id in ours}
         if len(measured) > 1 and len(own & set(measured)) == 1:
             rows = [row for row in rows if row.baseline or row.device in own]
             others = [device for device in measured if device not in own]
