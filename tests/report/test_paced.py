@@ -8,7 +8,9 @@ import pytest
 from zoo.cli.main import make_parser
 from zoo.errors import UserError
 from zoo.report.board import make_board
-from zoo.report.compare import compare, show_comparison
+from zoo.report.compare import compare
+from zoo.report.compare_text import show_comparison
+from zoo.report.info import standings
 from zoo.report.leaderboard import leaderboard, render
 from zoo.report.page.contents import page_contents
 from zoo.score.commands import how_to_measure
@@ -98,17 +100,37 @@ def test_a_cell_that_failed_at_a_rate_stands_with_that_rate(records):
 
 
 def test_paced_rows_are_compared_with_each_other_alone(folder):
-    assert compare("a", "b", folder).first.rate_hz is None, "unless a rate is named"
-    found = compare("a,rate_hz=10hz", "b,rate_hz=10", folder)
-    text = show_comparison(found, plain=True)
+    def first_of(*names):
+        ((pair,),) = (against.pairs for against in compare(*names, results=folder).against)
+        return pair.first
+
+    assert first_of("a", "b").rate_hz is None, "unless a rate is named"
+    text = show_comparison(compare("a,rate_hz=10hz", "b,rate_hz=10", results=folder), plain=True)
     assert "paced at 10 Hz" in text.splitlines()[0]
     assert "missed deadlines %" in text
     with pytest.raises(UserError, match=r"may not be compared: rate hz 10 vs none; protocol zoo-paced/1 vs zoo-lat/3"):
-        compare("a,rate_hz=10", "b,rate_hz=none", folder)
+        compare("a,rate_hz=10", "b,rate_hz=none", results=folder)
     with pytest.raises(UserError, match=r"may not be compared: rate hz 10 vs 30"):
-        compare("a,rate_hz=10", "b,rate_hz=30", folder)
+        compare("a,rate_hz=10", "b,rate_hz=30", results=folder)
     with pytest.raises(UserError, match=r"a rate is times a second, such as 10hz"):
-        compare("a,rate_hz=often", "b", folder)
+        compare("a,rate_hz=often", "b", results=folder)
+
+
+def test_two_devices_are_ranked_by_calls_of_one_kind(records, tmp_path):
+    """Paced latencies, 3 times as long on one device, would change places with the others' if they were mixed."""
+    for device, longer in (("here", 1), ("there", 3)):
+        for place in range(6):
+            same = {"device": device, "machine_id": device}
+            save(records.make(f"model_{place}", p50_s=0.01 * (1 + place), **same), {}, tmp_path)
+            save(records.make(f"model_{place}", p50_s=longer * 0.01 * (9 - place), rate_hz=10.0, **same), {}, tmp_path)
+    (against,) = compare("here", "there", results=tmp_path).against
+    assert len(against.pairs) == 12
+    assert (against.ranks.tau_b, against.ranks.artifact_count) == (1.0, 6)
+
+
+def test_where_a_model_stands_says_at_which_rate(folder):
+    found = standings("b", leaderboard(folder).rows)
+    assert [one.fastest.rate_hz for one in found] == [None, 10.0, 30.0]
 
 
 def test_the_page_has_a_group_a_rate_and_the_numbers_of_a_card(folder):

@@ -290,10 +290,13 @@ def _ranks(pairs: Sequence[Pair]) -> tuple[RankCorrelation | None, list[str]]:
     ]
     if len(devices[0]) != 1 or len(devices[1]) != 1 or devices[0] == devices[1]:
         return None, []
+    rate_hz = min((pair.first.rate_hz or 0.0 for pair in pairs), default=0.0)  # paced calls are ranked with no others
     timed = [
         (a, b, pair.first.model)
         for pair in pairs
-        if (a := pair.first.pipeline_p50_s) is not None and (b := pair.second.pipeline_p50_s) is not None
+        if (pair.first.rate_hz or 0.0) == rate_hz
+        and (a := pair.first.pipeline_p50_s) is not None
+        and (b := pair.second.pipeline_p50_s) is not None
     ]
     try:
         return rank_correlation(*zip(*timed, strict=True)) if timed else None, []

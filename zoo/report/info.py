@@ -115,7 +115,11 @@ def standings(model: str, rows: Sequence[Row]) -> list[Standing]:
             tables[group_of(one)].append(one)
     found = [_standing(model, there) for there in tables.values() if any(one.model == model for one in there)]
     full = [one for one in found if not one.fastest.quick]
-    return sorted(full or found, key=lambda one: (one.fastest.device, one.fastest.dataset or ""))
+    return sorted(full or found, key=lambda one: _order(one.fastest))
+
+
+def _order(row: Row) -> tuple[str, str, float]:
+    return row.device, row.dataset or "", row.rate_hz or 0.0
 
 
 def _standing(model: str, rows: list[Row]) -> Standing:
@@ -261,6 +265,7 @@ def _place(one: Standing) -> str:
     row = one.fastest
     where = [row.device, *([f"{row.dataset} {row.split}"] if row.dataset else []), row.weights or "random"]
     where += [row.mode] if row.mode != WHOLE else []
+    where += [row.pace] if row.pace else []
     said = []
     if one.miou_rank is not None:
         said.append(f"mIoU {row.say('miou')}, rank {one.miou_rank} of {one.scored_count} models")
