@@ -30,15 +30,20 @@ def rows_of(records: Iterable[Record]) -> tuple[Row, ...]:
 def _linked(rows: list[Row]) -> tuple[Row, ...]:
     """What rows are told by each other."""
     rows = _under_one_name(rows)
-    references: dict[Scored, list[Row]] = defaultdict(list)
+    references: dict[Scored, dict[str | None, Row]] = defaultdict(dict)  # by device the best, by None that of all
     for candidate in rows:
         if candidate.precision == "fp32" and candidate.miou is not None and not candidate.baseline:
-            references[scored_of(candidate)].append(candidate)
+            best = references[scored_of(candidate)]
+            for device in (candidate.device, None):
+                if device not in best or _standing(candidate) > _standing(best[device]):
+                    best[device] = candidate
 
     def with_loss(one: Row) -> Row:
         if one.miou is None or one.baseline or not (found := references.get(scored_of(one))):
             return one
-        nearest = max(found, key=lambda other: (other.is_reference, other.device == one.device, other.started_at))
+        nearest, own = found[None], found.get(one.device)
+        if own is not None and own.is_reference >= nearest.is_reference:
+            nearest = own
         lost = {
             name: None if iou is None or (was := nearest.class_iou.get(name)) is None else was - iou
             for name, iou in one.class_iou.items()
@@ -47,6 +52,11 @@ def _linked(rows: list[Row]) -> tuple[Row, ...]:
         return replace(one, numbers=numbers, class_lost=lost)
 
     return tuple(with_loss(candidate) for candidate in rows)
+
+
+def _standing(one: Row) -> tuple[bool, datetime]:
+    """By which of two fp32 rows the other artifacts are held against one."""
+    return one.is_reference, one.started_at
 
 
 def _under_one_name(rows: list[Row]) -> list[Row]:
