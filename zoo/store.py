@@ -18,20 +18,21 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from pydantic import ValidationError
-
 from zoo import files, locks
 from zoo.collector import paused
 from zoo.errors import UserError
 from zoo.faults import how_to_read, how_to_write, reason
 from zoo.lazy import Lazy
-from zoo.record import SCHEMA, Record
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
-else:
-    np = Lazy("numpy")
+    import pydantic
+
+    from zoo import record as records
+    from zoo.record import Record
+else:  # kept rows are read without them
+    np, pydantic, records = Lazy("numpy"), Lazy("pydantic"), Lazy("zoo.record")
 
 HOW_TO_MAKE_RECORDS = "make some with `zoo bench --models all`, or name another folder with --results"
 DEFAULT = Path("results")
@@ -286,10 +287,10 @@ def parse(content: bytes, place: Path) -> Record:
         UserError: damaged, not a record, or written by a newer zoo.
     """
     try:
-        record = Record.model_validate_json(content)
-    except ValidationError as error:
+        record = records.Record.model_validate_json(content)
+    except pydantic.ValidationError as error:
         raise UserError(f"{place}: {_why_not_a_record(content, error)}") from error
-    if record.schema_version > SCHEMA:
+    if record.schema_version > records.SCHEMA:
         raise UserError(f"{place}: {_too_new(record.schema_version)}")
     return record
 
@@ -345,7 +346,7 @@ def _slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-.") or "unnamed"
 
 
-def _why_not_a_record(content: bytes, error: ValidationError) -> str:
+def _why_not_a_record(content: bytes, error: pydantic.ValidationError) -> str:
     try:
         value = json.loads(content)
     except (ValueError, RecursionError) as damage:
@@ -353,11 +354,11 @@ def _why_not_a_record(content: bytes, error: ValidationError) -> str:
     version = value.get("schema_version") if isinstance(value, dict) else None
     if not isinstance(version, int):
         return "not a record of zoo"
-    if version > SCHEMA:
+    if version > records.SCHEMA:
         return _too_new(version)
     first = error.errors(include_url=False, include_input=False)[0]
     return f"not a valid record ({'.'.join(str(part) for part in first['loc'])}: {first['msg']})"
 
 
 def _too_new(version: int) -> str:
-    return f"written by a newer zoo (schema {version}; this one reads up to {SCHEMA}); upgrade zoo"
+    return f"written by a newer zoo (schema {version}; this one reads up to {records.SCHEMA}); upgrade zoo"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 
 from zoo.collector import paused
-from zoo.labels import CITYSCAPES
+from zoo.frames import CITYSCAPES_NAME
 from zoo.report.quoted import notes_on, quoted
 from zoo.score.comparing import (
     ARTIFACT,
@@ -129,7 +129,7 @@ class Table:
         """Of each model with a published mIoU its fastest line; none beside an mIoU of other images."""
         rows = [line.row for line in self.lines]
         is_scored = any(row.miou is not None for row in rows) and not _is_smoke_test(self.group, rows)
-        if self.group.dataset != CITYSCAPES.name and is_scored:
+        if self.group.dataset != CITYSCAPES_NAME and is_scored:
             return ()
         timed = [line for line in self.lines if line.row.published and line.row.value(X) is not None]
         fastest = {line.row.model: line for line in sorted(timed, key=lambda line: -(line.row.value(X) or 0))}

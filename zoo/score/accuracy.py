@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from zoo.frames import sequence_of
 from zoo.lazy import Lazy
-from zoo.record import InstanceCounts, Record, Resampled
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+    from zoo.record import InstanceCounts, Record, Resampled
 else:
     np = Lazy("numpy")
 

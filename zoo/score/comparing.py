@@ -9,13 +9,16 @@ from dataclasses import replace
 from datetime import datetime
 from operator import attrgetter
 from statistics import fmean, stdev
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from zoo.labels import CITYSCAPES, OFFICIAL_SIZES
-from zoo.record import ACCURACY_PROTOCOL, Dataset
+from zoo.frames import CITYSCAPES_NAME, OFFICIAL_SIZES
+from zoo.protocol import ACCURACY_PROTOCOL
 from zoo.score.metrics import METRICS, metric_of
 from zoo.score.rows import Row, text_of
-from zoo.spec import Size
+
+if TYPE_CHECKING:  # kept rows are compared without pydantic
+    from zoo.record import Dataset
+    from zoo.spec import Size
 
 ARTIFACT = ("runtime", "precision", "input_size")
 """What tells the artifacts of one model's weights apart."""
@@ -270,7 +273,7 @@ def these_weights(*rows: Row) -> str:
 def images_said(counted: Row | Dataset) -> str:
     """Such as `2 of 500`: how many images were counted, of how many the whole split has where that is more."""
     name, whole = (counted.dataset if isinstance(counted, Row) else counted.name), counted.split_count
-    if whole is None and name == CITYSCAPES.name:  # an older record
+    if whole is None and name == CITYSCAPES_NAME:  # an older record
         whole = OFFICIAL_SIZES.get(counted.split or "")
     more = whole is not None and counted.image_count is not None and whole > counted.image_count
     return f"{counted.image_count} of {whole}" if more else str(counted.image_count)

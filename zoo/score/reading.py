@@ -7,14 +7,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from zoo.collector import paused
-from zoo.record import Record
 from zoo.score.comparing import Scored, scored_of
 from zoo.score.kept import Kept
 from zoo.score.rows import Row, row
 from zoo.store import folder_to_read, load, newest, read_all
+
+if TYPE_CHECKING:  # kept rows are read without pydantic
+    from zoo.record import Record
 
 NO_MODEL_YET = "no model is measured yet, only the baseline; measure some with `zoo bench --models all`"
 

@@ -7,20 +7,28 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from zoo.labels import CITYSCAPES, OFFICIAL_SIZES
-from zoo.published.figures import Quote, quote
-from zoo.record import Mode, Record, Software, Weights
+from zoo.frames import CITYSCAPES_NAME, OFFICIAL_SIZES
+from zoo.lazy import Lazy
+from zoo.published.claims import Quote
 from zoo.score.accuracy import class_iou, confusion_of
 from zoo.score.licences import LICENCE_COLUMNS, Licences, licences_of
 from zoo.score.metrics import CLASS_IOU, CLASS_LOSS, GRADE, METRICS, STAGES, metric_of
 from zoo.score.trust import Grade, grade
-from zoo.spec import Size
 from zoo.units import show_size
+
+if TYPE_CHECKING:
+    from zoo.published import figures
+    from zoo.record import Mode, Record, Software, Weights
+    from zoo.spec import Size
+else:  # rows that were kept need neither
+    figures = Lazy("zoo.published.figures")
 
 MAX_MIOU_LOSS = 0.01
 """Share of fp32's mIoU an artifact may lose before it is marked."""
+MIOU_TOLERANCE = 0.003
+"""Of published weights, counted in the protocol they were published with."""
 LEAST_CLASS_SHARE = 0.005
 """Share of the pixels below which a class is too rare for its loss to be held against an artifact."""
 WHOLE = "whole"
@@ -198,7 +206,7 @@ class Row:
         """This mIoU minus the published one; `None` where they are of other images, as on CamVid."""
         if self.published is None or self.miou is None or self.synthetic:
             return None
-        if (self.dataset, self.split) != (CITYSCAPES.name, "val"):
+        if (self.dataset, self.split) != (CITYSCAPES_NAME, "val"):
             return None
         return self.miou - self.published.claim.miou
 
@@ -368,7 +376,7 @@ def row(record: Record) -> Row:
         class_lost={},
         licences=licences_of(artifact.model, weights),
         rate_hz=None if record.is_baseline else record.config.get("rate_hz"),
-        published=quote(artifact.model, weights.tag if weights.source == "published" else ""),
+        published=figures.quote(artifact.model, weights.tag if weights.source == "published" else ""),
     )
 
 
@@ -391,7 +399,7 @@ def mode_text(mode: Mode | None) -> str:
 
     Without a comma, which stands between several values wherever rows are chosen.
     """
-    if mode is None or mode == Mode():
+    if mode is None:
         return WHOLE
     parts = []
     if mode.window is not None:
@@ -400,7 +408,7 @@ def mode_text(mode: Mode | None) -> str:
         parts.append(f"scales {' '.join(f'{scale:g}' for scale in mode.scales)}")
     if mode.flip:
         parts.append("flip")
-    return " + ".join(parts)
+    return " + ".join(parts) or WHOLE
 
 
 def _class_iou(record: Record) -> dict[str, float | None]:
