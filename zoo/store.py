@@ -11,10 +11,10 @@ import io
 import json
 import os
 import re
-import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import attrgetter
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -25,6 +25,8 @@ from zoo.faults import how_to_read, how_to_write, reason
 from zoo.lazy import Lazy
 
 if TYPE_CHECKING:
+    import secrets
+
     import numpy as np
     import numpy.typing as npt
     import pydantic
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from zoo import record as records
     from zoo.record import Record
 else:  # kept rows are read without them
-    np, pydantic, records = Lazy("numpy"), Lazy("pydantic"), Lazy("zoo.record")
+    np, pydantic, records, secrets = Lazy("numpy"), Lazy("pydantic"), Lazy("zoo.record"), Lazy("secrets")
 
 HOW_TO_MAKE_RECORDS = "make some with `zoo bench --models all`, or name another folder with --results"
 DEFAULT = Path("results")
@@ -242,21 +244,25 @@ def add_folder_ids(results: Path, ids: Iterable[str]) -> None:
 
 def visible_files(folder: Path, ending: str, on_error: Callable[[OSError], None]) -> list[Path]:
     """Every file of an ending below a folder, sorted; not those that are hidden, and no pipe, which would never end."""
-    folders, found = [os.fspath(folder)], list[str]()
-    while folders:
-        try:
-            with os.scandir(folders.pop()) as listed:
-                entries = [entry for entry in listed if not entry.name.startswith(".")]
-        except OSError as error:
-            on_error(error)
-            continue
-        folders += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
-        found += [
-            entry.path
-            for entry in entries
-            if entry.name.endswith(ending) and (entry.is_file(follow_symlinks=False) or not Path(entry.path).is_fifo())
-        ]
-    return [Path(path) for path in sorted(found, key=lambda path: path.split(os.sep))]  # noqa: PTH206  paths cost more
+    found, ahead = list[Path](), _visible(os.fspath(folder), on_error)
+    while ahead:
+        entry = ahead.pop()
+        if entry.is_dir(follow_symlinks=False):
+            ahead += _visible(entry.path, on_error)
+        if entry.name.endswith(ending) and (entry.is_file(follow_symlinks=False) or not Path(entry.path).is_fifo()):
+            found.append(Path(entry.path))
+    return found
+
+
+def _visible(folder: str, on_error: Callable[[OSError], None]) -> list[os.DirEntry[str]]:
+    """What a folder holds, the first last."""
+    try:
+        with os.scandir(folder) as listed:
+            entries = [entry for entry in listed if not entry.name.startswith(".")]
+    except OSError as error:
+        on_error(error)
+        return []
+    return sorted(entries, key=attrgetter("name"), reverse=True)
 
 
 def load(path: Path) -> Record:

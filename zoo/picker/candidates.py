@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from zoo.errors import UserError, did_you_mean, listed
@@ -117,7 +117,7 @@ def accepting_published(rows: Iterable[Row]) -> list[Row]:
         alike = row.dataset in (None, CITYSCAPES_NAME) and row.weights_source in {"random", "published"}
         if row.published is None or not (fits and alike):
             return row
-        return replace(row.having(miou=row.published.claim.miou), accepted=True)
+        return row.having(miou=row.published.claim.miou).but(accepted=True)
 
     return [accept(row) for row in rows]
 
@@ -275,8 +275,7 @@ def worst(rows: Sequence[Row]) -> Row:
     least = max(rows, key=lambda row: row.grade or "")
     class_iou = {name: _of_all(min, [row.class_iou.get(name) for row in rows]) for name in base.class_iou}
     class_lost = {name: _of_all(max, [row.class_lost.get(name) for row in rows]) for name in base.class_lost}
-    return replace(
-        base,
+    return base.but(
         device=" and ".join(row.device for row in rows),
         numbers=numbers,
         intervals=intervals,

@@ -5,20 +5,23 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime
 from operator import attrgetter
-from statistics import fmean, stdev
 from typing import TYPE_CHECKING, NamedTuple
 
 from zoo.frames import CITYSCAPES_NAME, OFFICIAL_SIZES
+from zoo.lazy import Lazy
 from zoo.protocol import ACCURACY_PROTOCOL
 from zoo.score.metrics import METRICS, metric_of
 from zoo.score.rows import Row, text_of
 
 if TYPE_CHECKING:  # kept rows are compared without pydantic
+    import statistics
+
     from zoo.record import Dataset
     from zoo.spec import Size
+else:
+    statistics = Lazy("statistics")
 
 ARTIFACT = ("runtime", "precision", "input_size")
 """What tells the artifacts of one model's weights apart."""
@@ -200,12 +203,12 @@ def _over_seeds(rows: list[Row]) -> Row:
     middle = sorted(rows, key=_pipeline_p50)[len(rows) // 2]
     averaged = [key for key, metric in METRICS.items() if metric.averaged]
     mious = [one.miou for one in rows if one.miou is not None]
-    return replace(
-        middle.having(**{key: _mean([one.value(key) for one in rows]) for key in averaged}),
+    return middle.but(
+        numbers={**middle.numbers, **{key: _mean([one.value(key) for one in rows]) for key in averaged}},
         intervals={**middle.intervals, **{key: _mean_interval(rows, key) for key in averaged if METRICS[key].interval}},
         class_iou={name: _mean([one.class_iou.get(name) for one in rows]) for name in middle.class_iou},
         class_lost={name: _mean([one.class_lost.get(name) for one in rows]) for name in middle.class_lost},
-        miou_spread=stdev(mious) if len(mious) == len(rows) else None,
+        miou_spread=statistics.stdev(mious) if len(mious) == len(rows) else None,
         seed_count=len(rows),
     )
 
@@ -213,12 +216,15 @@ def _over_seeds(rows: list[Row]) -> Row:
 def _mean(values: Sequence[float | None]) -> float | None:
     """Of numbers that are all known."""
     known = [value for value in values if value is not None]
-    return fmean(known) if len(known) == len(values) else None
+    return statistics.fmean(known) if len(known) == len(values) else None
 
 
 def _mean_interval(rows: list[Row], key: str) -> tuple[float, float] | None:
     known = [interval for one in rows if (interval := one.interval(key)) is not None]
-    return None if len(known) < len(rows) else (fmean(low for low, _ in known), fmean(high for _, high in known))
+    if len(known) < len(rows):
+        return None
+    lows, highs = zip(*known, strict=True)
+    return statistics.fmean(lows), statistics.fmean(highs)
 
 
 def tie(one: Row, other: Row, key: str) -> bool | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -51,7 +51,7 @@ def _linked(rows: list[Row]) -> tuple[Row, ...]:
             for name, iou in one.class_iou.items()
         }
         numbers = {**one.numbers, "miou_lost": (nearest.miou or 0) - one.miou}
-        return replace(one, numbers=numbers, class_lost=lost)
+        return one.but(numbers=numbers, class_lost=lost)
 
     return tuple(with_loss(candidate) for candidate in rows)
 
@@ -68,7 +68,7 @@ def _under_one_name(rows: list[Row]) -> list[Row]:
     return [
         one
         if one.dataset_fingerprint is None or one.dataset == (name := names[one.dataset_fingerprint])
-        else replace(one, dataset=name)
+        else one.but(dataset=name)
         for one in rows
     ]
 

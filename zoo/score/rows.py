@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from zoo.frames import CITYSCAPES_NAME, OFFICIAL_SIZES
 from zoo.lazy import Lazy
 from zoo.published.claims import Quote
-from zoo.score.accuracy import class_iou, confusion_of
+from zoo.score.accuracy import class_iou, class_shares, confusion_of
 from zoo.score.licences import LICENCE_COLUMNS, Licences, licences_of
 from zoo.score.metrics import CLASS_IOU, CLASS_LOSS, GRADE, METRICS, STAGES, metric_of
 from zoo.score.trust import Grade, grade
@@ -150,7 +150,19 @@ class Row:
     def having(self, **numbers: float | None) -> Row:
         """Return the row with other numbers, by their keys in `METRICS`."""
         assert numbers.keys() <= METRICS.keys()
-        return replace(self, numbers={**self.numbers, **numbers})
+        return self.but(numbers={**self.numbers, **numbers})
+
+    def but(self, **changes: Any) -> Row:
+        """Return the row with some fields changed; `dataclasses.replace` takes five times as long."""
+        values = list(self.values())
+        for name, value in changes.items():
+            values[_PLACES[name]] = value
+        return Row(*values)
+
+    def values(self) -> tuple[Any, ...]:
+        """Return its fields in order: what `Row` is made of."""
+        found: tuple[Any, ...] = _VALUES(self)
+        return found
 
     @property
     def common_classes(self) -> tuple[str, ...]:
@@ -283,8 +295,10 @@ def _beside(one: Row) -> dict[str, Any]:
     return dict(zip(_BESIDE, (*stated, one.published_difference, one.published_why), strict=True))
 
 
+_VALUES = attrgetter(*Row.__match_args__)
+_PLACES = {name: place for place, name in enumerate(Row.__match_args__)}
 _NOT_FLAT = {"software", "numbers", "intervals", "class_share", "class_lost", "licences", "published", "accepted"}
-_FACTS = tuple(one.name for one in fields(Row) if one.name not in _NOT_FLAT)
+_FACTS = tuple(name for name in Row.__match_args__ if name not in _NOT_FLAT)
 _BESIDE = tuple(f"published_{fact}" for fact in ("miou", "protocol", "weights", "source", "difference", "why"))
 _WITH_INTERVAL = tuple(key for key, metric in METRICS.items() if metric.interval is not None)
 _PROMISED = (
@@ -368,7 +382,7 @@ def row(record: Record) -> Row:
         reason=f"{record.failure.step}: {record.failure.reason}" if record.failure else None,
         preset=record.preset,
         key=record.key,
-        started_at=record.started_at,
+        started_at=record.started_at.replace(tzinfo=timezone(record.started_at.utcoffset() or timedelta())),
         numbers={key: metric.of(record) for key, metric in METRICS.items()},
         intervals={key: metric.interval(record) for key, metric in METRICS.items() if metric.interval is not None},
         class_iou=_class_iou(record),
@@ -415,16 +429,14 @@ def _class_iou(record: Record) -> dict[str, float | None]:
     confusion = confusion_of(record)
     if confusion is None or record.accuracy is None:
         return {}
-    found = zip(record.accuracy.class_names, class_iou(confusion).tolist(), strict=True)
-    return {name: None if math.isnan(iou) else iou for name, iou in found}
+    return dict(zip(record.accuracy.class_names, class_iou(confusion), strict=True))
 
 
 def _class_share(record: Record) -> dict[str, float]:
     confusion = confusion_of(record)
     if confusion is None or record.accuracy is None:
         return {}
-    pixels = confusion.sum(axis=1)
-    return dict(zip(record.accuracy.class_names, (pixels / max(int(pixels.sum()), 1)).tolist(), strict=True))
+    return dict(zip(record.accuracy.class_names, class_shares(confusion), strict=True))
 
 
 def text_of(value: object) -> str:
