@@ -43,8 +43,9 @@ class Sums(NamedTuple):
 
 def sums(confusion: Confusion) -> Sums:
     """Return what rows and columns of a matrix add up to, in Python's integers: numpy is slower for so few."""
-    if confusion is _latest[0]:  # all metrics of one record after the other
-        return _latest[1]
+    matrix, found = _latest[0]
+    if confusion is matrix:  # all metrics of one record after the other
+        return found
     rows = confusion if isinstance(confusion, tuple) else confusion.tolist()
     found = Sums(
         [row[place] for place, row in enumerate(rows)],
@@ -52,12 +53,12 @@ def sums(confusion: Confusion) -> Sums:
         [sum(column) for column in zip(*rows, strict=True)][: len(rows)],
     )
     if isinstance(confusion, tuple):  # what can be changed is not remembered
-        _latest[:] = confusion, found
+        _latest[0] = confusion, found
     return found
 
 
-_latest: list[Any] = [None, Sums([], [], [])]
-"""The matrix that was last summed, and its sums."""
+_latest: list[tuple[Confusion, Sums]] = [((), Sums([], [], []))]
+"""The matrix that was last summed, and its sums; one alone."""
 
 
 def class_iou(confusion: Confusion) -> list[float | None]:
