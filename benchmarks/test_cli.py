@@ -29,13 +29,20 @@ def run(line, cache):
     start = perf_counter()
     with subprocess.Popen(
         [sys.executable, "-m", "zoo.cli", *line.split()],
-        stdout=subprocess.PIPE, text=True, env={**os.environ, "ZOO_CACHE": str(cache)},
+        stdout=subprocess.PIPE, text=True, env=_environment(cache),
     ) as process:  # fmt: skip
         said = process.stdout.read()
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0
     return perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, said
+
+
+def _environment(cache):
+    """As a person has it: what was compiled once stays compiled."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | {
+        "ZOO_CACHE": str(cache)
+    }
 
 
 def measure(benchmark, line, cache, target_s, words, *, rounds=ROUNDS, most_mib=None):
