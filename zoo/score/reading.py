@@ -115,7 +115,16 @@ def read_rows(results: Path | str | None = None, *, history: bool = False) -> Ro
         UserError: there is no readable record.
     """
     folder, said = folder_to_read(results)
-    kept, files = Kept(folder), dict[tuple[str, datetime], Source]()
+    files: dict[tuple[str, datetime], Source] = {}
+    found, warnings = _read_kept(folder, files)
+    rows = _linked(found if history else newest(found))
+    sources = {place: files[place] for place in ((one.key, one.started_at) for one in rows)}
+    return Rows(rows, (*said, *warnings), sources)
+
+
+def _read_kept(folder: Path, files: dict[tuple[str, datetime], Source]) -> tuple[list[Row], tuple[str, ...]]:
+    """Read a folder's rows, and name the file of each; what was kept of before is gone from memory at the end."""
+    kept = Kept(folder)
 
     def read(path: Path) -> Row:
         one = kept.read(path)
@@ -124,6 +133,4 @@ def read_rows(results: Path | str | None = None, *, history: bool = False) -> Ro
 
     found, warnings = read_all(folder, read, required=True)
     kept.keep()
-    rows = _linked(found if history else newest(found))
-    sources = {place: files[place] for place in ((one.key, one.started_at) for one in rows)}
-    return Rows(rows, (*said, *warnings), sources)
+    return found, warnings
