@@ -27,10 +27,28 @@ def results(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def few_results(tmp_path_factory):
+    """A results folder of 300 records."""
+    folder = tmp_path_factory.mktemp("few")
+    _records().fill(folder, 300)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def eight_devices(tmp_path_factory):
     """A results folder of 10,000 records of eight devices, written without bringing each to the disk."""
-    records, folder = _records(), tmp_path_factory.mktemp("eight")
-    for index in range(10_000):
+    return _fill(tmp_path_factory.mktemp("eight"), 10_000)
+
+
+@pytest.fixture(scope="session")
+def many_records(tmp_path_factory):
+    """The same of 100,000."""
+    return _fill(tmp_path_factory.mktemp("many"), 100_000)
+
+
+def _fill(folder, count):
+    records = _records()
+    for index in range(count):
         model, condition = index % 50, index // 50
         made = records.make(
             f"model_{model}",

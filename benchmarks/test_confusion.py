@@ -93,7 +93,7 @@ def cityscapes_peer(truth, prediction):
 @pytest.mark.parametrize("draw", [street, noise])
 @pytest.mark.parametrize(
     ("peer_name", "make_peer", "target"),
-    [("torchmetrics", torchmetrics_peer, 6.0), ("cityscapesScripts", cityscapes_peer, 1.5)],
+    [("torchmetrics", torchmetrics_peer, 12.0), ("cityscapesScripts", cityscapes_peer, 1.5)],
 )
 def test_confusion_matrix(benchmark, draw, peer_name, make_peer, target):
     truth, prediction = draw()

@@ -43,7 +43,7 @@ def board():
     records = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(records)
     made = records.varied(ROWS)
-    sources = {(one.key, one.started_at): SimpleNamespace(record=one, file=Path(one.key)) for one in made}
+    sources = {(one.key, one.started_at): SimpleNamespace(record=one, name=one.key, file=Path(one.key)) for one in made}
     return replace(make_board(rows_of(made)), sources=sources)
 
 

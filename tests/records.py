@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from zoo.files import short_hash
-from zoo.lived import PACED_PROTOCOL, ColdStart, Paced, Start
+from zoo.lived import ColdStart, Paced, Start
+from zoo.protocol import PACED_PROTOCOL, SPEED_PROTOCOL
 from zoo.record import (
     MEAN_LABEL_MAP,
-    SPEED_PROTOCOL,
     Accuracy,
     Agreement,
     Artifact,

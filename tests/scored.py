@@ -56,7 +56,7 @@ def assert_equals_official(result, theirs):
     np.testing.assert_array_equal(ours[:, -1], matrix[np.ix_(CLASS_IDS, IGNORED_IDS)].sum(axis=1))
     assert ours.sum() == matrix[CLASS_IDS].sum()
     expected = np.array([theirs["classScores"][name] for name in CITYSCAPES.class_names])
-    np.testing.assert_allclose(class_iou(ours), expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(np.array(class_iou(ours), float), expected, rtol=0, atol=1e-12)
     assert miou(ours) == pytest.approx(theirs["averageScoreClasses"], abs=1e-12)
     np.testing.assert_array_equal(result.true_positives.sum(axis=0), np.diagonal(ours))
     np.testing.assert_array_equal(result.false_negatives.sum(axis=0), ours.sum(axis=1) - np.diagonal(ours))

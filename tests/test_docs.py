@@ -11,8 +11,7 @@ import pytest
 import zoo
 from zoo.cli import reference
 from zoo.cli.main import main, make_parser
-from zoo.lived import COLD_PROTOCOL, PACED_PROTOCOL
-from zoo.record import ACCURACY_PROTOCOL, SPEED_PROTOCOL
+from zoo.protocol import ACCURACY_PROTOCOL, COLD_PROTOCOL, PACED_PROTOCOL, SPEED_PROTOCOL
 from zoo.report.markdown import has_blocks
 
 ROOT = Path(__file__).parents[1]

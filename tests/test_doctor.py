@@ -16,7 +16,8 @@ from zoo.data.layout import open_dataset
 from zoo.data.synthetic import write_dataset
 from zoo.doctor import examine
 from zoo.errors import UserError
-from zoo.labels import CITYSCAPES, OFFICIAL_CITIES, OFFICIAL_SIZES
+from zoo.frames import OFFICIAL_CITIES, OFFICIAL_SIZES
+from zoo.labels import CITYSCAPES
 from zoo.report.doctor import show_report
 
 SIZE = (64, 128)

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import atexit
 import os
-import secrets
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-
-import platformdirs
+from typing import TYPE_CHECKING
 
 from zoo.errors import UserError
 from zoo.faults import reason
 from zoo.files import draft_in, whole_folder
+from zoo.lazy import Lazy
 from zoo.locks import Release, take
+
+if TYPE_CHECKING:
+    import secrets
+
+    import platformdirs
+else:
+    secrets, platformdirs = Lazy("secrets"), Lazy("platformdirs")
 
 VARIABLE = "ZOO_CACHE"
 KINDS = {

@@ -18,10 +18,10 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from zoo.errors import UserError, did_you_mean
 from zoo.files import short_hash
-from zoo.lived import PACED_PROTOCOL
-from zoo.record import SPEED_PROTOCOL, MemoryFormat, Precision
+from zoo.protocol import PACED_PROTOCOL, SPEED_PROTOCOL
+from zoo.record import MemoryFormat, Precision
 from zoo.spec import Facts, Resize, Size
-from zoo.units import parse_size
+from zoo.units import parse_pairs, parse_size
 
 INSTALLED = "installed"
 """In place of a runtime: all that can run here."""
@@ -265,22 +265,6 @@ def parse_set(pairs: list[str]) -> dict[str, Any]:
         except tomllib.TOMLDecodeError:
             changes[key] = text
     return changes
-
-
-def parse_pairs(flag: str, pairs: list[str]) -> dict[str, str]:
-    """Read the `key=value` pairs of a flag that may be repeated.
-
-    Raises:
-        UserError: a pair without `=`, or a key with two values.
-    """
-    found: dict[str, str] = {}
-    for pair in pairs:
-        key, equals, text = (part.strip() for part in pair.partition("="))
-        if not equals or not key:
-            raise UserError(f"{flag} takes key=value, such as steps=300; got {pair!r}")
-        if found.setdefault(key, text) != text:
-            raise UserError(f"{flag} {key} is given as {found[key]} and as {text}; give it once")
-    return found
 
 
 def parse_rate(text: str) -> Fraction:

@@ -119,6 +119,8 @@ def _is_noise(truth: npt.NDArray[np.uint8], prediction: npt.NDArray[np.uint8]) -
 
 def _count_pixels(truth: npt.NDArray[np.uint8], prediction: npt.NDArray[np.uint8], last: int) -> npt.NDArray[np.int64]:
     """`count_pairs` pixel by pixel, by the codes `prediction * 256 + truth`."""
+    if prediction.max(initial=0) > last:
+        prediction = np.minimum(prediction, np.uint8(last))
     joint = np.zeros((last + 1) << 8, np.int64)
     pairs = np.zeros((_CHUNK, 8), np.uint8)  # the two low bytes of a code; read as int64 they need no arithmetic
     codes = pairs.view("<i8")[:, 0]
@@ -126,6 +128,6 @@ def _count_pixels(truth: npt.NDArray[np.uint8], prediction: npt.NDArray[np.uint8
         chunk = slice(start, start + _CHUNK)
         size = truth[chunk].size
         pairs[:size, 0] = truth[chunk]
-        np.minimum(prediction[chunk], last, out=pairs[:size, 1])
+        pairs[:size, 1] = prediction[chunk]
         joint += np.bincount(codes[:size], minlength=joint.size)
     return joint.reshape(last + 1, 256).T.copy()

@@ -33,7 +33,8 @@ from zoo.data.survey import Survey
 from zoo.errors import UserError
 from zoo.faults import how_to_read, reason
 from zoo.files import sha256_of
-from zoo.labels import CITYSCAPES, OFFICIAL_SIZES
+from zoo.frames import OFFICIAL_SIZES
+from zoo.labels import CITYSCAPES
 from zoo.report.doctor import Finding, Report, Severity, Split
 from zoo.score.rows import text_of
 from zoo.spec import DatasetSpec, Size

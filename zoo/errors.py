@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
-import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoo.lazy import Lazy
+
+if TYPE_CHECKING:
+    import difflib
+    import traceback
+else:  # for those who err
+    difflib, traceback = Lazy("difflib"), Lazy("traceback")
 
 
 class UserError(ValueError):

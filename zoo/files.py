@@ -10,14 +10,20 @@ import errno
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from zoo.lazy import Lazy
 from zoo.locks import take
+
+if TYPE_CHECKING:
+    import shutil
+    import tempfile
+    from concurrent import futures
+else:  # for those who write
+    shutil, tempfile, futures = Lazy("shutil"), Lazy("tempfile"), Lazy("concurrent.futures")
 
 Content = bytes | Callable[[Path], object]
 """What a file shall hold, or what writes it to the path it is given."""
@@ -121,9 +127,9 @@ def remove_leftovers(root: Path) -> None:
 
 
 @contextmanager
-def threads() -> Iterator[ThreadPoolExecutor]:
+def threads() -> Iterator[futures.ThreadPoolExecutor]:
     """None of them is at work any more at the end, whatever brought it: a draft that is removed stays removed."""
-    pool = ThreadPoolExecutor()
+    pool = futures.ThreadPoolExecutor()
     try:
         yield pool
     finally:

@@ -1,9 +1,27 @@
-"""What the name of a frame tells of where it was taken."""
+"""What the name of a frame tells of where it was taken, and how many frames Cityscapes has."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+
+CITYSCAPES_NAME = "cityscapes"
+"""As a record names it."""
+
+# fmt: off
+OFFICIAL_CITIES: dict[str, dict[str, int]] = {
+    "train": {
+        "aachen": 174, "bochum": 96, "bremen": 316, "cologne": 154, "darmstadt": 85, "dusseldorf": 221, "erfurt": 109,
+        "hamburg": 248, "hanover": 196, "jena": 119, "krefeld": 99, "monchengladbach": 94, "strasbourg": 365,
+        "stuttgart": 196, "tubingen": 144, "ulm": 95, "weimar": 142, "zurich": 122,
+    },
+    "val": {"frankfurt": 267, "lindau": 59, "munster": 174},
+    "test": {"berlin": 544, "bielefeld": 181, "bonn": 46, "leverkusen": 58, "mainz": 298, "munich": 398},
+}
+# fmt: on
+"""Frames of each city of Cityscapes."""
+OFFICIAL_SIZES = {split: sum(cities.values()) for split, cities in OFFICIAL_CITIES.items()}
+"""Number of frames of each Cityscapes split."""
 
 _NAME = re.compile(r"([^\W\d_].*_\d{6})_\d{6}")
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from zoo.frames import CITYSCAPES_NAME
 from zoo.spec import IGNORE_INDEX, DatasetSpec
 
 
@@ -70,7 +71,7 @@ LABELS: tuple[Label, ...] = (
 _CLASSES = sorted((label for label in LABELS if not label.ignore_in_eval), key=lambda label: label.train_id)
 
 CITYSCAPES = DatasetSpec(
-    name="cityscapes",
+    name=CITYSCAPES_NAME,
     class_names=tuple(label.name for label in _CLASSES),
     class_colors=tuple(label.color for label in _CLASSES),
     label_to_train_id={
@@ -78,21 +79,6 @@ CITYSCAPES = DatasetSpec(
     },
     class_categories=tuple(label.category for label in _CLASSES),
 )
-
-# fmt: off
-OFFICIAL_CITIES: dict[str, dict[str, int]] = {
-    "train": {
-        "aachen": 174, "bochum": 96, "bremen": 316, "cologne": 154, "darmstadt": 85, "dusseldorf": 221, "erfurt": 109,
-        "hamburg": 248, "hanover": 196, "jena": 119, "krefeld": 99, "monchengladbach": 94, "strasbourg": 365,
-        "stuttgart": 196, "tubingen": 144, "ulm": 95, "weimar": 142, "zurich": 122,
-    },
-    "val": {"frankfurt": 267, "lindau": 59, "munster": 174},
-    "test": {"berlin": 544, "bielefeld": 181, "bonn": 46, "leverkusen": 58, "mainz": 298, "munich": 398},
-}
-# fmt: on
-"""Frames of each city of Cityscapes."""
-OFFICIAL_SIZES = {split: sum(cities.values()) for split, cities in OFFICIAL_CITIES.items()}
-"""Number of frames of each Cityscapes split."""
 
 TRAIN_ID_TO_LABEL_ID: dict[int, int] = {label.train_id: label.id for label in _CLASSES} | {IGNORE_INDEX: 0}
 """Train id → label id, the way back for prediction files; 255 becomes 0, *unlabeled*."""

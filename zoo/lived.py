@@ -6,10 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
+from zoo.protocol import COLD_PROTOCOL
 from zoo.spec import Facts
-
-PACED_PROTOCOL = "zoo-paced/1"
-COLD_PROTOCOL = "zoo-cold/1"
 
 
 class Paced(Facts):

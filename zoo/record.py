@@ -24,12 +24,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AwareDatetime, Field, field_validator, model_validator
 
 from zoo.lived import ColdStart, Paced
+from zoo.protocol import ACCURACY_PROTOCOL, SPEED_PROTOCOL, StageName
 from zoo.spec import Facts, Feeding, Resize, Size
 
 SCHEMA = 7
-SPEED_PROTOCOL = "zoo-lat/3"
-"""`zoo-lat/1` timed one scope after the other; `/2` times both in turn; `/3` times networks folded and merged."""
-ACCURACY_PROTOCOL = "zoo-miou/1"
 
 Status = Literal["ok", "failed", "timeout", "oom", "unsupported"]
 Precision = Literal["fp32", "tf32", "bf16", "fp16", "int8"]
@@ -257,10 +255,6 @@ class Witness(Facts):
     load_end: float | None = None
     affinity: tuple[int, ...] | None = None
     """CPU: the cores this process may use."""
-
-
-StageName = Literal["copy_in", "preprocess", "network", "upsample_argmax", "copy_out"]
-"""Stages of the pipeline scope, in order."""
 
 
 class Stage(Facts):

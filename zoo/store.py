@@ -11,27 +11,30 @@ import io
 import json
 import os
 import re
-import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import attrgetter
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
-
-from pydantic import ValidationError
 
 from zoo import files, locks
 from zoo.collector import paused
 from zoo.errors import UserError
 from zoo.faults import how_to_read, how_to_write, reason
 from zoo.lazy import Lazy
-from zoo.record import SCHEMA, Record
 
 if TYPE_CHECKING:
+    import secrets
+
     import numpy as np
     import numpy.typing as npt
-else:
-    np = Lazy("numpy")
+    import pydantic
+
+    from zoo import record as records
+    from zoo.record import Record
+else:  # kept rows are read without them
+    np, pydantic, records, secrets = Lazy("numpy"), Lazy("pydantic"), Lazy("zoo.record"), Lazy("secrets")
 
 HOW_TO_MAKE_RECORDS = "make some with `zoo bench --models all`, or name another folder with --results"
 DEFAULT = Path("results")
@@ -241,21 +244,25 @@ def add_folder_ids(results: Path, ids: Iterable[str]) -> None:
 
 def visible_files(folder: Path, ending: str, on_error: Callable[[OSError], None]) -> list[Path]:
     """Every file of an ending below a folder, sorted; not those that are hidden, and no pipe, which would never end."""
-    folders, found = [os.fspath(folder)], list[str]()
-    while folders:
-        try:
-            with os.scandir(folders.pop()) as listed:
-                entries = [entry for entry in listed if not entry.name.startswith(".")]
-        except OSError as error:
-            on_error(error)
-            continue
-        folders += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
-        found += [
-            entry.path
-            for entry in entries
-            if entry.name.endswith(ending) and (entry.is_file(follow_symlinks=False) or not Path(entry.path).is_fifo())
-        ]
-    return [Path(path) for path in sorted(found, key=lambda path: path.split(os.sep))]  # noqa: PTH206  paths cost more
+    found, ahead = list[Path](), _visible(os.fspath(folder), on_error)
+    while ahead:
+        entry = ahead.pop()
+        if entry.is_dir(follow_symlinks=False):
+            ahead += _visible(entry.path, on_error)
+        if entry.name.endswith(ending) and (entry.is_file(follow_symlinks=False) or not Path(entry.path).is_fifo()):
+            found.append(Path(entry.path))
+    return found
+
+
+def _visible(folder: str, on_error: Callable[[OSError], None]) -> list[os.DirEntry[str]]:
+    """What a folder holds, the first last."""
+    try:
+        with os.scandir(folder) as listed:
+            entries = [entry for entry in listed if not entry.name.startswith(".")]
+    except OSError as error:
+        on_error(error)
+        return []
+    return sorted(entries, key=attrgetter("name"), reverse=True)
 
 
 def load(path: Path) -> Record:
@@ -286,10 +293,10 @@ def parse(content: bytes, place: Path) -> Record:
         UserError: damaged, not a record, or written by a newer zoo.
     """
     try:
-        record = Record.model_validate_json(content)
-    except ValidationError as error:
+        record = records.Record.model_validate_json(content)
+    except pydantic.ValidationError as error:
         raise UserError(f"{place}: {_why_not_a_record(content, error)}") from error
-    if record.schema_version > SCHEMA:
+    if record.schema_version > records.SCHEMA:
         raise UserError(f"{place}: {_too_new(record.schema_version)}")
     return record
 
@@ -345,7 +352,7 @@ def _slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-.") or "unnamed"
 
 
-def _why_not_a_record(content: bytes, error: ValidationError) -> str:
+def _why_not_a_record(content: bytes, error: pydantic.ValidationError) -> str:
     try:
         value = json.loads(content)
     except (ValueError, RecursionError) as damage:
@@ -353,11 +360,11 @@ def _why_not_a_record(content: bytes, error: ValidationError) -> str:
     version = value.get("schema_version") if isinstance(value, dict) else None
     if not isinstance(version, int):
         return "not a record of zoo"
-    if version > SCHEMA:
+    if version > records.SCHEMA:
         return _too_new(version)
     first = error.errors(include_url=False, include_input=False)[0]
     return f"not a valid record ({'.'.join(str(part) for part in first['loc'])}: {first['msg']})"
 
 
 def _too_new(version: int) -> str:
-    return f"written by a newer zoo (schema {version}; this one reads up to {SCHEMA}); upgrade zoo"
+    return f"written by a newer zoo (schema {version}; this one reads up to {records.SCHEMA}); upgrade zoo"

@@ -1,4 +1,4 @@
-"""Numbers with units as people write them, and back: sizes, times, bytes, counts, shares.
+"""Numbers with units as people write them, and back: sizes, times, bytes, counts, shares; and pairs.
 
 A number may be written `1e6`, `1_000_000` or `1.5`; a space may stand before its unit, whose case does not matter where
 there is no doubt. What is not understood is a `UserError` that says what was given and what is allowed.
@@ -39,6 +39,22 @@ def parse_size(text: str) -> Size:
         square = f"; a square is {text}x{text}" if text.isdecimal() and text.isascii() else ""
         raise UserError(f"a size is HEIGHTxWIDTH in pixels, such as 512x1024; got {text!r}{square}")
     return height, width
+
+
+def parse_pairs(flag: str, pairs: list[str]) -> dict[str, str]:
+    """Read the `key=value` pairs of a flag that may be repeated.
+
+    Raises:
+        UserError: a pair without `=`, or a key with two values.
+    """
+    found: dict[str, str] = {}
+    for pair in pairs:
+        key, equals, text = (part.strip() for part in pair.partition("="))
+        if not equals or not key:
+            raise UserError(f"{flag} takes key=value, such as steps=300; got {pair!r}")
+        if found.setdefault(key, text) != text:
+            raise UserError(f"{flag} {key} is given as {found[key]} and as {text}; give it once")
+    return found
 
 
 def show_size(size: Size) -> str:

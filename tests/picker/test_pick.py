@@ -11,7 +11,8 @@ import pytest
 
 from zoo.errors import UserError
 from zoo.picker.pick import pick
-from zoo.record import SPEED_PROTOCOL, Mode
+from zoo.protocol import SPEED_PROTOCOL
+from zoo.record import Mode
 from zoo.report.choice import show_choice
 from zoo.report.compare import compare
 from zoo.score.limits import parse_latency

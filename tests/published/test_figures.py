@@ -3,8 +3,8 @@
 import pytest
 
 from zoo.catalog import MODELS
-from zoo.published.facts import Claim
-from zoo.published.figures import FIGURES, OTHER_WEIGHTS, Figure, quote
+from zoo.published.claims import OTHER_WEIGHTS, Claim
+from zoo.published.figures import FIGURES, Figure, quote
 from zoo.published.table import PUBLISHED, published_of
 
 

@@ -11,7 +11,8 @@ from dataclasses import replace
 import pytest
 
 from zoo.errors import UserError
-from zoo.record import SPEED_PROTOCOL, Mode
+from zoo.protocol import SPEED_PROTOCOL
+from zoo.record import Mode
 from zoo.report.board import FASTEST, FRONT, LOST, UNDER, make_board
 from zoo.report.leaderboard import leaderboard, render
 from zoo.score.reading import rows_of

@@ -104,6 +104,46 @@ def test_a_file_that_changed_is_read_anew_though_its_name_size_and_time_are_the_
     assert {row.model for row in read_rows(results).rows} == {"unet", "xyz", "pidnet_s", "mean_label_map"}
 
 
+@pytest.mark.skipif(os.name == "nt", reason="no time of the last change: every file is read")
+def test_a_file_that_nobody_wrote_to_is_not_opened_again(results, monkeypatch):
+    monkeypatch.setattr(kept, "SETTLED_S", float("-inf"))
+    before = read_rows(results)
+    monkeypatch.setattr(kept.store, "content", lambda path: pytest.fail(f"opened {path}"))
+    assert read_rows(results) == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no time of the last change: every file is read")
+def test_a_file_that_was_written_a_moment_ago_is_opened_again(results, monkeypatch):
+    opened, real = [], kept.store.content
+    monkeypatch.setattr(kept.store, "content", lambda path: opened.append(path) or real(path))
+    read_rows(results)
+    read_rows(results)
+    assert len(opened) == 16, "a second write in the same tick would show in no time"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no time of the last change: every file is read")
+def test_the_time_of_the_last_change_tells_what_the_time_of_the_last_write_does_not(records, results, monkeypatch):
+    monkeypatch.setattr(kept, "SETTLED_S", float("-inf"))
+    path = save(records.make("fcn", p50_s=0.020), {}, results)
+    before, when = path.read_bytes(), path.stat()
+    read_rows(results)
+    while path.stat().st_ctime_ns == when.st_ctime_ns:  # until the file system's clock went on
+        path.write_bytes(before.replace(b'"fcn"', b'"xyz"'))
+        os.utime(path, ns=(when.st_atime_ns, when.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (when.st_size, when.st_mtime_ns)
+    assert "xyz" in {row.model for row in read_rows(results).rows}
+
+
+def test_news_of_files_that_have_settled_are_kept(results, cache, decoded, monkeypatch):
+    read_rows(results)
+    (file,) = cache.iterdir()
+    before = file.read_bytes()
+    monkeypatch.setattr(kept, "SETTLED_S", float("-inf"))
+    read_rows(results)
+    assert file.read_bytes() != before
+    assert len(decoded) == 8, "no record is decoded again for it"
+
+
 def test_a_file_that_is_gone_or_damaged_is_no_row_any_more(records, results):
     gone, damaged = (save(records.make(name), {}, results) for name in ("gone", "damaged"))
     read_rows(results)

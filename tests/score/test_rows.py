@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from zoo import store
-from zoo.record import SPEED_PROTOCOL, Mode, Weights
+from zoo.protocol import SPEED_PROTOCOL
+from zoo.record import Mode, Weights
 from zoo.score.comparing import group_of, latest
 from zoo.score.metrics import METRICS
 from zoo.score.reading import rows_of

@@ -18,7 +18,8 @@ from zoo.evaluate import evaluate_model
 from zoo.labels import CITYSCAPES
 from zoo.models.build import build_model
 from zoo.models.contract import tensors_of
-from zoo.published.facts import Published, Stated
+from zoo.published.claims import Stated
+from zoo.published.facts import Published
 from zoo.published.kept import published_folder
 from zoo.score.accuracy import miou
 from zoo.spec import DatasetSpec, Feeding

@@ -24,7 +24,8 @@ from zoo.faults import how_to_write, reason
 from zoo.files import draft_in
 from zoo.identity import network_sha256
 from zoo.measure.clock import grows
-from zoo.record import SPEED_PROTOCOL, Artifact, BatchRate, Build, Failure, Record, Throughput
+from zoo.protocol import SPEED_PROTOCOL
+from zoo.record import Artifact, BatchRate, Build, Failure, Record, Throughput
 from zoo.train.loop import Trained
 from zoo.weights.asked import Asked
 from zoo.weights.resolve import resolve

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from zoo.checks.seen import Seen, counted, finding_of
 from zoo.data.listing import Listing
-from zoo.labels import OFFICIAL_CITIES, OFFICIAL_SIZES
+from zoo.frames import OFFICIAL_CITIES, OFFICIAL_SIZES
 from zoo.report.doctor import Finding, Severity
 from zoo.score.rows import text_of
 from zoo.spec import Size

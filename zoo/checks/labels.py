@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from zoo.checks.seen import Seen, class_pixels, counted, finding_of, meanings
 from zoo.data.classes import CLASSES_FILE
 from zoo.data.headers import notes
-from zoo.labels import CITYSCAPES, OFFICIAL_CITIES
+from zoo.frames import OFFICIAL_CITIES
+from zoo.labels import CITYSCAPES
 from zoo.report.doctor import Finding
 from zoo.score.rows import text_of
 from zoo.spec import IGNORE_INDEX, DatasetSpec

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from zoo.errors import UserError
 from zoo.score.fields import FIELDS
-from zoo.units import parse_whole
+from zoo.units import parse_pairs, parse_whole
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -152,8 +152,6 @@ def read_size(text: str | None) -> Size | None:
 
 def read_conditions(arguments: argparse.Namespace) -> dict[str, Any]:
     """Which rows of the records are meant; a flag that is repeated or holds commas means any of its values."""
-    from zoo.config import parse_pairs
-
     found: dict[str, Any] = {"models": read_words(arguments.models) or []}
     found |= {field.name: read_words(getattr(arguments, field.name)) for field in FIELDS.values() if field.flag}
     found["quick"] = ["no"] if arguments.no_quick else None

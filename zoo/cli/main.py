@@ -6,42 +6,39 @@ These files alone import inside functions, so that `--help` answers before anyth
 from __future__ import annotations
 
 import argparse
+import importlib
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from zoo import __version__
-from zoo.cli import (
-    bench,
-    cache,
-    compare,
-    data,
-    doctor,
-    evaluate,
-    export,
-    info,
-    leaderboard,
-    listing,
-    merge,
-    pick,
-    predict,
-    serve,
-    share,
-    train,
-    verify,
-    weights,
-)
 from zoo.cli.flags import Parser
 from zoo.errors import UserError
 
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # else each process looks through all that is installed
 
-VERBS = (
-    listing, info, weights, train, evaluate, predict, bench, export, leaderboard, serve, pick, compare, share, merge,
-    verify, doctor, cache, data,
-)  # fmt: skip
-"""As `zoo --help` lists them."""
+VERBS = {
+    "list": "listing",
+    "info": "info",
+    "weights": "weights",
+    "train": "train",
+    "eval": "evaluate",
+    "predict": "predict",
+    "bench": "bench",
+    "export": "export",
+    "leaderboard": "leaderboard",
+    "serve": "serve",
+    "pick": "pick",
+    "compare": "compare",
+    "share": "share",
+    "merge": "merge",
+    "verify": "verify",
+    "doctor": "doctor",
+    "cache": "cache",
+    "data": "data",
+}
+"""The file of each, as `zoo --help` lists them."""
 EPILOG = """\
 examples:
   zoo list --tag core                       the models, and what each is
@@ -65,7 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a character shows another
-    arguments = make_parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    arguments = make_parser([verb for verb in words[:1] if verb in VERBS] or VERBS).parse_args(words)
     try:
         code: int = arguments.verb(arguments)
         sys.stdout.flush()
@@ -81,8 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def make_parser() -> Parser:
-    """All verbs and their flags."""
+def make_parser(names: Iterable[str] = VERBS) -> Parser:
+    """Verbs and their flags: all, or those that are asked for."""
     parser = Parser(
         prog="zoo",
         description="Which semantic-segmentation model should I deploy on my hardware, and can I trust the answer?",
@@ -91,6 +89,6 @@ def make_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"zoo {__version__}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for verb in VERBS:
-        verb.add(verbs)
+    for name in names:
+        importlib.import_module(f"zoo.cli.{VERBS[name]}").add(verbs)
     return parser

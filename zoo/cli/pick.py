@@ -74,8 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _limits(arguments: argparse.Namespace) -> list[Limit]:
-    from zoo.config import parse_pairs
     from zoo.score.limits import Limit, parse_latency
+    from zoo.units import parse_pairs
 
     pairs: tuple[tuple[Literal["max", "min"], dict[str, str]], ...] = (
         ("max", parse_pairs("--max", arguments.max)),

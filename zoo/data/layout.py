@@ -33,8 +33,8 @@ from zoo.data.naming import (
 from zoo.data.survey import Survey, labels_beside, survey, written
 from zoo.errors import UserError, did_you_mean
 from zoo.faults import how_to_read, reason
-from zoo.frames import sequence_of, shared_sequences
-from zoo.labels import CITYSCAPES, OFFICIAL_CITIES, OFFICIAL_SIZES
+from zoo.frames import OFFICIAL_CITIES, OFFICIAL_SIZES, sequence_of, shared_sequences
+from zoo.labels import CITYSCAPES
 from zoo.spec import DatasetSpec
 
 DATASET_VARIABLE = "CITYSCAPES_DATASET"

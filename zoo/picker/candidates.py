@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from zoo.errors import UserError, did_you_mean, listed
-from zoo.labels import CITYSCAPES
-from zoo.lived import PACED_PROTOCOL
+from zoo.frames import CITYSCAPES_NAME
+from zoo.lazy import Lazy
 from zoo.machine import Named
-from zoo.record import SPEED_PROTOCOL
+from zoo.protocol import PACED_PROTOCOL, SPEED_PROTOCOL
 from zoo.score.comparing import Group, differences, family_of, group_of, latest
 from zoo.score.fields import flag_for
 from zoo.score.filtering import VERSIONS, newest_versions, version_of
@@ -18,7 +19,11 @@ from zoo.score.limits import Limit
 from zoo.score.metrics import METRICS, Metric, metric_of
 from zoo.score.reading import NO_MODEL_YET
 from zoo.score.rows import WHOLE, Row
-from zoo.spec import letters
+
+if TYPE_CHECKING:
+    from zoo import spec
+else:
+    spec = Lazy("zoo.spec")
 
 MOST_MISSED = 0.01
 """Share of the deadlines that a model may miss and still keeps up with a rate (zoo-paced/1, rule 6): as p99 allows."""
@@ -109,10 +114,10 @@ def accepting_published(rows: Iterable[Row]) -> list[Row]:
 
     def accept(row: Row) -> Row:
         fits = row.miou is None and row.status == "ok" and not row.baseline and row.precision != "int8"
-        alike = row.dataset in (None, CITYSCAPES.name) and row.weights_source in {"random", "published"}
+        alike = row.dataset in (None, CITYSCAPES_NAME) and row.weights_source in {"random", "published"}
         if row.published is None or not (fits and alike):
             return row
-        return replace(row.having(miou=row.published.claim.miou), accepted=True)
+        return row.having(miou=row.published.claim.miou).but(accepted=True)
 
     return [accept(row) for row in rows]
 
@@ -270,8 +275,7 @@ def worst(rows: Sequence[Row]) -> Row:
     least = max(rows, key=lambda row: row.grade or "")
     class_iou = {name: _of_all(min, [row.class_iou.get(name) for row in rows]) for name in base.class_iou}
     class_lost = {name: _of_all(max, [row.class_lost.get(name) for row in rows]) for name in base.class_lost}
-    return replace(
-        base,
+    return base.but(
         device=" and ".join(row.device for row in rows),
         numbers=numbers,
         intervals=intervals,
@@ -302,7 +306,7 @@ def known_class(metric: Metric, rows: Iterable[Row]) -> Metric:
         raise NothingMeasuredError(
             "no record has an IoU of classes; train with `zoo train MODEL --data DIR`, then measure with `zoo bench`"
         )
-    found = next((known for known in names if letters(known) == letters(name)), None)
+    found = next((known for known in names if spec.letters(known) == spec.letters(name)), None)
     if found is None:
         raise UserError(f"no class {name!r}.{did_you_mean(name, names)} There are: {', '.join(names)}")
     return metric_of(f"{kind}.{found}")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection
 
 from zoo.labels import CITYSCAPES
+from zoo.published.claims import UNKNOWN, Claim, Stated
 from zoo.spec import IMAGENET_MEAN, IMAGENET_STD, DatasetSpec, Facts, Feeding
 
 KeyMap = tuple[tuple[str, str], ...]
@@ -15,43 +16,8 @@ KeyMap = tuple[tuple[str, str], ...]
 _WRAPPED = "module."  # DataParallel's, around the network that the table's names are of
 
 
-class Stated(Facts):
-    """Something that somebody stated, and where."""
-
-    value: str
-    """`"unknown"` where nobody did."""
-    source: str = ""
-    """URL; empty for what is unknown."""
-
-
-UNKNOWN = Stated(value="unknown")
-CITYSCAPES_TERMS = Stated(value="Cityscapes: non-commercial", source="https://www.cityscapes-dataset.com/license/")
-
 FULL = Feeding(mean=IMAGENET_MEAN, std=IMAGENET_STD, input_size=(1024, 2048))
 """As most are fed."""
-
-
-class Claim(Facts):
-    """An mIoU its authors published."""
-
-    miou: float
-    """On Cityscapes val, 0 to 1."""
-    protocol: str
-    """In a few words: `whole`, `slide 1024x1024`, `labels at 512x1024` …"""
-    source: str
-    """URL."""
-
-    @property
-    def word(self) -> str:
-        """The protocol in one word: `whole`, `slide`, the size of images, or `labels@` that of labels."""
-        words = {"slide": "slide", "image": self.size, "labels": f"labels@{self.size}"}
-        return words.get(self.protocol.split()[0], self.protocol.partition(",")[0])
-
-    @property
-    def size(self) -> str:
-        """The size that the protocol names first, `1024x1024`; empty for none."""
-        size = re.search(r"\d+x\d+", self.protocol)
-        return size[0] if size else ""
 
 
 class Published(Facts):

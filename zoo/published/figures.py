@@ -10,13 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
-from zoo.published.facts import Claim
+from zoo.published.claims import OTHER_WEIGHTS, Claim, Quote
 from zoo.published.table import published_of
 from zoo.spec import Size
 
-OTHER_WEIGHTS = "other weights of this architecture"
 FULL = (1024, 2048)
 _UNITS = {"M": 10**6, "G": 10**9}
 
@@ -72,16 +71,6 @@ class Figures:
     macs: Figure | None = None
     claim: Claim | None = None
     """Of other weights of this architecture."""
-
-
-class Quote(NamedTuple):
-    """A published mIoU, and what it was counted with."""
-
-    claim: Claim
-    weights: str
-    """As a record labels them, `published mmseg`; or `OTHER_WEIGHTS`."""
-    input_size: Size | None
-    """What those weights are fed with; null where it is not known."""
 
 
 @cache

@@ -10,7 +10,8 @@ Maps were read from the state dicts of the code that wrote the files, and are te
 
 from __future__ import annotations
 
-from zoo.published.facts import CITYSCAPES_TERMS, FULL, UNKNOWN, Claim, KeyMap, Published, Stated
+from zoo.published.claims import CITYSCAPES_TERMS, UNKNOWN, Claim, Stated
+from zoo.published.facts import FULL, KeyMap, Published
 from zoo.published.mmseg import mmseg
 from zoo.spec import IMAGENET_MEAN, IMAGENET_STD, Feeding
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from zoo.published.facts import CITYSCAPES_TERMS, FULL, UNKNOWN, Claim, KeyMap, Published, Stated
+from zoo.published.claims import CITYSCAPES_TERMS, UNKNOWN, Claim, Stated
+from zoo.published.facts import FULL, KeyMap, Published
 
 _REPOSITORY = "https://github.com/open-mmlab/mmsegmentation"
 _FILES = "https://download.openmmlab.com/mmsegmentation/v0.5"

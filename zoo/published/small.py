@@ -8,7 +8,8 @@ Left out, since they saw what they would be scored on: RegSeg's `trainval` files
 
 from __future__ import annotations
 
-from zoo.published.facts import CITYSCAPES_TERMS, FULL, Claim, Published, Stated
+from zoo.published.claims import CITYSCAPES_TERMS, Claim, Stated
+from zoo.published.facts import FULL, Published
 from zoo.published.mmseg import mmseg
 from zoo.published.zh320 import zh320
 from zoo.spec import IGNORE_INDEX, Feeding

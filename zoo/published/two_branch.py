@@ -12,7 +12,8 @@ which PP-LiteSeg's files are known to load. A file with older names is refused.
 from __future__ import annotations
 
 from zoo.published import two_branch_names as names
-from zoo.published.facts import CITYSCAPES_TERMS, FULL, UNKNOWN, Claim, KeyMap, Published, Stated
+from zoo.published.claims import CITYSCAPES_TERMS, UNKNOWN, Claim, Stated
+from zoo.published.facts import FULL, KeyMap, Published
 from zoo.published.mmseg import mmseg
 from zoo.spec import Feeding, Size
 

@@ -6,7 +6,8 @@ for DeepLabV3's, the parts of whose decoder newer versions of smp named.
 
 from __future__ import annotations
 
-from zoo.published.facts import CITYSCAPES_TERMS, FULL, Claim, KeyMap, Published, Stated
+from zoo.published.claims import CITYSCAPES_TERMS, Claim, Stated
+from zoo.published.facts import FULL, KeyMap, Published
 
 _REPOSITORY = "https://github.com/zh320/realtime-semantic-segmentation-pytorch"
 _LICENCE = Stated(value="Apache-2.0", source=f"{_REPOSITORY}/blob/main/LICENSE")

@@ -90,11 +90,10 @@ def _table(
 
 
 def _values(accuracy: Accuracy) -> dict[str, Any]:
-    confusion, dataset, mode = np.array(accuracy.confusion, dtype=np.int64), accuracy.dataset, accuracy.mode
+    confusion, dataset, mode = accuracy.confusion, accuracy.dataset, accuracy.mode
 
-    def by_class(numbers: np.ndarray) -> dict[str, float | None]:
-        pairs = zip(accuracy.class_names, numbers.tolist(), strict=True)
-        return {name: None if np.isnan(number) else number for name, number in pairs}
+    def by_class(numbers: Sequence[float | None]) -> dict[str, float | None]:
+        return dict(zip(accuracy.class_names, numbers, strict=True))
 
     categories = category_iou(confusion, accuracy.class_categories) if accuracy.class_categories else None
     class_iiou = instance_iou(accuracy.class_instances) if accuracy.class_instances else None
@@ -113,7 +112,7 @@ def _values(accuracy: Accuracy) -> dict[str, Any]:
         "class_iiou": class_iiou,
         "category_iou": categories,
         "category_iiou": category_iiou,
-        "confusion": confusion.tolist(),
+        "confusion": [list(row) for row in confusion],
         "num_images": accuracy.image_count,
         "split_images": dataset.split_count,
         "dataset": dataset.name,

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from operator import attrgetter
 
 from zoo.collector import paused
-from zoo.labels import CITYSCAPES
+from zoo.frames import CITYSCAPES_NAME
 from zoo.report.quoted import notes_on, quoted
 from zoo.score.comparing import (
     ARTIFACT,
@@ -129,7 +128,7 @@ class Table:
         """Of each model with a published mIoU its fastest line; none beside an mIoU of other images."""
         rows = [line.row for line in self.lines]
         is_scored = any(row.miou is not None for row in rows) and not _is_smoke_test(self.group, rows)
-        if self.group.dataset != CITYSCAPES.name and is_scored:
+        if self.group.dataset != CITYSCAPES_NAME and is_scored:
             return ()
         timed = [line for line in self.lines if line.row.published and line.row.value(X) is not None]
         fastest = {line.row.model: line for line in sorted(timed, key=lambda line: -(line.row.value(X) or 0))}
@@ -218,29 +217,29 @@ def _table(group: Group, title: str, rows: list[Row], baseline: Row | None, sort
     good = [row for row in rows if row.status == "ok" and not row.baseline]
     labels = dict(zip((row.key for row in rows), tell_apart(rows, beside="weights"), strict=True))
     names = dict(zip((row.key for row in rows), tell_apart(rows), strict=True))
-    planned = dict(zip((row.key for row in rows), tell_apart(rows, (*ARTIFACT, "weights")), strict=True))
     fastest = fastest_of_each(good)
     several = len({family_of(row) for row in good}) < len(good)
     under = [row for row in good if baseline and row.miou is not None and row.miou < (baseline.miou or 0)]
+    sunk = {row.key for row in under}
     # A fixed map takes no time: it beats what is under it. And nobody chooses by a smoke test.
-    front = [] if _is_smoke_test(group, good) else pareto_front((row for row in good if row not in under), X, Y)
+    front = [] if _is_smoke_test(group, good) else pareto_front((row for row in good if row.key not in sunk), X, Y)
     marked = {
         FRONT: {row.key for row in front},
         FASTEST: {one.row.key for one in fastest if several},
         LOST: {row.key for row in good if row.loses_miou},
-        UNDER: {row.key for row in under},
+        UNDER: sunk,
     }
-    ranked = [row for row in good if row not in under]
+    ranked = [row for row in good if row.key not in sunk]
     best = {
         key: (max if metric.better == "higher" else min)(values)
         for key, metric in METRICS.items()
         if metric.marked
         and len(values := {v for row in (ranked if metric.averaged else good) if (v := row.value(key)) is not None}) > 1
     }
-    noise = under if group.quick else []
+    noise = sunk if group.quick else set()
     shown = sorted(
         [*good, *([baseline] if baseline else [])],
-        key=lambda row: (row in noise and sort.averaged, *_order(row, METRICS[X] if row in noise else sort)),
+        key=lambda row: (row.key in noise and sort.averaged, *_order(row, METRICS[X] if row.key in noise else sort)),
     )
     alike = _shared_weights(rows) is not None
     columns = tuple(
@@ -259,9 +258,10 @@ def _table(group: Group, title: str, rows: list[Row], baseline: Row | None, sort
         for row in shown
     ]
     failed: dict[str, list[str]] = defaultdict(list)
-    for row in sorted(rows, key=attrgetter("model")):
+    planned = tell_apart(rows, (*ARTIFACT, "weights")) if any(row.status != "ok" for row in rows) else ()
+    for row, name in sorted(zip(rows, planned, strict=False), key=lambda pair: pair[0].model):
         if row.status != "ok":
-            failed[f"{row.status}: {row.reason or 'no reason was recorded'}"].append(planned[row.key])
+            failed[f"{row.status}: {row.reason or 'no reason was recorded'}"].append(name)
     return Table(
         group,
         title,

@@ -10,7 +10,7 @@ from typing import Literal
 
 from zoo.picker.deciding import Loser, published_mark
 from zoo.picker.pick import Choice, cost_per_million
-from zoo.published.facts import Stated
+from zoo.published.claims import Stated
 from zoo.report.terminal import simple_table, text_width, wrapped, wrapped_command
 from zoo.score.commands import how_to_export, how_to_load, how_to_measure, loads_published, measured_on, rests_on
 from zoo.score.licences import NO_ADVICE

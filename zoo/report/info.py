@@ -6,14 +6,15 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from zoo.catalog import find
 from zoo.errors import UserError
 from zoo.hub.models import hub_card
-from zoo.published.facts import Claim, Published, Stated
+from zoo.published.claims import Claim, Stated
+from zoo.published.facts import Published
 from zoo.published.figures import FIGURES, Figure, Figures
 from zoo.published.table import published_of
 from zoo.record import Weights
@@ -284,23 +285,23 @@ def _values(one: Info, parts: Parts | None, input_size: Size) -> dict[str, objec
     return {
         "name": one.name,
         **one.spec.model_dump(mode="json", exclude={"name", "args"}),
-        "licences": {what: [fact.model_dump() for fact in facts] for what, facts in licences.items()},
+        "licences": {what: [asdict(fact) for fact in facts] for what, facts in licences.items()},
         "hub_licences": one.hub and one.hub.as_dict(),
         "checkpoints": [
             {
                 "id": checkpoint.id,
                 "url": checkpoint.url,
                 "trained_on": checkpoint.trained_on,
-                "weights_licence": checkpoint.weights_licence.model_dump(),
-                "data_terms": checkpoint.data_terms.model_dump(),
-                "claim": checkpoint.claim and checkpoint.claim.model_dump(),
+                "weights_licence": asdict(checkpoint.weights_licence),
+                "data_terms": asdict(checkpoint.data_terms),
+                "claim": checkpoint.claim and asdict(checkpoint.claim),
             }
             for checkpoint in one.checkpoints
         ],
         "published": {
             "parameters": _figure(one.figures.params),
             "macs": _figure(one.figures.macs),
-            "claim": one.figures.claim and one.figures.claim.model_dump(),
+            "claim": one.figures.claim and asdict(one.figures.claim),
         },
         "standings": [{**standing._asdict(), "fastest": standing.fastest.as_dict()} for standing in one.standings],
         "parts": parts

@@ -9,15 +9,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from zoo.lazy import Lazy
 from zoo.report.board import Board, make_board
 from zoo.report.board_text import board_text
 from zoo.report.markdown import board_markdown
-from zoo.report.page.build import board_html
 from zoo.score.filtering import select
 from zoo.score.reading import read_rows
 from zoo.score.rows import COLUMNS, Row, text_of
+
+if TYPE_CHECKING:
+    from zoo.report.page import build
+else:  # only a page needs numpy and records
+    build = Lazy("zoo.report.page.build")
 
 Format = Literal["table", "md", "csv", "json", "html"]
 
@@ -69,7 +74,7 @@ def render(board: Board, form: Format = "table", *, width: int | None = None, pl
         case "json":
             return rows_json(board.rows)
         case "html":
-            return board_html(board)
+            return build.board_html(board)
 
 
 def rows_json(rows: Iterable[Row]) -> str:

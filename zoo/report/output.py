@@ -6,12 +6,12 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zoo.errors import UserError
 from zoo.faults import how_to_write, reason
 from zoo.files import write_all
-from zoo.report import plot, waterfall
+from zoo.lazy import Lazy
 from zoo.report.board import CAUTION, COLUMNS, Board, Table, make_board
 from zoo.report.leaderboard import Format, render
 from zoo.report.markdown import Block, fill_blocks, has_blocks
@@ -19,6 +19,11 @@ from zoo.report.quoted import notes_on
 from zoo.score.fields import FIELDS
 from zoo.score.filtering import select
 from zoo.score.metrics import metric_named
+
+if TYPE_CHECKING:
+    from zoo.report import plot, waterfall
+else:  # what holds no picture needs no matplotlib
+    plot, waterfall = Lazy("zoo.report.plot"), Lazy("zoo.report.waterfall")
 
 FORMATS: dict[str, Format] = {".md": "md", ".csv": "csv", ".json": "json", ".txt": "table", ".html": "html"}
 HEADING = "# Leaderboard\n\n<!-- Written by `zoo leaderboard --output`; changes by hand are lost. -->\n"

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from zoo.published.figures import OTHER_WEIGHTS
+from zoo.published.claims import OTHER_WEIGHTS
 from zoo.score.metrics import METRICS
-from zoo.score.rows import Row
-from zoo.score.verifying import MIOU_TOLERANCE
+from zoo.score.rows import MIOU_TOLERANCE, Row
 
 OTHER = "~"
 """Before a published mIoU of weights that cannot be loaded."""

@@ -18,7 +18,8 @@ from torch._inductor.async_compile import shutdown_compile_workers
 
 from zoo.errors import UserError
 from zoo.pipeline import Pipeline
-from zoo.record import Build, MemoryFormat, Precision, StageName
+from zoo.protocol import StageName
+from zoo.record import Build, MemoryFormat, Precision
 from zoo.runtimes import eager
 from zoo.runtimes.base import (
     Call,

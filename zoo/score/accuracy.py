@@ -6,21 +6,22 @@ Row = truth, column = prediction, last column = a prediction of no class, which 
 from __future__ import annotations
 
 import functools
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from zoo.frames import sequence_of
 from zoo.lazy import Lazy
-from zoo.record import InstanceCounts, Record, Resampled
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+    from zoo.record import InstanceCounts, Record, Resampled
 else:
     np = Lazy("numpy")
 
-Confusion: TypeAlias = "npt.NDArray[np.int64]"
+Confusion: TypeAlias = "tuple[tuple[int, ...], ...] | npt.NDArray[np.int64]"
+"""As a record keeps it, or as it was counted."""
 
 RESAMPLES = 2000
 """Draws of a bootstrap."""
@@ -31,17 +32,44 @@ MIN_SEQUENCES = 10
 """Fewer than these are too few to be drawn from: two of them give three different draws."""
 
 
-def class_iou(confusion: Confusion) -> npt.NDArray[np.float64]:
-    """Return IoU per class `(K,)`: tp / (tp + fp + fn); NaN where a class is neither true nor predicted."""
-    class_count = len(confusion)
-    hit = np.diagonal(confusion)
-    union = confusion.sum(axis=1) + confusion[:, :class_count].sum(axis=0) - hit
-    return _ratio(hit, union)
+class Sums(NamedTuple):
+    """Pixels of each class, `(K,)`: all that scores are made of."""
+
+    hit: list[int]
+    """True and predicted."""
+    true: list[int]
+    predicted: list[int]
 
 
-def class_accuracy(confusion: Confusion) -> npt.NDArray[np.float64]:
-    """Return recall per class `(K,)`; NaN where a class is never true."""
-    return _ratio(np.diagonal(confusion), confusion.sum(axis=1))
+def sums(confusion: Confusion) -> Sums:
+    """Return what rows and columns of a matrix add up to, in Python's integers: numpy is slower for so few."""
+    matrix, found = _latest[0]
+    if confusion is matrix:  # all metrics of one record after the other
+        return found
+    rows = confusion if isinstance(confusion, tuple) else confusion.tolist()
+    found = Sums(
+        [row[place] for place, row in enumerate(rows)],
+        [sum(row) for row in rows],
+        [sum(column) for column in zip(*rows, strict=True)][: len(rows)],
+    )
+    if isinstance(confusion, tuple):  # what can be changed is not remembered
+        _latest[0] = confusion, found
+    return found
+
+
+_latest: list[tuple[Confusion, Sums]] = [((), Sums([], [], []))]
+"""The matrix that was last summed, and its sums; one alone."""
+
+
+def class_iou(confusion: Confusion) -> list[float | None]:
+    """Return IoU per class `(K,)`: tp / (tp + fp + fn); `None` where a class is neither true nor predicted."""
+    return [_share(hit, true + predicted - hit) for hit, true, predicted in zip(*sums(confusion), strict=True)]
+
+
+def class_accuracy(confusion: Confusion) -> list[float | None]:
+    """Return recall per class `(K,)`; `None` where a class is never true."""
+    found = sums(confusion)
+    return [_share(hit, true) for hit, true in zip(found.hit, found.true, strict=True)]
 
 
 def miou(confusion: Confusion) -> float | None:
@@ -56,8 +84,15 @@ def mean_class_accuracy(confusion: Confusion) -> float | None:
 
 def pixel_accuracy(confusion: Confusion) -> float | None:
     """Return the share of counted pixels that are labelled right; `None` for an empty matrix."""
-    total = int(confusion.sum())
-    return int(np.trace(confusion)) / total if total else None
+    found = sums(confusion)
+    return _share(sum(found.hit), sum(found.true))
+
+
+def class_shares(confusion: Confusion) -> list[float]:
+    """Return the share of the counted pixels that are of each class, `(K,)`."""
+    true = sums(confusion).true
+    total = max(sum(true), 1)
+    return [count / total for count in true]
 
 
 def category_iou(confusion: Confusion, class_categories: Sequence[str]) -> dict[str, float | None]:
@@ -67,20 +102,22 @@ def category_iou(confusion: Confusion, class_categories: Sequence[str]) -> dict[
         confusion: `(K, K + 1)`.
         class_categories: Category of each class (`DatasetSpec.class_categories`).
     """
-    class_count = len(confusion)
-    assert len(class_categories) == class_count
-    names = list(dict.fromkeys(class_categories))
-    member = np.array([[category == name for category in class_categories] for name in names], dtype=np.int64)  # (G, K)
-    merged = np.column_stack([member @ confusion[:, :class_count] @ member.T, member @ confusion[:, class_count]])
-    return {name: _number(iou) for name, iou in zip(names, class_iou(merged), strict=True)}
+    _, true, predicted = sums(confusion)
+    members: dict[str, list[int]] = {}
+    for place, name in zip(range(len(true)), class_categories, strict=True):
+        members.setdefault(name, []).append(place)
+    found = {}
+    for name, places in members.items():
+        hit = sum(int(confusion[row][column]) for row in places for column in places)
+        found[name] = _share(hit, sum(true[place] + predicted[place] for place in places) - hit)
+    return found
 
 
 def instance_iou(counts: Mapping[str, InstanceCounts]) -> dict[str, float | None]:
     """Return instance-weighted IoU (iIoU) by name: tp / (tp + fp + fn); `None` for neither true nor predicted."""
     return {
-        name: count.true_positives / union if union else None
+        name: _share(count.true_positives, count.true_positives + count.false_positives + count.false_negatives)
         for name, count in counts.items()
-        for union in (count.true_positives + count.false_positives + count.false_negatives,)
     }
 
 
@@ -178,22 +215,15 @@ def _ratio(part: npt.NDArray[Any], whole: npt.NDArray[Any]) -> npt.NDArray[np.fl
     return out
 
 
-def _mean(values: npt.NDArray[np.float64]) -> float | None:
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else None
+def _share(part: float, whole: float) -> float | None:
+    return part / whole if whole else None
 
 
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
 
 
 def confusion_of(record: Record) -> Confusion | None:
-    """Return a record's confusion matrix, `np.int64 (K, K + 1)`."""
-    return None if record.accuracy is None else _matrix(record.accuracy.confusion)
-
-
-@functools.lru_cache(maxsize=1)  # all metrics of one record after the other
-def _matrix(counts: tuple[tuple[int, ...], ...]) -> Confusion:
-    matrix = np.array(counts, dtype=np.int64)
-    matrix.flags.writeable = False
-    return matrix
+    """Return a record's confusion matrix, `(K, K + 1)`."""
+    return None if record.accuracy is None else record.accuracy.confusion

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from zoo.errors import UserError, listed
-from zoo.lived import PACED_PROTOCOL, Paced
+from zoo.lived import Paced
+from zoo.protocol import PACED_PROTOCOL
 from zoo.record import Accuracy, Latency, Record, Speed
 from zoo.score.accuracy import miou_interval
 from zoo.score.summary import MEDIAN_COUNT, Samples, summarise, summarise_paced, summarise_stages

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from zoo.lazy import Lazy
 from zoo.machine import Named
-from zoo.published.table import published_of
 from zoo.score.fields import quoted
 from zoo.score.metrics import GRADE, metric_of
 from zoo.score.rows import Row, text_of
+
+if TYPE_CHECKING:
+    from zoo.published import table
+else:
+    table = Lazy("zoo.published.table")
 
 Basis = Literal[
     "measured here",
@@ -54,7 +59,7 @@ def how_to_measure(row: Row, key: str = "pipeline_p50_s") -> str:
     first, weights, preset = "", weights_flag(row), row.preset
     if accuracy and row.weights_source == "random":
         preset = "cityscapes"
-        tags = [one.tag for one in published_of(row.model)]
+        tags = [one.tag for one in table.published_of(row.model)]
         first = "" if tags else f"zoo train {quoted(row.model)} --data DIR && "
         weights = f"--weights {quoted(f'published:{tags[0]}')}" if tags else ""
     if accuracy or (row.dataset is not None and not row.synthetic):

@@ -5,17 +5,23 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime
 from operator import attrgetter
-from statistics import fmean, stdev
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from zoo.labels import CITYSCAPES, OFFICIAL_SIZES
-from zoo.record import ACCURACY_PROTOCOL, Dataset
+from zoo.frames import CITYSCAPES_NAME, OFFICIAL_SIZES
+from zoo.lazy import Lazy
+from zoo.protocol import ACCURACY_PROTOCOL
 from zoo.score.metrics import METRICS, metric_of
 from zoo.score.rows import Row, text_of
-from zoo.spec import Size
+
+if TYPE_CHECKING:  # kept rows are compared without pydantic
+    import statistics
+
+    from zoo.record import Dataset
+    from zoo.spec import Size
+else:
+    statistics = Lazy("statistics")
 
 ARTIFACT = ("runtime", "precision", "input_size")
 """What tells the artifacts of one model's weights apart."""
@@ -197,12 +203,12 @@ def _over_seeds(rows: list[Row]) -> Row:
     middle = sorted(rows, key=_pipeline_p50)[len(rows) // 2]
     averaged = [key for key, metric in METRICS.items() if metric.averaged]
     mious = [one.miou for one in rows if one.miou is not None]
-    return replace(
-        middle.having(**{key: _mean([one.value(key) for one in rows]) for key in averaged}),
+    return middle.but(
+        numbers={**middle.numbers, **{key: _mean([one.value(key) for one in rows]) for key in averaged}},
         intervals={**middle.intervals, **{key: _mean_interval(rows, key) for key in averaged if METRICS[key].interval}},
         class_iou={name: _mean([one.class_iou.get(name) for one in rows]) for name in middle.class_iou},
         class_lost={name: _mean([one.class_lost.get(name) for one in rows]) for name in middle.class_lost},
-        miou_spread=stdev(mious) if len(mious) == len(rows) else None,
+        miou_spread=statistics.stdev(mious) if len(mious) == len(rows) else None,
         seed_count=len(rows),
     )
 
@@ -210,12 +216,15 @@ def _over_seeds(rows: list[Row]) -> Row:
 def _mean(values: Sequence[float | None]) -> float | None:
     """Of numbers that are all known."""
     known = [value for value in values if value is not None]
-    return fmean(known) if len(known) == len(values) else None
+    return statistics.fmean(known) if len(known) == len(values) else None
 
 
 def _mean_interval(rows: list[Row], key: str) -> tuple[float, float] | None:
     known = [interval for one in rows if (interval := one.interval(key)) is not None]
-    return None if len(known) < len(rows) else (fmean(low for low, _ in known), fmean(high for _, high in known))
+    if len(known) < len(rows):
+        return None
+    lows, highs = zip(*known, strict=True)
+    return statistics.fmean(lows), statistics.fmean(highs)
 
 
 def tie(one: Row, other: Row, key: str) -> bool | None:
@@ -270,7 +279,7 @@ def these_weights(*rows: Row) -> str:
 def images_said(counted: Row | Dataset) -> str:
     """Such as `2 of 500`: how many images were counted, of how many the whole split has where that is more."""
     name, whole = (counted.dataset if isinstance(counted, Row) else counted.name), counted.split_count
-    if whole is None and name == CITYSCAPES.name:  # an older record
+    if whole is None and name == CITYSCAPES_NAME:  # an older record
         whole = OFFICIAL_SIZES.get(counted.split or "")
     more = whole is not None and counted.image_count is not None and whole > counted.image_count
     return f"{counted.image_count} of {whole}" if more else str(counted.image_count)

@@ -5,12 +5,18 @@ from __future__ import annotations
 import fnmatch
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from zoo.catalog import MODELS
 from zoo.errors import UserError, did_you_mean
+from zoo.lazy import Lazy
 from zoo.score.comparing import Group, group_of
 from zoo.score.fields import FIELDS
 from zoo.score.rows import Row, text_of
+
+if TYPE_CHECKING:
+    from zoo import catalog
+else:
+    catalog = Lazy("zoo.catalog")
 
 VERSIONS = {field.name: field.version for field in FIELDS.values() if field.version}
 """Fields whose values may mean several things, told apart by a hash: `camvid@3f2a8c11` names one."""
@@ -119,7 +125,7 @@ def _newest(several: Iterable[list[Row]], field: str) -> tuple[list[Row], list[s
 
 
 def _is_model(one: Row, pattern: str) -> bool:
-    spec = MODELS.get(one.model)
+    spec = catalog.MODELS.get(one.model)
     tags = ("all", *(spec.tags if spec else ()))
     return not one.baseline and (pattern in tags or fnmatch.fnmatchcase(one.model, pattern))
 

@@ -1,19 +1,24 @@
 """Rows kept in the cache folder, so that a record's JSON is decoded once.
 
-A row is known by the hash of the record's bytes, which no name, size or clock can fool: every file is read each time.
-What is kept of a results folder is one file that holds its own hash and that of the code which made it; one that is
-damaged, or of another zoo or Python, is as good as none, and one that cannot be written is done without.
+A row is known by the hash of the record's bytes, which no name, size or clock can fool. A file is read anew unless the
+system says that nothing was written to it since: by its size and the times of its last write and last change, of which
+the latter cannot be set. As in git's index, times of the last moments before a look do not count: a second write in the
+same tick would not show. What is kept of a results folder is one file that holds its own hash and that of the code
+which made it; one that is damaged, or of another zoo or Python, is as good as none, and one that cannot be written is
+done without.
 """
 
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import sys
+import time
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from zoo import store
 from zoo.cache import cache_folder
@@ -21,11 +26,17 @@ from zoo.files import short_hash, write_all
 from zoo.score.rows import Row, row
 
 LEAST = 50
-"""New records that are worth being kept, and"""
+"""Files of which there is news that are worth being kept, and"""
 LEAST_SHARE = 0.05
-"""the least share of all that they are: a file is not written anew for every record that is measured."""
+"""the least share of all that they are: what is kept is not written anew for every record that is measured."""
+SETTLED_S = 3.0
+"""Seconds after which no second write can carry the times of the first, on any file system."""
 _PACKAGE = Path(__file__).parent.parent
 _HASH_BYTES = 32
+_SHARE = Row.__match_args__.index("class_share")
+
+Look: TypeAlias = "tuple[int, int, int] | None"
+"""A file's size, and the times of its last write and change in ns; `None` where they do not tell."""
 
 
 class Kept:
@@ -33,10 +44,13 @@ class Kept:
 
     def __init__(self, results: Path) -> None:
         self._file = cache_folder() / "rows" / short_hash(str(results.resolve()), 16)
+        self._results = len(os.fspath(results))
         self._code = _code()
-        self._before = self._load()
-        self._now: dict[bytes, Row] = {}
+        self._seen, self._before = self._load()
+        self._now: dict[str, tuple[Look, bytes]] = {}
+        self._rows: dict[bytes, tuple[Any, ...]] = {}
         self._new = 0
+        self._pool: dict[Any, Any] = {}
 
     def read(self, path: Path) -> Row:
         """Read a record as a row.
@@ -44,46 +58,71 @@ class Kept:
         Raises:
             UserError: as `store.load`.
         """
-        content = store.content(path)
-        known_by = sha256(content).digest()
-        one = self._before.get(known_by)
-        if one is None:
-            one = row(store.parse(content, path))
-            self._new += 1
-        self._now[known_by] = one
-        return one
+        name = os.fspath(path)
+        place, look = name[self._results :], _look(name)
+        seen, known_by = self._seen.get(place, (None, b""))
+        if look is None or look != seen:
+            content = store.content(path)
+            known_by = sha256(content).digest()
+        values = self._before.get(known_by)
+        if values is None:
+            values = self._pooled(row(store.parse(content, path)))
+        self._new += known_by not in self._before or look not in (None, seen)
+        self._now[place] = look, known_by
+        self._rows[known_by] = values
+        return Row(*values)
 
     def keep(self) -> None:
         """Keep what was read for the next process, where that is worth it."""
         if self._new < max(LEAST, LEAST_SHARE * len(self._now)):
             return
-        body = pickle.dumps(self._now, protocol=5)
+        body = pickle.dumps((self._now, self._rows), protocol=5)
         with suppress(OSError):
             write_all({self._file: self._code + sha256(body).digest() + body})
 
-    def _load(self) -> dict[bytes, Row]:
+    def _load(self) -> tuple[dict[str, tuple[Look, bytes]], dict[bytes, tuple[Any, ...]]]:
+        """Of before: each file's look with its hash, and the values of a row by that hash."""
         try:
             kept = self._file.read_bytes()
         except OSError:
-            return {}
+            return {}, {}
         code, hashed, body = kept[:_HASH_BYTES], kept[_HASH_BYTES : 2 * _HASH_BYTES], kept[2 * _HASH_BYTES :]
         if code != self._code or hashed != sha256(body).digest():
-            return {}
+            return {}, {}
         try:
-            found: dict[bytes, Row] = _Plain(io.BytesIO(body)).load()
+            seen, rows = _Plain(io.BytesIO(body)).load()
         except Exception:  # noqa: BLE001  whoever wrote this, it was not zoo
-            return {}
-        return found
+            return {}, {}
+        return seen, rows
+
+    def _pooled(self, one: Row) -> tuple[Any, ...]:
+        """A row's values; what many rows have stands in memory, and in what is kept, once."""
+        once = self._pool.setdefault
+        values = [once(value, value) if type(value) in (str, tuple) else value for value in one.values()]
+        values[_SHARE] = once(("share", *one.class_share.items()), one.class_share)
+        return tuple(values)
 
 
 class _Plain(pickle.Unpickler):
     """Makes objects of zoo's own classes and dates; runs nothing else, whoever wrote the file."""
 
     def find_class(self, module: str, name: str) -> Any:
-        found = super().find_class(module, name) if module.startswith(("zoo.", "datetime", "pydantic_core")) else None
+        found = super().find_class(module, name) if module.startswith(("zoo.", "datetime")) else None
         if not isinstance(found, type):
             raise pickle.UnpicklingError(f"{module}.{name} is no fact of a row")
         return found
+
+
+def _look(name: str) -> Look:
+    if os.name == "nt":  # there is no time of the last change
+        return None
+    try:
+        facts = os.stat(name)  # noqa: PTH116  one of very many
+    except OSError:
+        return None
+    if time.time() - max(facts.st_mtime, facts.st_ctime) < SETTLED_S:
+        return None
+    return facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
 
 
 def _code() -> bytes:

@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from zoo.catalog import MODELS
-from zoo.published.facts import CITYSCAPES_TERMS, UNKNOWN, Published, Stated
-from zoo.published.table import published_of
-from zoo.record import Weights
+from zoo.lazy import Lazy
+from zoo.published.claims import CITYSCAPES_TERMS, UNKNOWN, Stated
+
+if TYPE_CHECKING:
+    from zoo import catalog
+    from zoo.published import table
+    from zoo.published.facts import Published
+    from zoo.record import Weights
+else:  # rows that were kept need neither
+    catalog, table = Lazy("zoo.catalog"), Lazy("zoo.published.table")
 
 NO_ADVICE = "facts and where they are stated, no legal advice"
 
@@ -174,15 +180,15 @@ def _licences(
 
 
 def _checkpoint(model: str, tag: str) -> Published | None:
-    return next(iter(published_of(model, tag)), None) if tag else None
+    return next(iter(table.published_of(model, tag)), None) if tag else None
 
 
 def _code(model: str) -> tuple[Stated, ...]:
     """Of the code that builds a network; a user's own is not known here."""
     hub = next((licence for prefix, licence in _HUBS.items() if model.startswith(prefix)), "")
-    if model not in MODELS and not hub:
+    if model not in catalog.MODELS and not hub:
         return (Stated(value="unknown here, since the model is in no catalog"),)
-    pieces = re.split(r",(?!\s*non-commercial)\s*", hub or MODELS[model].licence)
+    pieces = re.split(r",(?!\s*non-commercial)\s*", hub or catalog.MODELS[model].licence)
     names = [re.search(r"\((\w+)\)", piece) for piece in pieces]
     return tuple(
         Stated(value=piece, source=_LIBRARIES.get(name[1], "") if name else "LICENSE")

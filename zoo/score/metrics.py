@@ -6,11 +6,10 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from zoo.errors import UserError, did_you_mean
-from zoo.lived import Paced, Start
-from zoo.record import Accuracy, Build, InstanceCounts, Latency, Record, StageName
+from zoo.protocol import StageName
 from zoo.score.accuracy import (
     Confusion,
     category_iou,
@@ -21,6 +20,10 @@ from zoo.score.accuracy import (
     miou,
     pixel_accuracy,
 )
+
+if TYPE_CHECKING:  # kept rows are shown without pydantic
+    from zoo.lived import Paced, Start
+    from zoo.record import Accuracy, Build, InstanceCounts, Latency, Record
 
 Better = Literal["higher", "lower"]
 

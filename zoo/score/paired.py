@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from zoo.errors import UserError
 from zoo.lazy import Lazy
-from zoo.record import Resampled
 from zoo.score.accuracy import miou_gain_interval
 from zoo.score.comparing import tie
 from zoo.score.metrics import METRICS, metric_of
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from zoo.record import Resampled
     from zoo.score import summary
 else:
     np, summary = Lazy("numpy"), Lazy("zoo.score.summary")

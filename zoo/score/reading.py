@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from zoo.collector import paused
-from zoo.record import Record
 from zoo.score.comparing import Scored, scored_of
 from zoo.score.kept import Kept
 from zoo.score.rows import Row, row
 from zoo.store import folder_to_read, load, newest, read_all
+
+if TYPE_CHECKING:  # kept rows are read without pydantic
+    from zoo.record import Record
 
 NO_MODEL_YET = "no model is measured yet, only the baseline; measure some with `zoo bench --models all`"
 
@@ -30,23 +32,33 @@ def rows_of(records: Iterable[Record]) -> tuple[Row, ...]:
 def _linked(rows: list[Row]) -> tuple[Row, ...]:
     """What rows are told by each other."""
     rows = _under_one_name(rows)
-    references: dict[Scored, list[Row]] = defaultdict(list)
+    references: dict[Scored, dict[str | None, Row]] = defaultdict(dict)  # by device the best, by None that of all
     for candidate in rows:
         if candidate.precision == "fp32" and candidate.miou is not None and not candidate.baseline:
-            references[scored_of(candidate)].append(candidate)
+            best = references[scored_of(candidate)]
+            for device in (candidate.device, None):
+                if device not in best or _standing(candidate) > _standing(best[device]):
+                    best[device] = candidate
 
     def with_loss(one: Row) -> Row:
         if one.miou is None or one.baseline or not (found := references.get(scored_of(one))):
             return one
-        nearest = max(found, key=lambda other: (other.is_reference, other.device == one.device, other.started_at))
+        nearest, own = found[None], found.get(one.device)
+        if own is not None and own.is_reference >= nearest.is_reference:
+            nearest = own
         lost = {
             name: None if iou is None or (was := nearest.class_iou.get(name)) is None else was - iou
             for name, iou in one.class_iou.items()
         }
         numbers = {**one.numbers, "miou_lost": (nearest.miou or 0) - one.miou}
-        return replace(one, numbers=numbers, class_lost=lost)
+        return one.but(numbers=numbers, class_lost=lost)
 
     return tuple(with_loss(candidate) for candidate in rows)
+
+
+def _standing(one: Row) -> tuple[bool, datetime]:
+    """By which of two fp32 rows the other artifacts are held against one."""
+    return one.is_reference, one.started_at
 
 
 def _under_one_name(rows: list[Row]) -> list[Row]:
@@ -56,7 +68,7 @@ def _under_one_name(rows: list[Row]) -> list[Row]:
     return [
         one
         if one.dataset_fingerprint is None or one.dataset == (name := names[one.dataset_fingerprint])
-        else replace(one, dataset=name)
+        else one.but(dataset=name)
         for one in rows
     ]
 
@@ -103,7 +115,16 @@ def read_rows(results: Path | str | None = None, *, history: bool = False) -> Ro
         UserError: there is no readable record.
     """
     folder, said = folder_to_read(results)
-    kept, files = Kept(folder), dict[tuple[str, datetime], Source]()
+    files: dict[tuple[str, datetime], Source] = {}
+    found, warnings = _read_kept(folder, files)
+    rows = _linked(found if history else newest(found))
+    sources = {place: files[place] for place in ((one.key, one.started_at) for one in rows)}
+    return Rows(rows, (*said, *warnings), sources)
+
+
+def _read_kept(folder: Path, files: dict[tuple[str, datetime], Source]) -> tuple[list[Row], tuple[str, ...]]:
+    """Read a folder's rows, and name the file of each; what was kept of before is gone from memory at the end."""
+    kept = Kept(folder)
 
     def read(path: Path) -> Row:
         one = kept.read(path)
@@ -112,6 +133,4 @@ def read_rows(results: Path | str | None = None, *, history: bool = False) -> Ro
 
     found, warnings = read_all(folder, read, required=True)
     kept.keep()
-    rows = _linked(found if history else newest(found))
-    sources = {place: files[place] for place in ((one.key, one.started_at) for one in rows)}
-    return Rows(rows, (*said, *warnings), sources)
+    return found, warnings

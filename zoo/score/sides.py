@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time
 from itertools import product
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from zoo.catalog import MODELS
 from zoo.errors import UserError, did_you_mean
+from zoo.lazy import Lazy
 from zoo.score.comparing import ARTIFACT, Group, differences, group_of, latest, newest
 from zoo.score.fields import FIELDS, quoted
 from zoo.score.filtering import matches, select
@@ -23,6 +23,11 @@ from zoo.score.reading import Rows, Source, Sources, read_rows
 from zoo.score.rows import WHOLE, Row, row, text_of
 from zoo.store import load
 from zoo.store import newest as newest_of_each_key
+
+if TYPE_CHECKING:
+    from zoo import catalog
+else:
+    catalog = Lazy("zoo.catalog")
 
 CONDITIONS = tuple(field.name for field in FIELDS.values() if not field.rare)
 """What usually tells two records of a model apart."""
@@ -68,7 +73,7 @@ class Side:
         name, *words = _MOMENT.sub("", text).split(",")
         if "/" in name and ":" not in name and not Path(name).is_dir():
             raise UserError(f"no folder {name!r} here; name {HOW}")
-        folder = Path(name) if name and name not in MODELS and Path(name).is_dir() else None
+        folder = Path(name) if name and Path(name).is_dir() and name not in catalog.MODELS else None
         if "=" in name:
             name, words = "", [name, *words]
         pairs = [_condition(word) for word in words]

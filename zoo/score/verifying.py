@@ -6,17 +6,15 @@ from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
 from zoo.labels import CITYSCAPES
-from zoo.published.facts import Claim
+from zoo.published.claims import Claim
 from zoo.published.figures import FIGURES, Figure, quote
 from zoo.published.table import published_of
 from zoo.score.metrics import METRICS
-from zoo.score.rows import Row, text_of
+from zoo.score.rows import MIOU_TOLERANCE, Row, text_of
 from zoo.spec import Size
 
 PARAMS_TOLERANCE, MACS_TOLERANCE = 0.01, 0.03
 """Relative; an exact number has none."""
-MIOU_TOLERANCE = 0.003
-"""Of published weights, counted in the protocol they were published with."""
 MOST_BY_PROTOCOL = 0.05
 """What another protocol can explain at most where weights and input size are those that were published."""
 

@@ -391,8 +391,7 @@ def _validate(one: TrainingStep, spec: ModelSpec, dataset: Dataset) -> tuple[flo
     """Score `val`: mIoU and IoU per class at the ground truth's full size."""
     with _scoring(one):
         confusion = evaluate(by_size(_predictor(one, spec)), dataset, "val").confusion
-    by_class = (None if math.isnan(iou) else iou for iou in class_iou(confusion).tolist())
-    return miou(confusion), tuple(by_class)
+    return miou(confusion), tuple(class_iou(confusion))
 
 
 def _predictor(one: TrainingStep, spec: ModelSpec) -> Callable[[Size], Predict]:

@@ -155,7 +155,9 @@ def unpacked(page):
 def test_2000_rows_stay_small(records, monkeypatch, tmp_path):
     """All different: matrices, class shares, latencies."""
     random, made = np.random.default_rng(0), records.varied(2000)
-    sources = {(one.key, one.started_at): SimpleNamespace(record=one, file=tmp_path / one.key) for one in made}
+    sources = {
+        (one.key, one.started_at): SimpleNamespace(record=one, name=one.key, file=tmp_path / one.key) for one in made
+    }
     calls = {name: random.lognormal(-4, 0.1, 200) for name in ("network_s", "pipeline_s")}
     monkeypatch.setattr(
         contents, "samples", lambda _: {name: np.roll(one, 3) * random.uniform(0.5, 2) for name, one in calls.items()}

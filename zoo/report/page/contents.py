@@ -5,19 +5,17 @@ What many rows share (weights, machines, confusion matrices …) stands once, in
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from zoo import __version__
 from zoo.errors import UserError
 from zoo.files import short_hash
+from zoo.lazy import Lazy
 from zoo.machine import Named
-from zoo.record import Accuracy, Latency, Record
 from zoo.report.board import FASTEST, LOST, MARKS, UNDER, Board, Line, Table
 from zoo.report.quoted import quoted
 from zoo.score.commands import how_to_export, how_to_load, how_to_measure, measured_on
@@ -27,6 +25,14 @@ from zoo.score.metrics import CLASS_LOSS, METRICS, SHOWN, Metric, metric_of
 from zoo.score.reading import Source
 from zoo.score.rows import Row, text_of
 from zoo.store import samples
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from zoo.record import Accuracy, Latency, Record
+else:  # for pages of no more than `MOST_WHOLE` rows
+    np = Lazy("numpy")
 
 DIGITS = 5
 """Significant digits of what was timed; what was counted keeps all."""
@@ -181,7 +187,7 @@ def _card(row: Row, source: Source | None, pools: Pools, *, whole: bool) -> dict
         "weights_of": pools.place("weights", _weights(record)),
         "licences": pools.place("licences", _licences(row.licences)),
         "commands": pools.place("commands", _commands(row)),
-        "file": source.file.as_posix() if source else None,
+        "file": source.name.replace(os.sep, "/") if source else None,
     }
 
 
