@@ -15,6 +15,8 @@ Schema history
     5  weights: how they came (run, file, published, own), how they are fed, what they began from, their licence; the
        results folder beside the key; a failure's *step*. In older records `checkpoint` reads as `run` where a recipe is
        known, else as `file`.
+    6  how a trained network was deployed (folding). Older records read as they are.
+    7  which question of a plan it answers (cell). Older records read as they are.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from pydantic import AwareDatetime, Field, field_validator, model_validator
 
 from zoo.spec import Facts, Feeding, Resize, Size
 
-SCHEMA = 6
+SCHEMA = 7
 SPEED_PROTOCOL = "zoo-lat/3"
 """`zoo-lat/1` timed one scope after the other; `/2` times both in turn; `/3` times networks folded and merged."""
 ACCURACY_PROTOCOL = "zoo-miou/1"
@@ -464,6 +466,8 @@ class Record(Facts):
     """The cell key: equal keys are the same measurement; see `bench/plan.py`."""
     folder: str = ""
     """Random id of the results folder it was measured into; empty in older records, whose keys hold it."""
+    cell: str = ""
+    """What was asked, whatever machine answers (`bench/plan.py`, `cell_id`); empty in older records."""
     quick: bool
     """True for a smoke test: fewer samples, a few training steps; never ranked beside full rows."""
     preset: str
