@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from zoo.bench.request import Request
 from zoo.bench.sweep import run_bench
 from zoo.catalog import MODELS
 from zoo.config import BenchConfig, load_config
@@ -17,7 +18,7 @@ def test_the_harness_is_a_small_part_of_a_quick_sweep(benchmark, tmp_path, runti
     """Four models stand for all: what is paid once, before the first cell, is shared among as many as there are."""
     config = load_config(BenchConfig, "quick", {"models": ["core"], "runtimes": runtimes})
     folders = {"results": tmp_path / "results", "runs": tmp_path / "runs"}
-    sweep = benchmark.pedantic(run_bench, (config,), folders, rounds=1)
+    sweep = benchmark.pedantic(run_bench, (Request(config, **folders),), rounds=1)
     spent = [(stage, seconds) for record in sweep.records for stage, seconds in record.seconds.items()]
     build = sum(seconds for stage, seconds in spent if stage == "build")
     work = sum(seconds for stage, seconds in spent if stage not in {"start", "build"})

@@ -14,10 +14,11 @@ import pytest
 
 
 def pytest_configure(config):
-    """Tests share a cache that is not the user's; of several processes each has one thread and a temporary folder."""
+    """Tests share a cache that is not the user's; each process has one thread, and folders of its own."""
     folder = tempfile.mkdtemp(prefix="test-")
     Finalize(None, shutil.rmtree, (folder, True), exitpriority=-200)  # after multiprocessing's own folder, -100
     os.environ.setdefault("ZOO_CACHE", str(Path(folder, "cache")))  # the first process's
+    os.environ["ZOO_SLOTS"] = str(Path(folder, "slots"))  # else they wait for each other, and for who measures here
     if hasattr(config, "workerinput"):
         os.environ["OMP_NUM_THREADS"] = "1"
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # workers of sweeps have two: spinning, they starve others

@@ -215,7 +215,7 @@ def test_a_tar_that_would_fill_the_memory_is_refused(other, tmp_path, monkeypatc
 def test_one_at_a_time(other, tmp_path):
     with (
         store.locked(tmp_path / "mine"),
-        pytest.raises(UserError, match=r"another sweep or merge writes to .*; wait for it"),
+        pytest.raises(UserError, match=r"another merge writes to .*; wait for it"),
     ):
         merge([other], tmp_path / "mine")
     assert len(merge([other], tmp_path / "mine").added) == 3

@@ -85,7 +85,7 @@ def test_a_folder_that_is_gone_is_no_lock(system, tmp_path):
 
 def test_results_and_runs_are_held_on_any_file_system(system, tmp_path):
     results, run = tmp_path / "results", tmp_path / "runs" / "run"
-    with store.locked(results) as first, pytest.raises(UserError, match="another sweep or merge writes to") as caught:  # noqa: SIM117
+    with store.locked(results) as first, pytest.raises(UserError, match="another merge writes to") as caught:  # noqa: SIM117
         with store.locked(results):
             pass
     assert "\n" not in str(caught.value)

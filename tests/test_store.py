@@ -253,9 +253,9 @@ def test_started_at_carries_its_zone(records):
     assert records.make().started_at == datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def test_one_sweep_at_a_time(tmp_path):
+def test_one_merge_at_a_time(tmp_path):
     with store.locked(tmp_path / "results") as first:
-        with pytest.raises(UserError, match="another sweep or merge writes to"), store.locked(tmp_path / "results"):
+        with pytest.raises(UserError, match="another merge writes to"), store.locked(tmp_path / "results"):
             pass
         with store.locked(tmp_path / "other") as other:
             assert other != first

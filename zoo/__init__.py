@@ -31,6 +31,7 @@ _PUBLIC = {
     "merge": "zoo.exchange:merge",
     "open_dataset": "zoo.data.layout:open_dataset",
     "Limit": "zoo.score.limits:Limit",
+    "Request": "zoo.bench.request:Request",
     "pick": "zoo.picker.pick:pick",
     "predict_images": "zoo.predict.pictures:predict_images",
     "prepare": "zoo.data.prepared:prepare",

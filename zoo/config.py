@@ -32,6 +32,9 @@ def _written(value: object) -> object:
     return parse_size(value) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
 
+ALL_CUDA = "cuda:all"
+"""In place of a device: every CUDA device of this machine."""
+
 WrittenSize = Annotated[Size, BeforeValidator(_written)]
 
 
@@ -148,7 +151,7 @@ class BenchConfig(Facts):
     compile_mode: Literal["default", "max-autotune-no-cudagraphs"] = "default"
     """`torch.compile`'s; with CUDA graphs one stage's answer would be overwritten by the next."""
     memory_format: MemoryFormat = "channels_last"
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:(\d+|all))?)$")
     threads: int | None = Field(default=None, gt=0)
     """CPU threads; `None`: one per core this process may use."""
     accuracy: bool = True

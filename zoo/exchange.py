@@ -101,7 +101,7 @@ def merge(sources: Sequence[Path | str], into: Path | str = store.DEFAULT, on_do
         on_done: Told how far it is.
 
     Raises:
-        UserError: a source is none, or holds nothing; another sweep or merge holds the folder; it cannot be written to.
+        UserError: a source is none, or holds nothing; another merge holds the folder; it cannot be written to.
     """
     target, added, known_count, left_out = Path(into), list[Path](), 0, list[str]()
     with ExitStack() as opened:

@@ -99,6 +99,13 @@ def makers_modules() -> dict[str, Path]:
     return _reached({_zoo_name(file): file for file in files}, _computing)[0]
 
 
+@functools.cache
+def package_sha256() -> str:
+    """Hash of every source of this package: equal where two machines run the same checkout, whatever is installed."""
+    files = {_zoo_name(file): _sha256(file) for file in _PACKAGE.rglob("*.py")}
+    return short_hash(files, 16)
+
+
 def package_version(package: str) -> str | None:
     """Version of an installed package; `None` where it is not installed."""
     try:

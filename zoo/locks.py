@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -30,6 +31,9 @@ else:
 
 Release = Callable[[], object]
 
+POLL_S = 0.02
+"""How often one looks again at a lock that another process holds."""
+
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
 """What `flock` answers where there is none."""
 
@@ -39,24 +43,34 @@ class HeldError(Exception):
 
 
 @contextmanager
-def hold(path: Path) -> Iterator[None]:
+def hold(path: Path, *, patience_s: float = 0.0) -> Iterator[None]:
     """Hold `path`, a file that is made when it is not there, until the end of this context or process.
+
+    Args:
+        path: The lock.
+        patience_s: Seconds to wait for another process that holds it.
 
     Raises:
         HeldError: another process holds it.
         OSError: it cannot be written.
     """
-    release = take(path)
-    if release is None:
-        raise HeldError(_if_nobody_does(path))
+    deadline = time.monotonic() + patience_s
+    while (release := take(path)) is None:
+        if time.monotonic() >= deadline:
+            raise HeldError(_if_nobody_does(path))
+        time.sleep(POLL_S)
     try:
         yield
     finally:
         release()
 
 
-def take(path: Path) -> Release | None:
+def take(path: Path, *, shared: bool = False) -> Release | None:
     """Take the lock `path` and return what lets go of it; `None` where another process holds it, or its folder is gone.
+
+    Args:
+        path: The lock.
+        shared: Beside others that share it, and none that does not; alone where the file system has no `flock`.
 
     Raises:
         OSError: it cannot be written.
@@ -69,7 +83,7 @@ def take(path: Path) -> Release | None:
     except FileNotFoundError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         if os.fstat(descriptor).st_nlink:
             return lambda: os.close(descriptor)
     except (BlockingIOError, PermissionError):  # the second one on some file systems

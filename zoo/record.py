@@ -14,7 +14,9 @@ Schema history
     5  weights: how they came (run, file, published, own), how they are fed, what they began from, their licence; the
        results folder beside the key; a failure's *step*. In older records `checkpoint` reads as `run` where a recipe is
        known, else as `file`.
-    7  latency as it is lived (`lived.py`): paced calls, cold starts. Older records read as they are.
+    6  how a trained network was deployed (folding). Older records read as they are.
+    7  latency as it is lived (`lived.py`): paced calls, cold starts; which question of a plan a record answers (cell).
+       Older records read as they are.
 """
 
 from __future__ import annotations
@@ -461,6 +463,8 @@ class Record(Facts):
     """The cell key: equal keys are the same measurement; see `bench/plan.py`."""
     folder: str = ""
     """Random id of the results folder it was measured into; empty in older records, whose keys hold it."""
+    cell: str = ""
+    """What was asked, whatever machine answers (`bench/plan.py`, `cell_id`); empty in older records."""
     quick: bool
     """True for a smoke test: fewer samples, a few training steps; never ranked beside full rows."""
     preset: str

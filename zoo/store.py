@@ -33,11 +33,14 @@ if TYPE_CHECKING:
 
     from zoo import record as records
     from zoo.record import Record
+    from zoo.spec import Size
 else:  # kept rows are read without them
     np, pydantic, records, secrets = Lazy("numpy"), Lazy("pydantic"), Lazy("zoo.record"), Lazy("secrets")
 
 HOW_TO_MAKE_RECORDS = "make some with `zoo bench --models all`, or name another folder with --results"
 DEFAULT = Path("results")
+IDENTITY_S = 10.0
+"""How long to wait for another process that gives a new folder its id."""
 SHIPPED = f"no folder {DEFAULT} here: these records came with zoo; `zoo bench --models all` measures this machine"
 
 
@@ -67,9 +70,8 @@ class Scan:
 def result_path(record: Record) -> PurePosixPath:
     """Return where a record belongs below `results/`: `<device>/<model>/<condition>-<key>-<UTC time>.json`."""
     artifact = record.artifact
-    height, width = artifact.input_size
     started = record.started_at.astimezone(UTC)
-    condition = [artifact.runtime, artifact.precision, f"b{artifact.batch_size}", f"{height}x{width}"]
+    condition = [conditions(artifact.runtime, artifact.precision, artifact.batch_size, artifact.input_size)]
     if record.dataset is not None:
         condition.append(record.dataset.name)
     if artifact.weights.recipe != "none":
@@ -80,7 +82,23 @@ def result_path(record: Record) -> PurePosixPath:
         condition.append(f"{record.paced.rate_hz:g}hz")
     condition += [record.key[:8], f"{started:%Y%m%dT%H%M%S}.{started.microsecond // 1000:03d}Z"]
     name = "-".join(_slug(part) for part in condition)
-    return PurePosixPath(_slug(record.device.slug), _slug(artifact.model), f"{name}.json")
+    return model_folder(record.device.slug, artifact.model) / f"{name}.json"
+
+
+def conditions(runtime: str, precision: str, batch_size: int, input_size: Size) -> str:
+    """Return what the names of all records begin with that were measured in these conditions."""
+    height, width = input_size
+    return "-".join(_slug(part) for part in (runtime, precision, f"b{batch_size}", f"{height}x{width}"))
+
+
+def conditions_of(name: str) -> str:
+    """Return the `conditions` that a record's file name begins with."""
+    return "-".join(name.split("-", 4)[:4])
+
+
+def model_folder(device: str, model: str) -> PurePosixPath:
+    """Return where a model's records of a kind of device belong below `results/`."""
+    return PurePosixPath(_slug(device), _slug(model))
 
 
 def save(record: Record, samples: Mapping[str, npt.NDArray[Any]], results: Path) -> Path:
@@ -182,37 +200,66 @@ def newest(records: Sequence[AnyRun]) -> list[AnyRun]:
 
 @contextlib.contextmanager
 def locked(results: Path) -> Iterator[tuple[str, ...]]:
-    """Hold a results folder for one sweep; the lock goes with the process, however it ends.
+    """Open a results folder and hold it against other merges; the lock goes with the process, however it ends.
+
+    Yields:
+        The folder's ids, as `opened`.
+
+    Raises:
+        UserError: another merge holds the folder, or it cannot be written to.
+    """
+    with opened(results) as folders, _lock(results):
+        yield folders
+
+
+@contextlib.contextmanager
+def opened(results: Path) -> Iterator[tuple[str, ...]]:
+    """Open a results folder to add records to it, beside others that do; it is made where there is none.
 
     Yields:
         The folder's ids (`folder_ids`); a new one gets its own.
 
     Raises:
-        UserError: another sweep holds the folder, or it cannot be written to.
+        UserError: it cannot be written to.
     """
     local = results / ".local"
+    try:
+        local.mkdir(parents=True, exist_ok=True)
+        files.remove_leftovers(results)
+    except OSError as error:
+        raise _unwritable(results, error) from error
+    folders = folder_ids(results)
+    if not folders:  # new, or cut short
+        with _lock(results, patience_s=IDENTITY_S):
+            folders = folder_ids(results) or (secrets.token_hex(8),)
+            try:
+                _write_identity(local, folders)
+            except OSError as error:
+                raise _unwritable(results, error) from error
+    try:
+        yield folders
+    finally:
+        if results.is_dir() and not (local / "id").exists():  # deleted under the sweep; what it saved since counts
+            with contextlib.suppress(OSError):
+                _write_identity(local, folders)
+
+
+@contextlib.contextmanager
+def _lock(results: Path, *, patience_s: float = 0.0) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         try:
-            local.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(locks.hold(local / "lock"))
-            files.remove_leftovers(results)
-            folders = folder_ids(results)
-            if not folders:  # new, or cut short
-                folders = (secrets.token_hex(8),)
-                _write_identity(local, folders)
+            stack.enter_context(locks.hold(results / ".local" / "lock", patience_s=patience_s))
         except locks.HeldError as held:
-            raise UserError(
-                f"another sweep or merge writes to {results}{held}; wait for it, or name another folder"
-            ) from held
+            raise UserError(f"another merge writes to {results}{held}; wait for it, or name another folder") from held
         except OSError as error:
-            advice = how_to_write(error, "another folder with --results")
-            raise UserError(f"cannot write to {results}: {reason(error)}; {advice}") from error
-        try:
-            yield folders
-        finally:
-            if results.is_dir() and not (local / "id").exists():  # deleted under the sweep; what it saved since counts
-                with contextlib.suppress(OSError):
-                    _write_identity(local, folders)
+            raise _unwritable(results, error) from error
+        yield
+
+
+def _unwritable(results: Path, error: OSError) -> UserError:
+    return UserError(
+        f"cannot write to {results}: {reason(error)}; {how_to_write(error, 'another folder with --results')}"
+    )
 
 
 def folder_ids(results: Path) -> tuple[str, ...]:
@@ -237,9 +284,7 @@ def add_folder_ids(results: Path, ids: Iterable[str]) -> None:
         if new:
             _write_identity(results / ".local", (*known, *new))
     except OSError as error:
-        raise UserError(
-            f"cannot write to {results}: {reason(error)}; {how_to_write(error, 'another folder')}"
-        ) from error
+        raise _unwritable(results, error) from error
 
 
 def visible_files(folder: Path, ending: str, on_error: Callable[[OSError], None]) -> list[Path]:

@@ -122,6 +122,18 @@ def parse_count(text: str) -> float:
     return _above_0(number, text) * _COUNTS[unit]
 
 
+def parse_shard(text: str) -> tuple[int, int]:
+    """Read `i/n`, the i-th of n equal shares, counted from 1.
+
+    Raises:
+        UserError: anything else.
+    """
+    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text.strip())
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise UserError(f"a shard is i/n with i from 1 to n, such as 2/4 for the second of four; got {text!r}")
+    return int(found[1]), int(found[2])
+
+
 def parse_whole(text: str) -> int:
     """Read `300`, `1e4`, `10k` or `80_000` as a whole number, 0 or more.
 

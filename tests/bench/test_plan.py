@@ -7,11 +7,9 @@ from dataclasses import replace
 import pytest
 
 from tests.bench.cells import OWN, RECIPE, RUN, cell
-from zoo import store
 from zoo.bench import plan
 from zoo.bench.job import RANDOM
 from zoo.bench.plan import IMMATERIAL, Chosen, cell_key, cells
-from zoo.bench.sweep import _finished
 from zoo.catalog import find
 from zoo.config import BenchConfig
 from zoo.data.layout import open_dataset
@@ -121,20 +119,6 @@ def test_weights_that_are_not_kept_are_known_by_what_makes_them(setting):
     assert cell_key(cell(recipe=RECIPE), kept) != cell_key(trained, kept) == cell_key(cell(source=RUN), kept)
     seeds = {cell_key(cell(recipe=RECIPE.model_copy(update={"seed": seed})), scratch) for seed in range(3)}
     assert len(seeds) == 3
-
-
-def test_only_records_of_this_very_folder_count_as_finished(records, tmp_path):
-    record = records.make().model_copy(update={"folder": "own"})
-    later = record.model_copy(update={"folder": "clone", "started_at": record.started_at.replace(hour=23)})
-    older = records.make("fcn_resnet50")
-    failed = records.make("fpn").model_copy(update={"folder": "own", "status": "failed"})
-    for one in (record, later, older, failed):
-        store.save(one, {}, tmp_path)
-    assert older.folder == "", "as a record of an older zoo reads"
-    found = store.scan(tmp_path, history=True).records
-    assert _finished(found, ()) == {}
-    assert _finished(found, ("own",)) == {record.key: record}, "whatever a checkout brought for the same key"
-    assert _finished(found, ("own", "clone")) == {record.key: later}, "what was merged into it counts as well"
 
 
 def test_cells_stand_in_the_order_of_the_sweep(setting, streets):

@@ -15,7 +15,9 @@ import torch
 from zoo import store
 from zoo.bench import sweep
 from zoo.bench.forecast import Forecast, Line
-from zoo.bench.sweep import plan_bench, run_bench
+from zoo.bench.planning import plan_bench
+from zoo.bench.request import Request
+from zoo.bench.sweep import run_bench
 from zoo.bench.workshop import Workshop
 from zoo.config import BenchConfig, TrainConfig
 from zoo.data.synthetic import write_dataset
@@ -73,7 +75,7 @@ def test_a_sweep_trains_scores_measures_and_is_finished(streets, tmp_path):
     config = QUICK.model_copy(update={"models": ("encoder_decoder",)})
     events = []
     sweep = run_bench(
-        config, data=streets, results=tmp_path / "results", runs=tmp_path / "runs", on_event=events.append
+        Request(config, data=streets, results=tmp_path / "results", runs=tmp_path / "runs"), events.append
     )
     baseline, record = sweep.records
     assert sweep.exit_code == 0
@@ -100,10 +102,10 @@ def test_a_sweep_trains_scores_measures_and_is_finished(streets, tmp_path):
     assert not list((tmp_path / "runs").glob(".zoo-draft-*")), "quick keeps no weights"
     assert str(tmp_path) not in store.to_json(record), "no path stands in a record"
 
-    again = run_bench(config, data=streets, results=tmp_path / "results", runs=tmp_path / "runs")
+    again = run_bench(Request(config, data=streets, results=tmp_path / "results", runs=tmp_path / "runs"))
     assert (again.records, len(again.finished)) == ([], 2)
     more = config.model_copy(update={"precisions": ("fp32", "int8")})
-    third = run_bench(more, data=streets, results=tmp_path / "results", runs=tmp_path / "runs")
+    third = run_bench(Request(more, data=streets, results=tmp_path / "results", runs=tmp_path / "runs"))
     assert len(third.finished) == 2
     assert [(r.status, r.artifact.precision) for r in third.records] == [("unsupported", "int8")]
     assert third.exit_code == 0
@@ -111,7 +113,7 @@ def test_a_sweep_trains_scores_measures_and_is_finished(streets, tmp_path):
 
 def test_a_full_run_times_the_stages_of_a_call_too(tmp_path):
     config = speed_only("encoder_decoder", quick=False)
-    (record,) = run_bench(config, results=tmp_path / "results", runs=tmp_path / "runs").records
+    (record,) = run_bench(Request(config, results=tmp_path / "results", runs=tmp_path / "runs")).records
     assert not record.quick
     counted = store.samples(next((tmp_path / "results").glob("**/*.json")))
     stages = sum(counted[f"stage_{stage.name}_s"] for stage in record.speed.waterfall)
@@ -132,15 +134,15 @@ def test_what_is_doubtful_about_trained_weights_is_told(streets, tmp_path, monke
 
     monkeypatch.setattr(Workshop, "run", run)
     config = QUICK.model_copy(update={"models": ("encoder_decoder",)})
-    run_bench(config, data=streets, results=tmp_path / "results", runs=tmp_path / "runs", on_event=events.append)
+    run_bench(Request(config, data=streets, results=tmp_path / "results", runs=tmp_path / "runs"), events.append)
     assert [(event.model, event.note) for event in events].count(("", "stale")) == 1
 
 
 def test_records_that_came_with_a_checkout_never_count_as_finished(tmp_path):
     config = speed_only("encoder_decoder")
-    first = run_bench(config, results=tmp_path / "a", runs=tmp_path / "runs")
+    first = run_bench(Request(config, results=tmp_path / "a", runs=tmp_path / "runs"))
     store.save(first.records[0], {}, tmp_path / "clone")
-    clone = run_bench(config, results=tmp_path / "clone", runs=tmp_path / "runs")
+    clone = run_bench(Request(config, results=tmp_path / "clone", runs=tmp_path / "runs"))
     assert (len(clone.records), clone.finished) == (1, [])
     assert clone.records[0].device.machine_id == first.records[0].device.machine_id
 
@@ -148,19 +150,19 @@ def test_records_that_came_with_a_checkout_never_count_as_finished(tmp_path):
 def test_a_finished_run_is_measured_whatever_its_recipe(streets, tmp_path):
     config = QUICK.model_copy(update={"models": ("encoder_decoder",), "keep_checkpoints": True})
     where = {"data": streets, "results": tmp_path / "results", "runs": tmp_path / "runs"}
-    trained = run_bench(config, **where).records[-1]
+    trained = run_bench(Request(config, **where)).records[-1]
     assert "train" in trained.seconds
-    found = run_bench(config, **where, rerun=True).records[-1]
+    found = run_bench(Request(config, **where, rerun=True)).records[-1]
     assert "train" not in found.seconds
     assert found.artifact.weights.sha256 == trained.artifact.weights.sha256
     other = config.model_copy(update={"train": TRAIN.model_copy(update={"steps": 3})})
-    again = run_bench(other, **where)
+    again = run_bench(Request(other, **where))
     assert again.records == [], "the newest run there is, and it was measured"
     assert again.finished[-1] == found
     none = other.model_copy(update={"train": None, "train_missing": False})
     events = []
     where = {**where, "runs": tmp_path / "none"}
-    untrained = run_bench(none, **where, on_event=events.append).records[-1]
+    untrained = run_bench(Request(none, **where), events.append).records[-1]
     assert untrained.artifact.weights.source == "random"
     assert untrained.accuracy is None
     (said,) = (event.note for event in events if event.note.startswith("encoder_decoder: "))
@@ -178,9 +180,9 @@ def test_seeds_are_trained_and_measured_each_and_gone_on_with(streets, tmp_path)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_bench(config, **where, on_event=lambda event: event.model and interrupt(event))
+        run_bench(Request(config, **where), lambda event: event.model and interrupt(event))
     assert not list((tmp_path / "runs").glob(".zoo-draft-*"))
-    sweep = run_bench(config, **where)
+    sweep = run_bench(Request(config, **where))
     first = sweep.finished[-1]
     (second,) = sweep.records
     assert [record.status for record in sweep.finished] == ["ok", "unsupported", "ok"]
@@ -197,14 +199,14 @@ def test_seeds_are_trained_and_measured_each_and_gone_on_with(streets, tmp_path)
 def test_seeds_of_kept_checkpoints_are_found_each_in_its_run(streets, tmp_path):
     config = QUICK.model_copy(update={"models": ("encoder_decoder",), "keep_checkpoints": True, "seeds": 2})
     where = {"data": streets, "results": tmp_path / "results", "runs": tmp_path / "runs"}
-    trained = run_bench(config, **where).records[1:]
+    trained = run_bench(Request(config, **where)).records[1:]
     assert len({record.artifact.weights.sha256 for record in trained}) == 2
-    found = run_bench(config.model_copy(update={"train_missing": False}), **where, rerun=True).records[1:]
+    found = run_bench(Request(config.model_copy(update={"train_missing": False}), **where, rerun=True)).records[1:]
     assert [record.artifact.weights for record in found] == [record.artifact.weights for record in trained]
     assert all("train" not in record.seconds for record in found)
     more = config.model_copy(update={"train_missing": False, "seeds": 3})
     with pytest.raises(UserError, match="no finished run of encoder_decoder on synthetic by recipe tiny with seed 2"):
-        run_bench(more, **where)
+        run_bench(Request(more, **where))
 
 
 def test_several_seeds_of_what_is_trained_once_are_one_line(streets, tmp_path):
@@ -213,9 +215,9 @@ def test_several_seeds_of_what_is_trained_once_are_one_line(streets, tmp_path):
     weights = tmp_path / "weights.pt"
     torch.save({}, weights)
     with pytest.raises(UserError, match="trainings of encoder_decoder and --weights names one; set seeds = 1"):
-        run_bench(config, **where, weights=[f"encoder_decoder={weights}"])
+        run_bench(Request(config, **where, weights=[f"encoder_decoder={weights}"]))
     with pytest.raises(UserError, match="trainings of each model and a --file holds one; set seeds = 1"):
-        run_bench(config, **where, file=tmp_path / "unet.onnx")
+        run_bench(Request(config, **where, file=tmp_path / "unet.onnx"))
     assert not (tmp_path / "results").exists()
 
 
@@ -224,7 +226,7 @@ def test_a_seed_that_cannot_be_trained_does_not_hide_the_others(streets, tmp_pat
     config = QUICK.model_copy(
         update={"models": ("encoder_decoder",), "train": recipe, "seeds": 2, "keep_checkpoints": True}
     )
-    sweep = run_bench(config, data=streets, results=tmp_path / "results", runs=tmp_path / "runs")
+    sweep = run_bench(Request(config, data=streets, results=tmp_path / "results", runs=tmp_path / "runs"))
     failed = sweep.records[1:]
     assert [(record.failure.step, record.artifact.weights.seed) for record in failed] == [("train", 0), ("train", 1)]
     assert len({record.key for record in failed}) == 2
@@ -249,7 +251,7 @@ def test_a_cell_that_breaks_becomes_a_record_and_the_sweep_goes_on(fault, status
     config = speed_only(
         broken(fault), models=(broken(fault), "encoder_decoder"), timeout_s=10 if status == "timeout" else 200
     )
-    sweep = run_bench(config, results=tmp_path / "results", runs=tmp_path / "runs")
+    sweep = run_bench(Request(config, results=tmp_path / "results", runs=tmp_path / "runs"))
     good, bad = sweep.records
     assert (bad.status, bad.artifact.model) == (status, "net:build")
     assert reason in bad.failure.reason
@@ -273,13 +275,15 @@ def test_a_cell_that_breaks_becomes_a_record_and_the_sweep_goes_on(fault, status
 def test_an_own_model_that_breaks_the_contract_is_one_line(body, reason, tmp_path):
     (tmp_path / "net.py").write_text(textwrap.dedent(BROKEN).format(fault="pass").replace("return logits", body))
     with pytest.raises(UserError, match=reason):
-        run_bench(speed_only(f"{tmp_path / 'net.py'}:build"), results=tmp_path / "results", runs=tmp_path / "runs")
+        run_bench(
+            Request(speed_only(f"{tmp_path / 'net.py'}:build"), results=tmp_path / "results", runs=tmp_path / "runs")
+        )
 
 
 def test_a_model_that_cannot_be_trained_is_a_record_and_the_next_one_is_not_disturbed(streets, tmp_path):
     recipe = TRAIN.model_copy(update={"sgd_learning_rate": 1e30, "grad_clip": None, "steps": 4, "precision": "fp32"})
     config = QUICK.model_copy(update={"models": ("encoder_decoder", "segformer_b0"), "train": recipe})
-    sweep = run_bench(config, data=streets, results=tmp_path / "results", runs=tmp_path / "runs")
+    sweep = run_bench(Request(config, data=streets, results=tmp_path / "results", runs=tmp_path / "runs"))
     _, diverged, trained = sweep.records
     assert (diverged.status, diverged.failure.step) == ("failed", "train")
     assert "the loss became" in diverged.failure.reason
@@ -288,7 +292,7 @@ def test_a_model_that_cannot_be_trained_is_a_record_and_the_next_one_is_not_dist
 
 
 def test_auxiliary_heads_are_not_in_what_is_measured(tmp_path):
-    sweep = run_bench(speed_only("fcn_resnet50"), results=tmp_path / "results", runs=tmp_path / "runs")
+    sweep = run_bench(Request(speed_only("fcn_resnet50"), results=tmp_path / "results", runs=tmp_path / "runs"))
     record = sweep.records[0]
     assert record.speed.state.aux_heads == "off"
     counters_and_statistics = 4 * record.cost.param_count * 0.01
@@ -301,16 +305,16 @@ def test_an_own_model_and_an_own_checkpoint(streets, broken, tmp_path):
     weights = tmp_path / "weights.pt"
     torch.save(torch.nn.Conv2d(3, 19, 3).state_dict(), weights)
     where = {"data": streets, "results": tmp_path / "results", "runs": tmp_path / "runs"}
-    record = run_bench(config, **where, weights=[f"{own}={weights}"]).records[-1]
+    record = run_bench(Request(config, **where, weights=[f"{own}={weights}"])).records[-1]
     assert record.status == "ok"
     assert record.artifact.weights.recipe == "external"
     assert record.accuracy is not None
     with pytest.raises(UserError, match="there is no file"):
-        run_bench(config, **where, weights=[f"net:build={tmp_path / 'none.pt'}"])
+        run_bench(Request(config, **where, weights=[f"net:build={tmp_path / 'none.pt'}"]))
     with pytest.raises(UserError, match="which is not measured"):
-        run_bench(config, **where, weights=[f"unet={weights}"])
+        run_bench(Request(config, **where, weights=[f"unet={weights}"]))
     with pytest.raises(UserError, match="does not fit unet"):
-        run_bench(config.model_copy(update={"models": ("unet",)}), **where, weights=[f"unet={weights}"])
+        run_bench(Request(config.model_copy(update={"models": ("unet",)}), **where, weights=[f"unet={weights}"]))
 
 
 BY_SIZE = """
@@ -338,7 +342,7 @@ def test_an_own_model_is_measured_at_the_sizes_it_takes(tmp_path):
     names = tuple(f"{tmp_path / 'net.py'}:{name}" for name in ("halves", "placed"))
     config = speed_only(names[0], models=names, input_sizes=((50, 70), (40, 60)), resize="stretch")
     events = []
-    sweep = run_bench(config, results=tmp_path / "results", runs=tmp_path / "runs", on_event=events.append)
+    sweep = run_bench(Request(config, results=tmp_path / "results", runs=tmp_path / "runs"), events.append)
     found = {(one.artifact.model, one.artifact.input_size): one for one in sweep.records}
     assert [one.status for one in found.values()] == ["ok", "ok", "ok", "failed"]
     assert found["net:halves", (50, 70)].cost.mac_input_size == (64, 96)
@@ -352,18 +356,21 @@ def test_a_folder_without_training_images_has_no_baseline(streets, tmp_path):
     for kind in ("leftImg8bit", "gtFine"):
         shutil.copytree(streets / kind / "val", tmp_path / "valonly" / kind / "val")
     config = QUICK.model_copy(update={"models": ("encoder_decoder",), "train_missing": False})
-    sweep = run_bench(config, data=tmp_path / "valonly", results=tmp_path / "results", runs=tmp_path / "runs")
+    sweep = run_bench(Request(config, data=tmp_path / "valonly", results=tmp_path / "results", runs=tmp_path / "runs"))
     assert [record.artifact.model for record in sweep.records] == ["encoder_decoder"]
 
 
 def test_a_full_disk_is_noticed_before_the_start(tmp_path):
     with pytest.raises(UserError, match="GiB free and preset 'custom' needs"):
-        run_bench(speed_only("encoder_decoder", disk_bytes=10**18), results=tmp_path / "r", runs=tmp_path / "runs")
+        run_bench(
+            Request(speed_only("encoder_decoder", disk_bytes=10**18), results=tmp_path / "r", runs=tmp_path / "runs")
+        )
 
 
-def test_two_sweeps_do_not_share_a_results_folder(tmp_path):
-    with store.locked(tmp_path / "results"), pytest.raises(UserError, match="another sweep"):
-        run_bench(speed_only("encoder_decoder"), results=tmp_path / "results", runs=tmp_path / "runs")
+def test_a_sweep_adds_to_a_folder_beside_a_merge(tmp_path):
+    with store.locked(tmp_path / "results"):
+        done = run_bench(Request(speed_only("encoder_decoder"), results=tmp_path / "results", runs=tmp_path / "runs"))
+    assert [record.status for record in done.records] == ["ok"]
 
 
 def test_a_sweep_over_runtimes_and_precisions(streets, tmp_path):
@@ -376,7 +383,7 @@ def test_a_sweep_over_runtimes_and_precisions(streets, tmp_path):
         }
     )
     where = {"data": streets, "results": tmp_path / "results", "runs": tmp_path / "runs", "cache": tmp_path / "cache"}
-    sweep = run_bench(config, **where)
+    sweep = run_bench(Request(config, **where))
     rows = {(r.artifact.runtime, r.artifact.precision): r for r in sweep.records if not r.is_baseline}
     assert rows.pop(("eager", "int8")).status == "unsupported"
     assert [r.status for r in rows.values()] == ["ok"] * 5, [r.failure for r in rows.values()]
@@ -394,7 +401,7 @@ def test_a_sweep_over_runtimes_and_precisions(streets, tmp_path):
         assert np.sum(r.accuracy.confusion) == np.sum(full.accuracy.confusion), "mIoU at the ground truth's size"
         assert (r.agreement is None) == (runtime == "eager")
     assert full.agreement.max_logit_error < 1e-3
-    again = run_bench(config, **where)
+    again = run_bench(Request(config, **where))
     assert (again.records, len(again.finished)) == ([], 7)
 
 
@@ -415,7 +422,9 @@ def test_classes_of_your_own_are_trained_scored_and_ranked(streets, tmp_path):
     ]
     (data / "classes.toml").write_text(FIVE_CLASSES + "".join(tables))
     config = QUICK.model_copy(update={"models": ("encoder_decoder",), "runtimes": ("eager", "onnxruntime")})
-    sweep = run_bench(config, data=data, results=tmp_path / "results", runs=tmp_path / "runs", cache=tmp_path / "cache")
+    sweep = run_bench(
+        Request(config, data=data, results=tmp_path / "results", runs=tmp_path / "runs", cache=tmp_path / "cache")
+    )
     baseline, eager, exported = sweep.records
     for record in sweep.records:
         assert record.status == "ok", record.failure
@@ -433,7 +442,7 @@ def test_input_sizes_and_growing_batches(streets, tmp_path, monkeypatch):
     monkeypatch.setattr("zoo.bench.cell.grows", lambda rates: len(rates) < 2)
     sizes = (FRAME, (32, 128))
     config = QUICK.model_copy(update={"models": ("encoder_decoder",), "input_sizes": sizes, "throughput": True})
-    sweep = run_bench(config, data=streets, results=tmp_path / "results", runs=tmp_path / "runs")
+    sweep = run_bench(Request(config, data=streets, results=tmp_path / "results", runs=tmp_path / "runs"))
     rows = sweep.records[1:]
     assert [r.artifact.input_size for r in rows] == list(sizes)
     assert {r.artifact.output_size for r in rows} == {FRAME}
@@ -446,7 +455,7 @@ def test_input_sizes_and_growing_batches(streets, tmp_path, monkeypatch):
 
 def test_one_image_of_the_split_is_said(streets, tmp_path):
     config = QUICK.model_copy(update={"models": ("encoder_decoder",), "accuracy_images": 1})
-    sweep = run_bench(config, data=streets, results=tmp_path / "results", runs=tmp_path / "runs")
+    sweep = run_bench(Request(config, data=streets, results=tmp_path / "results", runs=tmp_path / "runs"))
     assert [r.accuracy.image_count for r in sweep.records] == [1, 1]
     assert {r.dataset.image_count for r in sweep.records} == {1}
 
@@ -454,17 +463,21 @@ def test_one_image_of_the_split_is_said(streets, tmp_path):
 def test_a_runtime_that_is_not_installed_is_one_line(tmp_path):
     config = speed_only("encoder_decoder", runtimes=("tensorrt",))
     with pytest.raises(UserError, match="runtime tensorrt needs tensorrt: pip install"):
-        run_bench(config, results=tmp_path / "results", runs=tmp_path / "runs")
+        run_bench(Request(config, results=tmp_path / "results", runs=tmp_path / "runs"))
     with pytest.raises(UserError, match="Did you mean 'openvino'"):
         run_bench(
-            config.model_copy(update={"runtimes": ("openvin",)}), results=tmp_path / "results", runs=tmp_path / "runs"
+            Request(
+                config.model_copy(update={"runtimes": ("openvin",)}),
+                results=tmp_path / "results",
+                runs=tmp_path / "runs",
+            )
         )
 
 
 def test_without_a_dataset_an_artifact_is_held_against_eager_on_random_images(tmp_path):
     config = speed_only("encoder_decoder", runtimes=("onnxruntime",))
     (record,) = run_bench(
-        config, results=tmp_path / "results", runs=tmp_path / "runs", cache=tmp_path / "cache"
+        Request(config, results=tmp_path / "results", runs=tmp_path / "runs", cache=tmp_path / "cache")
     ).records
     assert record.agreement.max_logit_error < 1e-3
     assert record.agreement.equal_label_share is None, "random weights: the share would mean nothing"
@@ -475,7 +488,7 @@ def test_without_a_dataset_an_artifact_is_held_against_eager_on_random_images(tm
 def test_a_batch_that_does_not_run_ends_the_scenario_and_keeps_the_rest(fault, is_limit, broken, tmp_path):
     model = broken(f"if len(image) > 1: {fault}")
     config = speed_only(model, throughput=True)
-    (record,) = run_bench(config, results=tmp_path / "results", runs=tmp_path / "runs").records
+    (record,) = run_bench(Request(config, results=tmp_path / "results", runs=tmp_path / "runs")).records
     assert record.status == "ok"
     assert [rate.batch_size for rate in record.throughput.rates] == [1]
     assert (record.throughput.largest_batch, record.throughput.largest_is_limit) == (1, is_limit)
@@ -484,12 +497,12 @@ def test_a_batch_that_does_not_run_ends_the_scenario_and_keeps_the_rest(fault, i
 def test_a_budget_says_first_what_fits_and_a_later_call_goes_on(tmp_path):
     config = speed_only("encoder_decoder", models=("encoder_decoder", "hrnet_w48"))
     folders = {"results": tmp_path / "results", "runs": tmp_path / "runs"}
-    planned = {line.cell.spec.name: line for line in plan_bench(config, **folders).lines}
+    planned = {line.cell.spec.name: line for line in plan_bench(Request(config, **folders)).forecast.lines}
     assert planned["encoder_decoder"].is_rough
     assert planned["encoder_decoder"].seconds < planned["hrnet_w48"].seconds
     assert not (tmp_path / "results").exists(), "nothing is written"
     with pytest.raises(UserError, match="nothing fits"):
-        run_bench(config, budget_s=0.01, **folders)
+        run_bench(Request(config, budget_s=0.01, **folders))
 
     asked = {"budget_s": 60 + planned["encoder_decoder"].seconds, **folders}
     slow = {"encoder_decoder": Line(planned["encoder_decoder"].cell, finished=False, trains=False, seconds=1.0)}
@@ -497,7 +510,7 @@ def test_a_budget_says_first_what_fits_and_a_later_call_goes_on(tmp_path):
     told = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sweep, "forecast", lambda *_given: Forecast(tuple(slow.values())))
-        done = run_bench(config, on_event=told.append, **asked)
+        done = run_bench(Request(config, **asked), told.append)
     assert [record.artifact.model for record in done.records] == ["encoder_decoder"]
     assert done.left_out == ["hrnet_w48"]
     assert done.exit_code == 0
@@ -505,7 +518,7 @@ def test_a_budget_says_first_what_fits_and_a_later_call_goes_on(tmp_path):
     (said,) = [note for note in notes if "slowest last: hrnet_w48" in note]
     assert notes.index(said) < next(place for place, event in enumerate(told) if event.record is not None)
 
-    again = run_bench(config, **folders)
+    again = run_bench(Request(config, **folders))
     assert ([record.artifact.model for record in again.records], again.left_out) == (["hrnet_w48"], [])
     assert len(again.finished) == 1
 
@@ -522,7 +535,7 @@ def test_what_is_not_begun_when_the_budget_is_over_is_left_out_by_name(tmp_path,
 
     monkeypatch.setattr(Workshop, "run", run)
     monkeypatch.setattr(sweep, "time", SimpleNamespace(monotonic=lambda: clock[0]))
-    done = run_bench(config, results=tmp_path / "results", runs=tmp_path / "runs", budget_s=90)
+    done = run_bench(Request(config, results=tmp_path / "results", runs=tmp_path / "runs", budget_s=90))
     assert len(done.records) == 1
     assert len(done.left_out) == 2
     assert {done.records[0].artifact.model, *done.left_out} == set(config.models)

@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from zoo import store
-from zoo.bench.sweep import plan_bench, run_bench
+from zoo.bench.planning import plan_bench
+from zoo.bench.request import Request
+from zoo.bench.sweep import run_bench
 from zoo.cli.main import main
 from zoo.config import BenchConfig, TrainConfig
 from zoo.data.layout import open_dataset
@@ -48,11 +50,8 @@ def bench(where, tmp_path):
     def run(weights=(), **changes):
         events = []
         sweep = run_bench(
-            BENCH.model_copy(update=changes),
-            **where,
-            results=tmp_path / "results",
-            weights=weights,
-            on_event=events.append,
+            Request(BENCH.model_copy(update=changes), **where, results=tmp_path / "results", weights=weights),
+            events.append,
         )
         return [one for one in sweep.records if not one.is_baseline], [event.note for event in events], sweep.finished
 
@@ -164,7 +163,7 @@ def test_what_is_not_there_is_one_line_before_anything_is_measured(bench, where,
             bench(weights=[weights], **changes)
         assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match="holds its weights; leave --weights away"):
-        run_bench(BENCH, **where, weights=["random"], file=tmp_path / "net.onnx")
+        run_bench(Request(BENCH, **where, weights=["random"], file=tmp_path / "net.onnx"))
     assert store.scan(tmp_path / "results").records == ()
 
 
@@ -177,7 +176,7 @@ def test_why_a_model_of_ones_own_has_no_weights_is_said(bench, tmp_path):
 
 def test_a_dry_run_tells_all_and_does_nothing(bench, where, tmp_path, capsys):
     trains = {"train": RECIPE, "train_missing": True}
-    planned = plan_bench(BENCH.model_copy(update=trains), **where, results=tmp_path / "results")
+    planned = plan_bench(Request(BENCH.model_copy(update=trains), **where, results=tmp_path / "results")).forecast
     assert [line.state for line in planned.lines] == ["to measure", "to train first"]
     baseline, model = planned.lines
     assert baseline.seconds is None
@@ -187,7 +186,7 @@ def test_a_dry_run_tells_all_and_does_nothing(bench, where, tmp_path, capsys):
     assert not (tmp_path / "runs").exists()
     bench(**trains)
     kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    planned = plan_bench(BENCH.model_copy(update=trains), **where, results=tmp_path / "results")
+    planned = plan_bench(Request(BENCH.model_copy(update=trains), **where, results=tmp_path / "results")).forecast
     assert [line.state for line in planned.lines] == ["finished", "finished"]
     folders = [word for name in where for word in (f"--{name}", str(where[name]))]
     (tmp_path / "preset.toml").write_text('quick = true\ndevice = "cpu"\n')

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from zoo.artifact import Wanted, make_pipeline
+from zoo.bench.request import Request
 from zoo.bench.sweep import run_bench
 from zoo.catalog import MODELS, find
 from zoo.config import BenchConfig, TrainConfig
@@ -199,7 +200,7 @@ def test_five_classes_are_trained_scored_timed_and_ranked(tmp_path):
         device="cpu",
     )
     where = {"results": tmp_path / "results", "runs": tmp_path / "runs", "cache": tmp_path / "cache"}
-    sweep = run_bench(config, data=root, **where)
+    sweep = run_bench(Request(config, data=root, **where))
     assert sweep.exit_code == 0
     baseline, *measured = sweep.records
     assert baseline.is_baseline

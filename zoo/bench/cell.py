@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from zoo.bench.job import Job, Measured
-from zoo.bench.plan import Cell, Setting, cell_key
+from zoo.bench.plan import Cell, Setting, cell_id, cell_key
 from zoo.bench.workshop import Outcome, Workshop
 from zoo.checkpoint import run_folder
 from zoo.counting import EvaluationResult, accuracy_record
@@ -73,7 +73,7 @@ class Maker:
         """Measure cells of one training, if they need any: the first of them is trained, and it serves them all."""
         started, trained = datetime.now(UTC), Outcome()
         try:
-            if cells and cells[0].recipe is not None:
+            if cells and cells[0].recipe is not None and not cells[0].is_trained:
                 trained = self._train(cells[0])
             if trained.status == "ok" and "train" in trained.answers:
                 source = self._trained(cells[0], trained.answers["train"])
@@ -150,6 +150,7 @@ class Maker:
             dataset=self.setting.dataset,
             source=cell.source,
             cache=self.setting.cache,
+            device_id=self.setting.survey.device.machine_id,
             file=cell.file,
         )
 
@@ -184,6 +185,7 @@ class Maker:
             status=failed.status if failed else "ok",
             key=cell_key(cell, setting),
             folder=setting.folders[0],
+            cell=cell_id(cell, setting),
             quick=setting.config.quick and not cell.is_baseline,
             preset=setting.config.name,
             artifact=artifact.model_copy(update=fields.pop("artifact", {})),

@@ -109,7 +109,7 @@ def forecast(
     ]
     lines, trained = [], set[object]()
     for cell in cells:
-        is_finished = cell_key(cell, setting) in finished
+        is_finished = bool(finished) and cell_key(cell, setting) in finished
         trains = cell.recipe is not None and not (is_finished or cell.refused) and cell.training not in trained
         seconds: float | None = 0.0
         is_rough = False

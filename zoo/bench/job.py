@@ -37,6 +37,7 @@ class Job:
     config: BenchConfig
     spec: ModelSpec
     device: str
+    """`cpu`, `cuda:0` …; before the machine was looked at as it was asked for."""
     runtime: str = "eager"
     precision: Precision = "fp32"
     image_size: Size = (0, 0)
@@ -51,6 +52,8 @@ class Job:
     """What to train, in `run_dir`."""
     run_dir: Path | None = None
     cache: Path | None = None
+    device_id: str = ""
+    """Tells the device from others of this machine (`Device.machine_id`)."""
     file: tuple[Path, Card] | None = None
     """A file that somebody exported, in place of a model."""
     rival: Job | None = None

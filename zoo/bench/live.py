@@ -68,6 +68,10 @@ class Live:
             left=self._time_left(event),
         )
 
+    def note(self, model: str, note: str) -> None:
+        """Show a line of progress of what measures nothing."""
+        self(Event(model, 0, 0, note))
+
     def _time_left(self, event: Event) -> str:
         if self.first_cell_at is None or self.measured_count == 0:
             return ""

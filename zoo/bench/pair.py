@@ -108,6 +108,7 @@ def run_pair(
                 dataset=dataset,
                 source=chosen[side.spec.name].source,
                 cache=cache,
+                device_id=survey.device.machine_id,
             )
             for side, size in zip(sides, sizes, strict=True)
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ from zoo.data.layout import Dataset
 from zoo.errors import UserError
 from zoo.files import sha256_of, short_hash
 from zoo.identity import makers, network_sha256
-from zoo.record import MEAN_LABEL_MAP, Precision, Weights
+from zoo.record import MEAN_LABEL_MAP, Device, Precision, Record, Software, Weights
 from zoo.record import Dataset as DatasetFacts
 from zoo.spec import ModelSpec, Resize, Size
 from zoo.weights.asked import AUTO, Asked
@@ -119,7 +119,7 @@ class Cell:
 
     @property
     def training(self) -> tuple[str, str, int] | None:
-        """One training serves all cells that have the same; `None`: none is needed."""
+        """One training serves all cells that have the same, before it and after; `None`: they come from elsewhere."""
         return None if self.recipe is None else (self.spec.name, self.recipe.recipe_hash, self.recipe.seed)
 
     @property
@@ -253,13 +253,18 @@ def cells(
     """
     listed = []
     if setting.dataset is not None and "train" in setting.dataset.splits():
-        spec = ModelSpec(name=MEAN_LABEL_MAP, builder="none:none", family="baseline")
-        listed.append(Cell(spec, "none", "fp32", setting.image_size))
+        listed.append(baseline_cell(setting))
     for spec, chosen in models:
-        rows = [[_cell(setting, spec, one, *where, file) for where in _conditions(setting, one)] for one in chosen]
+        rows = [[make_cell(setting, spec, one, *where, file) for where in _conditions(setting, one)] for one in chosen]
         listed += [cell for cell in rows[0] if cell.refused]
         listed += [cell for row in rows for cell in row if not cell.refused]
     return listed
+
+
+def baseline_cell(setting: Setting) -> Cell:
+    """The mean label map, which all are held against."""
+    spec = ModelSpec(name=MEAN_LABEL_MAP, builder="none:none", family="baseline")
+    return Cell(spec, "none", "fp32", setting.image_size)
 
 
 def _conditions(setting: Setting, chosen: Chosen) -> Iterator[tuple[Size, str, Precision]]:
@@ -267,7 +272,7 @@ def _conditions(setting: Setting, chosen: Chosen) -> Iterator[tuple[Size, str, P
     return product(sizes, setting.runtimes, setting.config.precisions)
 
 
-def _cell(
+def make_cell(
     setting: Setting,
     spec: ModelSpec,
     chosen: Chosen,
@@ -276,6 +281,7 @@ def _cell(
     precision: Precision,
     file: tuple[Path, Card] | None,
 ) -> Cell:
+    """One artifact of a model and its weights; on a device that does not run it, refused."""
     return Cell(
         spec,
         runtime,
@@ -295,34 +301,74 @@ def cell_key(cell: Cell, setting: Setting) -> str:
     Whatever is not known to be immaterial is part of it. The results folder is not: its id stands beside the key, so
     that records which came with a checkout, even of an identical machine, never count as finished.
     """
-    survey, dataset = setting.survey, setting.dataset
+    survey = setting.survey
     if cell.is_baseline:
-        assert dataset is not None
-        assert setting.images is not None
-        images = setting.images.model_dump(mode="json", exclude={"name", "split_count"})
-        return short_hash([MEAN_LABEL_MAP, images, dataset.fingerprint(), survey.device.machine_id], 32)
+        return short_hash([*_baseline(setting), survey.device.machine_id], 32)
+    machine = {
+        "makers": None if cell.runtime == "eager" or cell.file else makers(),
+        "threads": setting.config.threads or survey.device.core_count,
+        "machine": survey.device.machine_id,
+        "software": _moving(survey.software[cell.runtime]),
+    }
+    return short_hash(_question(cell, setting) | {"weights": cell.weights_identity(setting)} | machine, 32)
+
+
+def cell_id(cell: Cell, setting: Setting) -> str:
+    """Hash what is asked, whatever machine answers and wherever that is kept: what a plan calls a cell.
+
+    The same on every machine that runs this code, and the same before its weights are trained and after.
+    """
+    if cell.is_baseline:
+        return short_hash(_baseline(setting), 16)
+    weights = replace(cell, refused="").weights_identity(setting)
+    if cell.recipe is not None:
+        weights = f"recipe:{cell.recipe.recipe_hash} seed:{cell.recipe.seed}"
+    return short_hash(_question(cell, setting) | {"weights": weights, "threads": setting.config.threads}, 16)
+
+
+def cell_twin(cell: Cell, setting: Setting) -> str:
+    """Hash a cell with the kind of device and what runs on it: what one machine answered, its like need not."""
+    software = None if cell.is_baseline else setting.survey.software[cell.runtime]
+    return _twin(cell_id(cell, setting), setting.survey.device, software)
+
+
+def record_twin(record: Record) -> str:
+    """`cell_twin` of the cell that a record answers; empty for one of an older zoo."""
+    return _twin(record.cell, record.device, None if record.is_baseline else record.software) if record.cell else ""
+
+
+def _twin(cell: str, device: Device, software: Software | None) -> str:
+    return short_hash([cell, device.slug, software and _moving(software)], 32)
+
+
+def _moving(software: Software) -> dict[str, Any]:
+    """Versions that may move a number of a network that is the same."""
+    return software.model_dump(mode="json", exclude=_SOFTWARE_ASIDE)
+
+
+def _baseline(setting: Setting) -> list[object]:
+    assert setting.dataset is not None
+    assert setting.images is not None
+    images = setting.images.model_dump(mode="json", exclude={"name", "split_count"})
+    return [MEAN_LABEL_MAP, images, setting.dataset.fingerprint()]
+
+
+def _question(cell: Cell, setting: Setting) -> dict[str, object]:
+    """What is asked of any machine, weights apart."""
     network = cell.file[1].network if cell.file else None
-    return short_hash(
-        {
-            "protocol": setting.config.protocol,
-            "config": _material(setting.config),
-            "model": cell.spec.name,
-            "code": None if cell.file else network_sha256(cell.spec),
-            "weights": cell.weights_identity(setting),
-            "runtime": cell.runtime,
-            "precision": cell.precision,
-            "makers": None if cell.runtime == "eager" or cell.file else makers(),
-            "image_size": setting.image_size,
-            "input_size": cell.input_size,
-            "resize": cell.resize,
-            "dataset": dataset.fingerprint() if dataset else None,
-            "threads": setting.config.threads or survey.device.core_count,
-            "machine": survey.device.machine_id,
-            "software": survey.software[cell.runtime].model_dump(mode="json", exclude=_SOFTWARE_ASIDE),
-            "network": network.model_dump(mode="json") if network else None,
-        },
-        32,
-    )
+    return {
+        "protocol": setting.config.protocol,
+        "config": _material(setting.config),
+        "model": cell.spec.name,
+        "code": None if cell.file else network_sha256(cell.spec),
+        "runtime": cell.runtime,
+        "precision": cell.precision,
+        "image_size": setting.image_size,
+        "input_size": cell.input_size,
+        "resize": cell.resize,
+        "dataset": setting.dataset.fingerprint() if setting.dataset else None,
+        "network": network.model_dump(mode="json") if network else None,
+    }
 
 
 def _material(config: BenchConfig) -> dict[str, Any]:

@@ -1,50 +1,28 @@
-"""The sweep: lock, skip what is finished, measure the rest the same way, keep each record the moment it is made."""
+"""The sweep: claim a cell, measure it, keep its record the moment it is made; beside any number of others that do."""
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from zoo import store
-from zoo.bench.cell import Maker
-from zoo.bench.forecast import Forecast, fit, forecast, summary
-from zoo.bench.gauge import Gauge
-from zoo.bench.given import config_of, fitted, spec_of
-from zoo.bench.job import Job, Survey
-from zoo.bench.plan import (
-    Cell,
-    Chosen,
-    Setting,
-    cell_key,
-    cells,
-    choose,
-    of_file,
-    require_disk,
-    require_one_seed,
-)
+from zoo.bench.cell import Maker, Samples
+from zoo.bench.forecast import fit, forecast, summary
+from zoo.bench.ledger import Ledger
+from zoo.bench.plan import Cell, cell_id, require_disk
+from zoo.bench.planning import Hand, Tell, gauge_of, prepare
+from zoo.bench.request import Request, read
 from zoo.bench.workshop import Workshop
-from zoo.card import Card, read_exported
-from zoo.catalog import MODELS, select
-from zoo.checkpoint import runs_folder
-from zoo.config import INSTALLED, BenchConfig
-from zoo.data.layout import Dataset, open_dataset
-from zoo.data.reading import frame_size
-from zoo.errors import UserError, listed
 from zoo.files import remove_leftovers
-from zoo.foreign import NOTHING, Feed
 from zoo.record import Record
-from zoo.spec import ModelSpec, Size
-from zoo.weights.asked import Asked, parse_all_asked
-from zoo.weights.source import Brought
-
-SURVEY_TIMEOUT_S = 300.0
-MAX_NAMED = 3
-"""Models that one line names."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +46,11 @@ class Sweep:
     records: list[Record] = field(default_factory=list)
     """Measured now."""
     finished: list[Record] = field(default_factory=list)
-    """Measured before, and not again."""
+    """Measured before or meanwhile by others, and not again."""
     left_out: list[str] = field(default_factory=list)
     """Models of which something did not fit the budget."""
+    claimed: list[str] = field(default_factory=list)
+    """Models of which other sweeps were measuring cells when this one had nothing else to do, one for each cell."""
     seconds: float = 0.0
     seconds_before_cells: float = 0.0
     """Of these, what was spent once: opening the dataset, imports, looking at the machine."""
@@ -81,37 +61,14 @@ class Sweep:
         return 0 if all(record.status in {"ok", "unsupported"} for record in self.records) else 3
 
 
-def run_bench(
-    config: BenchConfig,
-    *,
-    data: Path | str | None = None,
-    results: Path | str = "results",
-    runs: Path | str | None = None,
-    cache: Path | None = None,
-    weights: Sequence[str] = (),
-    rerun: bool = False,
-    file: Path | str | None = None,
-    trust: bool = False,
-    feed: Feed = NOTHING,
-    budget_s: float | None = None,
-    on_event: OnEvent = lambda _event: None,
-) -> Sweep:
-    """Measure every cell of `config` and keep a record of each under `results`.
+def run_bench(request: Request, on_event: OnEvent = lambda _event: None) -> Sweep:
+    """Measure every cell of a request and keep a record of each under its `results`.
+
+    Other sweeps may do the same in the same folder: what one of them measures or has measured, the others do not.
 
     Args:
-        config: What to measure.
-        data: Dataset in the Cityscapes layout; `None`: `CITYSCAPES_DATASET`, else the embedded synthetic streets.
-        results: Folder of the records.
-        runs: Folder of training runs; `None`: `ZOO_RUNS`, else `runs`.
-        cache: Folder of the embedded dataset and of built artifacts; `None`: `ZOO_CACHE`, else the user's cache folder.
-        weights: `W` for every model or `MODEL=W` for one, as `zoo.weights.asked` reads them.
-        rerun: Measure finished cells again.
-        file: One that somebody exported, measured in place of `config.models`.
-        trust: Run a `.pt2`, which is native code.
-        feed: What a file of another maker cannot say of itself.
-        budget_s: Seconds there are, from the call on: what is estimated to fit is measured, slowest last, and nothing
-            is begun after them. A later call goes on.
-        on_event: Called as the sweep goes on.
+        request: What to measure, and where its data, weights and records are.
+        on_event: Called as the sweep goes on, by one thread at a time.
 
     Returns:
         The records measured now and those that were finished before.
@@ -121,268 +78,182 @@ def run_bench(
             nothing fits.
     """
     started = time.monotonic()
-    wanted = _read(config, data, runs, cache, weights, file, trust=trust, feed=feed)
-    results = Path(results)
-    require_disk(wanted.config, results, wanted.runs)
+    deadline = None if request.budget_s is None else started + request.budget_s
+    wanted = read(request)
+    require_disk(wanted.config, Path(request.results), wanted.runs)
     sweep, total = Sweep(), 0
-    with store.locked(results) as folders, Workshop() as workshop, ExitStack() as rooms:
+    with Ledger.open(request.results, rerun=request.rerun) as ledger, Workshop() as workshop:
         remove_leftovers(wanted.runs)
-        found = store.scan(results, history=True).records
-        finished = {} if rerun else _finished(found, folders)
+        lock = threading.RLock()
 
         def tell(model: str, note: str = "", record: Record | None = None) -> None:
-            on_event(Event(model, len(sweep.records) + len(sweep.finished), total, note, record))
+            with lock:
+                on_event(Event(model, len(sweep.records) + len(sweep.finished), total, note, record))
 
-        setting, planned = _plan(wanted, folders, workshop, tell)
-        if budget_s is not None:
-            foreseen = _forecast(setting, planned, finished, found, workshop, tell)
-            planned = _within(budget_s - (time.monotonic() - started), foreseen, sweep, tell)
-        total = len(planned)
+        hands = prepare(wanted, ledger.folders, workshop, tell)
+        if deadline is not None:
+            hands = [_within(deadline, hand, request, ledger, sweep, workshop, tell) for hand in hands]
+        queues = dict[str, _Queue]()
+        for hand in hands:
+            queues.setdefault(hand.setting.survey.device.slug, _Queue(hand.cells))
+        total = sum(queue.cell_count for queue in queues.values())
         sweep.seconds_before_cells = time.monotonic() - started
 
-        maker = Maker(setting, workshop, wanted.runs, rooms, tell)
-        for _, together in groupby(planned, key=lambda cell: cell.training):
-            pending = list[Cell]()
-            for cell in together:
-                if (record := finished.get(cell_key(cell, setting))) is None:
-                    pending.append(cell)
-                else:
-                    sweep.finished.append(record)
-                    tell(cell.spec.name, "finished before")
-            done = 0
-            with closing(maker.records(pending)) as records:
-                while done < len(pending) and (budget_s is None or time.monotonic() - started < budget_s):
-                    record, samples = next(records)
-                    store.save(record, samples, results)
-                    sweep.records.append(record)
-                    tell(record.artifact.model, record=record)
-                    done += 1
-            sweep.left_out += [cell.spec.name for cell in pending[done:]]
+        def shift(hand: Hand) -> None:
+            with ExitStack() as rooms:
+                maker = Maker(hand.setting, workshop, wanted.runs, rooms, tell)
+                _Shift(queues[hand.setting.survey.device.slug], ledger, maker, deadline, sweep, lock, tell).work()
+
+        _together([partial(shift, hand) for hand in hands], workshop)
+    sweep.claimed = [cell.spec.name for queue in queues.values() for cell in queue.held]
     sweep.left_out = list(dict.fromkeys(sweep.left_out))
     sweep.seconds = time.monotonic() - started
     return sweep
 
 
-def plan_bench(
-    config: BenchConfig,
-    *,
-    data: Path | str | None = None,
-    results: Path | str = "results",
-    runs: Path | str | None = None,
-    cache: Path | None = None,
-    weights: Sequence[str] = (),
-    rerun: bool = False,
-    file: Path | str | None = None,
-    trust: bool = False,
-    feed: Feed = NOTHING,
-    budget_s: float | None = None,
-    on_event: OnEvent = lambda _event: None,
-) -> Forecast:
-    """List what `run_bench` would do and about how long it would take; nothing is measured, trained or written.
+def measure(
+    request: Request, *, folder: str, on_event: OnEvent = lambda _event: None
+) -> Generator[tuple[str, Record, Samples]]:
+    """Measure the cells of a plan on one device of this machine, and hand each record over; none is kept here.
 
     Args:
-        config: As `run_bench` takes it, as are all others.
-        data: Likewise.
-        results: Likewise; its records say how long their like took.
-        runs: Likewise.
-        cache: Likewise.
-        weights: Likewise.
-        rerun: Likewise.
-        file: Likewise.
-        trust: Likewise.
-        feed: Likewise.
-        budget_s: Likewise.
-        on_event: Likewise.
+        request: With the share of the plan that is meant; its `results` is not touched.
+        folder: Id of the results folder that the records are for.
+        on_event: Called as it goes on.
+
+    Yields:
+        The cell's id in the plan, its record, and its samples.
 
     Raises:
-        UserError: a mistake in what was asked for, a budget that nothing fits.
+        UserError: as `run_bench`.
     """
-    started = time.monotonic()
-    wanted = _read(config, data, runs, cache, weights, file, trust=trust, feed=feed)
-    results = Path(results)
-    with Workshop() as workshop:
-        folders = store.folder_ids(results)
+    wanted = read(request)
 
-        def tell(model: str, note: str = "") -> None:
-            on_event(Event(model, 0, 0, note))
+    def tell(model: str, note: str) -> None:
+        on_event(Event(model, done, total, note))
 
-        setting, planned = _plan(wanted, folders, workshop, tell)
-        found = store.scan(results, history=True).records
-        finished = {} if rerun else _finished(found, folders)
-        foreseen = _forecast(setting, planned, finished, found, workshop, tell)
-    return foreseen if budget_s is None else fit(foreseen, budget_s - (time.monotonic() - started))
+    done = total = 0
+    with Workshop() as workshop, ExitStack() as rooms:
+        (hand,) = prepare(wanted, (folder,), workshop, tell)
+        total = len(hand.cells)
+        maker = Maker(hand.setting, workshop, wanted.runs, rooms, tell)
+        for together in trainings(hand.cells):
+            with closing(maker.records(together)) as records:
+                for cell, (record, samples) in zip(together, records, strict=True):
+                    done += 1
+                    yield cell_id(cell, hand.setting), record, samples
+
+
+class _Queue:
+    """Cells that the devices of one kind share, those of one training together."""
+
+    def __init__(self, cells: Sequence[Cell]) -> None:
+        self.cell_count = len(cells)
+        self._waiting, self._held, self._is_moving = deque(trainings(cells)), deque[list[Cell]](), False
+        self._lock = threading.Lock()
+
+    def next(self) -> list[Cell] | None:
+        """The next cells; when all were seen, those that others had claimed, as long as some were free since."""
+        with self._lock:
+            if not self._waiting and self._is_moving:
+                self._waiting, self._held, self._is_moving = self._held, deque(), False
+            return self._waiting.popleft() if self._waiting else None
+
+    def put_back(self, held: list[Cell], *, moved: bool) -> None:
+        """Take back what others have claimed; `moved`: something was measured."""
+        with self._lock:
+            self._is_moving = self._is_moving or moved
+            if held:
+                self._held.append(held)
+
+    @property
+    def held(self) -> list[Cell]:
+        """Cells that others have claimed."""
+        return [cell for together in self._held for cell in together]
 
 
 @dataclass(frozen=True)
-class _Wanted:
-    """What was asked for, read and checked before any process starts."""
+class _Shift:
+    """One device's way through the cells of its kind."""
 
-    config: BenchConfig
-    specs: list[ModelSpec]
-    asked: dict[str, Asked]
-    dataset: Dataset | None
-    runs: Path
-    cache: Path | None
-    file: tuple[Path, Card] | None
-    notes: list[str]
+    queue: _Queue
+    ledger: Ledger
+    maker: Maker
+    deadline: float | None
+    sweep: Sweep
+    lock: threading.RLock
+    tell: Callable[..., None]
 
+    def work(self) -> None:
+        """Measure what is free until nothing is."""
+        while (together := self.queue.next()) is not None:
+            pending = self._unfinished(together)
+            with self.ledger.claimed(pending, self.maker.setting) as claimed:
+                self.ledger.look_again(claimed, self.maker.setting)
+                mine = self._unfinished(claimed)
+                self._measure(mine)
+            held = [cell for cell in pending if not any(cell is one for one in claimed)]
+            self.queue.put_back(held, moved=bool(mine))
 
-def _read(
-    config: BenchConfig,
-    data: Path | str | None,
-    runs: Path | str | None,
-    cache: Path | None,
-    weights: Sequence[str],
-    file: Path | str | None,
-    *,
-    trust: bool,
-    feed: Feed,
-) -> _Wanted:
-    if file is not None and config.seeds > 1:
-        raise UserError(
-            f"seeds = {config.seeds} measures as many trainings of each model and a --file holds one; "
-            "set seeds = 1, or leave --file away"
-        )
-    if file is not None and weights:
-        raise UserError(f"--file {file} holds its weights; leave --weights away")
-    if file is None and feed.model_fields_set:
-        raise UserError("--mean, --std, --classes and --output speak of a --file; name one, or leave them away")
-    given = None if file is None else (Path(file), read_exported(Path(file), trust=trust, feed=feed))
-    notes = list[str]()
-    if given is not None:
-        config, notes = config_of(given[1], config)
-    specs = [spec_of(given[1])] if given else select(config.models)
-    asked = parse_all_asked(weights, [spec.name for spec in specs])
-    for model, one in asked.items():
-        require_one_seed(config, model, one)
-    dataset = open_dataset(data, cache=cache) if config.accuracy else None
-    if given is not None:
-        card, more = fitted(given[1], config, dataset)
-        given, notes = (given[0], card), [*notes, *more]
-    return _Wanted(config, specs, asked, dataset, runs_folder(runs), cache, given, notes)
+    def _measure(self, mine: Sequence[Cell]) -> None:
+        """Measure cells of one training; of what is not begun in time, the names are kept."""
+        done = 0
+        with closing(self.maker.records(mine)) as records:
+            while done < len(mine) and (self.deadline is None or time.monotonic() < self.deadline):
+                record, samples = next(records)
+                with self.lock:
+                    self.ledger.keep(record, samples)
+                    self.sweep.records.append(record)
+                    self.tell(record.artifact.model, record=record)
+                done += 1
+        with self.lock:
+            self.sweep.left_out += [cell.spec.name for cell in mine[done:]]
 
-
-def _plan(
-    wanted: _Wanted, folders: tuple[str, ...], workshop: Workshop, tell: Callable[[str, str], None]
-) -> tuple[Setting, list[Cell]]:
-    """Look at the machine and find every model's weights; which they are is told."""
-    for note in wanted.notes:
-        tell("", note)
-    config, dataset = wanted.config, wanted.dataset
-    image_size = frame_size(dataset, config.split) if dataset else config.image_size
-    tell("", "importing torch, looking at the machine")
-    if wanted.file is not None:
-        models = [(wanted.specs[0], [of_file(wanted.file[0], config)])]
-    else:
-        models = [(spec, _choose(wanted, spec, workshop, tell)) for spec in wanted.specs]
-    survey = _survey(wanted, models, image_size, workshop, tell)
-    if wanted.file is None:
-        for line in _said(models, scored=dataset is not None):
-            tell("", line)
-    setting = Setting(config, survey, image_size, dataset, wanted.cache, folders)
-    return setting, cells(setting, models, wanted.file)
+    def _unfinished(self, cells: Sequence[Cell]) -> list[Cell]:
+        """Cells that are still to be measured; what became of the others is told."""
+        pending = list[Cell]()
+        for cell in cells:
+            if (record := self.ledger.finished(cell, self.maker.setting)) is None:
+                pending.append(cell)
+            else:
+                with self.lock:
+                    self.sweep.finished.append(record)
+                    self.tell(cell.spec.name, "finished before")
+        return pending
 
 
-def _choose(wanted: _Wanted, spec: ModelSpec, workshop: Workshop, tell: Callable[[str, str], None]) -> list[Chosen]:
-    """A model's weights; what one of your own brings is seen in a worker, and only where that decides."""
-    job = Job(wanted.config, spec, wanted.config.device, dataset=wanted.dataset)
-
-    def brings() -> Brought:
-        brought: Brought = _look("brought", job, workshop, tell)
-        return brought
-
-    return choose(
-        spec,
-        wanted.asked[spec.name],
-        wanted.config,
-        wanted.dataset,
-        runs=wanted.runs,
-        cache=wanted.cache,
-        brings=brings,
-    )
+def _together(shifts: Sequence[Callable[[], None]], workshop: Workshop) -> None:
+    """Run a shift in this thread, several each in its own; what ends one ends all."""
+    if len(shifts) == 1:
+        shifts[0]()
+        return
+    with ThreadPoolExecutor(len(shifts)) as pool:
+        running = [pool.submit(shift) for shift in shifts]
+        try:
+            wait(running, return_when=FIRST_EXCEPTION)
+        finally:
+            workshop.halt()  # those that are done have nothing running
+    errors = [error for one in running if (error := one.exception()) is not None]
+    for error in sorted(errors, key=lambda error: isinstance(error, KeyboardInterrupt)):
+        raise error
 
 
-def _survey(
-    wanted: _Wanted,
-    models: Sequence[tuple[ModelSpec, Sequence[Chosen]]],
-    image_size: Size,
-    workshop: Workshop,
-    tell: Callable[[str, str], None],
-) -> Survey:
-    """Probe the device, and try every model that is not of the table, in a worker: the sweep touches no device."""
-    config = wanted.config
-    for spec, chosen in [(spec, chosen) for spec, chosen in models if spec.name not in MODELS] or models[:1]:
-        job = Job(
-            config,
-            spec,
-            config.device,
-            image_size=image_size,
-            input_size=None if config.input_sizes else chosen[0].input_size,
-            dataset=wanted.dataset,
-            file=wanted.file,
-        )
-        survey: Survey = _look("survey", job, workshop, tell)
-    if INSTALLED in config.runtimes:
-        for reason in survey.missing.values():
-            tell("", f"left out: {reason}")
-    elif survey.missing:
-        raise UserError("; ".join(survey.missing.values()))
-    return survey
-
-
-def _within(budget_s: float, foreseen: Forecast, sweep: Sweep, tell: Callable[[str, str], None]) -> list[Cell]:
+def _within(
+    deadline: float, hand: Hand, request: Request, ledger: Ledger, sweep: Sweep, workshop: Workshop, tell: Tell
+) -> Hand:
     """What fits, slowest last; that is told, and what does not is noted in the sweep."""
-    foreseen = fit(foreseen, budget_s)
+    found = store.scan(Path(request.results), history=True).records
+    gauge = gauge_of(hand.setting, found, workshop, tell)
+    finished = ledger.finished_of(hand.cells, hand.setting)
+    foreseen = forecast(hand.setting, hand.cells, finished, store.newest(found), gauge)
+    foreseen = fit(foreseen, deadline - time.monotonic())
     for line in summary(foreseen):
         tell("", line)
     sweep.left_out += [line.cell.spec.name for line in foreseen.left_out]
-    return [line.cell for line in foreseen.kept]
+    return replace(hand, cells=[line.cell for line in foreseen.kept])
 
 
-def _forecast(
-    setting: Setting,
-    planned: Sequence[Cell],
-    finished: Collection[str],
-    found: Sequence[Record],
-    workshop: Workshop,
-    tell: Callable[[str, str], None],
-) -> Forecast:
-    """Estimate every cell; what has no like among the records is estimated by what it computes."""
-
-    def look(step: str, job: Job) -> Any:
-        tell(job.spec.name, "estimating")
-        try:
-            return workshop.run([step], job, timeout_s=SURVEY_TIMEOUT_S).answers.get(step)
-        except UserError:  # its cell will say so
-            return None
-
-    return forecast(setting, planned, finished, store.newest(found), Gauge(setting, found, look))
-
-
-def _look(step: str, job: Job, workshop: Workshop, tell: Callable[[str, str], None]) -> Any:
-    """Run a step that belongs to no cell."""
-    outcome = workshop.run([step], job, timeout_s=SURVEY_TIMEOUT_S)
-    for text in outcome.warnings:
-        tell("", text)
-    if outcome.status != "ok":
-        raise UserError(f"{job.spec.name} cannot be measured: {outcome.reason}")
-    return outcome.answers[step]
-
-
-def _said(models: Sequence[tuple[ModelSpec, Sequence[Chosen]]], *, scored: bool) -> list[str]:
-    """A line for each set of weights, of models that have the same one for all."""
-    who = dict[str, list[str]]()
-    for spec, chosen in models:
-        for source, recipe, *_ in chosen:
-            if recipe is not None:
-                said = f"to be trained by the recipe {recipe.name} ({recipe.steps} steps, seed {recipe.seed})"
-            else:  # without a dataset there is no accuracy, whatever the weights
-                said = (source if scored else source.model_copy(update={"missing": ""})).said
-            who.setdefault(said, []).append(spec.name)
-    return [f"{listed(names, MAX_NAMED)}: {said}" for said, names in who.items()]
-
-
-def _finished(found: Sequence[Record], folders: tuple[str, ...]) -> dict[str, Record]:
-    """The newest record of each cell that need not be measured again: one that was made in this very folder."""
-    done = [record for record in found if record.folder in folders and record.status in {"ok", "unsupported"}]
-    return {record.key: record for record in sorted(done, key=lambda record: record.started_at)}
+def trainings(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """Cells that wait for the same training together, all others alone; in their order."""
+    numbered = groupby(enumerate(cells), key=lambda at: at[1].training or at[0])
+    return [[cell for _, cell in together] for _, together in numbered]

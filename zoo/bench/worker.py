@@ -24,23 +24,22 @@ from tqdm import tqdm
 
 from zoo import artifact
 from zoo.baseline import mean_label_map, predict_constant
-from zoo.bench.job import Job, Measured, Paired, Side, Survey
+from zoo.bench import look
+from zoo.bench.job import Job, Measured, Paired, Side
 from zoo.bench.loading import as_program, load, random_images
+from zoo.bench.look import Report
 from zoo.bench.trouble import trouble_of
 from zoo.cache import cache_folder, use
-from zoo.catalog import MODELS
 from zoo.checkpoint import run_lock
-from zoo.config import INSTALLED
 from zoo.counting import EvaluationResult, by_size, evaluate
 from zoo.data.loading import evaluation_frames
-from zoo.errors import ModelError
 from zoo.lived import ColdStart
 from zoo.machine import core_count
 from zoo.measure import clock, device, energy, macs, memory, pace
 from zoo.measure.cold import measure_cold
 from zoo.measure.speed import macs_per_s
 from zoo.models import from_smp, from_torchvision  # noqa: F401  imported here so that the fork server has them
-from zoo.models.build import build_empty, build_model
+from zoo.models.build import build_empty
 from zoo.models.deployment import merge_branches
 from zoo.pipeline import Pipeline
 from zoo.record import (
@@ -56,49 +55,10 @@ from zoo.runtimes import base, table
 from zoo.score.summary import Samples, summarise, summarise_stages
 from zoo.spec import Size
 from zoo.train.loop import Trained, train
-from zoo.weights.source import Brought
 
 AGREEMENT_IMAGES = 4
 MAX_VARIED = 6
 """Labels of at least 1 % each that a reference map holds before equal ones mean anything; of few classes a third."""
-
-
-Report = Callable[[str], None]
-"""Takes a line of progress."""
-
-
-def survey(job: Job, _report: Report) -> Survey:
-    """Resolve and describe the device; try a model that is not of the table on a small image."""
-    target = device.resolve_device(job.device)
-    if job.spec.name not in MODELS and job.file is None:
-        _try(job)
-    asked = list(table.RUNTIMES if INSTALLED in job.config.runtimes else job.config.runtimes)
-    if job.file is not None and INSTALLED in job.config.runtimes:
-        asked = [runtime for runtime in asked if table.file_format(runtime) == job.file[0].suffix]
-    missing = {runtime: reason for runtime in asked if (reason := table.why_missing(runtime, target))}
-    present = [runtime for runtime in asked if runtime not in missing]
-    unsupported = {
-        (runtime, precision): reason
-        for runtime in present
-        for precision in job.config.precisions
-        if (reason := table.why_unsupported(runtime, target, precision))
-    }
-    software = {runtime: device.software(target, table.version(runtime)) for runtime in present}
-    files = frozenset(runtime for runtime in present if table.file_format(runtime))
-    return Survey(str(target), device.probe(target), software, files, missing, unsupported)
-
-
-def _try(job: Job) -> None:
-    """See that a model of your own keeps the contract at some size; whether it takes each is for its cells to say."""
-    wanted = (job.input_size,) if job.input_size else job.config.input_sizes or (job.image_size,)
-    trials: list[tuple[Size, ...]] = [(), *((size,) for size in wanted)]
-    for number, sizes in enumerate(trials, 1):
-        try:
-            build_model(job.spec, job.classes.num_classes, sizes=sizes)
-            return
-        except ModelError:  # it may be one for certain sizes alone
-            if number == len(trials):
-                raise
 
 
 def build_step(job: Job, report: Report) -> Build:
@@ -114,11 +74,6 @@ def build_step(job: Job, report: Report) -> Build:
             "options": {**built.build.options, **facts.options},
         }
     )
-
-
-def brought(job: Job, _report: Report) -> Brought:
-    """See what a model of your own holds when it is built."""
-    return artifact.brought(job.spec, job.classes.num_classes)
 
 
 def train_step(job: Job, report: Report) -> Trained:
@@ -402,8 +357,9 @@ def baseline_step(job: Job, _report: Report) -> EvaluationResult:
 
 
 STEPS: dict[str, Callable[[Job, Report], Any]] = {
-    "survey": survey,
-    "brought": brought,
+    "devices": look.devices,
+    "survey": look.survey,
+    "brought": look.brought,
     "probe": probe_step,
     "cost": cost_step,
     "train": train_step,

@@ -28,7 +28,7 @@ try:
 except ImportError:  # Windows, which `Workshop` refuses
     fcntl = resource = None  # type: ignore[assignment]
 
-from zoo.bench import worker
+from zoo.bench import slots, worker
 from zoo.bench.job import Job
 from zoo.bench.trouble import OUT_OF_MEMORY, without_folders
 from zoo.errors import UserError
@@ -93,6 +93,8 @@ class Workshop:
             self._context = multiprocessing.get_context("spawn")
         # Workers hold the reading end; when the sweep dies, however it dies, they read its end and go.
         self._lifeline, self._grip = self._context.Pipe(duplex=False)
+        # Every thread that waits for a worker waits for this too; its end is the end of all.
+        self._halted, self._halt = self._context.Pipe(duplex=False)
 
     def __enter__(self) -> Self:
         return self
@@ -100,13 +102,19 @@ class Workshop:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._grip.close()
-        self._lifeline.close()
+        for connection in (self._grip, self._lifeline, self._halt, self._halted):
+            connection.close()
+
+    def halt(self) -> None:
+        """End what other threads have running: their `run` raises `KeyboardInterrupt`."""
+        self._halt.close()
 
     def run(
         self, steps: list[str], job: Job, *, timeout_s: float, on_note: Callable[[str, str], None] | None = None
     ) -> Outcome:
         """Run `steps` in one new process and return what it sent; it is gone when this returns, whatever happens.
+
+        Steps that are timed run alone on their device, after whatever else runs there (`slots`).
 
         Args:
             steps: Names in `worker.STEPS`, run in order.
@@ -117,6 +125,25 @@ class Workshop:
         Raises:
             UserError: the worker found a mistake that is the user's to mend.
         """
+        self._go_on()
+        told = False
+
+        def wait_on() -> None:
+            nonlocal told
+            self._go_on()
+            if not told and on_note:
+                on_note(steps[0], "waits for another step on this machine")
+            told = True
+
+        with slots.held(steps, job.device, job.device_id, wait_on):
+            return self._run(steps, job, timeout_s, on_note)
+
+    def _go_on(self) -> None:
+        """End this thread's work where `halt` was called."""
+        if self._halted.poll():
+            raise KeyboardInterrupt
+
+    def _run(self, steps: list[str], job: Job, timeout_s: float, on_note: Callable[[str, str], None] | None) -> Outcome:
         with _nameless_file() as log:
             answers, sender = self._context.Pipe(duplex=False)
             # A connection, because that is what multiprocessing hands a descriptor over in.
@@ -149,8 +176,8 @@ class Workshop:
                 imports = True
                 time.sleep(0.1)
 
-    @staticmethod
     def _listen(
+        self,
         steps: list[str],
         answers: Connection,
         sentinel: int,
@@ -161,7 +188,8 @@ class Workshop:
         began = time.monotonic()
         while outcome.step:
             deadline = began + timeout_s
-            wait([answers, sentinel], timeout=max(0.0, deadline - time.monotonic()))
+            wait([answers, sentinel, self._halted], timeout=max(0.0, deadline - time.monotonic()))
+            self._go_on()
             try:
                 if not answers.poll():
                     if time.monotonic() >= deadline:

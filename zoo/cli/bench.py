@@ -6,7 +6,7 @@ import argparse
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from zoo.cli.flags import (
     CACHE,
@@ -29,7 +29,14 @@ from zoo.cli.flags import (
 from zoo.errors import UserError
 
 if TYPE_CHECKING:
+    from zoo.bench.request import Request
     from zoo.config import BenchConfig
+
+PLANNED = (
+    *("preset", "set", "input_size", "batch", "runtimes", "precision", "accuracy_images", "throughput", "seeds"),
+    "threads",
+)
+"""Flags whose place a plan takes."""
 
 
 def add(verbs: Verbs) -> None:
@@ -38,7 +45,7 @@ def add(verbs: Verbs) -> None:
     parser.add_argument("--models", action="append", metavar="M,…", help="names, globs, tags, all, or your own")
     parser.add_argument("--data", **DATA)
     parser.add_argument("--cache", **CACHE)
-    parser.add_argument("--preset", default="quick", metavar="NAME|FILE", help="quick, camvid, cityscapes, latency")
+    parser.add_argument("--preset", metavar="NAME|FILE", help="quick (default), camvid, cityscapes, latency")
     parser.add_argument(
         *("--weights", "--checkpoint"), action="append", default=[], metavar="[MODEL=]W", help=WEIGHTS["help"]
     )
@@ -74,7 +81,7 @@ def add(verbs: Verbs) -> None:
     parser.add_argument("--classes", metavar="A,B,…|FILE", help="its classes in the channels' order; or cityscapes")
     parser.add_argument("--output", metavar="NAME", help="which of its outputs is the answer")
     parser.add_argument("--trust", action="store_true", help="run a .pt2, which is native code")
-    parser.add_argument("--device", **DEVICE)
+    parser.add_argument("--device", metavar="D", help=f"{DEVICE['help']}; or cuda:all, a worker for each GPU")
     parser.add_argument("--threads", type=count, metavar="N", help="CPU threads (default: one per core)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one key of the preset")
     parser.add_argument("--results", **RESULTS)
@@ -83,12 +90,108 @@ def add(verbs: Verbs) -> None:
     budget = "measure what fits this time, slowest last, and name what does not: 5m, 90s, 1h30m; a later call goes on"
     parser.add_argument("--budget", metavar="TIME", help=budget)
     parser.add_argument("--dry-run", action="store_true", help="list what would be measured and how long it may take")
+    plan = "with --dry-run write the cells to FILE, for any number of machines; else measure those of FILE"
+    parser.add_argument("--plan", metavar="FILE", help=plan)
+    share = "of a plan, the I-th of N equal shares, which have no training in common (default: whatever is free)"
+    parser.add_argument("--shard", metavar="I/N", help=share)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run it and return its exit code."""
+    if arguments.pair:
+        return _pair(arguments, _config(arguments))
+
+    from zoo.bench.forecast import show_forecast
+    from zoo.bench.live import Live
+    from zoo.bench.plan_file import write_plan
+    from zoo.bench.planning import plan_bench
+    from zoo.bench.sweep import run_bench
+
+    request = _request(arguments)
+    writes = arguments.dry_run and arguments.plan and request.plan is None
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a plain kill ends a sweep as Ctrl-C does
+    try:
+        with Live(make_console()) as live:
+            if arguments.dry_run:
+                planned = plan_bench(request, live.note, elsewhere=bool(writes))
+            else:
+                sweep = run_bench(request, live)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if arguments.dry_run:
+        print(show_forecast(planned.forecast), end="")
+        if writes:
+            write_plan(planned.plan, Path(arguments.plan))
+            print(f"plan: {arguments.plan} ({len(planned.plan.cells)} cells)")
+        return 0
+
+    from zoo.report.board import make_board
+    from zoo.report.leaderboard import leaderboard, render
+    from zoo.report.output import write
+    from zoo.score.reading import rows_of
+
+    print(render(make_board(rows_of((*sweep.finished, *sweep.records)))))
+    print(
+        f"cells measured: {len(sweep.records)}, finished before: {len(sweep.finished)}; "
+        f"{sweep.seconds / 60:.1f} min; records: {arguments.results}"
+    )
+    if sweep.claimed:
+        print(f"claimed by other sweeps: {len(sweep.claimed)} cells; the same command goes on with what they leave")
+    if sweep.left_out:
+        print(f"left out for want of time: {', '.join(sweep.left_out)}; the same command goes on with them")
+    everything = leaderboard(arguments.results)
+    warn(everything.warnings)
+    try:
+        print(f"every table: {write(everything, Path(arguments.results) / 'leaderboard.md')[0]}")
+    except UserError as error:  # the records are safe: a page somebody else wrote is no reason to fail
+        warn([str(error)])
+    return sweep.exit_code
+
+
+def _request(arguments: argparse.Namespace) -> Request:
+    """What is asked for, by a plan or by flags."""
+    from zoo.units import parse_duration, parse_shard
+
+    shard = parse_shard(arguments.shard) if arguments.shard else None
+    if shard and not arguments.plan:
+        raise UserError("--shard is a share of a plan; name its file with --plan")
+
+    from zoo.bench.plan_file import read_plan
+    from zoo.bench.request import Request
+    from zoo.foreign import Feed
+
+    plan = None
+    if arguments.plan and (shard or not arguments.dry_run):
+        refuse(arguments, PLANNED, "--plan says what is measured")
+        plan = read_plan(Path(arguments.plan))
+    return Request(
+        _config(arguments) if plan is None else plan.config_for(arguments.device),
+        data=arguments.data,
+        results=arguments.results,
+        runs=arguments.runs,
+        cache=arguments.cache,
+        weights=arguments.weights,
+        rerun=arguments.rerun,
+        file=arguments.file,
+        trust=arguments.trust,
+        feed=Feed(
+            **only_given(
+                mean=read_triple(arguments.mean),
+                std=read_triple(arguments.std),
+                classes=arguments.classes,
+                output=arguments.output,
+            )
+        ),
+        budget_s=parse_duration(arguments.budget) if arguments.budget else None,
+        plan=plan,
+        models=() if plan is None else read_words(arguments.models) or (),
+        shard=shard,
+    )
+
+
+def _config(arguments: argparse.Namespace) -> BenchConfig:
     from zoo.config import BenchConfig, load_config
-    from zoo.units import parse_duration, parse_per_second, parse_size
+    from zoo.units import parse_per_second, parse_size
 
     changes = read_changes(
         arguments.set,
@@ -104,67 +207,7 @@ def run(arguments: argparse.Namespace) -> int:
         device=arguments.device,
         threads=arguments.threads,
     )
-    config = load_config(BenchConfig, arguments.preset, changes)
-    if arguments.pair:
-        return _pair(arguments, config)
-
-    from zoo.bench.forecast import show_forecast
-    from zoo.bench.live import Live
-    from zoo.bench.sweep import plan_bench, run_bench
-    from zoo.foreign import Feed
-
-    feed = Feed(
-        **only_given(
-            mean=read_triple(arguments.mean),
-            std=read_triple(arguments.std),
-            classes=arguments.classes,
-            output=arguments.output,
-        )
-    )
-    asked: dict[str, Any] = {
-        "data": arguments.data,
-        "results": arguments.results,
-        "runs": arguments.runs,
-        "cache": arguments.cache,
-        "weights": arguments.weights,
-        "rerun": arguments.rerun,
-        "file": arguments.file,
-        "trust": arguments.trust,
-        "feed": feed,
-        "budget_s": parse_duration(arguments.budget) if arguments.budget else None,
-    }
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a plain kill ends a sweep as Ctrl-C does
-    try:
-        with Live(make_console()) as live:
-            if arguments.dry_run:
-                planned = plan_bench(config, **asked, on_event=live)
-            else:
-                sweep = run_bench(config, **asked, on_event=live)
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    if arguments.dry_run:
-        print(show_forecast(planned), end="")
-        return 0
-
-    from zoo.report.board import make_board
-    from zoo.report.leaderboard import leaderboard, render
-    from zoo.report.output import write
-    from zoo.score.reading import rows_of
-
-    print(render(make_board(rows_of((*sweep.finished, *sweep.records)))))
-    print(
-        f"cells measured: {len(sweep.records)}, finished before: {len(sweep.finished)}; "
-        f"{sweep.seconds / 60:.1f} min; records: {arguments.results}"
-    )
-    if sweep.left_out:
-        print(f"left out for want of time: {', '.join(sweep.left_out)}; the same command goes on with them")
-    everything = leaderboard(arguments.results)
-    warn(everything.warnings)
-    try:
-        print(f"every table: {write(everything, Path(arguments.results) / 'leaderboard.md')[0]}")
-    except UserError as error:  # the records are safe: a page somebody else wrote is no reason to fail
-        warn([str(error)])
-    return sweep.exit_code
+    return load_config(BenchConfig, arguments.preset or "quick", changes)
 
 
 def _pair(arguments: argparse.Namespace, config: BenchConfig) -> int:
@@ -182,6 +225,8 @@ def _pair(arguments: argparse.Namespace, config: BenchConfig) -> int:
         "std",
         "classes",
         "output",
+        "plan",
+        "shard",
     )
     refuse(arguments, flags, "--pair times the two it names and nothing else")
 

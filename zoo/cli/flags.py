@@ -139,7 +139,7 @@ def refuse(arguments: argparse.Namespace, flags: Sequence[str], why: str) -> Non
     """Refuse flags that would be ignored."""
     for flag in flags:
         value = getattr(arguments, flag)
-        if value is not None and value is not False:
+        if value is not None and value is not False and value != []:
             raise UserError(f"{why}; leave --{flag.replace('_', '-')} away")
 
 

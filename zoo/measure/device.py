@@ -42,7 +42,7 @@ def resolve_device(name: str) -> torch.device:
     """
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
         raise UserError(f"device is auto, cpu, mps, cuda or cuda:N; got {name!r}")
-    cuda_count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    cuda_count = len(cuda_devices())
     has_mps = torch.backends.mps.is_available()
     if name == "auto":
         name = "cuda" if cuda_count else "mps" if has_mps else "cpu"
@@ -55,6 +55,11 @@ def resolve_device(name: str) -> torch.device:
     if name == "mps" and not has_mps:
         raise UserError("device mps was asked for, but torch has no MPS device here: use --device cpu")
     return torch.device(name)
+
+
+def cuda_devices() -> tuple[str, ...]:
+    """Names of the CUDA devices that this process sees."""
+    return tuple(f"cuda:{index}" for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0))
 
 
 def probe(device: torch.device) -> Device:

@@ -1,0 +1,229 @@
+"""Who measures which cell of a folder: nothing twice, nothing lost, whoever dies and on whatever file system."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from tests.bench.cells import RECIPE, RUN, cell
+from zoo import locks, store
+from zoo.bench.ledger import Ledger
+from zoo.bench.plan import cell_id, cell_key
+from zoo.data.layout import open_dataset
+from zoo.errors import UserError
+
+HOLDER = """
+import sys
+from pathlib import Path
+from zoo import locks
+{lack}
+held = locks.take(Path({path!r}))
+assert held is not None
+print("there", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def given(setting, records):
+    """A setting whose cells `answer` answers."""
+    made = setting(input_sizes=())
+    return replace(made, survey=replace(made.survey, device=records.make().device))
+
+
+@pytest.fixture
+def answer(given, records):
+    """`answer(cell, folder)`: its record."""
+
+    def make(one, folder, status="ok", minutes=0, machine_id="m" * 64):
+        made = records.make(
+            one.spec.name, runtime=one.runtime, precision=one.precision, input_size=one.input_size, dataset=None,
+            right=None, status=status, minutes=minutes, machine_id=machine_id,
+        )  # fmt: skip
+        return made.model_copy(
+            update={
+                "cell": cell_id(one, given),
+                "key": cell_key(one, given) if machine_id == "m" * 64 else "k" * 32,
+                "folder": folder,
+                "software": given.survey.software[one.runtime],
+            }
+        )
+
+    return make
+
+
+@pytest.fixture(params=["flock", "no flock"])
+def system(request, monkeypatch):
+    """A file system with locks, and one without."""
+    if request.param == "no flock":
+
+        def flock(_descriptor, _operation):
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+        monkeypatch.setattr(fcntl, "flock", flock)
+    return request.param
+
+
+def test_what_is_finished(given, answer, tmp_path):
+    cells = [cell(), cell("enet"), cell("erfnet"), cell("cgnet"), cell("regseg")]
+    with Ledger.open(tmp_path) as ledger:
+        own = ledger.folder
+    kept = [
+        answer(cells[0], own),
+        answer(cells[1], "another"),
+        answer(cells[2], own, status="failed"),
+        answer(cells[3], own, status="unsupported"),
+        answer(cells[4], own, machine_id="n" * 64),
+    ]
+    for record in kept:
+        store.save(record, {}, tmp_path)
+    found = Ledger(tmp_path, (own,))
+    assert [found.finished(one, given) for one in cells] == [kept[0], None, None, kept[3], kept[4]]
+    assert found.finished_of(cells, given) == {cell_key(cells[place], given) for place in (0, 3, 4)}
+    assert Ledger(tmp_path, ()).finished_of(cells, given) == set(), "what came with a checkout does not count"
+    assert Ledger(tmp_path, (own, "another")).finished(cells[1], given) == kept[1], "what was merged into it does"
+    assert Ledger(tmp_path, (own,), rerun=True).finished_of(cells, given) == set()
+
+
+def test_the_newest_of_a_cell_is_its_record(given, answer, tmp_path):
+    records = [answer(cell(), "own", minutes=minutes) for minutes in (5, 1, 3)]
+    for record in records:
+        store.save(record, {}, tmp_path)
+    assert Ledger(tmp_path, ("own",)).finished(cell(), given) == records[0]
+
+
+def test_older_records_count_by_their_key_alone(given, answer, tmp_path):
+    older = answer(cell(), "own").model_copy(update={"cell": ""})
+    store.save(older, {}, tmp_path)
+    found = Ledger(tmp_path, ("own",))
+    assert found.finished(cell(), given) == older
+    assert found.finished(cell("enet"), given) is None
+
+
+@pytest.mark.parametrize("status", ["ok", "failed"])
+def test_what_others_keep_meanwhile_is_not_measured_again(given, answer, tmp_path, status):
+    """Well or not: another call, not this one, tries again what failed."""
+    with Ledger.open(tmp_path) as mine, Ledger.open(tmp_path) as other:
+        record = answer(cell(), other.folder, status=status)
+        assert other.keep(record, {})
+        assert mine.finished(cell(), given) is None
+        mine.look_again([cell(), cell("enet")], given)
+        assert mine.finished(cell(), given) == record
+        assert mine.finished(cell(precision="bf16"), given) is None
+    found = Ledger(tmp_path, mine.folders).finished(cell(), given)
+    assert (found is None) == (status == "failed")
+
+
+def test_an_answer_that_comes_twice_or_late_is_dropped(given, answer, tmp_path):
+    with Ledger.open(tmp_path) as one, Ledger.open(tmp_path) as other:
+        assert one.keep(answer(cell(), one.folder), {})
+        assert not one.keep(answer(cell(), one.folder, minutes=1), {})
+        assert not other.keep(answer(cell(), one.folder, minutes=2, machine_id="n" * 64), {}), (
+            "a twin's, of another process"
+        )
+        assert one.keep(answer(cell("enet"), one.folder), {})
+    assert len(store.scan(tmp_path, history=True).records) == 2
+
+
+def test_a_cell_has_one_holder_until_it_lets_go(system, given, tmp_path):
+    cells = [cell(), cell("enet"), cell("erfnet")]
+    with Ledger.open(tmp_path) as one, Ledger.open(tmp_path) as other:
+        with one.claimed(cells[:2], given) as mine:
+            assert mine == cells[:2]
+            with other.claimed(cells, given) as theirs:
+                assert theirs == cells[2:]
+        with other.claimed(cells, given) as theirs:
+            assert theirs == cells
+    left = [path.name for path in (tmp_path / ".local" / "claims").iterdir()]
+    assert left == [], "no file is left over for each cell"
+
+
+def test_a_training_has_one_holder_whatever_its_cells(given, setting, streets, tmp_path):
+    """Another plan may want other cells of the same training: it does not train beside this one."""
+    with_data = replace(setting(open_dataset(streets)), survey=given.survey)
+    trains = [cell(recipe=RECIPE), cell(recipe=RECIPE, precision="bf16")]
+    seed = cell(recipe=RECIPE.model_copy(update={"seed": 1}))
+    with Ledger.open(tmp_path) as one, Ledger.open(tmp_path) as other, one.claimed(trains[:1], with_data) as mine:
+        assert mine == trains[:1]
+        with other.claimed(trains[1:], with_data) as theirs:
+            assert theirs == []
+        with other.claimed([seed], with_data) as theirs:
+            assert theirs == [seed]
+        trained = replace(trains[1], source=RUN)
+        with other.claimed([trained], with_data) as theirs:
+            assert theirs == [trained], "what is trained already waits for no training"
+
+
+def test_other_kinds_of_devices_answer_for_themselves(given, tmp_path):
+    device = given.survey.device.model_copy(update={"slug": "nvidia-t4"})
+    other = replace(given, survey=replace(given.survey, device=device))
+    with Ledger.open(tmp_path) as ledger, ledger.claimed([cell()], given), ledger.claimed([cell()], other) as theirs:
+        assert theirs == [cell()]
+
+
+def test_a_killed_process_claims_nothing(system, given, tmp_path):
+    with Ledger.open(tmp_path) as ledger:
+        with ledger.claimed([cell()], given):
+            path = min((tmp_path / ".local" / "claims").iterdir())  # where there is no flock another stands beside it
+        code = HOLDER.format(path=str(path), lack="" if system == "flock" else "locks.fcntl = None")
+        process = subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout.readline() == "there\n"
+        with ledger.claimed([cell()], given) as mine:
+            assert mine == []
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        with ledger.claimed([cell()], given) as mine:
+            assert mine == [cell()]
+
+
+def test_a_claim_of_another_host_is_believed(given, tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "fcntl", None)
+    with Ledger.open(tmp_path) as ledger:
+        with ledger.claimed([cell()], given):
+            (held,) = (tmp_path / ".local" / "claims").glob("*.held")
+        held.write_text("1\nnode17.cluster\n1.0\n")
+        with ledger.claimed([cell()], given) as mine:
+            assert mine == []
+
+
+def test_a_folder_that_cannot_lock_is_one_line(given, tmp_path, monkeypatch):
+    def refuse(_path, **_options):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    with Ledger.open(tmp_path) as ledger:
+        monkeypatch.setattr(locks, "take", refuse)
+        with (
+            pytest.raises(
+                UserError, match=r"cannot claim a cell in .*: Read-only file system; .* another folder"
+            ) as caught,
+            ledger.claimed([cell()], given),
+        ):
+            pass
+    assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_record_is_measured_again(given, answer, tmp_path):
+    with Ledger.open(tmp_path) as one, Ledger.open(tmp_path) as other:
+        other.keep(answer(cell(), other.folder), {})
+        (path,) = tmp_path.rglob("*.json")
+        path.write_text("{")
+        one.look_again([cell()], given)
+        assert one.finished(cell(), given) is None
+
+
+def test_several_processes_make_one_folder_with_one_id(tmp_path):
+    code = "from zoo.bench.ledger import Ledger\nwith Ledger.open('new') as ledger: print(ledger.folder)"
+    started = {"stdout": subprocess.PIPE, "text": True, "cwd": tmp_path}
+    processes = [subprocess.Popen([sys.executable, "-c", code], **started) for _ in range(2)]
+    ids = {process.communicate()[0] for process in processes}
+    assert len(ids) == 1
+    assert ids == {store.folder_ids(tmp_path / "new")[0] + "\n"}

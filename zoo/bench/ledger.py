@@ -1,0 +1,197 @@
+"""Who measures which cell of a results folder, and what is finished: any number of processes share one folder.
+
+The records themselves say what is finished. A claim is a lock in `.local/claims/` that goes with its process
+(`zoo.locks`), so that what a dead process had claimed is free again. Whoever holds one looks again whether the cell was
+finished meanwhile, and only then measures it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy.typing as npt
+
+from zoo import locks, store
+from zoo.bench.plan import Cell, Setting, cell_key, cell_twin, record_twin
+from zoo.errors import UserError
+from zoo.faults import how_to_write, reason
+from zoo.files import short_hash
+from zoo.record import Record
+
+
+class Ledger:
+    """What is finished in a results folder, as this process knows it: of cells it asks of, and no others.
+
+    Args:
+        results: The folder.
+        folders: Its ids (`store.folder_ids`): records of others do not count.
+        rerun: Nothing that is there now counts; what is added from now on does.
+    """
+
+    def __init__(self, results: Path | str, folders: Sequence[str], *, rerun: bool = False) -> None:
+        self.results, self.folders, self._rerun = Path(results), tuple(folders), rerun
+        self._lock = threading.RLock()
+        self._before = dict[tuple[str, str], list[str]]()
+        """Names of the records that are there now, by folder and conditions."""
+        self._seen = set[str]()
+        """Files that were looked at."""
+        self._done = dict[str, tuple[datetime, Path]]()
+        """Finished before, by key and by twin: the newest."""
+        self._answered = dict[str, Path]()
+        """Answered since, well or not, likewise: nothing is measured twice in one go."""
+        for path in store.visible_files(self.results, ".json", lambda _error: None):
+            place = os.fspath(path.parent), store.conditions_of(path.name)
+            self._before.setdefault(place, []).append(path.name)
+
+    @classmethod
+    @contextmanager
+    def open(cls, results: Path | str, *, rerun: bool = False) -> Iterator[Ledger]:
+        """Open a folder to keep records in, beside others that do; it is made, and gets an id, where it has none.
+
+        Raises:
+            UserError: it cannot be written to, or cannot lock.
+        """
+        with store.opened(Path(results)) as folders:
+            yield cls(results, folders, rerun=rerun)
+
+    @property
+    def folder(self) -> str:
+        """The folder's own id, for `Record.folder`."""
+        return self.folders[0]
+
+    def finished(self, cell: Cell, setting: Setting) -> Record | None:
+        """The record of a cell that need not be measured again.
+
+        Made in this very folder, by this machine or one of its kind; ok, or of what does not run here, or answered
+        whichever way since this ledger was opened.
+        """
+        path = self._path(cell, setting)
+        return None if path is None else store.load(path)
+
+    def finished_of(self, cells: Iterable[Cell], setting: Setting) -> set[str]:
+        """Keys of those cells that need not be measured again."""
+        return {cell_key(cell, setting) for cell in cells if self._path(cell, setting) is not None}
+
+    @contextmanager
+    def claimed(self, cells: Sequence[Cell], setting: Setting) -> Iterator[list[Cell]]:
+        """Claim cells of one training for as long as this context lasts; those that were free are yielded.
+
+        Where they are still to be trained, only one process has any of them.
+
+        Raises:
+            UserError: the folder cannot be written to, or cannot lock.
+        """
+        taken, mine = list[locks.Release](), list[Cell]()
+        try:
+            training = _training(cells, setting)
+            if training is None or self._take(training, taken):
+                mine = [cell for cell in cells if self._take(cell_twin(cell, setting), taken)]
+            yield mine
+        finally:
+            for release in reversed(taken):
+                release()
+
+    def look_again(self, cells: Sequence[Cell], setting: Setting) -> None:
+        """Take note of what other processes have kept of these cells since."""
+        for cell in cells:
+            self._look(*_place(cell, setting))
+
+    def keep(self, record: Record, samples: Mapping[str, npt.NDArray[Any]]) -> bool:
+        """Keep a record with its samples; one of a cell that was answered since is dropped, and `False` is returned.
+
+        Raises:
+            UserError: the folder cannot be written to.
+        """
+        path = store.result_path(record)
+        with self._lock:
+            self._look(path.parent, store.conditions_of(path.name))
+            twin = record_twin(record)
+            if twin in self._answered:
+                return False
+            kept = store.save(record, samples, self.results)
+            self._seen.add(os.fspath(kept))
+            self._answered |= dict.fromkeys((record.key, twin), kept)
+            return True
+
+    def _path(self, cell: Cell, setting: Setting) -> Path | None:
+        folder, conditions = _place(cell, setting)
+        place = os.fspath(self.results / folder)
+        with self._lock:
+            for name in self._before.pop((place, conditions), ()):  # looked at when first asked for
+                self._note(Path(place, name), was_before=True)
+            for name in (cell_key(cell, setting), cell_twin(cell, setting)):
+                if name in self._answered:
+                    return self._answered[name]
+                if name in self._done:
+                    return self._done[name][1]
+        return None
+
+    def _look(self, folder: PurePosixPath, conditions: str) -> None:
+        """Take note of records of these conditions that came since."""
+        place = os.fspath(self.results / folder)
+        with self._lock:
+            try:
+                names = [one.name for one in os.scandir(place) if one.name.startswith(f"{conditions}-")]
+            except OSError:  # nothing was measured into it yet
+                return
+            before = self._before.pop((place, conditions), ())
+            for name in sorted(names):
+                if name.endswith(".json"):
+                    self._note(Path(place, name), was_before=name in before)
+
+    def _note(self, path: Path, *, was_before: bool) -> None:
+        if os.fspath(path) in self._seen:
+            return
+        self._seen.add(os.fspath(path))
+        try:
+            record = store.load(path)
+        except UserError:  # damaged: measured again
+            return
+        if record.folder not in self.folders:
+            return
+        names = [name for name in (record.key, record_twin(record)) if name]
+        if not was_before:
+            self._answered |= dict.fromkeys(names, path)
+        elif record.status in {"ok", "unsupported"} and not self._rerun:
+            for name in names:
+                self._done[name] = max(self._done.get(name, (record.started_at, path)), (record.started_at, path))
+
+    def _take(self, name: str, taken: list[locks.Release]) -> bool:
+        """Take one claim; whoever lets go of it removes its file, so that none are left over."""
+        path = self.results / ".local" / "claims" / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            release = locks.take(path)
+        except OSError as error:
+            advice = how_to_write(error, "another folder with --results")
+            raise UserError(f"cannot claim a cell in {self.results}: {reason(error)}; {advice}") from error
+        if release is None:
+            return False
+
+        def let_go() -> None:
+            path.unlink(missing_ok=True)
+            release()
+
+        taken.append(let_go)
+        return True
+
+
+def _place(cell: Cell, setting: Setting) -> tuple[PurePosixPath, str]:
+    """Folder of a cell's records, and what their names begin with."""
+    folder = store.model_folder(setting.survey.device.slug, cell.spec.name)
+    return folder, store.conditions(cell.runtime, cell.precision, setting.config.batch_size, cell.input_size)
+
+
+def _training(cells: Sequence[Cell], setting: Setting) -> str | None:
+    """What the training of cells is claimed by; `None` where nothing is to be trained."""
+    cell = cells[0] if cells else None
+    if cell is None or cell.recipe is None or cell.is_trained:
+        return None
+    assert setting.dataset is not None
+    return f"train-{short_hash([*cell.training, setting.dataset.fingerprint(), setting.survey.device.slug], 24)}"
