@@ -190,8 +190,8 @@ def _place(cell: Cell, setting: Setting) -> tuple[PurePosixPath, str]:
 
 def _training(cells: Sequence[Cell], setting: Setting) -> str | None:
     """What the training of cells is claimed by; `None` where nothing is to be trained."""
-    cell = cells[0] if cells else None
-    if cell is None or cell.recipe is None or cell.is_trained:
+    training = cells[0].training if cells else None
+    if training is None or cells[0].is_trained:
         return None
     assert setting.dataset is not None
-    return f"train-{short_hash([*cell.training, setting.dataset.fingerprint(), setting.survey.device.slug], 24)}"
+    return f"train-{short_hash([*training, setting.dataset.fingerprint(), setting.survey.device.slug], 24)}"

@@ -116,15 +116,14 @@ def run_pair(
             if job.runtime != "eager":
                 run("build", job, job.name)
         paired: Paired = run("pair", replace(one, rival=other), one.name)
-    seconds = paired.turns.seconds
-    p50s = np.median(seconds, axis=0)
+    p50s = np.median(paired.turns.seconds, axis=0)
     return Pair(
         artifacts=(_artifact(one, paired.sides[0]), _artifact(other, paired.sides[1])),
         device=survey.device,
         software=(survey.software[one.runtime], survey.software[other.runtime]),
         quick=config.quick,
         thread_count=paired.sides[0].state.thread_count,
-        turn_count=len(seconds),
+        turn_count=len(paired.turns.seconds),
         p50_s=(float(p50s[0]), float(p50s[1])),
         ratio=paired.turns.ratio,
         ratio_interval=paired.turns.ratio_interval,

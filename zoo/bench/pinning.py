@@ -39,9 +39,9 @@ def require_here(request: Request) -> None:
             if weights.kind != "own":
                 chosen_of(wanted, spec, weights, lambda: Brought(None))
     for cell in wanted.plan.cells:
-        spec = next((spec for spec in wanted.specs if spec.name == cell.model), None)
-        if spec is not None:
-            require_code(cell, spec)
+        for spec in wanted.specs:
+            if spec.name == cell.model:
+                require_code(cell, spec)
 
 
 def files_of(request: Request) -> dict[str, Path]:

@@ -26,7 +26,7 @@ from zoo.identity import network_sha256, package_sha256, package_version
 from zoo.record import Precision, WeightsKind
 from zoo.spec import Facts, Resize, Size
 
-VERSION = 1
+VERSION: Literal[1] = 1
 HOW_TO_MAKE = "`zoo bench --dry-run --plan FILE` writes one"
 
 

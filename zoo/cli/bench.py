@@ -130,7 +130,8 @@ def run(arguments: argparse.Namespace) -> int:
     from zoo.report.output import write
     from zoo.score.reading import rows_of
 
-    print(render(make_board(rows_of((*sweep.finished, *sweep.records)))))
+    if sweep.finished or sweep.records:
+        print(render(make_board(rows_of((*sweep.finished, *sweep.records)))))
     print(
         f"cells measured: {len(sweep.records)}, finished before: {len(sweep.finished)}; "
         f"{sweep.seconds / 60:.1f} min; records: {arguments.results}"
