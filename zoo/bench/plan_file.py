@@ -186,8 +186,7 @@ def write_plan(plan: Plan, path: Path) -> None:
     Raises:
         UserError: another file is there, or it cannot be written.
     """
-    if path.exists():
-        _document(path)  # refuses what is none
+    require_replaceable(path)
     head = plan.model_dump_json(exclude={"cells"}, indent=1).removesuffix("\n}")
     cells = ",\n".join(f"  {cell.model_dump_json()}" for cell in plan.cells)
     try:
@@ -195,6 +194,16 @@ def write_plan(plan: Plan, path: Path) -> None:
     except OSError as error:
         advice = how_to_write(error, "another file with --plan")
         raise UserError(f"cannot write the plan {path}: {reason(error)}; {advice}") from error
+
+
+def require_replaceable(path: Path) -> None:
+    """Refuse to write a plan over a file that is none.
+
+    Raises:
+        UserError: such a file is there.
+    """
+    if path.exists():
+        _document(path)
 
 
 def read_plan(path: Path) -> Plan:

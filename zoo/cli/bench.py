@@ -103,12 +103,14 @@ def run(arguments: argparse.Namespace) -> int:
 
     from zoo.bench.forecast import show_forecast
     from zoo.bench.live import Live
-    from zoo.bench.plan_file import write_plan
+    from zoo.bench.plan_file import require_replaceable, write_plan
     from zoo.bench.planning import plan_bench
     from zoo.bench.sweep import run_bench
 
     request = _request(arguments)
     writes = arguments.dry_run and arguments.plan and request.plan is None
+    if writes:
+        require_replaceable(Path(arguments.plan))
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a plain kill ends a sweep as Ctrl-C does
     try:
         with Live(make_console()) as live:
