@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from zoo import store
+from zoo.bench.request import Request
 from zoo.bench.sweep import run_bench
 from zoo.cli.main import main
 from zoo.config import BenchConfig, load_config
@@ -23,7 +24,7 @@ CONFIG = BenchConfig(
 
 
 def sweep(folder, **changes):
-    return run_bench(CONFIG.model_copy(update=changes), results=folder / "results", runs=folder / "runs")
+    return run_bench(Request(CONFIG.model_copy(update=changes), results=folder / "results", runs=folder / "runs"))
 
 
 def test_a_paced_cell_stands_beside_the_one_that_is_not(tmp_path):
@@ -53,7 +54,7 @@ def test_a_paced_cell_stands_beside_the_one_that_is_not(tmp_path):
 
 def test_what_is_paced_is_scored_and_held_against_eager_as_ever(streets, tmp_path):
     config = CONFIG.model_copy(update={"accuracy": True, "runtimes": ("onnxruntime",), "rate_hz": 50.0})
-    sweep = run_bench(config, data=streets, results=tmp_path / "results", runs=tmp_path / "runs")
+    sweep = run_bench(Request(config, data=streets, results=tmp_path / "results", runs=tmp_path / "runs"))
     baseline, record = sweep.records
     assert (baseline.protocol, row(baseline).rate_hz) == ("zoo-lat/3", None), "a map takes no time at any rate"
     assert record.agreement is not None

@@ -24,7 +24,7 @@ from zoo.faults import how_to_write, reason
 VARIABLE = "ZOO_SLOTS"
 FOLDERS = ("/dev/shm", "/tmp")  # noqa: S108  names that only this user's processes lock
 """Where this machine's own files are; a job's `TMPDIR` may be its own."""
-TIMED = frozenset({"measure", "throughput", "pair"})
+TIMED = frozenset({"measure", "cold", "throughput", "pair"})
 """Steps of a worker that run alone."""
 SHARING = frozenset({"train", "baseline", "build", "evaluate", "memory", "agreement"})
 """Steps that run beside each other."""

@@ -22,7 +22,6 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from zoo import artifact
 from zoo.baseline import mean_label_map, predict_constant
 from zoo.bench import look
 from zoo.bench.job import Job, Measured, Paired, Side
@@ -53,7 +52,6 @@ from zoo.record import (
 )
 from zoo.runtimes import base, table
 from zoo.score.summary import Samples, summarise, summarise_stages
-from zoo.spec import Size
 from zoo.train.loop import Trained, train
 
 AGREEMENT_IMAGES = 4
