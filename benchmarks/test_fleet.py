@@ -20,6 +20,8 @@ from zoo.config import BenchConfig
 from zoo.data.layout import open_dataset
 from zoo.data.synthetic import write_dataset
 
+pytestmark = pytest.mark.timeout(0)
+
 CELL_S = 0.020
 SCAN_S = 15.0
 SCAN_BYTES = 4 * 2**30

@@ -16,7 +16,7 @@ Schema history
        known, else as `file`.
     6  how a trained network was deployed (folding). Older records read as they are.
     7  latency as it is lived (`lived.py`): paced calls, cold starts; which question of a plan a record answers (cell).
-        Older records read as they are.
+       Older records read as they are.
 """
 
 from __future__ import annotations

@@ -24,8 +24,7 @@ CONFIG = BenchConfig(
 
 
 def sweep(folder, **changes):
-    config = CONFIG.model_copy(update=changes)
-    return run_bench(Request(config, results=folder / "results", runs=folder / "runs"))
+    return run_bench(Request(CONFIG.model_copy(update=changes), results=folder / "results", runs=folder / "runs"))
 
 
 def test_a_paced_cell_stands_beside_the_one_that_is_not(tmp_path):

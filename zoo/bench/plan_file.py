@@ -105,11 +105,6 @@ class Plan(Facts):
             found.setdefault((cell.model, cell.weights), []).append(cell)
         return tuple(map(tuple, found.values()))
 
-    @property
-    def seconds(self) -> float:
-        """Of the cells whose time can be estimated."""
-        return sum(cell.seconds or 0.0 for cell in self.cells)
-
     def only(self, ids: Collection[str]) -> Plan:
         """The same plan with these cells alone."""
         return self.model_copy(update={"cells": tuple(cell for cell in self.cells if cell.id in ids)})

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from zoo.config import BenchConfig
 
 PLANNED = (
-    *("preset", "set", "input_size", "batch", "runtimes", "precision", "accuracy_images", "throughput", "seeds"),
-    "threads",
+    *("preset", "set", "input_size", "batch", "runtimes", "precision"),
+    *("accuracy_images", "throughput", "rate", "seeds", "threads"),
 )
 """Flags whose place a plan takes."""
 
