@@ -14,7 +14,8 @@ Schema history
     5  weights: how they came (run, file, published, own), how they are fed, what they began from, their licence; the
        results folder beside the key; a failure's *step*. In older records `checkpoint` reads as `run` where a recipe is
        known, else as `file`.
-    7  latency as it is lived (`lived.py`): paced calls, cold starts. Older records read as they are.
+    7  latency as it is lived (`lived.py`): paced calls, cold starts; how int8 was made: the remedies
+       that were tried, and what each lost. Older records read as they are.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pydantic import AwareDatetime, Field, field_validator, model_validator
 
 from zoo.lived import ColdStart, Paced
 from zoo.protocol import ACCURACY_PROTOCOL, SPEED_PROTOCOL, StageName
+from zoo.quantisation import Quantisation
 from zoo.spec import Facts, Feeding, Resize, Size
 
 SCHEMA = 7
@@ -161,6 +163,8 @@ class Build(Facts):
     graph_break_count: int | None = None
     """`torch.compile`: places where the graph falls back to Python."""
     calibration_image_count: int | None = None
+    quantisation: Quantisation | None = None
+    """Of int8; null in records of before, and of files."""
     options: dict[str, str] = Field(default_factory=dict)
     """What the runtime was told, such as `{"mode": "default"}`, in its own words."""
 
