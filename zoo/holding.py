@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -18,7 +17,7 @@ from zoo.counting import LabelMap, Predict, Tally, count_image
 from zoo.data.layout import Dataset, Frame, OnFrame, spread
 from zoo.data.loading import evaluation_frames
 from zoo.encodings import tables
-from zoo.score.accuracy import class_iou, miou
+from zoo.score.accuracy import class_iou, class_shares, miou
 from zoo.score.metrics import CLASS_LOSS
 from zoo.score.rows import LEAST_CLASS_SHARE, MAX_MIOU_LOSS
 from zoo.spec import DatasetSpec, Size
@@ -101,13 +100,13 @@ def hold(artifact: Predict, frames: Iterable[Expected], classes: DatasetSpec) ->
         pixels += labels.size
         images += 1
     fp32, other = (tally.confusion for tally in tallies)
-    share = fp32.sum(axis=1) / max(1, int(fp32.sum()))
-    lost = dict(zip(classes.class_names, (class_iou(fp32) - class_iou(other)).tolist(), strict=True))
+    both = zip(classes.class_names, class_iou(fp32), class_iou(other), strict=True)
+    shares = zip(classes.class_names, class_shares(fp32), strict=True)
     return Held(
         miou=miou(other) or 0.0,
         miou_lost=(miou(fp32) or 0.0) - (miou(other) or 0.0),
-        class_lost={name: loss for name, loss in lost.items() if not math.isnan(loss)},
-        common=frozenset(name for name, part in zip(lost, share, strict=True) if part >= LEAST_CLASS_SHARE),
+        class_lost={name: was - now for name, was, now in both if was is not None and now is not None},
+        common=frozenset(name for name, share in shares if share >= LEAST_CLASS_SHARE),
         equal_share=equal / max(1, pixels),
         image_count=images,
     )
