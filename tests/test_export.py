@@ -155,6 +155,112 @@ def test_an_int8_file_that_is_slower_than_fp32_says_so(records, place, wanted, c
     assert "int8 is slower than fp32 here: net:build in onnxruntime takes 25.0 ms" in capsys.readouterr().out
 
 
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """A model that brings its weights, which int8 told by min-max alone would lose: one channel is far too loud."""
+    place = make_place(tmp_path_factory.mktemp("own"))
+    (place / "loud.py").write_text(
+        textwrap.dedent("""
+            import torch
+
+            def build(num_classes):
+                torch.manual_seed(0)
+                net = torch.nn.Sequential(
+                    torch.nn.Conv2d(3, 16, 5, 4, 2), torch.nn.ReLU(), torch.nn.Conv2d(16, num_classes, 1)
+                )
+                with torch.no_grad():
+                    net[0].weight[5] *= 3000
+                    net[0].bias[5] = 3000
+                    net[2].weight[:, 5] /= 3000
+                return net
+        """)
+    )
+    return place
+
+
+def of_own(place: Path, name: str, *more: str) -> list[str]:
+    where = ("--data", str(place / "streets"), "--cache", str(place / "cache"), "--results", str(place / "results"))
+    return ["export", f"{place / 'loud.py'}:build", "-o", str(place / name), "--weights", "own", *where, *more]
+
+
+def test_int8_that_loses_too_much_is_made_otherwise_and_that_is_said(own, capsys):
+    assert cli.main(of_own(own, "int8.onnx", "--precision", "int8")) == 0
+    said = capsys.readouterr()
+    found = json.loads((own / "int8.onnx.json").read_text())["build"]
+    first, *others = found["quantisation"]["attempts"]
+    assert first["way"] == "min-max calibration"
+    assert first["miou_lost"] > 0.001
+    assert others
+    assert found["quantisation"]["image_count"] == 3
+    kept = found["quantisation"]["way"]
+    best = min((one["miou_lost"], one["way"]) for one in (first, *others) if one["miou_lost"] is not None)
+    assert kept == best[1]
+    assert found["options"]["quantisation"].startswith(f"static, QDQ, {kept}, ")
+    assert f"int8 by {kept}" in said.out
+    assert f"int8: trying {others[0]['way']}" in said.err
+    assert cli.main(of_own(own, "again.onnx", "--precision", "int8")) == 0
+    assert "trying" not in capsys.readouterr().err, "it is in the cache"
+
+
+def test_int8_with_random_weights_is_not_held_against_anything(place, capsys):
+    assert cli.main(arguments(place, "onnxruntime", "random8.onnx", "--precision", "int8")) == 0
+    assert "int8 by min-max calibration, not held against fp32: its weights are random" in capsys.readouterr().out
+
+
+def test_a_file_that_keeps_what_is_required_is_written(own, capsys):
+    given = ("--require", "class-loss:0.1,equal:99,miou-lost:0.1,class-loss.road:0.1")
+    assert cli.main(of_own(own, "kept.onnx", *given)) == 0
+    said = capsys.readouterr().out
+    assert (own / "kept.onnx").is_file()
+    assert "against fp32 eager, on 2 images of synthetic val: " in said
+    assert "of the labels equal" in said
+
+
+def test_a_file_that_loses_more_is_not_written_and_the_classes_are_named(own, capsys, monkeypatch):
+    held = export.Held(
+        miou=0.5, miou_lost=0.02, class_lost={"road": 0.05, "pole": 0.031, "car": 0.01, "train": 0.3},
+        common=frozenset({"road", "pole", "car"}), equal_share=0.9, image_count=2,
+    )  # fmt: skip
+    monkeypatch.setattr(export, "hold", lambda *_: held)
+    (own / "refused.onnx").write_bytes(b"of before")
+    assert cli.main(of_own(own, "refused.onnx", "--require", "class-loss:2,equal:99.9,miou:40")) == 1
+    said = one_line(capsys)
+    assert f"{own / 'refused.onnx'} is not written, it does not keep IoU lost of the worst class ≤ 2.0 points: " in said
+    assert "road 5.0, pole 3.1; labels equal to fp32 ≥ 99.90 %: 90.00 % (against fp32 eager, on 2 images of " in said
+    assert "train" not in said, "it is rare"
+    assert (own / "refused.onnx").read_bytes() == b"of before"
+    assert not (own / "refused.onnx.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("require", "more", "said"),
+    [
+        ("class-loss", (), "a requirement is one of equal:VALUE, miou-lost:VALUE, miou:VALUE, class-loss:VALUE"),
+        ("latency:5ms", (), "got 'latency:5ms'"),
+        ("class-loss:two", (), "two"),
+        (",", (), "nothing is required"),
+        ("class-loss.unicorn:2", (), "--require names unicorn, no class of synthetic; there are: road, sidewalk"),
+        ("class-loss:2", ("--weights", "random"), "random weights have no accuracy to lose"),
+    ],
+)
+def test_what_cannot_be_required_is_one_line(require, more, said, own, capsys):
+    given = of_own(own, "model.onnx", "--require", require, *more)
+    if more:
+        given.remove("own")
+        given.remove("--weights")
+    assert cli.main(given) == 2
+    assert said in one_line(capsys)
+    assert not (own / "model.onnx").exists()
+
+
+def test_what_is_required_is_counted_on_data_that_is_named(own, capsys, monkeypatch):
+    monkeypatch.delenv("CITYSCAPES_DATASET", raising=False)
+    given = of_own(own, "model.onnx", "--require", "class-loss:2")
+    at = given.index("--data")
+    assert cli.main([*given[:at], *given[at + 2 :]]) == 2
+    assert "name them with --data DIR" in one_line(capsys)
+
+
 def store_sha256(file: Path) -> str:
     done = subprocess.run(["sha256sum", str(file)], capture_output=True, text=True, check=True)
     return done.stdout.split()[0]

@@ -145,6 +145,16 @@ def by_size(make: Callable[[Size], Predict]) -> Predict:
     return predict
 
 
+def in_batches_of(size: int, predict: Predict) -> Predict:
+    """Fill a short batch up with its last image: a file takes its own number of images and no other."""
+
+    def run(images: Tensor) -> Tensor:
+        short = size - len(images)
+        return predict(torch.cat([images, images[-1:].expand(short, -1, -1, -1)]) if short else images)[: len(images)]
+
+    return run
+
+
 def dataset_record(dataset: Dataset, split: str, image_limit: int | None = None) -> record.Dataset:
     """Which images a row's accuracy is counted on; `image_limit` as in `evaluate`."""
     return record.Dataset(

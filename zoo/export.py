@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from zoo.artifact import Wanted, build, find_source
+from zoo.artifact import Tell, Wanted, build, find_source, load
 from zoo.card import Card, Port, card_path
 from zoo.catalog import find
-from zoo.data.layout import Dataset, open_dataset
+from zoo.counting import in_batches_of
+from zoo.data.layout import Dataset, OnFrame, open_dataset
 from zoo.data.reading import frame_size
 from zoo.errors import UserError
 from zoo.faults import how_to_write, reason
 from zoo.files import write_all
+from zoo.holding import Held, at_size, expected, hold
 from zoo.identity import network_sha256
 from zoo.machine import core_count
 from zoo.measure.device import resolve_device
@@ -24,11 +26,20 @@ from zoo.record import Precision, Record
 from zoo.runtimes import base, table
 from zoo.runtimes.opset import OPSET, oldest_onnxruntime, require_opset
 from zoo.score.comparing import newest, slower_int8
+from zoo.score.int8 import int8_text
+from zoo.score.limits import Limit
+from zoo.score.metrics import CLASS_LOSS
 from zoo.score.reading import rows_of
 from zoo.spec import ModelSpec, Resize, Size
 from zoo.store import scan
 from zoo.weights.asked import knows_itself, parse_asked
 from zoo.weights.source import Source, require_weights
+
+HELD_SPLIT = "val"
+
+
+class RequirementError(UserError):
+    """A file that loses more against fp32 than was allowed: it is not written."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +79,9 @@ def export_model(
     runs: Path | str | None = None,
     cache: Path | None = None,
     results: Path | str = "results",
+    require: str | None = None,
+    tell: Tell = lambda _line: None,
+    on_image: OnFrame | None = None,
 ) -> Exported:
     """Write a model as the file that would ship, the one `zoo bench` measures; what `zoo export` does.
 
@@ -90,13 +104,19 @@ def export_model(
         runs: Folder of training runs; `None`: `ZOO_RUNS`, else `runs`.
         cache: Where built files are kept; `None`: `ZOO_CACHE`, else the user's cache folder.
         results: Where the record of this very file is looked for.
+        require: What the file has to keep against fp32 eager of the same weights, counted on the val split of `data`
+            (`Limit.required`), such as `"class-loss:2"`; `None`: nothing is counted.
+        tell: Takes a line of progress of int8.
+        on_image: Told of every image that is counted.
 
     Raises:
+        RequirementError: it does not keep that; nothing is written.
         UserError: no such model, runtime or device; no weights; a file that cannot be written.
     """
     _require_options(runtime, batch_size, resize, opset, any_size=any_size)
     spec, place, asked = find(name), resolve_device(device), parse_asked(str(weights))
-    needless = data is None and precision != "int8" and knows_itself(asked, spec)
+    limits = Limit.required(require) if require is not None else ()
+    needless = not limits and data is None and precision != "int8" and knows_itself(asked, spec)
     dataset = None if needless else open_dataset(data, cache=cache)
     source = find_source(weights, spec, dataset, runs, cache)
     if asked.kind != "random":
@@ -122,10 +142,12 @@ def export_model(
         opset=opset or OPSET,
         any_size=any_size,
     )
+    if limits:
+        _require_data(wanted, limits, given=data is not None)
     threads = torch.get_num_threads()
     torch.set_num_threads(core_count())  # as a sweep's workers do
     try:
-        return _export(wanted, Path(target), scan(Path(results)).records)
+        return _export(wanted, Path(target), scan(Path(results)).records, limits, tell, on_image)
     except base.UnsupportedError as error:
         raise UserError(f"{error}; choose another --runtime or --precision") from error
     finally:
@@ -160,7 +182,59 @@ def _require_options(
         require_opset(opset)
 
 
-def _export(wanted: Wanted, target: Path, records: Sequence[Record]) -> Exported:
+def _require_data(wanted: Wanted, limits: Sequence[Limit], *, given: bool) -> None:
+    """Refuse to require what cannot be counted."""
+    dataset = wanted.dataset
+    if dataset is None or (dataset.synthetic and not given):
+        raise UserError("--require counts on images with labels: name them with --data DIR")
+    if wanted.source.kind == "random":
+        raise UserError("random weights have no accuracy to lose: leave --require away, or name others with --weights")
+    frames = dataset.frames(HELD_SPLIT)
+    if any(frame.label is None for frame in frames):
+        raise UserError(f"--require counts on the {HELD_SPLIT} split, and that of {dataset.name} has no labels")
+    names = [limit.metric.key.partition(".")[2] for limit in limits]
+    if unknown := [name for name in names if name and name not in dataset.spec.class_names]:
+        known = ", ".join(dataset.spec.class_names)
+        raise UserError(f"--require names {', '.join(unknown)}, no class of {dataset.name}; there are: {known}")
+
+
+def _hold(wanted: Wanted, file: Path, on_image: OnFrame | None) -> Held:
+    """Count the file that would be written, and fp32 eager, on the same images."""
+    assert wanted.dataset is not None
+    reference, _, _ = load(replace(wanted, runtime="eager", precision="fp32"))
+    runnable = table.load_file(wanted.runtime, file, device=wanted.device, precision=wanted.precision)
+    predicts = reference.predict, in_batches_of(wanted.batch_size, runnable.predict)
+    fp32, artifact = (at_size(predict, wanted.image_size) for predict in predicts)
+    return hold(artifact, expected(fp32, wanted.dataset, HELD_SPLIT, on_image=on_image), wanted.dataset.spec)
+
+
+def _require_kept(held: Held, limits: Sequence[Limit], target: Path, on: str) -> None:
+    """Refuse a file that loses more than it may."""
+    said = []
+    for limit in limits:
+        if limit.holds(held):
+            continue
+        if limit.metric.key == CLASS_LOSS:
+            broken = {name: lost for name, lost in held.common_lost.items() if lost > limit.value}
+            found = ", ".join(f"{name} {limit.metric.show(lost)}" for name, lost in broken.items())
+        else:
+            found = limit.metric.say(held.value(limit.metric.key))
+        said.append(f"{limit.say()}: {found}")
+    if said:
+        raise RequirementError(
+            f"{target} is not written, it does not keep {'; '.join(said)} (against fp32 eager, {on}); "
+            "try another --runtime or --precision, or require less"
+        )
+
+
+def _export(
+    wanted: Wanted,
+    target: Path,
+    records: Sequence[Record],
+    limits: Sequence[Limit],
+    tell: Tell,
+    on_image: OnFrame | None,
+) -> Exported:
     suffix = table.file_format(wanted.runtime)
     if not suffix:
         files = ", ".join(name for name in table.RUNTIMES if table.file_format(name))
@@ -169,7 +243,14 @@ def _export(wanted: Wanted, target: Path, records: Sequence[Record]) -> Exported
         )
     if target.suffix != suffix:
         raise UserError(f"runtime {wanted.runtime} writes {suffix} files; got {target}: name it {target.stem}{suffix}")
-    source, built = build(wanted)
+    source, built = build(wanted, tell)
+    kept = ""
+    if limits:
+        assert wanted.dataset is not None
+        held = _hold(wanted, source, on_image)
+        on = f"on {held.image_count} images of {wanted.dataset.name} {HELD_SPLIT}"
+        _require_kept(held, limits, target, on)
+        kept = _kept(held, on)
     options = table.load_file(wanted.runtime, source, device=wanted.device, precision=wanted.precision).build.options
     measured = [
         record
@@ -214,7 +295,16 @@ def _export(wanted: Wanted, target: Path, records: Sequence[Record]) -> Exported
         advice = how_to_write(error, "another file with -o")
         raise UserError(f"cannot write {target}: {reason(error)}; {advice}") from error
     snippet = table.snippet(wanted.runtime, target, options, card.input.shape).text
-    return Exported(target, card, wanted.source, snippet, _notes(card, records))
+    return Exported(target, card, wanted.source, snippet, (*([kept] if kept else []), *_notes(card, records)))
+
+
+def _kept(held: Held, on: str) -> str:
+    """What was found of a file that keeps what it has to."""
+    worst = next((f", most on {name}: {100 * lost:.1f}" for name, lost in held.common_lost.items()), "")
+    return (
+        f"against fp32 eager, {on}: {100 * held.miou_lost:.1f} points of mIoU lost{worst}; "
+        f"{held.equal_share:.2%} of the labels equal"
+    )
 
 
 def _notes(card: Card, records: Sequence[Record]) -> tuple[str, ...]:
@@ -225,6 +315,8 @@ def _notes(card: Card, records: Sequence[Record]) -> tuple[str, ...]:
         notes.append(f"opset {card.opset}, IR version {card.ir_version}: for {oldest} and newer")
     if products := card.options.get("int8_products"):
         notes.append(f"int8 products: {products}")
+    if card.build.quantisation is not None:
+        notes.append(f"int8 by {int8_text(card.build.quantisation)}")
     if card.record is None:
         notes.append("this very file has no record yet: `zoo bench --file FILE` measures it")
     else:

@@ -13,5 +13,8 @@ ACCURACY_PROTOCOL = "zoo-miou/1"
 PACED_PROTOCOL = "zoo-paced/1"
 COLD_PROTOCOL = "zoo-cold/1"
 
+DEFAULT_WAY = "min-max calibration"
+"""Of int8: what is tried first."""
+
 StageName = Literal["copy_in", "preprocess", "network", "upsample_argmax", "copy_out"]
 """Stages of the pipeline scope, in order."""

@@ -15,8 +15,8 @@ Schema history
        results folder beside the key; a failure's *step*. In older records `checkpoint` reads as `run` where a recipe is
        known, else as `file`.
     6  how a trained network was deployed (folding). Older records read as they are.
-    7  latency as it is lived (`lived.py`): paced calls, cold starts; which question of a plan a record answers (cell).
-       Older records read as they are.
+    7  latency as it is lived (`lived.py`): paced calls, cold starts; which question of a plan a record answers (cell);
+       how int8 was made: the remedies that were tried, and what each lost. Older records read as they are.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from pydantic import AwareDatetime, Field, field_validator, model_validator
 
 from zoo.lived import ColdStart, Paced
 from zoo.protocol import ACCURACY_PROTOCOL, SPEED_PROTOCOL, StageName
+from zoo.quantisation import Quantisation
 from zoo.spec import Facts, Feeding, Resize, Size
 
 SCHEMA = 7
@@ -163,6 +164,8 @@ class Build(Facts):
     graph_break_count: int | None = None
     """`torch.compile`: places where the graph falls back to Python."""
     calibration_image_count: int | None = None
+    quantisation: Quantisation | None = None
+    """Of int8; null in records of before, and of files."""
     options: dict[str, str] = Field(default_factory=dict)
     """What the runtime was told, such as `{"mode": "default"}`, in its own words."""
 

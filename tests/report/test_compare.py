@@ -203,6 +203,20 @@ def test_of_what_can_be_a_gain_there_is_no_ratio(put, tmp_path):
     assert measures["peak_memory_bytes"].tie is False, "as `pick` has it"
 
 
+def test_what_a_class_loses_against_fp32_is_said(records, put, tmp_path):
+    whole = records.confusion(0.8)
+    hurt = whole.copy()
+    hurt[3] = np.roll(whole[3], 1)
+    files = [put("a", matrix=whole), put("a", matrix=hurt, precision="int8", runtime="openvino")]
+    for names in (("a,precision=fp32", "a,precision=int8"), map(str, files)):
+        comparison = two(*names, results=tmp_path)
+        (said,) = [note for note in comparison.notes if "loses points" in note]
+        assert said.startswith("a openvino int8 loses points of IoU against fp32 on class 3 (6")
+        values = values_of(comparison)
+        assert values["second"]["class_lost"]["class 3"] > 0.6
+        assert values["first"]["class_lost"]["class 3"] == 0
+
+
 @pytest.mark.parametrize(("second", "tie"), [(0.0100, True), (0.0102, True), (0.0103, False), (0.0097, False)])
 def test_overlapping_intervals_are_a_tie(put, tmp_path, second, tie):
     put("a", right=0.4, p50_s=0.010, width=0.0101)

@@ -11,10 +11,12 @@ from dataclasses import replace
 import pytest
 
 from zoo.errors import UserError
-from zoo.protocol import SPEED_PROTOCOL
+from zoo.protocol import DEFAULT_WAY, SPEED_PROTOCOL
+from zoo.quantisation import Attempt, Quantisation
 from zoo.record import Mode
-from zoo.report.board import FASTEST, FRONT, LOST, UNDER, make_board
+from zoo.report.board import make_board
 from zoo.report.leaderboard import leaderboard, render
+from zoo.report.marks import FASTEST, FRONT, HURT, LOST, UNDER
 from zoo.score.reading import rows_of
 from zoo.score.rows import COLUMNS, row
 from zoo.store import save
@@ -296,7 +298,7 @@ def test_the_artifacts_of_a_model_stand_in_one_table(artifacts):
         "b eager fp32": FRONT + FASTEST,
         "a eager fp32": FRONT,
         "a openvino fp32": FRONT + FASTEST,
-        "a openvino int8": FRONT + LOST,
+        "a openvino int8": FRONT + LOST + HURT,
     }
     assert table.fastest == (
         ("model", "runtime", "precision", "pipeline p50 ms", "vs eager fp32"),
@@ -379,6 +381,54 @@ def test_int8_that_loses_miou_and_time_is_marked_and_named_without_an_eager_row(
     (table,) = make_board(rows).tables
     assert [LOST in line.marks for line in table.lines] == [False, True]
     assert "int8 is slower than fp32 here: unet in onnxruntime takes 37.5 ms against 25.0 ms" in table.notes
+
+
+def test_a_row_that_hurts_a_class_is_marked_and_the_class_is_named(records):
+    whole = records.confusion(0.8)
+    hurt = whole.copy()
+    hurt[3, 3] -= 400
+    hurt[3, 4] += 400
+    openvino = {"runtime": "openvino", "one_graph": True, "p50_s": 0.01}
+    made = [records.make(matrix=whole), records.make(matrix=hurt, precision="int8", **openvino)]
+    board = make_board(rows_of(made))
+    marks = {line.row.precision: line.marks for line in board.tables[0].lines}
+    assert HURT in marks["int8"]
+    assert HURT not in marks["fp32"]
+    assert LOST not in marks["int8"]
+    assert FASTEST not in marks["int8"], "it loses accuracy"
+    for form in ("md", "table"):
+        text = render(board, form, plain=True)
+        assert "worst" in text
+        assert "class 3 3.3" in text
+        assert "† unet openvino int8 loses points of IoU against fp32 on class 3 (3.3)" in " ".join(text.split())
+        assert "† a class of ≥ 0.5% of the pixels loses over 2 points of IoU".replace(" ", "") in "".join(text.split())
+    spared = make_board(rows_of([made[0], records.make(matrix=whole, precision="int8", **openvino)]))
+    assert "worst class" not in render(spared, "md")
+    (int8,) = [found for found in json.loads(render(board, "json")) if found["precision"] == "int8"]
+    assert int8["class_lost"]["class 3"] == pytest.approx(0.0333, abs=1e-3)
+    assert "class_lost" in next(csv.reader(io.StringIO(render(board, "csv"))))
+
+
+def test_how_int8_was_made_is_said_where_the_default_did_not_do(records):
+    tried = [Attempt(way=DEFAULT_WAY, miou_lost=0.03), Attempt(way="entropy calibration", miou_lost=0.002)]
+    said = {}
+    for model, count, way, holds in (
+        ("a", 1, DEFAULT_WAY, True),
+        ("b", 2, "entropy calibration", True),
+        ("c", 0, DEFAULT_WAY, None),
+    ):
+        found = Quantisation(
+            way=way, holds=holds, attempts=tried[:count], image_count=64, why_unmeasured="" if holds else "no labels"
+        )
+        record = records.make(model, runtime="openvino", precision="int8", build={"quantisation": found})
+        assert type(record).model_validate_json(record.model_dump_json()).build.quantisation == found
+        (table,) = make_board([row(record)]).tables
+        said[model] = [note for note in table.notes if note.startswith("int8 of")]
+        (values,) = json.loads(render(make_board([row(record)]), "json"))
+        assert values["int8"].startswith(way)
+    one = "entropy calibration: loses 0.2 points of mIoU on 64 train images; min-max calibration loses 3.0"
+    assert said == {"a": [], "b": [f"int8 of b in openvino: {one}"], "c": []}
+    assert values["int8"] == "min-max calibration, not held against fp32: no labels"
 
 
 def test_part_of_the_images_is_said_in_the_title(records):

@@ -79,6 +79,14 @@ def test_a_row_is_held_against_a_limit(records):
     assert not Limit.parse("iou.unicorn>=30%").holds(one)
 
 
+def test_what_a_file_has_to_keep():
+    found = Limit.required("equal:99.9%, class-loss:2,class-loss.traffic light:1 points,miou-lost:0.5,miou:60")
+    assert [(one.metric.key, pytest.approx(one.value)) for one in found] == [
+        ("equal_label_share", 0.999), ("class-loss", 0.02), ("class-loss.traffic light", 0.01), ("miou_lost", 0.005),
+        ("miou", 0.6),
+    ]  # fmt: skip
+
+
 def test_what_a_class_loses_is_held_against_fp32_of_the_same_weights(records):
     whole, cut = records.confusion(0.6), records.confusion(0.6)
     cut[2] = 0
@@ -93,6 +101,12 @@ def test_what_a_class_loses_is_held_against_fp32_of_the_same_weights(records):
     assert int8.value("class-loss") == int8.value("class-loss.class 2") > 0.1
     assert int8.value("class-loss.class 5") < 0.01
     assert metric_of("class-loss").say(0.1234) == "12.3 points"
+    assert int8.worst_class == ("class 2", int8.value("class-loss.class 2"))
+    assert list(int8.hurt_classes) == ["class 2", "class 3"], "what takes the pixels of another loses too"
+    assert int8.hurt_text.startswith("loses points of IoU against fp32 on class 2 (")
+    assert (fp32.hurt_classes, fp32.hurt_text) == ({}, "")
+    assert int8.as_dict()["class_lost"] == int8.class_lost
+    assert int8.as_dict()["class_share"]["class 2"] == pytest.approx(1 / 19, abs=1e-3)
     rare = records.confusion(0.6)
     rare[2], cut[2] = 0, 0
     rare[2, 2], cut[2, 3] = 900, 900

@@ -22,12 +22,15 @@ ROTATION = 4
 IMAGE_SEED = 0
 
 
-def load(job: Job, image_size: Size | None = None) -> tuple[base.Runnable, Weights, Built | None]:
+def load(
+    job: Job, image_size: Size | None = None, tell: artifact.Tell = artifact.untold
+) -> tuple[base.Runnable, Weights, Built | None]:
     """Make the artifact a job names run.
 
     Args:
         job: Names it.
         image_size: Of the frames; `None`: the job's own.
+        tell: Takes a line of progress, where it has to be built.
 
     Raises:
         UserError: as `artifact.load`; a file that takes frames of another size.
@@ -57,7 +60,7 @@ def load(job: Job, image_size: Size | None = None) -> tuple[base.Runnable, Weigh
             raise UserError(f"{file} takes frames of {takes} and the dataset has {given}: export it for that size")
         runnable = table.load_file(job.runtime, file, device=target, precision=job.precision)
         return artifact.with_traits(runnable, card.traits), card.weights, card
-    return artifact.load(_wanted(job, size))
+    return artifact.load(_wanted(job, size), tell)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from zoo.bench.look import Report
 from zoo.bench.trouble import trouble_of
 from zoo.cache import cache_folder, use
 from zoo.checkpoint import run_lock
-from zoo.counting import EvaluationResult, by_size, evaluate
+from zoo.counting import EvaluationResult, by_size, evaluate, in_batches_of
 from zoo.data.loading import evaluation_frames
 from zoo.lived import ColdStart
 from zoo.machine import core_count
@@ -62,7 +62,7 @@ MAX_VARIED = 6
 def build_step(job: Job, report: Report) -> Build:
     """Make the artifact's file, or compile what is compiled on loading; both are cached by content."""
     report("exporting, compiling or calibrating")
-    runnable, _, built = load(job)
+    runnable, _, built = load(job, tell=report)
     if built is None:
         return runnable.build
     facts = runnable.build
@@ -237,23 +237,13 @@ def evaluate_step(job: Job, report: Report) -> EvaluationResult:
     """Count the split through the artifact itself."""
     assert job.dataset is not None
     return evaluate(
-        by_size(lambda size: _in_batches_of(job.batch_size, load(job, size)[0].predict)),
+        by_size(lambda size: in_batches_of(job.batch_size, load(job, size)[0].predict)),
         job.dataset,
         job.config.split,
         batch_size=job.batch_size,
         image_limit=job.config.accuracy_images,
         on_image=lambda done, total: report(f"image {done}/{total}"),
     )
-
-
-def _in_batches_of(size: int, predict: base.Call) -> base.Call:
-    """Fill a short batch up with its last image: a file takes its own number of images and no other."""
-
-    def run(images: torch.Tensor) -> torch.Tensor:
-        short = size - len(images)
-        return predict(torch.cat([images, images[-1:].expand(short, -1, -1, -1)]) if short else images)[: len(images)]
-
-    return run
 
 
 def agreement_step(job: Job, _report: Report) -> Agreement:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from zoo.cli.flags import (
     CACHE,
@@ -15,6 +16,7 @@ from zoo.cli.flags import (
     Verbs,
     add_verb,
     count,
+    make_console,
     only_given,
     read_size,
     say_weights,
@@ -39,6 +41,13 @@ def add(verbs: Verbs) -> None:
     parser.add_argument("--batch", type=count, default=1, metavar="N", help="images a call (default: 1)")
     parser.add_argument("--dynamic", action="store_true", help="take frames of any size (onnxruntime, openvino)")
     parser.add_argument("--opset", type=count, metavar="N", help="of an ONNX file (default: 20)")
+    parser.add_argument(
+        "--require",
+        metavar="WHAT:VALUE,…",
+        help="write no file that loses more against fp32 eager on the val split of --data (then exit code 1): "
+        "class-loss:2 (points of IoU of any class with 0.5%% of the pixels), class-loss.CLASS:1, miou-lost:1, miou:60, "
+        "equal:99.9 (%% of the labels)",
+    )
     parser.add_argument("--device", default="cpu", **DEVICE)
     parser.add_argument("--runs", **RUNS)
     parser.add_argument("--results", **RESULTS)
@@ -48,26 +57,36 @@ def run(arguments: argparse.Namespace) -> int:
     """Run it and return its exit code."""
     if arguments.random and arguments.weights not in (None, "random"):
         raise UserError(f"--random and --weights {arguments.weights} name two sorts of weights; give one of the two")
-    from zoo.export import export_model
+    from zoo.export import RequirementError, export_model
+    from zoo.report.progress import LiveImages
 
-    exported = export_model(
-        arguments.model,
-        arguments.output,
-        runtime=arguments.runtime,
-        precision=arguments.precision,
-        data=arguments.data,
-        image_size=read_size(arguments.image_size),
-        input_size=read_size(arguments.input_size),
-        resize=arguments.resize,
-        batch_size=arguments.batch,
-        opset=arguments.opset,
-        any_size=arguments.dynamic,
-        device=arguments.device,
-        runs=arguments.runs,
-        cache=arguments.cache,
-        results=arguments.results,
-        **only_given(weights="random" if arguments.random else arguments.weights),
-    )
+    console = make_console(stderr=True)
+    try:
+        with LiveImages(console, arguments.model) as live:
+            exported = export_model(
+                arguments.model,
+                arguments.output,
+                runtime=arguments.runtime,
+                precision=arguments.precision,
+                data=arguments.data,
+                image_size=read_size(arguments.image_size),
+                input_size=read_size(arguments.input_size),
+                resize=arguments.resize,
+                batch_size=arguments.batch,
+                opset=arguments.opset,
+                any_size=arguments.dynamic,
+                device=arguments.device,
+                runs=arguments.runs,
+                cache=arguments.cache,
+                results=arguments.results,
+                require=arguments.require,
+                tell=lambda line: console.print(line, markup=False, highlight=False),
+                on_image=live,
+                **only_given(weights="random" if arguments.random else arguments.weights),
+            )
+    except RequirementError as error:
+        print(f"zoo: {error}", file=sys.stderr)
+        return 1
     say_weights(arguments.model, exported.source)
     print(f"wrote {exported.file} ({exported.card.bytes / 2**20:.1f} MiB) and {exported.card_file}")
     for note in exported.notes:

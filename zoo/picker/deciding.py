@@ -10,7 +10,7 @@ from zoo.score.comparing import sharing, these_weights
 from zoo.score.limits import Limit
 from zoo.score.metrics import METRICS, Metric
 from zoo.score.paired import INTERVAL, SPREAD, Pairs, Tie
-from zoo.score.rows import MAX_MIOU_LOSS, Row
+from zoo.score.rows import MAX_CLASS_LOSS, MAX_MIOU_LOSS, Row
 
 LATENCY = "pipeline_p50_s"
 """The latency meant where none is named: the pipeline scope is what a user waits for."""
@@ -175,6 +175,10 @@ def notes(winner: Row, asked: Asked, steps: list[Step], baseline: Row | None, la
         said.append(f"it loses {lost} of the mIoU it has in fp32, more than {MAX_MIOU_LOSS:.0%} of it")
     elif winner.miou_lost is None and not winner.is_reference:
         said.append("its mIoU was not held against fp32")
+    if winner.hurt_classes:
+        said.append(f"it {winner.hurt_text}; --max class-loss={100 * MAX_CLASS_LOSS:g} leaves such rows out")
+    if winner.int8_note:
+        said.append(f"int8: {winner.int8}")
     if winner.grade in {"B", "C"}:
         said.append(f"measured with grade {winner.grade}: {', '.join(winner.grade_reasons)}")
     return said

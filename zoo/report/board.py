@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from zoo.collector import paused
 from zoo.frames import CITYSCAPES_NAME
-from zoo.report.quoted import notes_on, quoted
+from zoo.report.marks import FASTEST, FRONT, HURT, LOST, MARKS, UNDER
+from zoo.report.notes import notes
+from zoo.report.quoted import quoted
 from zoo.score.comparing import (
     ARTIFACT,
     Fastest,
     Group,
     baseline_for,
-    deadlines,
     differences,
     family_of,
     fastest_of_each,
@@ -22,27 +23,15 @@ from zoo.score.comparing import (
     images_said,
     latest,
     pareto_front,
-    sharing,
-    slower_int8,
     tell_apart,
-    tie,
 )
-from zoo.score.metrics import METRICS, Metric, metric_named
+from zoo.score.metrics import CLASS_LOSS, METRICS, Metric, metric_named, metric_of
 from zoo.score.reading import NO_MODEL_YET, Sources
 from zoo.score.rows import WHOLE, Row, text_of
-from zoo.score.trust import MAX_GROWTH_BYTES
 
 X, Y = "pipeline_p50_s", "miou"
 """What the Pareto marks and the plot are drawn over: the latency a user waits for."""
 
-BEST, FRONT, FASTEST, LOST, UNDER = "★", "◆", "●", "▽", "▼"
-MARKS = {
-    FRONT: "on the Pareto front of mIoU and pipeline latency",
-    FASTEST: "fastest artifact of its model",
-    LOST: "loses more than 1 % of its fp32 mIoU",
-    UNDER: "under baseline",
-}
-"""What stands before a row, in this order, and what it says."""
 NAMES = {"dataset_fingerprint": "images", "thread_count": "threads"}
 """Group fields as a title says them, where their own name would not do."""
 
@@ -57,11 +46,13 @@ class Column:
     """A terminal too narrow for all columns drops those with the smallest number first."""
 
 
+_WORST = metric_of(CLASS_LOSS)
 _NUMBERS = tuple(Column(metric.key, metric.column, metric.keep) for metric in METRICS.values() if metric.column)
 COLUMNS: tuple[Column, ...] = (
     Column("weights", "weights", 14),
     Column("seed_count", "seeds", 13),
     *_NUMBERS[:2],  # mIoU and what was lost of it
+    Column(_WORST.key, _WORST.column, _WORST.keep),
     Column("published", "published mIoU %", 12),
     *_NUMBERS[2:],
     Column("grade", "grade", 5),
@@ -227,6 +218,7 @@ def _table(group: Group, title: str, rows: list[Row], baseline: Row | None, sort
         FRONT: {row.key for row in front},
         FASTEST: {one.row.key for one in fastest if several},
         LOST: {row.key for row in good if row.loses_miou},
+        HURT: {row.key for row in good if row.hurt_classes},
         UNDER: sunk,
     }
     ranked = [row for row in good if row.key not in sunk]
@@ -270,7 +262,7 @@ def _table(group: Group, title: str, rows: list[Row], baseline: Row | None, sort
         tuple(lines),
         _fastest(fastest) if several and fastest else (),
         tuple((tuple(names), reason) for reason, names in failed.items()),
-        _notes(group, good, under, fastest if several else [])
+        notes(group, good, under, fastest if several else [])
         if any(not row.baseline for row in rows)
         else (NO_MODEL_YET,),
         tuple(front),
@@ -310,6 +302,8 @@ def _has(row: Row, key: str) -> bool:
             return row.seed_count > 1
         case "miou_lost":
             return row.miou_lost is not None and not row.is_reference
+        case "class-loss":
+            return bool(row.hurt_classes)
         case _:
             return row.value(key) is not None
 
@@ -328,6 +322,8 @@ def _cell(key: str, row: Row, best: dict[str, float]) -> Cell:
     value = row.value(key)
     if value is None:
         return Cell("" if row.baseline else "n/a")
+    if key == CLASS_LOSS and row.worst_class is not None and value > 0:
+        return Cell(f"{row.worst_class[0]} {row.show(key)}")
     open_ended = (key == "mac_count" and row.uncounted_ops) or (
         key == "largest_batch" and not row.largest_batch_is_limit
     )
@@ -401,99 +397,3 @@ def _caution(group: Group, rows: list[Row]) -> str:
     if len({row.weights for row in rows if row.miou is not None and not row.baseline}) > 1:
         parts.append(f"The weights differ: {CAUTION}.")
     return " ".join(parts)
-
-
-def _notes(group: Group, good: list[Row], under: list[Row], fastest: list[Fastest]) -> tuple[str, ...]:
-    notes = []
-    scored = {row.model for row in good if row.miou is not None}
-    unscored = [row for row in good if row.miou is None and row.model not in scored]
-    missing = _models(unscored)
-    if missing:
-        which = f"{len(missing)} of {len(_models(good))} models" if len(missing) > 1 else missing[0]
-        train = "`zoo train MODEL --data DIR --config RECIPE`"
-        if all(row.weights_source == "file" and row.weights_sha256 == row.file_sha256 for row in unscored):
-            notes.append(
-                f"no mIoU for {which}: `zoo bench --file FILE` counts it with --data, and of another maker's file "
-                "with --mean, --std and --classes"
-            )
-        elif group.dataset is None:
-            notes.append(
-                f"no mIoU: accuracy was not asked for. To fill it: `zoo bench --data DIR` after {train}, "
-                "or with `--weights MODEL=FILE`."
-            )
-        elif group.quick and len(unscored) < len(good):
-            notes.append(
-                f"no mIoU for {which}, not trained in quick: measured with random weights. To fill it: {train}, then "
-                "`zoo bench --data DIR --preset cityscapes`; on these images `zoo bench --models MODEL --set "
-                "train_models='[\"all\"]'`."
-            )
-        else:
-            notes.append(
-                f"no mIoU for {which}: no trained weights were found. To fill it: {train}, then `zoo bench` again; "
-                "or `zoo bench --weights MODEL=FILE`."
-            )
-    if under:
-        named = _models(under)
-        which = f"all {len(named)} models" if len(named) == len(_models(good)) > 1 else ", ".join(named)
-        notes.append(f"{UNDER} under the baseline, which answers every image with the same map: {which}")
-    unchecked = _models(one.row for one in fastest if not one.checked)
-    if unchecked:
-        which = "" if len(unchecked) == len(_models(good)) else f" of {', '.join(unchecked)}"
-        notes.append(f"{FASTEST} accuracy{which} was not checked: no mIoU to hold against fp32")
-    notes += [pair.text for pair in slower_int8(good)]
-    if len({row.input_size for row in good}) > 1:
-        notes.append("several input sizes: mIoU is counted at the ground truth's full size for all")
-    notes += _uncertainty(group, [row for row in good if row.miou is not None])
-    notes += notes_on(good)
-    machines = {row.machine_id for row in good}
-    if len(machines) > 1:
-        notes.append(f"these rows come from {len(machines)} machines of this name: compare their latency with care")
-    if any(row.miou is not None and not row.is_timed for row in good):
-        notes.append("rows without latency were scored alone; `zoo bench` times them")
-    if group.rate_hz is not None:
-        notes.append(deadlines(group.rate_hz))
-    elif any(row.pipeline_p50_s is not None and row.value("latency_p50_s") is None for row in good):
-        notes.append("rows without network latency are one graph from image to labels")
-    if any(row.value("latency_p50_s") is not None and row.value("latency_p99_s") is None for row in good):
-        notes.append("p99 needs 100 samples; rows without it have fewer")
-    uncounted = sorted({name for row in good for name in row.uncounted_ops})
-    if uncounted:
-        notes.append(f"≥: the MAC counter does not know {', '.join(uncounted)}")
-    if any(row.value("largest_batch") is not None and not row.largest_batch_is_limit for row in good):
-        notes.append("largest batch ≥: the rate stopped growing before memory ended")
-    leaking = _models(row for row in good if (row.value("memory_growth_bytes") or 0) > MAX_GROWTH_BYTES)
-    if leaking:
-        notes.append(f"memory grew from call to call: {', '.join(leaking)}")
-    return tuple(notes)
-
-
-def _uncertainty(group: Group, scored: list[Row]) -> Iterator[str]:
-    """Say what the mIoUs of a table leave open."""
-    if not scored:
-        return
-    several = any(row.seed_count > 1 for row in scored)
-    if several:
-        yield (
-            "±: mean and sample standard deviation of mIoU over the seeds; speed and memory are those of the seed with "
-            "the median pipeline p50"
-        )
-    if (
-        any(row.seed_count == 1 and row.weights_source == "run" for row in scored) and not group.quick
-    ):  # a smoke test claims nothing
-        which = "seeds 1" if several else "one seed each"
-        yield f"{which}: how far another training would be from it is not known; `zoo bench --seeds 3` measures that"
-    drawn = sorted({row.miou_resampled for row in scored if row.seed_count < 2 and row.miou_resampled})
-    if drawn:
-        yield f"[ ]: 95 % interval of mIoU for these weights, by bootstrap over {' or '.join(drawn)}"
-    best = max(scored, key=lambda row: row.miou or 0)
-    near = [model for model in _models(row for row in scored if tie(row, best, "miou")) if model != best.model]
-    if near and not group.quick:
-        yield (
-            f"overlap: the mIoU of {', '.join(near)} is within interval or spread of the best, {best.model}'s; whether "
-            "that is a tie `zoo compare A B` says, on the same images"
-        )
-    yield from dict.fromkeys(note for row in scored if (note := sharing(row)))
-
-
-def _models(rows: Iterable[Row]) -> list[str]:
-    return list(dict.fromkeys(row.model for row in rows))

@@ -9,7 +9,8 @@ from rich.padding import Padding
 from rich.text import Text
 
 from zoo.collector import paused
-from zoo.report.board import BEST, FRONT, Board, Line, Table
+from zoo.report.board import Board, Line, Table
+from zoo.report.marks import BEST, FRONT
 from zoo.report.terminal import UNBROKEN, WIDE, grid, print_to_text, simple_table, text_width, widest, wrapped
 
 WORDS = frozenset({"weights", "published", "grade", "why"})

@@ -11,10 +11,11 @@ from typing import Literal
 from zoo.picker.deciding import Loser, published_mark
 from zoo.picker.pick import Choice, cost_per_million
 from zoo.published.claims import Stated
+from zoo.report.marks import HURT
 from zoo.report.terminal import simple_table, text_width, wrapped, wrapped_command
 from zoo.score.commands import how_to_export, how_to_load, how_to_measure, loads_published, measured_on, rests_on
 from zoo.score.licences import NO_ADVICE
-from zoo.score.metrics import SHOWN, SHOWN_OF_PACED, Metric, metric_of
+from zoo.score.metrics import CLASS_LOSS, SHOWN, SHOWN_OF_PACED, Metric, metric_of
 from zoo.score.rows import WHOLE, Row, text_of
 
 KINDS = {
@@ -27,6 +28,7 @@ KINDS = {
     "failed": "others are not ok",
 }
 """Of `Loser.kind`, in the order they are named, as the sentence for many of them."""
+WORST = metric_of(CLASS_LOSS)
 FEW = 3
 """Losers of one kind that are named each."""
 FRONT = 8
@@ -195,6 +197,11 @@ def _front(choice: Choice, price: float | None, width: int) -> list[str]:
         ]
         for row in choice.front[:FRONT]
     ]
+    if any(row.hurt_classes for row in choice.front):
+        header.insert(2, WORST.column)  # behind what is made best
+        for row, line in zip(choice.front, cells, strict=False):
+            hurt = next(iter(row.hurt_classes.items()), None)
+            line.insert(2, f"{HURT} {hurt[0]} {WORST.show(hurt[1])}" if hurt else "")
     if price is not None:
         header.insert(3, "1M images")
         for row, line in zip(choice.front, cells, strict=False):

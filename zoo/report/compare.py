@@ -355,6 +355,9 @@ def _notes(pair: Pair) -> Iterable[str]:
             if alike.tie is None:
                 told = "whether that is more than chance is not known"
             yield f"mIoU differs by {100 * (other.miou - one.miou):+.1f} points: {pair.weights}; {told}: {pair.paired}"
+    for name, row in ((label, one), (other_label, other)):
+        if row.hurt_classes:
+            yield f"{name} {row.hurt_text}"
     if pair.has_miou and (shared := sharing(one)):
         yield shared
 

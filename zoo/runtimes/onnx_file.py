@@ -7,11 +7,9 @@ Two tensors inside it keep their names: the network scope and the waterfall are 
 from __future__ import annotations
 
 import importlib.util
-import logging
-import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,26 +20,23 @@ from torch import Tensor, nn
 from zoo.any_size import AnySizePostprocess, AnySizePreprocess
 from zoo.errors import UserError
 from zoo.pipeline import Pipeline
+from zoo.quantisation import Quantisation
 from zoo.record import Build, MemoryFormat, Precision
 from zoo.runtimes.base import DTYPES, first_line, model_errors, stage_modules, trace
+from zoo.runtimes.onnx_stages import CUTS, IMAGES, INPUT, LABELS, LOGITS, cut
+from zoo.runtimes.quantising import DEFAULT, Quantiser, Way
 
 try:
     import onnx
     from onnx import compose
-    from onnx.utils import Extractor
-    from onnxruntime import quantization
 except ImportError:
-    onnx = compose = quantization = None  # type: ignore[assignment]
+    onnx = compose = None  # type: ignore[assignment]
 
 FORMAT = ".onnx"
-IMAGES, INPUT, LOGITS, LABELS = "images", "network_input", "logits", "labels"
 FRAME = "frame"
 """The images once more, as the last stage of a graph for any size takes them before the stages are merged."""
 SIDES = ("height", "width")
 """Names of the sides of the images, where they are open."""
-CUTS = {"preprocess": (IMAGES, INPUT), "network": (INPUT, LOGITS), "upsample_argmax": (LOGITS, LABELS)}
-QUANTISED = ("Conv", "ConvTranspose", "MatMul", "Gemm", "Add", "Relu", "MaxPool", "Concat", "GlobalAveragePool")
-"""Operators computed in int8, within the network alone: what comes before and after it stays in floating point."""
 _INT8 = {"QuantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger"}
 """Operators that only a quantised file has, beside those of a `QLinear…` name."""
 
@@ -100,20 +95,36 @@ def build(
     facts = Build(export_s=time.perf_counter() - start, options={"opset": str(opset)})
     if precision == "int8":
         start = time.perf_counter()
-        with model_errors("ONNX Runtime cannot quantise this network"):
-            graph = _quantise(graph, calibration)
-        calibrate_s = time.perf_counter() - start
-        facts = facts.model_copy(
-            update={
-                "calibrate_s": calibrate_s,
-                "calibration_image_count": len(calibration),
-                "options": {**facts.options, "quantisation": "static, QDQ, min-max, per channel, u8 activations"},
-            }
+        quantise(Quantiser(graph, calibration), DEFAULT, file)
+        calibrated = {"calibrate_s": time.perf_counter() - start, "calibration_image_count": len(calibration)}
+        options = facts.options | quantisation(DEFAULT.name)
+        return facts.model_copy(
+            update={**calibrated, "options": options, "quantisation": Quantisation(way=DEFAULT.name)}
         )
+    _save(graph, file)
+    return facts
+
+
+def quantise(quantiser: Quantiser, way: Way, file: Path) -> None:
+    """Write a network in int8.
+
+    Raises:
+        ModelError: it cannot be quantised, or its file be written.
+    """
+    with model_errors("this network cannot be quantised"):
+        graph = quantiser.quantise(way)
+    _save(graph, file)
+
+
+def quantisation(way: str) -> dict[str, str]:
+    """Return what an artifact's options say of how it was quantised, by the way's name."""
+    return {"quantisation": f"static, QDQ, {way}, weights per channel, u8 activations"}
+
+
+def _save(graph: onnx.ModelProto, file: Path) -> None:
     graph.ir_version = onnx.helper.find_min_ir_version_for(graph.opset_import)  # the exporter writes its own newest
     with model_errors("ONNX cannot hold this network"):  # protobuf ends at 2 GiB
         onnx.save(graph, str(file))
-    return facts
 
 
 def cuts(file: Path) -> dict[str, bytes]:
@@ -130,7 +141,7 @@ def cuts(file: Path) -> dict[str, bytes]:
         return {}
     graph = onnx.shape_inference.infer_shapes(graph)  # a cut needs its ends' types
     kept = list(CUTS)[: 3 if all(_port(graph.graph.input[0]).shape) else 2]
-    return {stage: _cut(graph, *CUTS[stage]).SerializeToString() for stage in kept}
+    return {stage: cut(graph, stage).SerializeToString() for stage in kept}
 
 
 def read(file: Path) -> onnx.ModelProto:
@@ -296,44 +307,3 @@ def _share_images(graph: onnx.GraphProto) -> None:
     kept = [value for value in graph.input if value.name != FRAME]
     del graph.input[:]
     graph.input.extend(kept)
-
-
-def _cut(graph: onnx.ModelProto, begin: str, end: str) -> onnx.ModelProto:
-    return Extractor(graph).extract_model([begin], [end])
-
-
-def _quantise(graph: onnx.ModelProto, calibration: Sequence[Tensor]) -> onnx.ModelProto:
-    """Insert QDQ pairs into the network by ONNX Runtime's own static quantisation."""
-    assert calibration, "int8 is calibrated by images"
-    log = logging.getLogger()
-    level = log.level
-    with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
-        onnx.save(onnx.shape_inference.infer_shapes(graph), str(source))
-        log.setLevel(logging.ERROR)  # it recommends a preparation that the exporter has done
-        try:
-            quantization.quantize_static(
-                source,
-                target,
-                _Images(calibration),
-                quant_format=quantization.QuantFormat.QDQ,
-                op_types_to_quantize=list(QUANTISED),
-                per_channel=True,
-                activation_type=quantization.QuantType.QUInt8,
-                weight_type=quantization.QuantType.QInt8,
-                nodes_to_exclude=[node.name for node in graph.graph.node if not node.name.startswith("network/")],
-            )
-        finally:
-            log.setLevel(level)
-        return onnx.load(str(target))
-
-
-class _Images(quantization.CalibrationDataReader if quantization else object):  # type: ignore[misc]
-    """Calibration images, one by one."""
-
-    def __init__(self, images: Sequence[Tensor]) -> None:
-        self._left: Iterator[Tensor] = iter(images)
-
-    def get_next(self) -> dict[str, object] | None:
-        image = next(self._left, None)
-        return None if image is None else {IMAGES: image.numpy()}

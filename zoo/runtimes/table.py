@@ -210,6 +210,26 @@ def onnx_shapes(file: Path, given: str, shape: Sequence[int]) -> dict[str, tuple
     return shapes
 
 
+def quantiser(file: Path, images: Sequence[Tensor]) -> Any:
+    """What makes int8 of an fp32 ONNX file in several ways: a `quantising.Quantiser`.
+
+    Args:
+        file: Written by `build`.
+        images: That calibrate it, `(N, *image_size, 3)` `uint8`.
+
+    Raises:
+        UserError: not an ONNX file.
+    """
+    onnx_file = importlib.import_module("zoo.runtimes.onnx_file")
+    return onnx_file.Quantiser(onnx_file.read(file), images)
+
+
+def quantisation(way: str) -> dict[str, str]:
+    """What an artifact's options say of how it was quantised, by the way's name."""
+    said: dict[str, str] = importlib.import_module("zoo.runtimes.onnx_file").quantisation(way)
+    return said
+
+
 def prepare(runtime: str, device: torch.device) -> None:
     """Bring a runtime's own code into memory: it is no part of an artifact."""
     module = _module(runtime)

@@ -298,7 +298,8 @@ class Fastest(NamedTuple):
 def fastest_of_each(rows: Iterable[Row]) -> list[Fastest]:
     """Return the fastest row of each family, by pipeline p50, fastest first.
 
-    A row that loses too much of fp32's mIoU is none of them, and where some row's loss is known only such rows are.
+    A row that loses too much of fp32's mIoU, or of a class's IoU, is none of them, and where some row's loss is known
+    only such rows are.
     """
     families: dict[Family, list[Row]] = defaultdict(list)
     for candidate in rows:
@@ -307,7 +308,7 @@ def fastest_of_each(rows: Iterable[Row]) -> list[Fastest]:
     found = []
     for family in families.values():
         checked = [one for one in family if one.miou_lost is not None]
-        best = min((one for one in checked or family if not one.loses_miou), key=_pipeline_p50, default=None)
+        best = min((one for one in checked or family if not one.loses_accuracy), key=_pipeline_p50, default=None)
         if best is None:
             continue
         reference = min((one for one in family if one.is_reference), key=_pipeline_p50, default=None)

@@ -6,11 +6,10 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from zoo.errors import UserError
-from zoo.score.metrics import METRICS, Metric, metric_named
-from zoo.score.rows import Row
+from zoo.score.metrics import CLASS_LOSS, METRICS, Metric, metric_named
 from zoo.units import (
     parse_bytes,
     parse_count,
@@ -37,6 +36,17 @@ PARSERS: dict[str, Callable[[str], float]] = {
     "": parse_whole,
 }
 """By a metric's unit: what reads its values as people write them."""
+
+
+REQUIRED = {"equal": "equal_label_share", "miou-lost": "miou_lost", "miou": "miou", CLASS_LOSS: CLASS_LOSS}
+"""What may be required of a file that is held against fp32, by the names people type; class-loss of a class, too."""
+
+
+class Numbers(Protocol):
+    """A row, or whatever else has numbers by the keys of metrics."""
+
+    def value(self, key: str) -> float | None:
+        """Return one; `None` where it is not known."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +84,27 @@ class Limit:
             )
         return cls(metric, read_value(metric, value))
 
-    def holds(self, row: Row) -> bool:
+    @classmethod
+    def required(cls, text: str) -> tuple[Limit, ...]:
+        """Read what a file has to keep: `class-loss:2`, or several as `equal:99.9,class-loss:2,class-loss.person:1`.
+
+        Raises:
+            UserError: no such number, or a value that it cannot have.
+        """
+        found = []
+        for part in filter(None, map(str.strip, text.split(","))):
+            name, colon, value = (word.strip() for word in part.rpartition(":"))
+            kind, dot, of = name.partition(".")
+            if not colon or kind not in REQUIRED or (dot and (kind != CLASS_LOSS or not of)):
+                known = ", ".join(f"{one}:VALUE" for one in (*REQUIRED, f"{CLASS_LOSS}.CLASS"))
+                raise UserError(f"a requirement is one of {known}, such as {CLASS_LOSS}:2; got {part!r}")
+            metric = metric_named(REQUIRED[kind] + dot + of)
+            found.append(cls(metric, read_value(metric, value)))
+        if not found:
+            raise UserError(f"nothing is required; give --require {CLASS_LOSS}:2, or leave it away")
+        return tuple(found)
+
+    def holds(self, row: Numbers) -> bool:
         """Whether a row is known to keep the limit."""
         value = row.value(self.metric.key)
         return value is not None and not self.metric.beats(self.value, value)
@@ -83,7 +113,7 @@ class Limit:
         """Return the limit as words: `"pipeline p50 ≤ 25.0 ms"`."""
         return f"{self.metric.title} {'≥' if self.metric.better == 'higher' else '≤'} {self.metric.say(self.value)}"
 
-    def miss(self, row: Row) -> float:
+    def miss(self, row: Numbers) -> float:
         """Return how far a row is off, relative to the limit: 0.2 is 20 % too much; infinite where unknown."""
         value = row.value(self.metric.key)
         if value is None:

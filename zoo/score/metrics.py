@@ -178,6 +178,7 @@ _START_PARTS: dict[str, Callable[[Start], float]] = {
 }
 _PERCENT: dict[str, Any] = {"unit": "%", "scale": 100.0, "decimals": 1, "least": 1e-3}
 _ACCURACY: dict[str, Any] = _PERCENT | {"better": "higher", "averaged": True}
+_LOST: dict[str, Any] = {"unit": "points", "better": "lower"}
 _MS: dict[str, Any] = {"unit": "ms", "scale": 1e3, "better": "lower"}
 _MIB: dict[str, Any] = {"unit": "MiB", "scale": 2.0**-20, "exact": True, "better": "lower"}
 _BUILD: dict[str, Any] = {"unit": "s", "better": "lower"}
@@ -203,7 +204,7 @@ METRICS: dict[str, Metric] = {
             of=lambda _: None,
             column="mIoU lost",
             keep=13,
-            **_ACCURACY | {"unit": "points", "better": "lower"},
+            **_ACCURACY | _LOST,
         ),
         Metric(
             "pipeline_p50_s",
@@ -450,7 +451,8 @@ def metric_of(key: str) -> Metric:
         return Metric(title=f"IoU of {name}", short=key, **facts, **_ACCURACY)
     assert kind == CLASS_LOSS, key
     title = f"IoU lost of {name}" if name else "IoU lost of the worst class"
-    return Metric(title=title, short=key, **facts, **_ACCURACY | {"unit": "points", "better": "lower"})
+    column = "" if name else "worst class lost"
+    return Metric(title=title, short=key, column=column, keep=13, **facts, **_ACCURACY | _LOST)
 
 
 def metric_named(text: str) -> Metric:

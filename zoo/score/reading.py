@@ -26,12 +26,12 @@ def rows_of(records: Iterable[Record]) -> tuple[Row, ...]:
 
     That is an eager row where there is one, of the own device if possible, else the newest.
     """
-    return _linked([row(record) for record in records])
+    return linked(row(record) for record in records)
 
 
-def _linked(rows: list[Row]) -> tuple[Row, ...]:
-    """What rows are told by each other."""
-    rows = _under_one_name(rows)
+def linked(rows: Iterable[Row]) -> tuple[Row, ...]:
+    """Return rows with what they are told by each other, in their order."""
+    rows = _under_one_name(list(rows))
     references: dict[Scored, dict[str | None, Row]] = defaultdict(dict)  # by device the best, by None that of all
     for candidate in rows:
         if candidate.precision == "fp32" and candidate.miou is not None and not candidate.baseline:
@@ -117,7 +117,7 @@ def read_rows(results: Path | str | None = None, *, history: bool = False) -> Ro
     folder, said = folder_to_read(results)
     files: dict[tuple[str, datetime], Source] = {}
     found, warnings = _read_kept(folder, files)
-    rows = _linked(found if history else newest(found))
+    rows = linked(found if history else newest(found))
     sources = {place: files[place] for place in ((one.key, one.started_at) for one in rows)}
     return Rows(rows, (*said, *warnings), sources)
 

@@ -9,10 +9,12 @@ from datetime import datetime, timedelta, timezone
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from zoo.errors import listed
 from zoo.frames import CITYSCAPES_NAME, OFFICIAL_SIZES
 from zoo.lazy import Lazy
 from zoo.published.claims import Quote
 from zoo.score.accuracy import class_iou, class_shares, confusion_of
+from zoo.score.int8 import int8_of, int8_text, needs_saying
 from zoo.score.licences import LICENCE_COLUMNS, Licences, licences_of
 from zoo.score.metrics import CLASS_IOU, CLASS_LOSS, GRADE, METRICS, STAGES, metric_of
 from zoo.score.trust import Grade, grade
@@ -27,6 +29,8 @@ else:  # rows that were kept need neither
 
 MAX_MIOU_LOSS = 0.01
 """Share of fp32's mIoU an artifact may lose before it is marked."""
+MAX_CLASS_LOSS = 0.02
+"""IoU a class may lose against fp32 before the artifact is marked."""
 MIOU_TOLERANCE = 0.003
 """Of published weights, counted in the protocol they were published with."""
 LEAST_CLASS_SHARE = 0.005
@@ -126,6 +130,10 @@ class Row:
     this model. Not measured here, and nothing is ranked by it."""
     rate_hz: float | None
     """Of paced calls (`zoo-paced/1`), frames that come due a second; null for calls one after the other."""
+    int8: str | None = None
+    """How int8 was made and what it loses, in words (`int8_text`); null where it is not known."""
+    int8_note: bool = False
+    """Whether that is to be said of the row: a remedy was needed, or none held."""
     accepted: bool = False
     """Whether `miou` is the published one, in place of none: somebody asked for it (`accepting_published`)."""
 
@@ -141,7 +149,7 @@ class Row:
         assert kind == CLASS_LOSS, key
         if name:
             return self.class_lost.get(name)
-        return max((lost for lost in map(self.class_lost.get, self.common_classes) if lost is not None), default=None)
+        return self.worst_class[1] if self.worst_class else None
 
     def interval(self, key: str) -> tuple[float, float] | None:
         """Return the 95 % interval of a metric that has one, by its key in `METRICS`."""
@@ -168,6 +176,25 @@ class Row:
     def common_classes(self) -> tuple[str, ...]:
         """Names of the classes that hold at least `LEAST_CLASS_SHARE` of the counted pixels."""
         return tuple(name for name, share in self.class_share.items() if share >= LEAST_CLASS_SHARE)
+
+    @property
+    def worst_class(self) -> tuple[str, float] | None:
+        """The common class that loses most against fp32, and its IoU lost; `None` where that is not known."""
+        known = [(name, lost) for name in self.common_classes if (lost := self.class_lost.get(name)) is not None]
+        return max(known, key=lambda pair: pair[1], default=None)
+
+    @property
+    def hurt_classes(self) -> dict[str, float]:
+        """IoU lost by name of the common classes that lose more than may be, the worst first."""
+        lost = {name: self.class_lost.get(name) or 0.0 for name in self.common_classes}
+        return {name: lost[name] for name in sorted(lost, key=lambda name: -lost[name]) if lost[name] > MAX_CLASS_LOSS}
+
+    @property
+    def hurt_text(self) -> str:
+        """Those, as words: `"loses points of IoU against fp32 on pole (3.1), sign (2.4)"`; else empty."""
+        points = [metric_of(CLASS_LOSS).show(lost) for lost in self.hurt_classes.values()]
+        said = [f"{name} ({lost})" for name, lost in zip(self.hurt_classes, points, strict=True)]
+        return f"loses points of IoU against fp32 on {listed(said)}" if said else ""
 
     @property
     def miou(self) -> float | None:
@@ -212,6 +239,11 @@ class Row:
         if self.miou is None or self.miou_lost is None:
             return False
         return self.miou_lost > MAX_MIOU_LOSS * (self.miou + self.miou_lost)
+
+    @property
+    def loses_accuracy(self) -> bool:
+        """Whether more of fp32's mIoU is lost than may be, or of a class's IoU."""
+        return self.loses_miou or bool(self.hurt_classes)
 
     @property
     def published_difference(self) -> float | None:
@@ -297,7 +329,7 @@ def _beside(one: Row) -> dict[str, Any]:
 
 _VALUES = attrgetter(*Row.__match_args__)
 _PLACES = {name: place for place, name in enumerate(Row.__match_args__)}
-_NOT_FLAT = {"software", "numbers", "intervals", "class_share", "class_lost", "licences", "published", "accepted"}
+_NOT_FLAT = {"software", "numbers", "intervals", "licences", "published", "int8_note", "accepted"}
 _FACTS = tuple(name for name in Row.__match_args__ if name not in _NOT_FLAT)
 _BESIDE = tuple(f"published_{fact}" for fact in ("miou", "protocol", "weights", "source", "difference", "why"))
 _WITH_INTERVAL = tuple(key for key, metric in METRICS.items() if metric.interval is not None)
@@ -388,6 +420,8 @@ def row(record: Record) -> Row:
         class_iou=_class_iou(record),
         class_share=_class_share(record),
         class_lost={},
+        int8=int8_text(int8) if (int8 := int8_of(record)) else None,
+        int8_note=needs_saying(int8),
         licences=licences_of(artifact.model, weights),
         rate_hz=None if record.is_baseline else record.config.get("rate_hz"),
         published=figures.quote(artifact.model, weights.tag if weights.source == "published" else ""),

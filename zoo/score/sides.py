@@ -19,7 +19,7 @@ from zoo.lazy import Lazy
 from zoo.score.comparing import ARTIFACT, Group, differences, group_of, latest, newest
 from zoo.score.fields import FIELDS, quoted
 from zoo.score.filtering import matches, select
-from zoo.score.reading import Rows, Source, Sources, read_rows
+from zoo.score.reading import Rows, Source, Sources, linked, read_rows
 from zoo.score.rows import WHOLE, Row, row, text_of
 from zoo.store import load
 from zoo.store import newest as newest_of_each_key
@@ -174,6 +174,9 @@ def read_sides(
         rows = _narrowed(side, select(newest_of_each_key(rows), models=models, **conditions))
         by_seed = any(field == "seed" for field, _ in side.conditions)
         found.append(Standing(side, newest(rows) if by_seed else latest(rows)))
+    of_files = [place for place, one in enumerate(found) if one.side.file is not None]
+    for place, one in zip(of_files, linked(found[place].rows[0] for place in of_files), strict=True):
+        found[place] = found[place]._replace(rows=[one])
     return found, sources, tuple(dict.fromkeys(line for one in read.values() for line in one.warnings))
 
 

@@ -17,6 +17,7 @@ from zoo.cli.main import make_parser
 from zoo.machine import Named
 from zoo.report.board import make_board
 from zoo.report.leaderboard import leaderboard
+from zoo.report.marks import HURT
 from zoo.report.page import build, contents
 from zoo.report.page.contents import BINS, page_contents
 from zoo.score.reading import rows_of
@@ -81,6 +82,10 @@ def test_a_class_lost_is_held_against_fp32(tmp_path, records):
     lost = card(page, place)["lost"]
     assert lost[3] > 6000
     assert page["numbers"]["class-loss"][place] == pytest.approx(lost[3] / 1e4, abs=1e-4)
+    assert page["facts"]["worst_class"][place] == "class 3"
+    assert [HURT in page["groups"][0]["marks"][one] for one in (place, 1 - place)] == [True, False]
+    assert "class-loss" in page["groups"][0]["columns"]
+    assert page["hurt"] == {"lost": 0.02, "pixels": 0.005}
     assert card(page, 1 - place)["lost"] is None
 
 

@@ -1,7 +1,6 @@
 /* A model's card, and two or three beside each other: the same parts, for one row or several. */
 
 const STAGES = { copy_in: "copy in", preprocess: "resize and normalise", network: "network", upsample_argmax: "upsample + argmax", copy_out: "copy out" };
-const LOST_POINTS = 0.02, LEAST_PIXELS = 0.005; // a class that loses more, of those with so many of the pixels, is marked
 
 function openCard(row) {
   open_({ card: row, open: "" });
@@ -155,10 +154,10 @@ function classTable(rows) {
     const values = scored.map((found) => valueOf(found, `iou.${name}`)), share = pixels?.[place] ?? null;
     if (values.every((value) => value === null)) return null;
     const best = Math.max(...values.filter((value) => value !== null)), lost = single && held ? valueOf(row, `class-loss.${name}`) : null;
-    const marked = lost !== null && lost > LOST_POINTS && share / 1e4 >= LEAST_PIXELS;
+    const marked = lost !== null && lost > DATA.hurt.lost && share / 1e4 >= DATA.hurt.pixels;
     return h("tr", { className: marked ? "lost" : "" }, h("th", { scope: "row" }, name),
       values.map((value) => h("td", { className: "bar-cell" }, fill(value), h("span", {}, !single && value === best ? h("b", {}, show(one, value)) : show(one, value)))),
-      single && held ? h("td", {}, lost === null ? "" : signed(-100 * lost), marked ? h("span", { title: "loses more than 2 points" }, " ▽") : null) : null,
+      single && held ? h("td", {}, lost === null ? "" : signed(-100 * lost), marked ? h("span", { title: DATA.marks["†"] }, " †") : null) : null,
       single ? h("td", {}, recall(place) === undefined ? "" : (recall(place) / 10).toFixed(1)) : null,
       h("td", {}, share === null ? "" : (share / 100).toFixed(share < 100 ? 2 : 1)));
   });

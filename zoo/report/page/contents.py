@@ -16,14 +16,15 @@ from zoo.errors import UserError
 from zoo.files import short_hash
 from zoo.lazy import Lazy
 from zoo.machine import Named
-from zoo.report.board import FASTEST, LOST, MARKS, UNDER, Board, Line, Table
+from zoo.report.board import Board, Line, Table
+from zoo.report.marks import FASTEST, HURT, LOST, MARKS, UNDER
 from zoo.report.quoted import quoted
 from zoo.score.commands import how_to_export, how_to_load, how_to_measure, measured_on
 from zoo.score.comparing import Group
 from zoo.score.licences import NO_ADVICE, Licences
 from zoo.score.metrics import CLASS_LOSS, METRICS, SHOWN, Metric, metric_of
 from zoo.score.reading import Source
-from zoo.score.rows import Row, text_of
+from zoo.score.rows import LEAST_CLASS_SHARE, MAX_CLASS_LOSS, Row, text_of
 from zoo.store import samples
 
 if TYPE_CHECKING:
@@ -92,12 +93,14 @@ def page_contents(board: Board, here: Sequence[Named]) -> dict[str, Any]:
         "sort": board.sort,
         "metrics": [_metric(metric) for metric in METRICS_SHOWN],
         "shown": SHOWN,
-        "marks": {mark: MARKS[mark] for mark in (FASTEST, LOST, UNDER)},
+        "marks": {mark: MARKS[mark] for mark in (FASTEST, LOST, HURT, UNDER)},
+        "hurt": {"lost": MAX_CLASS_LOSS, "pixels": LEAST_CLASS_SHARE},
         "advice": NO_ADVICE,
         "whole": whole,
         "groups": [_group(table, [place[_id(line.row)] for line in table.lines]) for table in board.tables],
         "facts": {name: [_text(getattr(row, name)) for row in rows] for name in FACTS}
-        | {"rests_on": [measured_on(row, here) for row in rows]},
+        | {"rests_on": [measured_on(row, here) for row in rows]}
+        | {"worst_class": [_worst_class(row) for row in rows]},
         "numbers": _known({one.key: [_round(one, row.value(one.key)) for row in rows] for one in METRICS_SHOWN}),
         "spans": _known(spans),
         "columns": {name: [card[name] for card in cards] for name in cards[0]} if cards else {},
@@ -134,6 +137,11 @@ def _group(table: Table, places: Sequence[int]) -> dict[str, Any]:
         "notes": table.notes,
         "alike": [text_of(getattr(group, name)) for name in Group._fields if name not in {"device", "quick"}],
     }
+
+
+def _worst_class(row: Row) -> str | None:
+    """Name of the class that loses most; none where none loses."""
+    return row.worst_class[0] if row.worst_class and row.worst_class[1] > 0 else None
 
 
 def _text(value: object) -> str | int | None:
@@ -268,6 +276,7 @@ def _provenance(row: Row, record: Record | None) -> dict[str, str]:
         "dataset": f"{row.dataset} {row.split} @{(row.dataset_fingerprint or '')[:8]}" if row.dataset else None,
         "images": row.image_count,
         "code of the network": row.code_sha256[:12],
+        "int8": row.int8,
     }
     if record is not None:
         software = record.software.model_dump(exclude_none=True)

@@ -12,8 +12,7 @@ function tableColumns() {
     .map((name) => ({ key: name, title: name.replace("_size", ""), text: (row) => String(fact(name, row)), words: true }));
   const keys = current().columns.filter((key) => !["grade", "why", "weights", "published", "seed_count"].includes(key));
   const asked = Object.keys(state.limits).filter((key) => !keys.includes(key) && state.limits[key] !== null);
-  const hurt = rowsHere().some((row) => valueOf(row, "class-loss") > LOST_POINTS) ? ["class-loss"] : [];
-  const numbers = [...keys, ...hurt, ...asked, ...[plot?.x, plot?.y].filter((key) => key && known(key) && ![...keys, ...hurt, ...asked].includes(key))];
+  const numbers = [...keys, ...asked, ...[plot?.x, plot?.y].filter((key) => key && known(key) && ![...keys, ...asked].includes(key))];
   const has = (key) => current().columns.includes(key);
   return [
     ...facts,
@@ -36,14 +35,14 @@ function bestOf(one) {
 }
 
 function numberColumn(one) {
-  const best = bestOf(one), short = { "class-loss": "worst class, IoU lost" }; // a title of its own would stand in eight lines
-  const title = one.column || short[one.key] || `${one.title} ${one.unit}`.trim();
+  const best = bestOf(one), title = one.column || `${one.title} ${one.unit}`.trim();
+  const said = (row) => [one.key === "class-loss" && fact("worst_class", row), show(one, valueOf(row, one.key))].filter(Boolean).join(" ");
   return {
     key: one.key, title,
-    text: (row) => (valueOf(row, one.key) === null && own("baseline", row) ? "" : show(one, valueOf(row, one.key))),
+    text: (row) => (valueOf(row, one.key) === null && own("baseline", row) ? "" : said(row)),
     node: (row) => {
       const value = valueOf(row, one.key), span = one.key === "miou" ? spanOf(row, one.key) : null;
-      const text = value === null ? h("span", { className: "none" }, own("baseline", row) ? "" : "n/a") : show(one, value);
+      const text = value === null ? h("span", { className: "none" }, own("baseline", row) ? "" : "n/a") : said(row);
       return [value !== null && value === best ? h("b", { title: "best of its column" }, text) : text,
         span && h("span", { className: "ends" }, ` ${show(one, span[0])}–${show(one, span[1])}`)];
     },

@@ -1,0 +1,28 @@
+"""How int8 was made: a part of a record."""
+
+from __future__ import annotations
+
+from zoo.spec import Facts
+
+
+class Attempt(Facts):
+    """One way of making int8 that was tried."""
+
+    way: str
+    miou_lost: float | None = None
+    """Against fp32 eager of the same weights; null where it was not tried."""
+    why_not: str = ""
+
+
+class Quantisation(Facts):
+    """How int8 was made, and what it was held against when it was."""
+
+    way: str
+    """Such as `"min-max calibration"`, the default."""
+    holds: bool | None = None
+    """Whether no more of fp32's mIoU was lost than may be; null where that could not be measured."""
+    attempts: tuple[Attempt, ...] = ()
+    """In the order they were tried; the best of them was kept."""
+    image_count: int = 0
+    """Of the train split, that they were measured on: what a row's own accuracy is counted on chose nothing."""
+    why_unmeasured: str = ""
