@@ -174,7 +174,7 @@ def _card(row: Row, source: Source | None, pools: Pools, *, whole: bool) -> dict
         "at": f"{row.started_at:%Y-%m-%d %H:%M}",
         "baseline": int(row.baseline),
         "for_sale": int(not row.licences.why_not_for_sale()),
-        "reasons": pools.place("reasons", row.grade_reasons or None),
+        "doubts": pools.place("doubts", row.doubts or None),
         "classes": pools.place("classes", list(row.class_iou) or None),
         "iou": pools.place("iou", _shares(row.class_iou.values())),
         "lost": pools.place("lost", None if row.is_reference else _shares(row.class_lost.values())),
