@@ -14,7 +14,7 @@ Schema history
     5  weights: how they came (run, file, published, own), how they are fed, what they began from, their licence; the
        results folder beside the key; a failure's *step*. In older records `checkpoint` reads as `run` where a recipe is
        known, else as `file`.
-    7  latency as it is lived (`lived.py`): paced calls, cold starts. Older records read as they are.
+    7  latency as it is lived (`lived.py`); the witness names what changes threads. Older records read as they are.
 """
 
 from __future__ import annotations
@@ -255,6 +255,8 @@ class Witness(Facts):
     load_end: float | None = None
     affinity: tuple[int, ...] | None = None
     """CPU: the cores this process may use."""
+    environment: dict[str, str] = Field(default_factory=dict)
+    """Variables of the process that bind its threads or change how they wait; older records do not say."""
 
 
 class Stage(Facts):

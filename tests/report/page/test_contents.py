@@ -15,6 +15,7 @@ import pytest
 
 from zoo.cli.main import make_parser
 from zoo.machine import Named
+from zoo.record import Witness
 from zoo.report.board import make_board
 from zoo.report.leaderboard import leaderboard
 from zoo.report.page import build, contents
@@ -132,6 +133,13 @@ def test_every_doubt_comes_with_what_to_do(tmp_path, records):
     page = page_contents(kept(tmp_path, records.make("a", spread=0.2), records.make("b", right=0.3)), ())
     assert card(page)["doubts"] == (Doubt("network spread 20.0%", REMEDIES["spread"]),)
     assert card(page, 1)["doubts"] is None
+
+
+def test_variables_that_change_threads_are_said(tmp_path, records):
+    witness = Witness(environment={"OMP_WAIT_POLICY": "passive"})
+    page = page_contents(kept(tmp_path, records.make("a", witness=witness)), ())
+    (machine,) = page["pools"]["machine"]
+    assert machine["variables"] == "OMP_WAIT_POLICY=passive"
 
 
 def test_published_miou_is_no_number_of_a_row(tmp_path, records):

@@ -285,6 +285,8 @@ def _machine(row: Row, record: Record | None) -> dict[str, str]:
         facts["memory"] = f"{device.memory_bytes / 2**30:.0f} GiB"
         if device.isa:
             facts["instruction sets"] = " ".join(device.isa)
+        if record.speed and (given := record.speed.witness.environment):
+            facts["variables"] = ", ".join(f"{name}={value}" for name, value in given.items())
     return facts
 
 
