@@ -13,6 +13,7 @@ from zoo.cli import reference
 from zoo.cli.main import main, make_parser
 from zoo.protocol import ACCURACY_PROTOCOL, COLD_PROTOCOL, PACED_PROTOCOL, SPEED_PROTOCOL
 from zoo.report.markdown import has_blocks
+from zoo.score.trust import REMEDIES
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -160,6 +161,11 @@ def test_every_cited_rule_exists():
                     cited += 1
                     assert {int(first), int(last or first)} <= set(known[of]), f"{file}: {line}"
     assert cited >= 10
+
+
+def test_every_remedy_of_a_grade_is_on_the_page_of_the_protocol():
+    (section,) = re.findall(r"^## Before a sweep\n(.*?)^## ", PROTOCOL.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    assert re.findall(r"^- ([^:]*): (.*)$", section, re.MULTILINE) == list(REMEDIES.items())
 
 
 def anchors(page):

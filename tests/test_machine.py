@@ -66,7 +66,7 @@ def test_slugs_are_what_a_person_would_say(facts, slug, monkeypatch):
 @pytest.mark.parametrize(
     ("files", "cores"),
     [
-        ({"cpu.max": "150000 100000"}, 2),
+        ({"cpu.max": "150000 100000"}, 1.5),
         ({"cpu.max": "max 100000"}, None),
         ({"cpu/cpu.cfs_quota_us": "400000", "cpu/cpu.cfs_period_us": "100000"}, 4),
         ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
@@ -77,7 +77,14 @@ def test_quota_of_the_cgroup(files, cores, tmp_path):
     (tmp_path / "cpu").mkdir()
     for name, text in files.items():
         (tmp_path / name).write_text(text)
-    assert room._quota(tmp_path) == cores
+    assert room.quota(tmp_path) == cores
+
+
+def test_part_of_a_core_is_a_thread(monkeypatch, tmp_path):
+    (tmp_path / "cpu.max").write_text("150000 100000")
+    monkeypatch.setattr(room, "CGROUP", tmp_path)
+    monkeypatch.setattr(room, "affinity", lambda: (0, 1, 2, 3))
+    assert core_count() == 2
 
 
 def test_cores_follow_affinity():

@@ -22,6 +22,7 @@ _PUBLIC = {
     "import_dataset": "zoo.data.importers.writing:import_dataset",
     "evaluation_mode": "zoo.modes:evaluation_mode",
     "examine": "zoo.doctor:examine",
+    "examine_machine": "zoo.measure.checkup.examine:examine_machine",
     "export_model": "zoo.export:export_model",
     "leaderboard": "zoo.report.leaderboard:leaderboard",
     "list_models": "zoo.catalog:list_models",

@@ -35,7 +35,7 @@ from zoo.faults import how_to_read, reason
 from zoo.files import sha256_of
 from zoo.frames import OFFICIAL_SIZES
 from zoo.labels import CITYSCAPES
-from zoo.report.doctor import Finding, Report, Severity, Split
+from zoo.report.doctor import Finding, Report, Severity, Split, by_gravity
 from zoo.score.rows import text_of
 from zoo.spec import DatasetSpec, Size
 
@@ -50,7 +50,6 @@ JPEG at quality 50, 24 after brightening by 30 %, 34 for 95 % of frames 1/15 s a
 HASHES_AT_ONCE = 1024
 """Held against all of another split: 20,000 against 20,000 at once would be 3 GiB."""
 
-_GRAVITY: tuple[Severity, ...] = ("error", "warning", "note")
 _ORDER = {split: place for place, split in enumerate(OFFICIAL_SIZES)}
 _PNG_END = b"IEND"
 
@@ -101,7 +100,7 @@ def _examine(found: Survey, *, full: bool, on_image: OnFrame | None) -> Report:
         findings += _refusal(found)
     below = [
         replace(finding, files=tuple(file.replace(f"{root}{os.sep}", "") for file in finding.files))
-        for finding in sorted(findings, key=lambda finding: _GRAVITY.index(finding.severity))
+        for finding in by_gravity(findings)
     ]
     return Report(root, full, spec, splits, tuple(below))
 

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import hashlib
 import importlib
+import math
 import os
 import platform
 import re
@@ -13,10 +14,12 @@ import socket
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from zoo.files import short_hash
 
+CGROUP = Path("/sys/fs/cgroup")
+"""The limits of this process's container, as it sees its own."""
 _DRIVERS = ("/proc/driver/nvidia", "/dev/dxg")
 """One of them is there where NVML may be (the second under WSL): importing it for nothing costs a tenth of a second."""
 
@@ -49,17 +52,26 @@ def gpu(name: str, uuid: object) -> Named:
     return Named(name, _slug(name if "nvidia" in name.lower() else f"nvidia {name}"), _hidden("cuda", uuid))
 
 
-def _gpus() -> tuple[Named, ...]:
+def nvml() -> Any | None:
+    """NVML, ready to be asked; `None` where there is no driver that it could ask."""
     if not any(map(os.path.exists, _DRIVERS)):
-        return ()
+        return None
     try:
-        nvml = importlib.import_module("pynvml")
+        found = importlib.import_module("pynvml")
     except ImportError:  # Linux only
+        return None
+    with contextlib.suppress(found.NVMLError):
+        found.nvmlInit()
+        return found
+    return None
+
+
+def _gpus() -> tuple[Named, ...]:
+    if (known := nvml()) is None:
         return ()
-    with contextlib.suppress(nvml.NVMLError):
-        nvml.nvmlInit()
-        handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
-        said = [(nvml.nvmlDeviceGetName(handle), nvml.nvmlDeviceGetUUID(handle)) for handle in handles]
+    with contextlib.suppress(known.NVMLError):
+        handles = [known.nvmlDeviceGetHandleByIndex(index) for index in range(known.nvmlDeviceGetCount())]
+        said = [(known.nvmlDeviceGetName(handle), known.nvmlDeviceGetUUID(handle)) for handle in handles]
         return tuple(gpu(name, str(uuid).removeprefix("GPU-")) for name, uuid in said)
     return ()
 
@@ -77,8 +89,13 @@ def cpu_features() -> frozenset[str]:
 
 def core_count() -> int:
     """CPU cores this process may use: its affinity, cut by the cgroup's quota."""
-    cores = len(affinity() or range(os.cpu_count() or 1))
-    return max(1, min(cores, _quota(Path("/sys/fs/cgroup")) or cores))
+    cores = len(usable_cores())
+    return max(1, min(cores, math.ceil(quota(CGROUP) or cores)))
+
+
+def usable_cores() -> tuple[int, ...]:
+    """The numbers of the cores this process may use; all of them where the system binds none."""
+    return affinity() or tuple(range(os.cpu_count() or 1))
 
 
 def affinity() -> tuple[int, ...] | None:
@@ -145,13 +162,13 @@ def _slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
-def _quota(cgroup: Path) -> int | None:
-    """Cores the cgroup's quota allows, rounded up; `None` where there is none (v2 first, then v1)."""
+def quota(cgroup: Path) -> float | None:
+    """Cores the cgroup's quota allows, parts of one included; `None` where there is none (v2 first, then v1)."""
     with contextlib.suppress(OSError, ValueError):
-        quota, period = (cgroup / "cpu.max").read_text(encoding="ascii").split()
-        return None if quota == "max" else -(-int(quota) // int(period))
+        allowed, period = (cgroup / "cpu.max").read_text(encoding="ascii").split()
+        return None if allowed == "max" else int(allowed) / int(period)
     with contextlib.suppress(OSError, ValueError):
         quota_us = int((cgroup / "cpu" / "cpu.cfs_quota_us").read_text(encoding="ascii"))
         period_us = int((cgroup / "cpu" / "cpu.cfs_period_us").read_text(encoding="ascii"))
-        return -(-quota_us // period_us) if quota_us > 0 else None
+        return quota_us / period_us if quota_us > 0 else None
     return None

@@ -3,20 +3,20 @@
 A record holds counts and samples' summaries, never a claim: mIoU, throughput, grades and marks are functions of a
 record and live in `score/`. Every summary here can be made again from samples and counts in the `.npz` beside it.
 
-Schema history
+Schema history; records of every older version read
     1  first version
     2  runtimes: how an artifact was built, its file, the waterfall, throughput, energy, p99.9; a file that holds one
-       graph has no network scope. Records of version 1 read as they are.
-    3  accuracy: how frames were read (mode), instance-weighted counts, categories, the interval of mIoU; sequences that
-       a split shares with training. Records of versions 1 and 2 read as they are; their mode is `"whole"`.
+       graph has no network scope
+    3  accuracy: how frames were read (mode; of older records `"whole"`), instance-weighted counts, categories, the
+       interval of mIoU; sequences that a split shares with training
     4  what may be unknown: the sequences a split shares (null where names do not tell), the pipeline scope of a file of
-       another maker; the number of images of the whole split. Older records read as they are.
+       another maker; the number of images of the whole split
     5  weights: how they came (run, file, published, own), how they are fed, what they began from, their licence; the
        results folder beside the key; a failure's *step*. In older records `checkpoint` reads as `run` where a recipe is
-       known, else as `file`.
-    6  how a trained network was deployed (folding). Older records read as they are.
+       known, else as `file`
+    6  how a trained network was deployed (folding)
     7  latency as it is lived (`lived.py`): paced calls, cold starts; which question of a plan a record answers (cell);
-       how int8 was made: the remedies that were tried, and what each lost. Older records read as they are.
+       how int8 was made: the remedies that were tried, and what each lost; the witness names what changes threads
 """
 
 from __future__ import annotations
@@ -260,6 +260,8 @@ class Witness(Facts):
     load_end: float | None = None
     affinity: tuple[int, ...] | None = None
     """CPU: the cores this process may use."""
+    environment: dict[str, str] = Field(default_factory=dict)
+    """Variables of the process that bind its threads or change how they wait; older records do not say."""
 
 
 class Stage(Facts):

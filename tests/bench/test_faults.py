@@ -164,20 +164,6 @@ def test_a_worker_that_ends_badly_is_a_record(fault, net, folders, monkeypatch):
     finish(speed_only(models), folders, finished=0)
 
 
-def test_a_container_has_less_memory_than_its_machine(tmp_path, monkeypatch):
-    machine = workshop._spare_memory()
-    limit, statistics = tmp_path / "memory.max", tmp_path / "memory.stat"
-    monkeypatch.setattr(workshop, "_CGROUPS", ((str(limit), str(statistics), "anon "),))
-    assert workshop._spare_memory() > 2**20, "no such cgroup"
-    statistics.write_text("anon 1048576\nfile 900000000\nanon_thp 5\n")
-    limit.write_text("max\n")
-    assert workshop._spare_memory() > 2**20
-    limit.write_text("4194304\n")
-    assert workshop._spare_memory() == 3 * 2**20 < machine
-    limit.write_text("1000\n")
-    assert workshop._spare_memory() == 0
-
-
 @pytest.mark.parametrize("stage", ["train", "measure", "evaluate", "memory"])
 def test_a_worker_killed_in_any_stage_is_a_record(stage, streets, net, folders):
     models = net("bad", fault="os.kill(os.getpid(), signal.SIGKILL)", stage=f"{stage}_step")
@@ -524,7 +510,7 @@ def test_a_results_folder_that_becomes_a_file(net, folders):
         results.rename(results.with_name("aside"))
         results.touch()
 
-    with pytest.raises(UserError, match="cannot claim a cell in .*: Not a directory; a file stands where"):
+    with pytest.raises(UserError, match=r"cannot claim a cell in .*: Not a directory; a file stands where"):
         run_bench(Request(config, **folders), on_record(swap))
     results.unlink()
     results.with_name("aside").rename(results)

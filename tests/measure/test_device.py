@@ -82,6 +82,18 @@ def test_watch_on_a_cpu_tells_its_load_and_nothing_of_gpus():
     assert seen.affinity == tuple(sorted(os.sched_getaffinity(0)))
 
 
+def test_what_changes_threads_is_witnessed_without_folders(monkeypatch):
+    for name in room.environment():
+        monkeypatch.delenv(name)
+    assert room.environment() == {}
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
+    monkeypatch.setenv("OMP_PROC_BIND", "")
+    monkeypatch.setenv("LD_PRELOAD", "/home/somebody/lib/libjemalloc.so.2:libother.so")
+    with Watch(CPU) as watch:
+        pass
+    assert watch.witness().environment == {"OMP_WAIT_POLICY": "passive", "LD_PRELOAD": "libjemalloc.so.2 libother.so"}
+
+
 def mhz(*clocks):
     return lambda percpu: [SimpleNamespace(current=clock) for clock in clocks]
 

@@ -16,6 +16,7 @@ from zoo.score.commands import how_to_measure
 from zoo.score.limits import Limit
 from zoo.score.reading import rows_of
 from zoo.score.rows import row
+from zoo.score.trust import REMEDIES
 
 
 def test_every_record_that_takes_no_part_is_counted_once(records):
@@ -53,6 +54,17 @@ def test_this_machines_rows_are_taken_where_no_device_is_named(records, monkeypa
     monkeypatch.setattr(room.machine, "here", lambda: (Named("CPU", "cpu-here", "i" * 16),))
     with pytest.raises(UserError, match="device is cpu-here or nvidia-h200; choose one"):
         pick(rows)
+
+
+def test_what_was_measured_here_says_how_to_raise_its_grade(records, monkeypatch):
+    rows = rows_of([records.make("a", machine_id="h" * 16, settled=False)])
+    monkeypatch.setattr(room.machine, "here", lambda: (Named("INTEL-XEON-2C", "intel-xeon-2c", "h" * 16),))
+    remedy = f"  to mend warm-up unsettled: {REMEDIES['unsettled warm-up']}"
+    assert remedy in show_choice(pick(rows), width=200).splitlines()
+    monkeypatch.setattr(room.machine, "here", tuple)
+    text = show_choice(pick(rows, device="intel-xeon-2c"), width=200)
+    assert "measured with grade B: warm-up unsettled" in text
+    assert "to mend" not in text, "elsewhere nobody can"
 
 
 def test_where_rows_rest_on_different_machines_each_says_on_which(records, monkeypatch):

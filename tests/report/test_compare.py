@@ -15,6 +15,7 @@ from zoo.record import Mode
 from zoo.report.compare import compare
 from zoo.report.compare_text import show_comparison
 from zoo.score.paired import PairedTest
+from zoo.score.trust import REMEDIES
 from zoo.store import save
 
 
@@ -454,3 +455,10 @@ def test_stages_stand_beside_each_other(put, tmp_path):
         put(model, p50_s=p50_s, staged=True)
     measures = {measure.metric.key: measure for measure in two("a", "b", results=tmp_path).measures}
     assert measures["network_s"].ratio == pytest.approx(1.5)
+
+
+def test_a_grade_that_is_not_a_says_why_and_what_to_do(put, tmp_path):
+    put("a", settled=False)
+    put("b")
+    (note,) = [note for note in two("a", "b", results=tmp_path).notes if "timed with grade" in note]
+    assert note == f"a was timed with grade B (warm-up unsettled: {REMEDIES['unsettled warm-up']})"

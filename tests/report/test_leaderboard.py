@@ -691,3 +691,21 @@ def test_what_is_published_outlives_a_narrow_terminal(records):
     assert "mIoU %" in header.split("hidden in this width")[1]
     (line,) = [line for line in header.splitlines() if "lraspp" in line and "n/a" in line]
     assert "~69.5 whole" in line
+
+
+def test_what_to_do_about_a_grade_stands_once_below_all_tables_for_what_occurs(records):
+    """A table says why a grade is not A; every kind of it has its remedy at the end, in any width."""
+    make = records.make
+    rows = [row(one) for one in (make("a", spread=0.2), make("b", settled=False), make("c", spread=0.3, device="x"))]
+    board = make_board(rows)
+    assert len(board.tables) == 2
+    for width in (80, 200):
+        text = render(board, "table", width=width, plain=True)
+        assert text.count("not A for spread: ") == text.count("not A for unsettled warm-up: ") == 1
+        assert text.count("not A for ") == 2
+        assert " ".join(text.split()).endswith("then measure anew: the same `zoo bench …` with `--rerun`")
+        assert max(map(len, text.splitlines())) <= width
+    assert "not A for" not in render(make_board([row(make("a"))]), "table", plain=True)
+    assert "not A for" not in render(board, "md"), "a page's reader did not measure it"
+    for one in json.loads(render(board, "json")):
+        assert len(one["grade_reasons"]) == len(one["grade_remedies"]) == 1

@@ -79,7 +79,10 @@ def test_labels_name_what_differs(pair, record):
         ({"quick": True}, "QUICK"),
         ({"missing_weights": ("unet",)}, "a pair trains none"),
         ({"warmup_settled": (True, False)}, "warm-up of unet openvino bf16 did not settle"),
-        ({"witness": Witness(foreign_load=0.7)}, "other work kept 0.7 cores busy"),
+        (
+            {"witness": Witness(foreign_load=0.7)},
+            "other load 0.7 cores, which can weigh on one side more: close it (`zoo doctor --machine`",
+        ),
         ({"witness": Witness(foreign_process_count=2)}, "2 other processes"),
         ({"witness": Witness(throttle_reasons=("heat",))}, "throttled (heat)"),
     ],

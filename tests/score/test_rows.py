@@ -168,7 +168,8 @@ def test_a_file_of_one_graph_has_no_network_scope(records):
         None,
     )
     assert (made.pipeline_p50_s, made.value("file_bytes")) == (0.025, 5 * 2**20)
-    assert grade(record) == ("B", ("pipeline spread 12.0%",)), "graded by the scope there is"
+    letter, (doubt,) = grade(record)
+    assert (letter, doubt.what) == ("B", "pipeline spread 12.0%"), "graded by the scope there is"
     unsettled = record.speed.pipeline.model_copy(update={"warmup_settled": False})
     speed = record.speed.model_copy(update={"pipeline": unsettled})
     assert grade(record.model_copy(update={"speed": speed}))[0] == "C"

@@ -33,6 +33,7 @@ from zoo.bench.job import Job
 from zoo.bench.trouble import OUT_OF_MEMORY, without_folders
 from zoo.errors import UserError
 from zoo.faults import how_to_write, reason
+from zoo.measure.memory import spare_bytes
 from zoo.record import Status
 
 PRELOAD = ["zoo.bench.workshop"]
@@ -43,12 +44,6 @@ GRACE_S = 15.0
 
 SERVER_DEATH_S = 15.0
 """How long a fork server that was killed may take to give back its memory."""
-
-_CGROUPS = (
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.stat", "anon "),
-    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.stat", "total_rss "),
-)
-"""Limit, statistics, and what of them no cache can give back: of cgroups 2 and 1, as a container sees its own."""
 
 
 @dataclass
@@ -236,21 +231,10 @@ def _work(steps: list[str], job: Job, answers: Connection, lifeline: Connection,
 
 def _limit_memory() -> None:
     """Refuse this process what the machine has not left, so that it fails alone and the machine never swaps for it."""
-    most = psutil.Process().memory_info().data + _spare_memory()
+    most = psutil.Process().memory_info().data + spare_bytes()
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     given = [value for value in (soft, hard) if value != resource.RLIM_INFINITY]
     resource.setrlimit(resource.RLIMIT_DATA, (min([most, *given]), hard))
-
-
-def _spare_memory() -> int:
-    """Bytes that this machine, or this container, can still give."""
-    spare: int = psutil.virtual_memory().available
-    for limit, statistics, held in _CGROUPS:
-        with suppress(OSError, ValueError):  # no such cgroup, or no limit ("max")
-            lines = Path(statistics).read_text(encoding="ascii").splitlines()
-            used = sum(int(line.removeprefix(held)) for line in lines if line.startswith(held))
-            spare = min(spare, int(Path(limit).read_text(encoding="ascii")) - used)
-    return max(spare, 0)
 
 
 def _nameless_file() -> IO[bytes]:

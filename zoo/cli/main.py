@@ -51,10 +51,10 @@ examples:
 
 exit codes: 0 done; 1 nothing qualifies (pick), a file loses more than it may (export --require) or is out of date
   (--check), a number is not the published one for no known reason or a record not that of its samples (verify), a
-  record was left out (merge, share), a dataset has errors (doctor), a repeated run gave other weights (train --repeat),
-  or some images could not be predicted (predict) or weights fetched (weights fetch); 2 a mistake in what was asked
-  for; 3 some cell of a sweep, or a side of a pair, failed, or nothing was measured to choose from (pick); 4 more is
-  lost than was allowed, 5 whether it is is not known (compare --fail-on); 130 interrupted
+  record was left out (merge, share), a dataset has errors or a machine is not at rest (doctor), a repeated run gave
+  other weights (train --repeat), or some images could not be predicted (predict) or weights fetched (weights fetch);
+  2 a mistake in what was asked for; 3 some cell of a sweep, or a side of a pair, failed, or nothing was measured to
+  choose from (pick); 4 more is lost than was allowed, 5 whether it is is not known (compare --fail-on); 130 interrupted
 """
 
 

@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -20,7 +21,7 @@ import torch
 from zoo import machine
 from zoo.errors import UserError
 from zoo.identity import package_version
-from zoo.machine import affinity, core_count
+from zoo.machine import affinity, core_count, usable_cores
 from zoo.record import Device, Software, Witness
 
 try:
@@ -28,6 +29,14 @@ try:
 except ImportError:  # Linux only
     pynvml = None
 
+THREADING = (
+    *("OMP_PROC_BIND", "OMP_PLACES", "OMP_WAIT_POLICY", "OMP_DYNAMIC", "OMP_SCHEDULE", "OMP_THREAD_LIMIT"),
+    *("GOMP_CPU_AFFINITY", "GOMP_SPINCOUNT", "KMP_AFFINITY", "KMP_BLOCKTIME", "LD_PRELOAD", "CUDA_LAUNCH_BLOCKING"),
+)
+"""Variables that a sweep's processes inherit and that change what they measure: which core a thread gets, how it waits,
+which `malloc` it has. The number of threads is set in spite of theirs."""
+MULTIPROCESSORS = 1
+"""NVML's number of their clock."""
 _SPEED_FEATURES = (
     "avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512bw", "avx512vl", "avx512_vnni", "avx512_bf16", "avx512_fp16",
     "amx_tile", "amx_int8", "amx_bf16", "amx_fp16", "asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2", "sme",
@@ -162,6 +171,7 @@ class Watch:
             load_start=start.load,
             load_end=end.load,
             affinity=affinity() if self._device.type == "cpu" else None,
+            environment=environment(),
         )
 
     def witness(self) -> Witness:
@@ -170,27 +180,48 @@ class Watch:
 
     def _look(self) -> _Look:
         if self._device.type == "cpu":
-            return _Look(clock_hz=_cpu_clock_hz(), load=_load(), cpu_times_s=_cpu_times())
-        clock_mhz = self._ask("nvmlDeviceGetClockInfo", arguments=(1,))  # 1: the multiprocessors' clock
-        power_mw = self._ask("nvmlDeviceGetPowerUsage")
-        running = self._ask("nvmlDeviceGetComputeRunningProcesses")
+            return _Look(clock_hz=_cpu_clock_hz(), load=_load(), cpu_times_s=cpu_times())
+        clock_mhz = ask_nvml(self._handle, "nvmlDeviceGetClockInfo", arguments=(MULTIPROCESSORS,))
+        power_mw = ask_nvml(self._handle, "nvmlDeviceGetPowerUsage")
+        running = ask_nvml(self._handle, "nvmlDeviceGetComputeRunningProcesses")
         return _Look(
             clock_hz=None if clock_mhz is None else clock_mhz * 1e6,
-            temperature_c=self._ask("nvmlDeviceGetTemperature", arguments=(0,)),  # 0: the GPU's own sensor
+            temperature_c=ask_nvml(self._handle, "nvmlDeviceGetTemperature", arguments=(0,)),  # 0: the GPU's own sensor
             power_w=None if power_mw is None else power_mw / 1000,
-            throttle_bits=self._ask(
-                "nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons"
+            throttle_bits=ask_nvml(
+                self._handle, "nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons"
             ),
             # One of them is ours, whatever number a container gives it.
             foreign_process_count=None if running is None else max(0, len(running) - 1),
         )
 
-    def _ask(self, *names: str, arguments: tuple[int, ...] = ()) -> Any | None:
-        """First answer NVML gives to one of `names`, which changed over the years."""
-        for name in names if self._handle is not None else ():
-            with contextlib.suppress(pynvml.NVMLError, AttributeError):
-                return getattr(pynvml, name)(self._handle, *arguments)
-        return None
+
+def environment() -> dict[str, str]:
+    """What of `THREADING` is set, files without their folders."""
+    given = {name: value for name in THREADING if (value := os.environ.get(name))}
+    return {
+        name: " ".join(PurePath(part).name for part in value.replace(":", " ").split()) if "/" in value else value
+        for name, value in given.items()
+    }
+
+
+def ask_nvml(handle: Any | None, *names: str, arguments: tuple[int, ...] = ()) -> Any | None:
+    """First answer NVML gives of a device to one of `names`, which changed over the years; `None`: it does not tell."""
+    for name in names if handle is not None else ():
+        with contextlib.suppress(pynvml.NVMLError, AttributeError):
+            return getattr(pynvml, name)(handle, *arguments)
+    return None
+
+
+def cpu_times() -> tuple[float, float, float]:
+    """Seconds: wall, busy on the cores of this process, used by this process."""
+    usable = usable_cores()
+    cores = [times for core, times in enumerate(psutil.cpu_times(percpu=True)) if core in usable]
+    busy_s = sum(
+        sum(times) - times.idle - sum(getattr(times, name, 0) for name in ("iowait", "guest", "guest_nice"))
+        for times in cores
+    )
+    return time.monotonic(), busy_s, time.process_time()
 
 
 def foreign_load(wall_s: float, busy_s: float, own_s: float) -> float | None:
@@ -225,17 +256,6 @@ def throttle_names(bits: int) -> tuple[str, ...]:
 
 def _known(*values: int | None) -> list[int]:
     return [value for value in values if value is not None]
-
-
-def _cpu_times() -> tuple[float, float, float]:
-    """Seconds: wall, busy on the cores of this process, used by this process."""
-    usable = affinity() or range(os.cpu_count() or 1)
-    cores = [times for core, times in enumerate(psutil.cpu_times(percpu=True)) if core in usable]
-    busy_s = sum(
-        sum(times) - times.idle - sum(getattr(times, name, 0) for name in ("iowait", "guest", "guest_nice"))
-        for times in cores
-    )
-    return time.monotonic(), busy_s, time.process_time()
 
 
 def _cpu_clock_hz() -> float | None:

@@ -282,7 +282,7 @@ def worst(rows: Sequence[Row]) -> Row:
         class_iou=class_iou,
         class_lost=class_lost,
         grade=least.grade if len(grades) == len(rows) else None,
-        grade_reasons=least.grade_reasons,
+        doubts=least.doubts,
     )
 
 

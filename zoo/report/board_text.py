@@ -12,6 +12,7 @@ from zoo.collector import paused
 from zoo.report.board import Board, Line, Table
 from zoo.report.marks import BEST, FRONT
 from zoo.report.terminal import UNBROKEN, WIDE, grid, print_to_text, simple_table, text_width, widest, wrapped
+from zoo.score.trust import REMEDIES
 
 WORDS = frozenset({"weights", "published", "grade", "why"})
 """Columns that hold words, not numbers."""
@@ -31,7 +32,15 @@ def board_text(board: Board, *, width: int | None = None, plain: bool = False) -
         marks = {BEST: "best of its column"} | board.marks
         legend = "   ".join(f"{mark} {text}".replace(" ", UNBROKEN) for mark, text in marks.items())
         parts += [Text(line, style="dim") for line in wrapped(legend, available)]
+        parts += [Text(line, style="dim") for remedy in _remedies(board) for line in wrapped(remedy, available)]
     return print_to_text(Group(*parts), width=width, plain=plain)
+
+
+def _remedies(board: Board) -> list[str]:
+    """What to do about each kind of thing that speaks against some row's timing."""
+    doubted = {remedy for table in board.tables for line in table.lines for remedy in line.row.grade_remedies}
+    said = [f"not A for {kind}: {remedy}" for kind, remedy in REMEDIES.items() if remedy in doubted]
+    return [*said, "then measure anew: the same `zoo bench …` with `--rerun`"] if said else []
 
 
 def _render(table: Table, available: int) -> list[RenderableType]:

@@ -89,7 +89,10 @@ def _winner(choice: Choice, price: float | None) -> Iterator[str]:
         sizes = f", fed {text_of(fed)} there and {text_of(winner.input_size)} here" if fed else ""
         yield f"  published mIoU: {claim.protocol}, {winner.published.weights}{sizes}; {claim.source}"
     for place in places:
-        yield f"  {measured_on(place, choice.here)}: {place.device_name}, {place.started_at:%Y-%m-%d}"
+        where = measured_on(place, choice.here)
+        yield f"  {where}: {place.device_name}, {place.started_at:%Y-%m-%d}"
+        if where == "measured here":
+            yield from (f"  to mend {doubt.what}: {doubt.remedy}" for doubt in place.doubts)
     yield f"  licences ({NO_ADVICE}): {_licences(winner)}"
 
 

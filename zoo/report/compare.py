@@ -360,6 +360,10 @@ def _notes(pair: Pair) -> Iterable[str]:
             yield f"{name} {row.hurt_text}"
     if pair.has_miou and (shared := sharing(one)):
         yield shared
+    for name, side in ((label, one), (other_label, other)):
+        if side.doubts:
+            said = "; ".join(f"{doubt.what}: {doubt.remedy}" for doubt in side.doubts)
+            yield f"{name} was timed with grade {side.grade} ({said})"
 
 
 def verdict(test: PairedTest, label: str) -> str:

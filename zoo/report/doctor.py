@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -30,7 +30,7 @@ _FILES_SHOWN = 3
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing a person should know of a dataset."""
+    """One thing a person should know of a dataset, or of a machine."""
 
     severity: Severity
     what: str
@@ -38,6 +38,8 @@ class Finding:
     """What to do."""
     files: tuple[str, ...] = ()
     """All that it is about, as paths below the dataset's folder."""
+    effect: str = ""
+    """What it does to the numbers, where `what` does not say."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,18 @@ class Report:
     @property
     def healthy(self) -> bool:
         """Nothing stops training or spoils numbers."""
-        return all(finding.severity != "error" for finding in self.findings)
+        return is_healthy(self.findings)
+
+
+def by_gravity(findings: Iterable[Finding]) -> list[Finding]:
+    """Return findings in their order, the gravest first."""
+    order = list(_LOOK)
+    return sorted(findings, key=lambda finding: order.index(finding.severity))
+
+
+def is_healthy(findings: Iterable[Finding]) -> bool:
+    """Whether nothing among the findings is an error."""
+    return all(finding.severity != "error" for finding in findings)
 
 
 def show_report(report: Report, form: Literal["table", "json"] = "table") -> str:
@@ -98,25 +111,35 @@ def show_report(report: Report, form: Literal["table", "json"] = "table") -> str
     counted = [split for split in report.splits if split.pixel_count]
     if counted:
         parts += [_classes(report.spec, counted), Text()]
-    for finding in report.findings:
-        mark, style = _LOOK[finding.severity]
-        parts.append(Text.assemble((f"{mark} {finding.severity}: ", style), finding.what))
-        if finding.files:
-            more = len(finding.files) - _FILES_SHOWN
-            shown = [*finding.files[:_FILES_SHOWN], *([f"and {more} more"] if more > 0 else [])]
-            parts.append(Padding(Text("\n".join(shown), style="dim", overflow="fold"), (0, 0, 0, 4)))
-        parts.append(Padding(Text(f"→ {finding.advice}", overflow="fold"), (0, 0, 0, 2)))
-    parts.append(_verdict(report))
+    more = "" if report.full else "; --full names every file with damage inside"
+    parts += findings_shown(report.findings, "train and score on", more)
     return print_to_text(Group(*parts))
 
 
-def _verdict(report: Report) -> Text:
-    counts = [(name, sum(finding.severity == name for finding in report.findings)) for name in _LOOK]
+def findings_shown(findings: Sequence[Finding], use: str, more: str = "") -> list[RenderableType]:
+    """Return each finding with what to do about it, then the verdict.
+
+    Args:
+        findings: The gravest first.
+        use: What the thing is fit for, or not.
+        more: Stands behind a bad verdict.
+    """
+    parts: list[RenderableType] = []
+    for finding in findings:
+        mark, style = _LOOK[finding.severity]
+        parts.append(Text.assemble((f"{mark} {finding.severity}: ", style), finding.what))
+        if finding.files:
+            beyond = len(finding.files) - _FILES_SHOWN
+            shown = [*finding.files[:_FILES_SHOWN], *([f"and {beyond} more"] if beyond > 0 else [])]
+            parts.append(Padding(Text("\n".join(shown), style="dim", overflow="fold"), (0, 0, 0, 4)))
+        if finding.effect:
+            parts.append(Padding(Text(finding.effect), (0, 0, 0, 2)))
+        parts.append(Padding(Text(f"→ {finding.advice}", overflow="fold"), (0, 0, 0, 2)))
+    counts = [(name, sum(finding.severity == name for finding in findings)) for name in _LOOK]
     said = ", ".join(f"{count} {name}{'s' if count > 1 else ''}" for name, count in counts if count)
-    if report.healthy:
-        return Text(f"fit to train and score on{f' ({said})' if said else ''}", style="bold green")
-    more = "" if report.full else "; --full names every file with damage inside"
-    return Text(f"not fit to train and score on as it is: {said}{more}", style="bold red")
+    if is_healthy(findings):
+        return [*parts, Text(f"fit to {use}{f' ({said})' if said else ''}", style="bold green")]
+    return [*parts, Text(f"not fit to {use} as it is: {said}{more}", style="bold red")]
 
 
 def _splits(report: Report) -> Grid:

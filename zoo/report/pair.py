@@ -7,7 +7,7 @@ from typing import Literal
 from zoo.record import Artifact, Device, Software, Witness
 from zoo.score.metrics import METRICS
 from zoo.score.rows import text_of
-from zoo.score.trust import MAX_FOREIGN_CORES
+from zoo.score.trust import witnessed
 from zoo.spec import Facts
 
 Verdict = Literal["faster", "slower", "tie"]
@@ -101,11 +101,5 @@ def _doubts(pair: Pair) -> list[str]:
         for name, settled in zip(pair.labels, pair.warmup_settled, strict=True)
         if not settled
     ]
-    witness = pair.witness
-    if witness.throttle_reasons:
-        doubts.append(f"the device was throttled ({', '.join(witness.throttle_reasons)})")
-    if witness.foreign_load is not None and witness.foreign_load > MAX_FOREIGN_CORES:
-        doubts.append(f"other work kept {witness.foreign_load:.1f} cores busy, which can weigh on one side more")
-    if witness.foreign_process_count:
-        doubts.append(f"{witness.foreign_process_count} other processes were on the GPU")
-    return doubts
+    against = witnessed(pair.witness)
+    return [*doubts, *(f"{doubt.what}, which can weigh on one side more: {doubt.remedy}" for doubt in against)]

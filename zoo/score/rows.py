@@ -17,7 +17,7 @@ from zoo.score.accuracy import class_iou, class_shares, confusion_of
 from zoo.score.int8 import int8_of, int8_text, needs_saying
 from zoo.score.licences import LICENCE_COLUMNS, Licences, licences_of
 from zoo.score.metrics import CLASS_IOU, CLASS_LOSS, GRADE, METRICS, STAGES, metric_of
-from zoo.score.trust import Grade, grade
+from zoo.score.trust import Doubt, Grade, grade
 from zoo.units import show_size
 
 if TYPE_CHECKING:
@@ -106,7 +106,8 @@ class Row:
     """Twice as many did not fit in memory."""
     file_sha256: str | None
     uncounted_ops: tuple[str, ...]
-    grade_reasons: tuple[str, ...]
+    doubts: tuple[Doubt, ...]
+    """Why the grade is not A, and what to do about it."""
     reason: str | None
     """Why the cell is not ok."""
     preset: str
@@ -293,6 +294,16 @@ class Row:
         return "" if self.rate_hz is None else f"paced at {self.rate_hz:g} Hz"
 
     @property
+    def grade_reasons(self) -> tuple[str, ...]:
+        """Why the grade is not A, in short words."""
+        return tuple(doubt.what for doubt in self.doubts)
+
+    @property
+    def grade_remedies(self) -> tuple[str, ...]:
+        """What to do about each of `grade_reasons`."""
+        return tuple(doubt.remedy for doubt in self.doubts)
+
+    @property
     def is_timed(self) -> bool:
         """Whether a clock ran; a row without may still have its accuracy."""
         return self.grade is not None
@@ -307,6 +318,7 @@ class Row:
             {fact: getattr(self, fact) for fact in _FACTS}
             | ends
             | dict(self.numbers)
+            | {name: getattr(self, name) for name in _OF_GRADE}
             | _beside(self)
             | self.licences.as_dict()
         )
@@ -329,7 +341,8 @@ def _beside(one: Row) -> dict[str, Any]:
 
 _VALUES = attrgetter(*Row.__match_args__)
 _PLACES = {name: place for place, name in enumerate(Row.__match_args__)}
-_NOT_FLAT = {"software", "numbers", "intervals", "licences", "published", "int8_note", "accepted"}
+_NOT_FLAT = {"software", "numbers", "intervals", "doubts", "licences", "published", "int8_note", "accepted"}
+_OF_GRADE = "grade_reasons", "grade_remedies"
 _FACTS = tuple(name for name in Row.__match_args__ if name not in _NOT_FLAT)
 _BESIDE = tuple(f"published_{fact}" for fact in ("miou", "protocol", "weights", "source", "difference", "why"))
 _WITH_INTERVAL = tuple(key for key, metric in METRICS.items() if metric.interval is not None)
@@ -352,7 +365,7 @@ _PROMISED = (
 COLUMNS: tuple[str, ...] = tuple(
     dict.fromkeys(
         (
-            *(*_PROMISED, *_FACTS, *LICENCE_COLUMNS, *_BESIDE, *METRICS),
+            *(*_PROMISED, *_FACTS, *_OF_GRADE, *LICENCE_COLUMNS, *_BESIDE, *METRICS),
             *(_end(key, end) for key in _WITH_INTERVAL for end in ("low", "high")),
         )
     )
@@ -363,7 +376,7 @@ def row(record: Record) -> Row:
     """Return a record as a row; what takes other records to know is left open (`rows_of`)."""
     artifact, dataset, speed = record.artifact, record.dataset, record.speed
     weights, accuracy = artifact.weights, record.accuracy
-    letter, reasons = grade(record)
+    letter, doubts = grade(record)
     return Row(
         model=artifact.model,
         device=record.device.slug,
@@ -410,7 +423,7 @@ def row(record: Record) -> Row:
         largest_batch_is_limit=record.throughput.largest_is_limit if record.throughput else None,
         file_sha256=artifact.file_sha256,
         uncounted_ops=record.cost.uncounted_ops if record.cost else (),
-        grade_reasons=reasons,
+        doubts=doubts,
         reason=f"{record.failure.step}: {record.failure.reason}" if record.failure else None,
         preset=record.preset,
         key=record.key,

@@ -1,13 +1,14 @@
-"""How far a timing can be trusted: its grade, and what is wrong."""
+"""How far a timing can be trusted: its grade, what is wrong, and what to do about it."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 from operator import itemgetter
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:  # kept rows are shown without pydantic
-    from zoo.record import Latency, Record
+    from zoo.record import Latency, Record, Speed, Witness
 
 Grade = Literal["A", "B", "C"]
 
@@ -17,42 +18,98 @@ MAX_SPREAD_CPU = 0.05
 """Grade A: largest interquartile range over median on a CPU (zoo-lat/3, rule 10)."""
 MAX_FOREIGN_CORES = 0.1
 """Grade A: cores that may be busy with other work on a CPU; what an idle desktop does by itself."""
+SPINNING = frozenset({"eager", "compile", "aoti"})
+"""Runtimes whose threads wait for each other by spinning: each that is kept from its core keeps all others waiting."""
 MAX_GROWTH_BYTES = 4 * 2**20
 """Memory that may be held more after the last inference than after the second before it is called a leak."""
 
 
-def grade(record: Record) -> tuple[Grade | None, tuple[str, ...]]:
+_WHO = "`zoo doctor --machine` says what keeps it from that"
+GOVERNOR = "echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"
+"""What keeps Linux from slowing an idle core down."""
+REMEDIES: Mapping[str, str] = {
+    "few samples": "quick takes few: measure with `--preset latency`",
+    "spread": f"close what else runs, and keep the clock up: `{GOVERNOR}`",
+    "spread of an accelerator": "hold a clock of `nvidia-smi -q -d SUPPORTED_CLOCKS`: `sudo nvidia-smi -lgc MHZ`",
+    "heat": "let it cool down, and see to its air",
+    "power": "raise its limit, `sudo nvidia-smi -pl WATTS`, or hold a clock that it keeps, `sudo nvidia-smi -lgc MHZ`",
+    "other load": "close it (`zoo doctor --machine` names it), or keep to other cores: `taskset -c 2-5 zoo bench …`",
+    "other load beside spinning threads": "torch's threads spin while they wait, and collapse beside other "
+    "work: close it (`zoo doctor --machine` names it), or leave it a core with `--threads`",
+    "other processes": "end what else is on the GPU (`nvidia-smi` names it), or choose another with `--device cuda:N`",
+    "unsettled warm-up": f"wait until the machine is at rest; {_WHO}",
+    "drift": f"the machine changed while both took turns: wait until it is at rest; {_WHO}",
+}
+"""What to do about each kind of doubt before measuring anew, which a finished cell is with `--rerun`."""
+_HOT = frozenset({"hardware_slowdown", "thermal_software", "thermal_hardware"})
+"""Throttle reasons that heat is behind; what else slows a GPU down is the power it may take."""
+
+
+class Doubt(NamedTuple):
+    """One thing that speaks against a timing."""
+
+    what: str
+    """In short words, with its number: `network spread 7.1%`."""
+    remedy: str
+    """One of `REMEDIES`."""
+
+
+def grade(record: Record) -> tuple[Grade | None, tuple[Doubt, ...]]:
     """Grade a timed record by zoo-lat/3, rule 10, from its less steady scope: A all well, B one thing wrong, C more.
 
+    Threads that spin beside other work are C whatever else is said: all their calls may be far off alike.
     What a machine does not tell is not held against it.
 
     Returns:
-        The grade (`None` for a record without latency) and what is wrong, in short words.
+        The grade (`None` for a record without latency) and what is wrong.
     """
     if record.speed is None:
         return None, ()
-    speed, witness, reasons = record.speed, record.speed.witness, []
-    limit = MAX_SPREAD_CPU if record.device.kind == "cpu" else MAX_VARIATION_ACCELERATOR
+    speed, doubts = record.speed, list[Doubt]()
+    on_cpu = record.device.kind == "cpu"
     timed = {"network": speed.network, "pipeline": speed.pipeline}
     scopes = {name: latency for name, latency in timed.items() if latency is not None}
     scope, spread = max(((name, _spread(latency, record)) for name, latency in scopes.items()), key=itemgetter(1))
-    if spread > limit:
-        reasons.append(f"{scope} spread {spread:.1%}")
-    if witness.throttle_reasons:
-        reasons.append(f"throttled ({', '.join(witness.throttle_reasons)})")
-    foreign = []
-    if witness.foreign_load is not None and witness.foreign_load > MAX_FOREIGN_CORES:
-        foreign.append(f"other load {witness.foreign_load:.1f} cores")
-    if witness.foreign_process_count:
-        foreign.append(f"{witness.foreign_process_count} other processes")
-    if foreign:
-        reasons.append(" and ".join(foreign))
+    if spread > (MAX_SPREAD_CPU if on_cpu else MAX_VARIATION_ACCELERATOR):
+        kind = "few samples" if record.quick else "spread" if on_cpu else "spread of an accelerator"
+        doubts.append(Doubt(f"{scope} spread {spread:.1%}", REMEDIES[kind]))
+    crowded = _is_crowded(record, speed)
+    doubts += witnessed(speed.witness, spinning=crowded)
     if not all(latency.warmup_settled for latency in scopes.values()):
-        reasons.append("warm-up unsettled")
+        doubts.append(Doubt("warm-up unsettled", REMEDIES["few samples" if record.quick else "unsettled warm-up"]))
     if speed.network and speed.pipeline and speed.network.p50_interval_s[0] > speed.pipeline.p50_interval_s[1]:
-        reasons.append("network above pipeline")  # which contains it; medians whose intervals overlap may be equal
+        # It is part of the pipeline; medians whose intervals overlap may be equal.
+        doubts.append(Doubt("network above pipeline", REMEDIES["few samples" if record.quick else "drift"]))
     letters: tuple[Grade, ...] = ("A", "B", "C")
-    return letters[min(len(reasons), 2)], tuple(reasons)
+    return "C" if crowded else letters[min(len(doubts), 2)], tuple(doubts)
+
+
+def _is_crowded(record: Record, speed: Speed) -> bool:
+    """Whether spinning threads and other work had fewer cores than they wanted."""
+    load, threads = speed.witness.foreign_load or 0.0, speed.state.thread_count
+    core_count = len(speed.witness.affinity or ()) or record.device.core_count
+    spins = record.artifact.runtime in SPINNING and record.device.kind == "cpu" and threads > 1
+    return spins and load > MAX_FOREIGN_CORES and threads + load > core_count
+
+
+def witnessed(witness: Witness, *, spinning: bool = False) -> Iterator[Doubt]:
+    """What the machine itself says against a timing: that it was slowed down, or did something else meanwhile.
+
+    Args:
+        witness: What was seen of it.
+        spinning: Threads that wait by spinning had to share their cores with that.
+    """
+    if witness.throttle_reasons:
+        kind = "heat" if _HOT.intersection(witness.throttle_reasons) else "power"
+        yield Doubt(f"throttled ({', '.join(witness.throttle_reasons)})", REMEDIES[kind])
+    others = []
+    if witness.foreign_load is not None and witness.foreign_load > MAX_FOREIGN_CORES:
+        beside = " beside spinning threads" if spinning else ""
+        others.append((f"other load {witness.foreign_load:.1f} cores{beside}", REMEDIES[f"other load{beside}"]))
+    if witness.foreign_process_count:
+        others.append((f"{witness.foreign_process_count} other processes", REMEDIES["other processes"]))
+    if others:
+        yield Doubt(*map(" and ".join, zip(*others, strict=True)))
 
 
 def _spread(latency: Latency, record: Record) -> float:

@@ -14,6 +14,7 @@ import pytest
 from zoo.cli.main import make_parser
 from zoo.report.leaderboard import leaderboard
 from zoo.report.output import write
+from zoo.score.trust import REMEDIES
 from zoo.store import save
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[test]'")
@@ -197,6 +198,16 @@ def test_the_card_says_all_of_a_row(show):
     assert "no legal advice" in text
     assert page.locator("dialog .confusion td.right").count() == 19
     assert page.locator("dialog rect.call").count() > 20
+
+
+def test_the_card_says_what_stands_against_the_timing_and_what_to_do(show):
+    page = show("model=large")
+    page.locator("#table tbody th button", has_text="large").first.click()
+    part = page.locator("dialog section", has=page.locator("h3", has_text="Against the timing"))
+    assert f"network spread 20.0% → {REMEDIES['spread']}" in part.inner_text()
+    page.keyboard.press("Escape")
+    page.locator("#table tbody th button", has_text="middle").first.click()
+    assert "Against the timing" not in page.inner_text("dialog")
 
 
 def test_the_address_holds_all_that_was_asked(show):

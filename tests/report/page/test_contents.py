@@ -15,12 +15,14 @@ import pytest
 
 from zoo.cli.main import make_parser
 from zoo.machine import Named
+from zoo.record import Witness
 from zoo.report.board import make_board
 from zoo.report.leaderboard import leaderboard
 from zoo.report.marks import HURT
 from zoo.report.page import build, contents
 from zoo.report.page.contents import BINS, page_contents
 from zoo.score.reading import rows_of
+from zoo.score.trust import REMEDIES, Doubt
 from zoo.store import save
 
 MOST_BYTES = 1_500_000
@@ -36,7 +38,7 @@ def card(page, place=0):
     """All columns of one row, with what they name in the pools."""
     pools = {
         "lost": "lost", "iou": "iou", "confusion": "confusion", "published": "published", "licences": "licences",
-        "commands": "commands", "weights_of": "weights", "pixels": "pixels",
+        "commands": "commands", "weights_of": "weights", "pixels": "pixels", "doubts": "doubts",
     }  # fmt: skip
     found = {name: column[place] for name, column in page["columns"].items()}
     return {
@@ -130,6 +132,19 @@ def test_a_board_without_its_records_still_shows_its_tables(records):
     page = page_contents(make_board(rows_of([records.make("a"), records.make("b")])), ())
     assert len(page["groups"][0]["rows"]) == 2
     assert card(page)["latency"] is None
+
+
+def test_every_doubt_comes_with_what_to_do(tmp_path, records):
+    page = page_contents(kept(tmp_path, records.make("a", spread=0.2), records.make("b", right=0.3)), ())
+    assert card(page)["doubts"] == (Doubt("network spread 20.0%", REMEDIES["spread"]),)
+    assert card(page, 1)["doubts"] is None
+
+
+def test_variables_that_change_threads_are_said(tmp_path, records):
+    witness = Witness(environment={"OMP_WAIT_POLICY": "passive"})
+    page = page_contents(kept(tmp_path, records.make("a", witness=witness)), ())
+    (machine,) = page["pools"]["machine"]
+    assert machine["variables"] == "OMP_WAIT_POLICY=passive"
 
 
 def test_published_miou_is_no_number_of_a_row(tmp_path, records):

@@ -39,6 +39,7 @@ function cardParts(rows) {
     h("header", {}, h("h2", { id: "card-title" }, title, one ? gradeBadge(row) : null),
       h("form", { method: "dialog" }, h("button", { "aria-label": "close", className: "close" }, "×"))),
     part("Numbers", numbersOf(rows)),
+    part("Against the timing", against(rows)),
     part("Where the time of a frame goes", waterfall(rows)),
     part("Latency of every call", distributions(rows)),
     part("IoU of each class", classTable(rows)),
@@ -77,8 +78,15 @@ function numbersOf(rows) {
     const [text, ends] = sayWithSpan(row, one.key);
     return h("span", {}, h("b", {}, text), ends && h("span", { className: "ends" }, ` ${ends}`), row === first ? null : difference(one, row, first));
   })]);
-  const why = rows.map((row) => (pooled("reasons", own("reasons", row)) ?? []).join(", ") || (fact("grade", row) ? "nothing" : null));
-  return factTable(rows, [...facts, ["against the timing", why]]);
+  return factTable(rows, facts);
+}
+
+/* What speaks against a row's clock, each with what to do about it. */
+function against(rows) {
+  const found = rows.map((row) => pooled("doubts", own("doubts", row)));
+  if (!found.some(Boolean)) return null;
+  const said = (doubts) => doubts.map(([what, remedy]) => h("p", {}, what, h("span", { className: "muted" }, ` → ${remedy}`)));
+  return factTable(rows, [["why not A, and what to do", found.map((doubts, place) => (doubts ? h("div", { className: "doubts" }, said(doubts)) : fact("grade", rows[place]) && "nothing"))]]);
 }
 
 function difference(one, row, first) {

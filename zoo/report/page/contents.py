@@ -182,7 +182,7 @@ def _card(row: Row, source: Source | None, pools: Pools, *, whole: bool) -> dict
         "at": f"{row.started_at:%Y-%m-%d %H:%M}",
         "baseline": int(row.baseline),
         "for_sale": int(not row.licences.why_not_for_sale()),
-        "reasons": pools.place("reasons", row.grade_reasons or None),
+        "doubts": pools.place("doubts", row.doubts or None),
         "classes": pools.place("classes", list(row.class_iou) or None),
         "iou": pools.place("iou", _shares(row.class_iou.values())),
         "lost": pools.place("lost", None if row.is_reference else _shares(row.class_lost.values())),
@@ -294,6 +294,8 @@ def _machine(row: Row, record: Record | None) -> dict[str, str]:
         facts["memory"] = f"{device.memory_bytes / 2**30:.0f} GiB"
         if device.isa:
             facts["instruction sets"] = " ".join(device.isa)
+        if record.speed and (given := record.speed.witness.environment):
+            facts["variables"] = ", ".join(f"{name}={value}" for name, value in given.items())
     return facts
 
 

@@ -181,6 +181,6 @@ function opener(row) {
 function gradeBadge(row) {
   const letter = fact("grade", row);
   if (!letter) return null;
-  const why = pooled("reasons", own("reasons", row));
+  const why = pooled("doubts", own("doubts", row))?.map(([what]) => what);
   return h("span", { className: `grade grade-${letter}`, title: why ? why.join(", ") : "nothing stands against the timing" }, `timing ${letter}`);
 }
