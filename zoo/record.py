@@ -5,8 +5,7 @@ record and live in `score/`. Every summary here can be made again from samples a
 
 Schema history; records of every older version read
     1  first version
-    2  runtimes: how an artifact was built, its file, the waterfall, throughput, energy, p99.9; a file that holds one
-       graph has no network scope
+    2  runtimes: how an artifact was built, its file, the waterfall, throughput, energy, p99.9
     3  accuracy: how frames were read (mode; of older records `"whole"`), instance-weighted counts, categories, the
        interval of mIoU; sequences that a split shares with training
     4  what may be unknown: the sequences a split shares (null where names do not tell), the pipeline scope of a file of

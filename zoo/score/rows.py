@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from operator import attrgetter
@@ -430,8 +430,8 @@ def row(record: Record) -> Row:
         started_at=record.started_at.replace(tzinfo=timezone(record.started_at.utcoffset() or timedelta())),
         numbers={key: metric.of(record) for key, metric in METRICS.items()},
         intervals={key: metric.interval(record) for key, metric in METRICS.items() if metric.interval is not None},
-        class_iou=_class_iou(record),
-        class_share=_class_share(record),
+        class_iou=_by_class(record, class_iou),
+        class_share=_by_class(record, class_shares),
         class_lost={},
         int8=int8_text(int8) if (int8 := int8_of(record)) else None,
         int8_note=needs_saying(int8),
@@ -472,18 +472,12 @@ def mode_text(mode: Mode | None) -> str:
     return " + ".join(parts) or WHOLE
 
 
-def _class_iou(record: Record) -> dict[str, float | None]:
+def _by_class(record: Record, of: Callable[[Any], Iterable[Any]]) -> dict[str, Any]:
+    """What is read off a record's counts for each class; nothing where there are none."""
     confusion = confusion_of(record)
     if confusion is None or record.accuracy is None:
         return {}
-    return dict(zip(record.accuracy.class_names, class_iou(confusion), strict=True))
-
-
-def _class_share(record: Record) -> dict[str, float]:
-    confusion = confusion_of(record)
-    if confusion is None or record.accuracy is None:
-        return {}
-    return dict(zip(record.accuracy.class_names, class_shares(confusion), strict=True))
+    return dict(zip(record.accuracy.class_names, of(confusion), strict=True))
 
 
 def text_of(value: object) -> str:
