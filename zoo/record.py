@@ -15,8 +15,8 @@ Schema history
        results folder beside the key; a failure's *step*. In older records `checkpoint` reads as `run` where a recipe is
        known, else as `file`.
     6  how a trained network was deployed (folding). Older records read as they are.
-    7  latency as it is lived (`lived.py`): paced calls, cold starts; which question of a plan a record answers (cell).
-       Older records read as they are.
+    7  latency as it is lived (`lived.py`): paced calls, cold starts; which question of a plan a record answers (cell), and
+       how often a fleet began it (tries). Older records read as they are.
 """
 
 from __future__ import annotations
@@ -435,10 +435,10 @@ class Agreement(Facts):
 
 
 class Failure(Facts):
-    """Why a cell has no numbers."""
+    """Why a cell has no numbers; of step `node` its machine was lost, whatever it did."""
 
     step: Literal[
-        "baseline", "plan", "train", "build", "measure", "evaluate", "memory", "cold", "agreement", "throughput"
+        "baseline", "plan", "train", "build", "measure", "evaluate", "memory", "cold", "agreement", "throughput", "node"
     ]
     reason: str
     """One line for the table."""
@@ -465,6 +465,8 @@ class Record(Facts):
     """Random id of the results folder it was measured into; empty in older records, whose keys hold it."""
     cell: str = ""
     """What was asked, whatever machine answers (`bench/plan.py`, `cell_id`); empty in older records."""
+    tries: int = 1
+    """How often it was begun: a fleet begins it elsewhere when its node is lost."""
     quick: bool
     """True for a smoke test: fewer samples, a few training steps; never ranked beside full rows."""
     preset: str

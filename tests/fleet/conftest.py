@@ -53,4 +53,5 @@ def zoo(surroundings, tmp_path):
     yield start
     for process in started:
         process.kill()
-        process.communicate()
+        process.wait()
+        process.stdout.close()

@@ -46,7 +46,7 @@ WEIGHTS: dict[str, Any] = {
 DEVICE: dict[str, Any] = {"metavar": "D", "help": "auto, cpu, cuda, cuda:0 or mps"}
 FLEET: dict[str, Any] = {
     "metavar": "ADDRESS",
-    "help": "let a Ray cluster do it: ray://HOST:10001, auto (the one this machine belongs to) or local (this machine)",
+    "help": "let a Ray cluster do it: ray://HOST:10001, or local for one of this machine alone",
 }
 TABLES = ("table", "json", "csv", "md")
 

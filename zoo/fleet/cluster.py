@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import socket
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
 else:
     ray = Lazy("ray")
 
-LOCAL, AUTO = "local", "auto"
+LOCAL = "local"
 CPU = "cpu"
-FORMS = f"{LOCAL}, {AUTO} or ray://HOST:PORT"
+FORMS = f"{LOCAL} or ray://HOST:PORT"
 HOW_TO_INSTALL = "pip install 'zoo-seg[fleet]'"
 CONNECT_S = 10.0
 """How long a head may take to answer at its port."""
@@ -108,8 +109,8 @@ def joined(address: str) -> Iterator[None]:
     """Be a driver of the cluster at an address, until the end of this context.
 
     Args:
-        address: `local` starts one of this machine alone, which ends with the context; `auto` is the one that
-            `ray start` began on this machine; `ray://HOST:PORT` one with Ray Client's port open.
+        address: `local` starts one of this machine alone, which ends with the context; `ray://HOST:PORT` is one whose
+            head has Ray Client's port open.
 
     Raises:
         UserError: Ray is not installed, an address of another form, or nothing answers there.
@@ -123,10 +124,11 @@ def joined(address: str) -> Iterator[None]:
     changes = _LOOPBACK | {"RAY_AUTH_TOKEN": secrets.token_hex(32)} if address == LOCAL else {}
     with _environment(_ALWAYS | changes):
         try:
-            if address == LOCAL:
-                ray.init(include_dashboard=False, **quiet)
-            else:
-                ray.init(address, **quiet)
+            with warnings.catch_warnings(action="ignore"):  # what matters is raised too
+                if address == LOCAL:
+                    ray.init(include_dashboard=False, **quiet)
+                else:
+                    ray.init(address, **quiet)
         except Exception as error:  # a head of another version raises anything from RuntimeError to gRPC's own
             raise UserError(_why_not_joined(address, error)) from error
         try:
@@ -155,7 +157,7 @@ def _require_loopback() -> None:
 
 
 def _head_of(address: str) -> tuple[str, int] | None:
-    if address in (LOCAL, AUTO):
+    if address == LOCAL:
         return None
     found = re.fullmatch(r"ray://(\[[0-9A-Fa-f:]+\]|[^:/\s]+):(\d{1,5})", address)
     if found is None or not 0 < int(found[2]) < 2**16:
@@ -178,7 +180,6 @@ def _why_not_joined(address: str, error: Exception) -> str:
     said = " ".join(str(error).split())[:300] or type(error).__name__
     advice = {
         LOCAL: "see that this machine has some memory and room in its temporary folder left",
-        AUTO: "start one on this machine with `ray start --head`, or `ray start --address=HEAD:6379`",
     }.get(
         address, "see that zoo, Ray and Python are the same there, and RAY_AUTH_MODE and the token if it asks for one"
     )
