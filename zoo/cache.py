@@ -31,9 +31,10 @@ KINDS = {
     "built": "artifacts/*",
     "kernels": "inductor",
     "rows": "rows",
+    "sent": "sent/*",
 }
-"""Drawn streets, decoded splits, exported files, what `torch.compile` compiled, records as rows; and where each stands
-in the folder."""
+"""Drawn streets, decoded splits, exported files, what `torch.compile` compiled, records as rows, files that a fleet's
+driver sent; and where each stands in the folder."""
 _USE = ".zoo-use-"
 
 _uses: dict[tuple[int, Path], tuple[Path, Release]] = {}

@@ -6,16 +6,14 @@ record and live in `score/`. Every summary here can be made again from samples a
 Schema history; records of every older version read
     1  first version
     2  runtimes: how an artifact was built, its file, the waterfall, throughput, energy, p99.9
-    3  accuracy: how frames were read (mode; of older records `"whole"`), instance-weighted counts, categories, the
-       interval of mIoU; sequences that a split shares with training
-    4  what may be unknown: the sequences a split shares (null where names do not tell), the pipeline scope of a file of
-       another maker; the number of images of the whole split
+    3  accuracy: how frames were read (mode), instance-weighted counts, categories, intervals; sequences of training
+    4  what may be unknown: sequences a split shares, another maker's pipeline scope; the number of the split's images
     5  weights: how they came (run, file, published, own), how they are fed, what they began from, their licence; the
        results folder beside the key; a failure's *step*. In older records `checkpoint` reads as `run` where a recipe is
        known, else as `file`
     6  how a trained network was deployed (folding)
-    7  latency as it is lived (`lived.py`): paced calls, cold starts; which question of a plan a record answers (cell);
-       how int8 was made: the remedies that were tried, and what each lost; the witness names what changes threads
+    7  paced calls and cold starts (`lived.py`); which question of a plan a record answers (cell), and how often a fleet
+       began it (tries); how int8 was made (`quantisation.py`); the witness names what changes threads
 """
 
 from __future__ import annotations
@@ -439,10 +437,10 @@ class Agreement(Facts):
 
 
 class Failure(Facts):
-    """Why a cell has no numbers."""
+    """Why a cell has no numbers; of step `node` its machine was lost, whatever it did."""
 
     step: Literal[
-        "baseline", "plan", "train", "build", "measure", "evaluate", "memory", "cold", "agreement", "throughput"
+        "baseline", "plan", "train", "build", "measure", "evaluate", "memory", "cold", "agreement", "throughput", "node"
     ]
     reason: str
     """One line for the table."""
@@ -469,6 +467,8 @@ class Record(Facts):
     """Random id of the results folder it was measured into; empty in older records, whose keys hold it."""
     cell: str = ""
     """What was asked, whatever machine answers (`bench/plan.py`, `cell_id`); empty in older records."""
+    tries: int = 1
+    """How often it was begun: a fleet begins it elsewhere when its node is lost."""
     quick: bool
     """True for a smoke test: fewer samples, a few training steps; never ranked beside full rows."""
     preset: str

@@ -80,7 +80,7 @@ class Maker:
                 cells = [replace(cell, source=source) for cell in cells]
             for cell in cells:
                 outcomes = [trained, *(self._measure(cell) if trained.status == "ok" else ())]
-                yield self._record(cell, started, outcomes)
+                yield record_of(cell, self.setting, started, outcomes)
                 if trained.status == "ok":  # the next cell begins here, and is not trained again
                     started, trained = datetime.now(UTC), Outcome()
         finally:
@@ -154,51 +154,52 @@ class Maker:
             file=cell.file,
         )
 
-    def _record(self, cell: Cell, started: datetime, outcomes: Sequence[Outcome]) -> tuple[Record, Samples]:
-        """Put what the steps answered, and the first failure among them, into one record and its sidecar."""
-        setting, survey = self.setting, self.setting.survey
-        seconds: Counter[str] = Counter()
-        for outcome in outcomes:
-            seconds.update(outcome.seconds)
-        answers = {name: answer for outcome in outcomes for name, answer in outcome.answers.items()}
-        fields, samples = dict[str, Any](), Samples()
-        for step in reversed(STEPS):
-            if step.name in answers:
-                fields |= step.fields(answers[step.name], setting)
-                samples |= step.samples(answers[step.name])
-        failed = next((outcome for outcome in outcomes if outcome.status != "ok"), None)
-        artifact = Artifact(
-            model=cell.spec.name,
-            family=cell.spec.family,
-            runtime=cell.runtime,
-            precision=cell.precision,
-            memory_format="own" if cell.runtime in survey.file_runtimes else setting.config.memory_format,
-            batch_size=setting.config.batch_size,
-            input_size=cell.input_size,
-            output_size=setting.image_size,
-            resize=cell.resize,
-            weights=cell.weights,
-            code_sha256="" if cell.is_baseline or cell.file else network_sha256(cell.spec),
-        )
-        record = Record(
-            protocol=SPEED_PROTOCOL if cell.is_baseline else setting.config.protocol,
-            status=failed.status if failed else "ok",
-            key=cell_key(cell, setting),
-            folder=setting.folders[0],
-            cell=cell_id(cell, setting),
-            quick=setting.config.quick and not cell.is_baseline,
-            preset=setting.config.name,
-            artifact=artifact.model_copy(update=fields.pop("artifact", {})),
-            device=survey.device,
-            software=survey.software.get(cell.runtime) or next(iter(survey.software.values())),
-            dataset=setting.images,
-            started_at=started,
-            seconds=dict(seconds),
-            failure=Failure(step=failed.step, reason=failed.reason, detail=failed.detail) if failed else None,
-            config=setting.config.model_dump(mode="json", exclude={"models"}),
-            **fields,
-        )
-        return record, samples
+
+def record_of(cell: Cell, setting: Setting, started: datetime, outcomes: Sequence[Outcome]) -> tuple[Record, Samples]:
+    """Put what the steps answered, and the first failure among them, into one record and its sidecar."""
+    survey = setting.survey
+    seconds: Counter[str] = Counter()
+    for outcome in outcomes:
+        seconds.update(outcome.seconds)
+    answers = {name: answer for outcome in outcomes for name, answer in outcome.answers.items()}
+    fields, samples = dict[str, Any](), Samples()
+    for step in reversed(STEPS):
+        if step.name in answers:
+            fields |= step.fields(answers[step.name], setting)
+            samples |= step.samples(answers[step.name])
+    failed = next((outcome for outcome in outcomes if outcome.status != "ok"), None)
+    artifact = Artifact(
+        model=cell.spec.name,
+        family=cell.spec.family,
+        runtime=cell.runtime,
+        precision=cell.precision,
+        memory_format="own" if cell.runtime in survey.file_runtimes else setting.config.memory_format,
+        batch_size=setting.config.batch_size,
+        input_size=cell.input_size,
+        output_size=setting.image_size,
+        resize=cell.resize,
+        weights=cell.weights,
+        code_sha256="" if cell.is_baseline or cell.file else network_sha256(cell.spec),
+    )
+    record = Record(
+        protocol=SPEED_PROTOCOL if cell.is_baseline else setting.config.protocol,
+        status=failed.status if failed else "ok",
+        key=cell_key(cell, setting),
+        folder=setting.folders[0],
+        cell=cell_id(cell, setting),
+        quick=setting.config.quick and not cell.is_baseline,
+        preset=setting.config.name,
+        artifact=artifact.model_copy(update=fields.pop("artifact", {})),
+        device=survey.device,
+        software=survey.software.get(cell.runtime) or next(iter(survey.software.values())),
+        dataset=setting.images,
+        started_at=started,
+        seconds=dict(seconds),
+        failure=Failure(step=failed.step, reason=failed.reason, detail=failed.detail) if failed else None,
+        config=setting.config.model_dump(mode="json", exclude={"models"}),
+        **fields,
+    )
+    return record, samples
 
 
 def _processes(cell: Cell, setting: Setting) -> list[list[Step]]:

@@ -52,6 +52,8 @@ class Outlook:
 
     forecast: Forecast
     plan: Plan
+    hand: Hand
+    """The device that it was estimated for."""
 
 
 def plan_bench(request: Request, tell: Tell = lambda _model, _note: None, *, elsewhere: bool = False) -> Outlook:
@@ -79,7 +81,7 @@ def plan_bench(request: Request, tell: Tell = lambda _model, _note: None, *, els
     if request.budget_s is not None:
         left_s = request.budget_s - (time.monotonic() - started)
         foreseen, all_open = fit(foreseen, left_s), fit(all_open, left_s)
-    return Outlook(foreseen, make_plan(hand.setting, all_open.kept, hand.setting.survey.device.slug))
+    return Outlook(foreseen, make_plan(hand.setting, all_open.kept, hand.setting.survey.device.slug), hand)
 
 
 def prepare(

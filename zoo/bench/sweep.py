@@ -49,6 +49,8 @@ class Sweep:
     """Measured before or meanwhile by others, and not again."""
     left_out: list[str] = field(default_factory=list)
     """Models of which something did not fit the budget."""
+    stranded: list[str] = field(default_factory=list)
+    """Models of which a fleet has no device left to measure something."""
     claimed: list[str] = field(default_factory=list)
     """Models of which other sweeps were measuring cells when this one had nothing else to do, one for each cell."""
     seconds: float = 0.0
@@ -57,8 +59,9 @@ class Sweep:
 
     @property
     def exit_code(self) -> int:
-        """0 when every cell is ok or unsupported, 3 otherwise."""
-        return 0 if all(record.status in {"ok", "unsupported"} for record in self.records) else 3
+        """0 when every cell is ok or unsupported and none is stranded, 3 otherwise."""
+        done = all(record.status in {"ok", "unsupported"} for record in self.records)
+        return 0 if done and not self.stranded else 3
 
 
 def run_bench(request: Request, on_event: OnEvent = lambda _event: None) -> Sweep:

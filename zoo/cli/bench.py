@@ -12,6 +12,7 @@ from zoo.cli.flags import (
     CACHE,
     DATA,
     DEVICE,
+    FLEET,
     RESULTS,
     RUNS,
     WEIGHTS,
@@ -24,12 +25,14 @@ from zoo.cli.flags import (
     read_triple,
     read_words,
     refuse,
+    require_fleet,
     warn,
 )
 from zoo.errors import UserError
 
 if TYPE_CHECKING:
     from zoo.bench.request import Request
+    from zoo.bench.sweep import Sweep
     from zoo.config import BenchConfig
 
 PLANNED = (
@@ -94,6 +97,9 @@ def add(verbs: Verbs) -> None:
     parser.add_argument("--plan", metavar="FILE", help=plan)
     share = "of a plan, the I-th of N equal shares, which have no training in common (default: whatever is free)"
     parser.add_argument("--shard", metavar="I/N", help=share)
+    parser.add_argument("--fleet", **FLEET)
+    on = "of a fleet, the kinds of device: accelerators as Ray calls them, and cpu (default: GPUs, else processors)"
+    parser.add_argument("--on", action="append", metavar="D,…", help=on)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -107,17 +113,23 @@ def run(arguments: argparse.Namespace) -> int:
     from zoo.bench.planning import plan_bench
     from zoo.bench.sweep import run_bench
 
+    require_fleet(arguments, ("on",))
     request = _request(arguments)
+    if arguments.fleet:
+        refuse(arguments, ("device", "dry_run", "shard"), "--fleet measures on what --on names")
     writes = arguments.dry_run and arguments.plan and request.plan is None
     if writes:
         require_replaceable(Path(arguments.plan))
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a plain kill ends a sweep as Ctrl-C does
     try:
-        with Live(make_console()) as live:
-            if arguments.dry_run:
-                planned = plan_bench(request, live.note, elsewhere=bool(writes))
-            else:
-                sweep = run_bench(request, live)
+        if arguments.fleet:
+            sweep = _fleet(arguments, request)
+        else:
+            with Live(make_console()) as live:
+                if arguments.dry_run:
+                    planned = plan_bench(request, live.note, elsewhere=bool(writes))
+                else:
+                    sweep = run_bench(request, live)
     finally:
         signal.signal(signal.SIGTERM, before)
     if arguments.dry_run:
@@ -140,6 +152,10 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if sweep.claimed:
         print(f"claimed by other sweeps: {len(sweep.claimed)} cells; the same command goes on with what they leave")
+    if sweep.stranded:
+        print(
+            f"for want of a device: {', '.join(sweep.stranded)}; the same command goes on with them when there is one"
+        )
     if sweep.left_out:
         print(f"left out for want of time: {', '.join(sweep.left_out)}; the same command goes on with them")
     everything = leaderboard(arguments.results)
@@ -149,6 +165,14 @@ def run(arguments: argparse.Namespace) -> int:
     except UserError as error:  # the records are safe: a page somebody else wrote is no reason to fail
         warn([str(error)])
     return sweep.exit_code
+
+
+def _fleet(arguments: argparse.Namespace, request: Request) -> Sweep:
+    from zoo.fleet.live import LiveFleet
+    from zoo.fleet.sweep import run_fleet
+
+    with LiveFleet(make_console()) as live:
+        return run_fleet(request, arguments.fleet, read_words(arguments.on) or (), live)
 
 
 def _request(arguments: argparse.Namespace) -> Request:
@@ -230,6 +254,8 @@ def _pair(arguments: argparse.Namespace, config: BenchConfig) -> int:
         "output",
         "plan",
         "shard",
+        "fleet",
+        "on",
     )
     refuse(arguments, flags, "--pair times the two it names and nothing else")
 

@@ -12,7 +12,7 @@ def add(verbs: Verbs) -> None:
     parser = add_verb(verbs, "cache", run, "what zoo can make again: list it, or clear what is old, large or of a kind")
     parser.add_argument("--cache", **CACHE)
     parser.add_argument(
-        "--kind", action="append", choices=("streets", "prepared", "built", "kernels"), help="only these"
+        "--kind", action="append", choices=("streets", "prepared", "built", "kernels", "sent"), help="only these"
     )
     parser.add_argument("--older-than", metavar="T", help="not used for so long, such as 30d")
     parser.add_argument("--larger-than", metavar="SIZE", help="such as 1GiB")

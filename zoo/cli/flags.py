@@ -44,6 +44,10 @@ WEIGHTS: dict[str, Any] = {
     "published[:TAG], own, or a FILE",
 }
 DEVICE: dict[str, Any] = {"metavar": "D", "help": "auto, cpu, cuda, cuda:0 or mps"}
+FLEET: dict[str, Any] = {
+    "metavar": "ADDRESS",
+    "help": "let a Ray cluster do it: ray://HOST:10001, or local for one of this machine alone",
+}
 TABLES = ("table", "json", "csv", "md")
 
 
@@ -141,6 +145,12 @@ def refuse(arguments: argparse.Namespace, flags: Sequence[str], why: str) -> Non
         value = getattr(arguments, flag)
         if value is not None and value is not False and value != []:
             raise UserError(f"{why}; leave --{flag.replace('_', '-')} away")
+
+
+def require_fleet(arguments: argparse.Namespace, flags: Sequence[str]) -> None:
+    """Refuse flags that speak of a fleet where there is none."""
+    if not arguments.fleet:
+        refuse(arguments, flags, "without --fleet there is no fleet to choose from")
 
 
 def read_size(text: str | None) -> Size | None:

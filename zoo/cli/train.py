@@ -6,7 +6,22 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from zoo.cli.flags import CACHE, DATA, DEVICE, RUNS, Verbs, add_verb, count, make_console, read_changes, warn
+from zoo.cli.flags import (
+    CACHE,
+    DATA,
+    DEVICE,
+    FLEET,
+    RUNS,
+    Verbs,
+    add_verb,
+    count,
+    make_console,
+    read_changes,
+    read_words,
+    refuse,
+    require_fleet,
+    warn,
+)
 from zoo.errors import UserError
 
 
@@ -27,12 +42,19 @@ def add(verbs: Verbs) -> None:
     )
     parser.add_argument("--pretrained", action="store_true", help="begin from the encoder's published weights")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one key of the recipe")
-    parser.add_argument("--device", default="auto", **DEVICE)
+    parser.add_argument("--device", metavar="D", help=f"{DEVICE['help']} (default: auto)")
     parser.add_argument("--runs", **RUNS)
     parser.add_argument("--seed", type=count, metavar="N", help="another one makes another run of the same recipe")
     parser.add_argument("--time-limit", metavar="T", help="such as 2h30m: stop cleanly then; the same command goes on")
     parser.add_argument("--repeat", type=Path, metavar="RUN", help="train a finished run's folder again, and compare")
     parser.add_argument("--fresh", action="store_true", help="begin anew instead of resuming an interrupted run")
+    parser.add_argument("--fleet", **FLEET)
+    parser.add_argument(
+        "--on", metavar="D", help="of a fleet, the kind of device: an accelerator as Ray calls it, or cpu"
+    )
+    parser.add_argument(
+        "--workers", type=count, metavar="N", help="of a fleet, how many devices (default: all of them)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -50,6 +72,13 @@ def run(arguments: argparse.Namespace) -> int:
     changes = read_changes(
         arguments.set, steps=arguments.steps, pretrained=arguments.pretrained or None, seed=arguments.seed
     )
+    require_fleet(arguments, ("on", "workers"))
+    if arguments.fleet:
+        refuse(
+            arguments,
+            ("init", "repeat", "device"),
+            "--fleet trains on other machines, from the beginning or the encoder's weights",
+        )
     if arguments.repeat is None:
         name, config = arguments.model, load_config(TrainConfig, arguments.config, changes)
     elif arguments.config or changes:
@@ -63,18 +92,24 @@ def run(arguments: argparse.Namespace) -> int:
     with LiveTraining(console, name, config.steps) as live:
         shared: dict[str, Any] = {
             "data": arguments.data,
-            "init": arguments.init,
             "runs": arguments.runs,
             "cache": arguments.cache,
-            "device": arguments.device,
             "resume": not arguments.fresh,
             "time_limit_s": parse_duration(arguments.time_limit) if arguments.time_limit else None,
             "on_step": live,
             "on_frame": live.prepared,
             "on_validation": live.validated,
         }
-        repeated = repeat_run(arguments.repeat, **shared) if arguments.repeat else None
-        trained = repeated.trained if repeated else train_model(name, config, **shared)
+        repeated = None
+        if arguments.fleet:
+            from zoo.fleet.training import train_on_fleet
+
+            on = tuple(read_words([arguments.on]) or ()) if arguments.on else ()
+            trained = train_on_fleet(arguments.fleet, name, config, workers=arguments.workers, on=on, **shared)
+        else:
+            here = {"init": arguments.init, "device": arguments.device or "auto"}
+            repeated = repeat_run(arguments.repeat, **shared, **here) if arguments.repeat else None
+            trained = repeated.trained if repeated else train_model(name, config, **shared, **here)
     if not is_first_process():
         return 0
     if trained.complete and live.first is None:

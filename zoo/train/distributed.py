@@ -1,4 +1,4 @@
-"""Several processes that train one network together, as `torchrun` starts them; one process is the plain case.
+"""Several processes that train one network together, as `torchrun` or Ray Train starts them; one is the plain case.
 
 Gradients are added up in one message after a step's last backward pass. `DistributedDataParallel` would send them while
 the pass still runs, and in exchange wants every parameter used in every pass, which not every network here does.
@@ -84,7 +84,7 @@ def is_first_process() -> bool:
 
 @contextmanager
 def process_group(device: str) -> Iterator[tuple[Group, torch.device]]:
-    """Join the processes `torchrun` started, each on a device of its own; without `torchrun`: this process alone.
+    """Join the processes `torchrun` or Ray Train started, each on a device of its own; without: this process alone.
 
     Args:
         device: `auto`, `cpu`, `cuda` …; with several processes `cuda` is one GPU for each, by local rank.
@@ -107,10 +107,13 @@ def process_group(device: str) -> Iterator[tuple[Group, torch.device]]:
         torch.cuda.set_device(target)
     else:  # torchrun leaves each process one thread
         torch.set_num_threads(max(1, core_count() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
-    dist.init_process_group("nccl" if target.type == "cuda" else "gloo", timeout=PATIENCE)
+    ours = not dist.is_initialized()  # Ray Train has joined them already, and parts them
+    if ours:
+        dist.init_process_group("nccl" if target.type == "cuda" else "gloo", timeout=PATIENCE)
     yield Group(dist.get_rank(), count), target
     dist.barrier()  # nobody leaves while another still sends
-    dist.destroy_process_group()  # not after an error: the others may be waiting, and torchrun ends them
+    if ours:
+        dist.destroy_process_group()  # not after an error: the others may be waiting, and torchrun ends them
 
 
 def synchronised(module: nn.Module, model: str) -> nn.Module:

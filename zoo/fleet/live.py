@@ -1,0 +1,82 @@
+"""A fleet as a person sees it: a line per finished cell, and below them a table of its devices, with the time left."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from zoo.bench.live import header, row
+from zoo.fleet.sweep import FleetEvent
+from zoo.units import show_duration
+
+MAX_DEVICE, NUMBER_WIDTH, GAP = 22, 7, 2
+"""Columns of the table, in characters."""
+
+
+class LiveFleet:
+    """Shows `FleetEvent`s: a table that changes on a terminal, plain lines elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.live = Live(console=console, transient=True, auto_refresh=False) if console.is_terminal else None
+        self.shown_header = False
+
+    def __enter__(self) -> Self:
+        if self.live:
+            self.live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.live:
+            self.live.stop()
+
+    def __call__(self, event: FleetEvent) -> None:
+        """Show one event."""
+        if event.record is not None:
+            if not self.shown_header:
+                self.console.print(header(event.record), soft_wrap=True)
+                self.shown_header = True
+            line = row(event.record)
+            line.append(f"  {event.record.device.slug}", style="dim")
+            self.console.print(line, soft_wrap=True)
+        elif event.note:
+            self.console.print(Text(event.note, style="dim"), soft_wrap=True)
+        if self.live and event.seats:
+            self.live.update(Group(table(event, self.console.width), Text(summary(event))), refresh=True)
+
+
+def table(event: FleetEvent, width: int) -> Table:
+    """A line for each device, cut to the width of a terminal where it is long."""
+    device_width = min(max((len(seat.device) for seat in event.seats), default=0), MAX_DEVICE)
+    node_width = max((len(seat.node) for seat in event.seats), default=0)
+    does_width = max(width - node_width - device_width - 3 * NUMBER_WIDTH - 6 * GAP, NUMBER_WIDTH)
+    made = Table(box=None, padding=(0, GAP, 0, 0), header_style="bold")
+    for title in ("node", "device", "does"):
+        made.add_column(title, no_wrap=True)
+    for title in ("for", "done", "failed"):
+        made.add_column(title, justify="right", no_wrap=True, min_width=NUMBER_WIDTH)
+    for seat in event.seats:
+        device, does = Text(seat.device), Text(seat.does)
+        device.truncate(device_width, overflow="ellipsis")
+        does.truncate(does_width, overflow="ellipsis")
+        spent = "" if seat.for_s is None else show_duration(round(seat.for_s))
+        failed = Text(str(seat.failed), style="red" if seat.failed else "")
+        made.add_row(seat.node, device, does, spent, str(seat.done), failed)
+    return made
+
+
+def summary(event: FleetEvent) -> str:
+    """Of all devices, in one line."""
+    parts = [f"{event.done} of {event.total} cells"]
+    if event.failed:
+        parts.append(f"{event.failed} failed")
+    if event.left_s is not None:
+        parts.append(f"about {show_duration(round(event.left_s))} left")
+    return ", ".join(parts)
