@@ -524,7 +524,7 @@ def test_a_results_folder_that_becomes_a_file(net, folders):
         results.rename(results.with_name("aside"))
         results.touch()
 
-    with pytest.raises(UserError, match="cannot claim a cell in .*: Not a directory; a file stands where"):
+    with pytest.raises(UserError, match=r"cannot claim a cell in .*: Not a directory; a file stands where"):
         run_bench(Request(config, **folders), on_record(swap))
     results.unlink()
     results.with_name("aside").rename(results)
