@@ -145,8 +145,9 @@ def test_cells_are_handed_over_without_a_folder(plan, streets, tmp_path):
 def test_weights_are_held_against_what_was_planned(bench, streets, tmp_path, capsys):
     """Found by their content: in the runs of this machine, in a copy, or refused in one line."""
     runs, file = tmp_path / "runs", tmp_path / "plan.json"
-    recipe = ["--set", "steps=2", "--set", "batch_size=2", "--set", "crop_size=[32, 64]", "--set", "val_every=2"]
-    train = ["train", "encoder_decoder", "--config", "camvid_cpu", "--data", str(streets), "--runs", str(runs), *recipe]
+    recipe = tmp_path / "short.toml"
+    recipe.write_text("steps = 2\nbatch_size = 2\ncrop_size = [32, 64]\nscale_range = [1.0, 1.0]\nval_every = 2\n")
+    train = ["train", "encoder_decoder", "--config", str(recipe), "--data", str(streets), "--runs", str(runs)]
     assert main([*train, "--device", "cpu"]) == 0
     where = ["--data", str(streets), "--runs", str(runs), "--results", str(tmp_path / "results"), "--device", "cpu"]
     assert main(["bench", "--models", "encoder_decoder", *where, "--dry-run", "--plan", str(file)]) == 0
@@ -158,9 +159,7 @@ def test_weights_are_held_against_what_was_planned(bench, streets, tmp_path, cap
     ((sha256, best),) = files_of(request).items()
     assert sha256 == weights.sha256
     elsewhere = Request(plan.config, plan=plan, data=streets, runs=tmp_path / "none")
-    with pytest.raises(
-        UserError, match=r"the plan measures weights run camvid_cpu \(\w{12}\) of encoder_decoder, which"
-    ):
+    with pytest.raises(UserError, match=r"the plan measures weights run short \(\w{12}\) of encoder_decoder, which"):
         require_here(elsewhere)
     copy = tmp_path / "copy.safetensors"
     copy.write_bytes(best.read_bytes())
@@ -174,7 +173,5 @@ def test_weights_are_held_against_what_was_planned(bench, streets, tmp_path, cap
     write_plan(changed, file)
     assert main(["bench", "--plan", str(file), *where]) == 2
     error = capsys.readouterr().err
-    assert re.search(
-        r"^zoo: encoder_decoder: the plan measures weights run camvid_cpu \(0{12}\), here are others", error
-    )
+    assert re.search(r"^zoo: encoder_decoder: the plan measures weights run short \(0{12}\), here are others", error)
     assert error.count("\n") == 1

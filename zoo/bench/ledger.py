@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -175,7 +175,8 @@ class Ledger:
             return False
 
         def let_go() -> None:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # the folder may be gone
+                path.unlink()
             release()
 
         taken.append(let_go)
