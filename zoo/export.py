@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from zoo.artifact import Tell, Wanted, build, find_source, load
+from zoo.artifact import Tell, Wanted, build, find_source, load, untold
 from zoo.card import Card, Port, card_path
 from zoo.catalog import find
 from zoo.counting import in_batches_of
@@ -80,7 +80,7 @@ def export_model(
     cache: Path | None = None,
     results: Path | str = "results",
     require: str | None = None,
-    tell: Tell = lambda _line: None,
+    tell: Tell = untold,
     on_image: OnFrame | None = None,
 ) -> Exported:
     """Write a model as the file that would ship, the one `zoo bench` measures; what `zoo export` does.
@@ -231,9 +231,9 @@ def _export(
     wanted: Wanted,
     target: Path,
     records: Sequence[Record],
-    limits: Sequence[Limit],
-    tell: Tell,
-    on_image: OnFrame | None,
+    limits: Sequence[Limit] = (),
+    tell: Tell = untold,
+    on_image: OnFrame | None = None,
 ) -> Exported:
     suffix = table.file_format(wanted.runtime)
     if not suffix:
