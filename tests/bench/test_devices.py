@@ -56,8 +56,16 @@ def machine(monkeypatch, records):
                 return {"survey": Survey(job.device, device, {"eager": made.software}, frozenset(), {}, {})}
             (step,) = steps
             if step == "measure":
-                weights = made.artifact.weights
-                measured = Measured(weights, None, None, Build(), made.cost, made.speed, {"pipeline_s": np.ones(50)})
+                measured = Measured(
+                    weights=made.artifact.weights,
+                    file_sha256=None,
+                    file_bytes=None,
+                    build=Build(),
+                    cost=made.cost,
+                    speed=made.speed,
+                    paced=None,
+                    samples={"pipeline_s": np.ones(50)},
+                )
                 return {step: measured}
             return {step: Memory(peak_bytes=1, weights_bytes=1)}
 
@@ -77,7 +85,7 @@ def machine(monkeypatch, records):
 
 
 def request(tmp_path, **changes):
-    config = BenchConfig(models=MODELS, accuracy=False, image_size=(64, 128), device="cuda:all", **changes)
+    config = BenchConfig(models=MODELS, accuracy=False, image_size=(64, 128), device="cuda:all", quick=True, **changes)
     return Request(config, results=tmp_path / "results", runs=tmp_path / "runs")
 
 
