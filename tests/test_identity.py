@@ -66,6 +66,7 @@ def test_how_a_network_is_built_fed_and_read_is_part_of_it():
         "std": (1.0, 1.0, 1.0),
         "channel_order": "bgr",
         "divisor": 64,
+        "min_side": 64,
         "align_corners": not spec.align_corners,
         "train_ids": (0, 1),
     }

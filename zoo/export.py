@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from zoo.score.int8 import int8_text
 from zoo.score.limits import Limit
 from zoo.score.metrics import CLASS_LOSS
 from zoo.score.reading import rows_of
-from zoo.spec import ModelSpec, Resize, Size
+from zoo.spec import DatasetSpec, ModelSpec, Resize, Size
 from zoo.store import scan
 from zoo.weights.asked import knows_itself, parse_asked
 from zoo.weights.source import Source, require_weights
@@ -90,9 +91,8 @@ def export_model(
         target: The file to write, with its card beside it.
         runtime: One that runs a file: `onnxruntime`, `openvino`, `tensorrt` or `aoti`.
         precision: What it computes in.
-        data: Dataset in the Cityscapes layout: its classes, frame size, runs, and train split for int8; `None`: none
-            where a file of weights tells its classes, else the variable `CITYSCAPES_DATASET`, else the embedded
-            synthetic streets.
+        data: Dataset in the Cityscapes layout: its classes, frame size, runs, train split for int8; `None`: none where
+            weights tell their classes, else the variable `CITYSCAPES_DATASET`, else the embedded synthetic streets.
         weights: `auto`, `random`, `run[:RECIPE[:SEED]]`, `published[:TAG]`, `own` or a file (`zoo.weights.asked`).
         image_size: `(height, width)` of the frames; `None`: the dataset's; without one what the network sees.
         input_size: What the network sees; `None`: as it was trained, else the frame's own size.
@@ -104,8 +104,7 @@ def export_model(
         runs: Folder of training runs; `None`: `ZOO_RUNS`, else `runs`.
         cache: Where built files are kept; `None`: `ZOO_CACHE`, else the user's cache folder.
         results: Where the record of this very file is looked for.
-        require: What the file has to keep against fp32 eager of the same weights, counted on the val split of `data`
-            (`Limit.required`), such as `"class-loss:2"`; `None`: nothing is counted.
+        require: What the file has to keep against fp32 eager on the val split of `data`, such as `"class-loss:2"`.
         tell: Takes a line of progress of int8.
         on_image: Told of every image that is counted.
 
@@ -114,16 +113,11 @@ def export_model(
         UserError: no such model, runtime or device; no weights; a file that cannot be written.
     """
     _require_options(runtime, batch_size, resize, opset, any_size=any_size)
-    spec, place, asked = find(name), resolve_device(device), parse_asked(str(weights))
+    spec, place = find(name), resolve_device(device)
     limits = Limit.required(require) if require is not None else ()
-    needless = not limits and data is None and precision != "int8" and knows_itself(asked, spec)
-    dataset = None if needless else open_dataset(data, cache=cache)
-    source = find_source(weights, spec, dataset, runs, cache)
-    if asked.kind != "random":
-        require_weights(source, spec.name)
+    opened = bool(limits) or data is not None or precision == "int8"
+    dataset, source, classes = _data_and_weights(spec, data, weights, runs, cache, opened=opened)
     image_size = image_size or _frame_size(spec, dataset, source)
-    classes = dataset.spec if dataset else source.classes
-    assert classes is not None, "weights that know themselves"
     wanted = Wanted(
         spec=spec,
         classes=classes,
@@ -142,16 +136,43 @@ def export_model(
         opset=opset or OPSET,
         any_size=any_size,
     )
-    if limits:
-        _require_data(wanted, limits, given=data is not None)
+    _require_data(wanted, limits, given=data is not None)
+    with _all_cores():
+        try:
+            return _export(wanted, Path(target), scan(Path(results)).records, limits, tell, on_image)
+        except base.UnsupportedError as error:
+            raise UserError(f"{error}; choose another --runtime or --precision") from error
+
+
+@contextmanager
+def _all_cores() -> Iterator[None]:
+    """Use every core, as a sweep's workers do."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(core_count())  # as a sweep's workers do
+    torch.set_num_threads(core_count())
     try:
-        return _export(wanted, Path(target), scan(Path(results)).records, limits, tell, on_image)
-    except base.UnsupportedError as error:
-        raise UserError(f"{error}; choose another --runtime or --precision") from error
+        yield
     finally:
         torch.set_num_threads(threads)
+
+
+def _data_and_weights(
+    spec: ModelSpec,
+    data: Path | str | None,
+    weights: Path | str,
+    runs: Path | str | None,
+    cache: Path | None,
+    *,
+    opened: bool,
+) -> tuple[Dataset | None, Source, DatasetSpec]:
+    """Find the weights, and open the dataset: where it is wanted itself, or has to say what the classes are."""
+    asked = parse_asked(str(weights))
+    dataset = open_dataset(data, cache=cache) if opened or not knows_itself(asked, spec) else None
+    source = find_source(weights, spec, dataset, runs, cache)
+    if asked.kind != "random":
+        require_weights(source, spec.name)
+    classes = dataset.spec if dataset else source.classes
+    assert classes is not None, "weights that know themselves"
+    return dataset, source, classes
 
 
 def _frame_size(spec: ModelSpec, dataset: Dataset | None, source: Source) -> Size:
@@ -183,8 +204,10 @@ def _require_options(
 
 
 def _require_data(wanted: Wanted, limits: Sequence[Limit], *, given: bool) -> None:
-    """Refuse to require what cannot be counted."""
+    """Refuse to require what cannot be counted; nothing asks for nothing."""
     dataset = wanted.dataset
+    if not limits:
+        return
     if dataset is None or (dataset.synthetic and not given):
         raise UserError("--require counts on images with labels: name them with --data DIR")
     if wanted.source.kind == "random":

@@ -1,34 +1,20 @@
-"""What a node has to have before it may do anything: the driver's code, its data, its models' sources."""
+"""What a node has to have beside the driver's code before it may do anything: its data, its models' sources."""
 
 from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from zoo.cache import cache_folder
 from zoo.catalog import find
 from zoo.data import synthetic
 from zoo.data.layout import DATASET_VARIABLE, Dataset, open_dataset
-from zoo.errors import UserError, listed
-from zoo.fleet import probe
-from zoo.fleet.cluster import Node, is_lost
-from zoo.identity import network_sha256, package_sha256
-from zoo.lazy import Lazy
+from zoo.errors import UserError
+from zoo.identity import network_sha256
 from zoo.spec import ModelSpec
-
-if TYPE_CHECKING:
-    import ray
-    import ray.cloudpickle
-    import ray.util.scheduling_strategies
-else:
-    ray = Lazy("ray")
-
-PATIENCE_S = 600.0
-"""How long nodes may take to answer: they read every label of their data for its fingerprint."""
 
 
 @dataclass(frozen=True)
@@ -104,42 +90,3 @@ def why_unfit(content: bytes) -> str:
     except UserError as error:
         return str(error)
     return ""
-
-
-def require_fit(nodes: Sequence[Node], needs: Needs) -> None:
-    """Ask every node at once whether it has what is needed.
-
-    Raises:
-        UserError: one has not, or gives no answer.
-    """
-    ray.cloudpickle.register_pickle_by_value(probe)
-    try:
-        ask = ray.remote(probe.look)
-        here, affinity = probe.versions(), ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
-        asked = {
-            ask.options(num_cpus=0, max_retries=0, scheduling_strategy=affinity(node.id, soft=False)).remote(
-                here, package_sha256(), pickle.dumps(needs)
-            ): node
-            for node in nodes
-        }
-    finally:
-        ray.cloudpickle.unregister_pickle_by_value(probe)
-    _, silent = ray.wait(list(asked), num_returns=len(asked), timeout=PATIENCE_S)
-    unfit = [f"{asked[one].address}: no answer within {PATIENCE_S:.0f} s" for one in silent]
-    for one, node in asked.items():
-        if one not in silent and (why := _answer(one)):
-            unfit.append(f"{node.address}: {why}")
-    if unfit:
-        more = f" (and {len(unfit) - 1} more: {listed([one.partition(':')[0] for one in unfit[1:]])})"
-        raise UserError(
-            f"node {unfit[0]}{more if len(unfit) > 1 else ''}; mend that, or take the node out of the fleet"
-        )
-
-
-def _answer(asked: ray.ObjectRef[str]) -> str:
-    try:
-        return str(ray.get(asked))
-    except Exception as error:
-        if is_lost(error):
-            return "the node was lost while it was asked"
-        raise

@@ -25,8 +25,9 @@ from zoo.errors import UserError, listed
 from zoo.files import sha256_of
 from zoo.fleet.board import MAX_TRIES, Board, Task
 from zoo.fleet.cluster import Seat, is_lost, joined, nodes, seats
+from zoo.fleet.fitness import require_fit
 from zoo.fleet.measurer import Answer, Errand, Measurer, Parcel
-from zoo.fleet.needs import needs_of, require_fit
+from zoo.fleet.needs import needs_of
 from zoo.lazy import Lazy
 from zoo.record import Record
 

@@ -22,7 +22,8 @@ from zoo.data.layout import open_dataset
 from zoo.errors import UserError
 from zoo.files import write_all
 from zoo.fleet.cluster import CPU, Seat, is_lost, joined, nodes, seats
-from zoo.fleet.needs import Needs, find_data, needs_of, require_fit, source_of
+from zoo.fleet.fitness import require_fit
+from zoo.fleet.needs import Needs, find_data, needs_of, source_of
 from zoo.lazy import Lazy
 from zoo.train.distributed import PATIENCE, is_first_process
 from zoo.train.loop import Trained, train_model
