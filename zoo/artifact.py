@@ -376,7 +376,7 @@ def _fill(folder: Path, wanted: Wanted, suffix: str, tell: Tell) -> None:
 
 
 def _held(file: Path, wanted: Wanted, facts: Build, calibration: Sequence[Tensor], tell: Tell) -> Build:
-    """Hold int8 against fp32 on the train split, and replace the file by another where it loses too much."""
+    """Hold int8 against fp32 on the train split; another file takes its place where it loses too much."""
     assert facts.quantisation is not None
     if why := _why_unmeasured(wanted):
         unmeasured = facts.quantisation.model_copy(update={"why_unmeasured": why})

@@ -36,8 +36,8 @@ def two(*names, **asked):
     )
 
 
-def shown(one, *args, **options):
-    return show_comparison(one.comparison, *args, **options)
+def shown(one, form="table", *, width=160, **options):
+    return show_comparison(one.comparison, form, width=width, **options)
 
 
 def values_of(one):

@@ -105,7 +105,7 @@ def test_paced_rows_are_compared_with_each_other_alone(folder):
         return pair.first
 
     assert first_of("a", "b").rate_hz is None, "unless a rate is named"
-    text = show_comparison(compare("a,rate_hz=10hz", "b,rate_hz=10", results=folder), plain=True)
+    text = show_comparison(compare("a,rate_hz=10hz", "b,rate_hz=10", results=folder), width=160, plain=True)
     assert "paced at 10 Hz" in text.splitlines()[0]
     assert "missed deadlines %" in text
     with pytest.raises(UserError, match=r"may not be compared: rate hz 10 vs none; protocol zoo-paced/1 vs zoo-lat/3"):

@@ -177,11 +177,10 @@ def _why_none(asked: list[Row], needed: Sequence[Metric], rate_hz: float | None,
         return f"no {kind} here is ok; {listed(why, 1)}; `zoo leaderboard` names all"
     missing = [metric.title for metric in needed if all(row.value(metric.key) is None for row in asked)]
     what = ", ".join(missing) or " and ".join(metric.title for metric in needed)
-    how = (
-        "train with `zoo train MODEL --data DIR` or name weights with `zoo bench --weights MODEL=FILE`"
-        if "mIoU" in missing
-        else f"measure with `zoo bench{'' if rate_hz is None else f' --rate {rate_hz:g}hz'}`"
-    )
+    bench = "`zoo bench`" if rate_hz is None else f"`zoo bench --rate {rate_hz:g}hz`"
+    how = f"measure with {bench}"
+    if "mIoU" in missing:
+        how = "train with `zoo train MODEL --data DIR` or name weights with `zoo bench --weights MODEL=FILE`"
     if missing == ["mIoU"] == [needed[0].title] and all(metric.key != "miou" for metric in needed[1:]):
         how = f"choose by something else with --minimize (latency, memory, params, macs), or {how}"
     return f"no {kind} has a {what}; {how}"
