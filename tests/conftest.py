@@ -25,6 +25,11 @@ def pytest_configure(config):
         os.environ["TMPDIR"] = tempfile.tempdir = folder
 
 
+def pytest_collection_modifyitems(items):
+    """The long ones first: else one core waits while the other has the last of them."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 def _load_factory():
     """`tests/records.py` by its path: the import mode keeps `tests` off the module path, and benchmarks share it."""
     name = "zoo_test_records"

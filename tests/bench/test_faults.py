@@ -34,6 +34,7 @@ from zoo.config import BenchConfig, TrainConfig
 from zoo.data.synthetic import write_dataset
 from zoo.errors import UserError
 
+pytestmark = pytest.mark.slow
 FRAME = (64, 256)  # wider than what an own model is tried on
 TOKEN = "ZOO_TEST_SWEEP"
 LONG = f"600.{os.getpid()}"  # seconds; known by it wherever it is

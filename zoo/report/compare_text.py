@@ -148,9 +148,10 @@ def _many(comparison: Comparison, width: int) -> list[RenderableType]:
     of_all = [note for note in comparison.against[0].notes if all(note in one.notes for one in comparison.against)]
     for name, one in zip(ascii_uppercase[1:] if lettered else labels[1:], comparison.against, strict=False):
         parts += _differing(one, f"{name} differs")
-        parts += [
-            Text(note if note.startswith("mIoU: ") else f"{name}: {note}") for note in one.notes if note not in of_all
-        ]
+        said = (
+            note if note.startswith(("mIoU: ", name)) else f"{name}: {note}" for note in one.notes if note not in of_all
+        )
+        parts += map(Text, said)
     return [*parts, *map(Text, of_all)]
 
 
