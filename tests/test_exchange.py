@@ -185,6 +185,14 @@ def test_a_source_that_is_none_is_one_line_and_nothing_is_touched(other, tmp_pat
     assert not (tmp_path / "mine").exists()
 
 
+def test_a_folder_of_an_empty_share_has_nothing_to_give_and_is_no_mistake(other, tmp_path):
+    with store.locked(tmp_path / "idle"):
+        pass
+    merged = merge([tmp_path / "idle", other], tmp_path / "mine")
+    assert merged.left_out == ()
+    assert held(tmp_path / "mine") == held(other)
+
+
 def test_an_archive_of_hostile_names_and_sizes_is_survived(records, tmp_path):
     record, samples = records.sampled()
     path = store.save(record, samples, tmp_path / "one")

@@ -214,7 +214,7 @@ def _records_in(source: Path, opened: ExitStack, left_out: list[str]) -> list[_F
         else:
             what = "is neither, or damaged" if source.exists() else "does not exist"
             raise UserError(f"{source} {what}; give {SOURCE}")
-    if not found:
+    if not found and not store.folder_ids(source):  # one that was measured into may have had an empty share
         damaged = "" if source.is_dir() else ", or is damaged"
         raise UserError(f"{source} holds no records{damaged}; give {SOURCE}")
     return found

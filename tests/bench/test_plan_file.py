@@ -195,8 +195,9 @@ def test_a_file_that_is_no_plan_is_not_overwritten(plan, tmp_path):
     (tmp_path / "folder").mkdir()
     with pytest.raises(UserError, match="cannot be read: Is a directory"):
         write_plan(plan, tmp_path / "folder")
-    with pytest.raises(UserError, match="cannot write the plan"):
-        write_plan(plan, file / "below.json")
+    for missing in (file, tmp_path / "missing"):
+        with pytest.raises(UserError, match=r"there is no folder .* to write the plan into; make it"):
+            write_plan(plan, missing / "below.json")
 
 
 @pytest.mark.parametrize(
@@ -227,6 +228,30 @@ def test_a_device_is_chosen_where_it_is_measured(plan):
     assert plan.config_for("cuda:all").device == "cuda:all"
     with pytest.raises(UserError, match="device is auto, cpu, mps, cuda, cuda:N or cuda:all; got 'tpu'"):
         plan.config_for("tpu")
+
+
+def test_an_empty_share_has_nothing_to_do_and_is_no_mistake(plan, streets, tmp_path, capsys):
+    """What the last tasks of a job array have where there are more of them than sets of weights."""
+    file, results = tmp_path / "plan.json", tmp_path / "results"
+    write_plan(plan, file)
+    command = ["bench", "--plan", str(file), "--shard", "12/12", "--data", str(streets), "--device", "cpu"]
+    assert main([*command, "--results", str(results), "--runs", str(tmp_path / "runs")]) == 0
+    told = capsys.readouterr()
+    assert told.err == ""
+    assert "share 12/12 is empty: the plan has 11 sets of weights, and none is split\n" in told.out
+    assert f"cells measured: 0, finished before: 0; 0.0 min; records: {results}\n" in re.sub(
+        r"\d+\.\d min", "0.0 min", told.out
+    )
+
+
+def test_all_shares_may_be_given_the_same_weights(plan, streets):
+    given = {"plan": plan, "data": streets, "weights": ["cgnet=random", "unet=run"]}
+    found = [read(Request(plan.config, shard=(index, 4), **given)).asked for index in range(1, 5)]
+    asked = {model: one.kind for share in found for model, one in share.items()}
+    assert asked == dict.fromkeys(TEN, "auto") | {"cgnet": "random", "unet": "run"}
+    assert sum(map(len, found)) == len(TEN)
+    with pytest.raises(UserError, match="--weights names 'pidnet_s', which is not measured"):
+        read(Request(plan.config, shard=(1, 4), **given | {"weights": ["pidnet_s=random"]}))
 
 
 def test_flags_that_a_plan_decides_are_refused(plan, tmp_path, capsys):

@@ -82,6 +82,7 @@ def results(records, place):
         ("bench --fleet local --device cpu", "--fleet measures on what --on names; leave --device away"),
         ("bench --fleet local --dry-run", "leave --dry-run away"),
         ("bench --on T4", "without --fleet there is no fleet to choose from; leave --on away"),
+        ("train unet --fleet local --workers 0", "--workers counts the devices that train, 1 or more; got 0"),
         ("train unet --workers 2", "without --fleet there is no fleet to choose from; leave --workers away"),
         ("train unet --fleet head", "--fleet takes local or ray://HOST:PORT"),
         ("train unet --fleet local --init own", "leave --init away"),

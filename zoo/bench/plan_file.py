@@ -192,13 +192,17 @@ def write_plan(plan: Plan, path: Path) -> None:
 
 
 def require_replaceable(path: Path) -> None:
-    """Refuse to write a plan over a file that is none.
+    """Refuse to write a plan over a file that is none, or into a folder that is not there.
 
     Raises:
-        UserError: such a file is there.
+        UserError: such a file is there, or no such folder.
     """
     if path.exists():
         _document(path)
+    elif not path.parent.is_dir():
+        raise UserError(
+            f"there is no folder {path.parent} to write the plan into; make it, or name another with --plan"
+        )
 
 
 def read_plan(path: Path) -> Plan:

@@ -88,10 +88,14 @@ def read(request: Request) -> Wanted:
     config, plan, file = request.config, request.plan, request.file
     if file is None and plan is not None and plan.file is not None:
         file = request.by_content.get(plan.file.sha256)
+    notes = list[str]()
     if request.shard is not None:
         if plan is None:
             raise UserError("--shard is a share of a plan; name its file with --plan")
-        plan = plan.share(*request.shard)
+        (index, count), set_count = request.shard, len(plan.groups())
+        plan = plan.share(index, count)
+        if not plan.cells:
+            notes.append(f"share {index}/{count} is empty: the plan has {set_count} sets of weights, and none is split")
     if plan is not None:
         require_checkout(plan)
     if file is not None and config.seeds > 1:
@@ -105,14 +109,17 @@ def read(request: Request) -> Wanted:
         raise UserError("--mean, --std, --classes and --output speak of a --file; name one, or leave them away")
     _require_file(plan, file)
     given = None if file is None else (Path(file), read_exported(Path(file), trust=request.trust, feed=request.feed))
-    notes = list[str]()
     if given is not None:
-        config, notes = config_of(given[1], config)
+        config, told = config_of(given[1], config)
+        notes += told
     if given is not None:
         specs = [spec_of(given[1])]
     else:
         specs = select(config.models) if plan is None else _planned_specs(plan, request.models)
-    asked = _asked(request.weights, specs)
+    # Of the whole plan: all its shares may be given the same flags.
+    names = [spec.name for spec in specs] if request.plan is None or given else _models_of(request.plan)
+    asked = parse_all_asked(request.weights, names) if names else {}
+    asked = {spec.name: asked[spec.name] for spec in specs}
     for model, one in asked.items():
         require_one_seed(config, model, one)
     dataset = open_dataset(request.data, cache=request.cache) if config.accuracy else None
@@ -125,15 +132,15 @@ def read(request: Request) -> Wanted:
     return Wanted(config, specs, asked, dataset, runs, request.cache, given, notes, plan, request.by_content)
 
 
-def _asked(weights: Sequence[str], specs: Sequence[ModelSpec]) -> dict[str, Asked]:
-    return parse_all_asked(weights, [spec.name for spec in specs]) if specs else {}
+def _models_of(plan: Plan) -> list[str]:
+    return list(dict.fromkeys(cell.model for cell in plan.cells if cell.model != MEAN_LABEL_MAP))
 
 
 def _planned_specs(plan: Plan, models: Sequence[str]) -> list[ModelSpec]:
     """The models of a plan: of the table by their names, others where they are said to lie."""
     given = {spec.name: spec for spec in select(models)} if models else {}
     specs = []
-    for name in dict.fromkeys(cell.model for cell in plan.cells if cell.model != MEAN_LABEL_MAP):
+    for name in _models_of(plan):
         try:
             specs.append(given[name] if name in given else find(name))
         except UserError as error:

@@ -144,8 +144,9 @@ def run(arguments: argparse.Namespace) -> int:
     from zoo.report.output import write
     from zoo.score.reading import rows_of
 
-    if sweep.finished or sweep.records:
-        print(render(make_board(rows_of((*sweep.finished, *sweep.records)))))
+    answered = (*sweep.finished, *sweep.records)
+    if answered:
+        print(render(make_board(rows_of(answered))))
     print(
         f"cells measured: {len(sweep.records)}, finished before: {len(sweep.finished)}; "
         f"{sweep.seconds / 60:.1f} min; records: {arguments.results}"
@@ -158,6 +159,8 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if sweep.left_out:
         print(f"left out for want of time: {', '.join(sweep.left_out)}; the same command goes on with them")
+    if not answered:  # an empty share, or all of it is under way elsewhere: the folder may hold nothing yet
+        return sweep.exit_code
     everything = leaderboard(arguments.results)
     warn(everything.warnings)
     try:

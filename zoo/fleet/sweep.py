@@ -138,9 +138,6 @@ class _Fleet:
         self.failed = 0
         """Cells, lost ones among them."""
         self.false_starts = Counter[Seat]()
-        self.failed = 0
-        """Cells, lost ones among them."""
-        self.false_starts = Counter[Seat]()
         self.said: set[str] = set()
 
     def tell_once(self, note: str) -> None:

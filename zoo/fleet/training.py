@@ -115,6 +115,8 @@ def train_on_fleet(
     Raises:
         UserError: as `train_model`; no such fleet, a node that is not fit, fewer devices than processes.
     """
+    if workers is not None and workers < 1:
+        raise UserError(f"--workers counts the devices that train, 1 or more; got {workers}")
     spec, dataset = find(name), open_dataset(data, cache=cache)
     folder = run_folder(runs_folder(runs), spec, dataset, config)
     with joined(address), run_lock(folder):
