@@ -216,6 +216,16 @@ def test_a_file_that_keeps_what_is_required_is_written(own, capsys):
     assert "of the labels equal" in said
 
 
+def test_nothing_lost_has_no_sign(own, capsys, monkeypatch):
+    held = export.Held(
+        miou=0.5, miou_lost=-1e-5, class_lost={"road": -1e-6}, common=frozenset({"road"}), equal_share=1.0,
+        image_count=2,
+    )  # fmt: skip
+    monkeypatch.setattr(export, "hold", lambda *_: held)
+    assert cli.main(of_own(own, "gained.onnx", "--require", "class-loss:2")) == 0
+    assert "images of synthetic val: 0.0 points of mIoU lost, most on road: 0.0; " in capsys.readouterr().out
+
+
 def test_a_file_that_loses_more_is_not_written_and_the_classes_are_named(own, capsys, monkeypatch):
     held = export.Held(
         miou=0.5, miou_lost=0.02, class_lost={"road": 0.05, "pole": 0.031, "car": 0.01, "train": 0.3},

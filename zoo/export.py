@@ -322,10 +322,10 @@ def _export(
 
 
 def _kept(held: Held, on: str) -> str:
-    """What was found of a file that keeps what it has to."""
-    worst = next((f", most on {name}: {100 * lost:.1f}" for name, lost in held.common_lost.items()), "")
+    """What was found of a file that keeps what it has to; less than nothing lost is not written as -0.0."""
+    worst = next((f", most on {name}: {100 * lost:z.1f}" for name, lost in held.common_lost.items()), "")
     return (
-        f"against fp32 eager, {on}: {100 * held.miou_lost:.1f} points of mIoU lost{worst}; "
+        f"against fp32 eager, {on}: {100 * held.miou_lost:z.1f} points of mIoU lost{worst}; "
         f"{held.equal_share:.2%} of the labels equal"
     )
 

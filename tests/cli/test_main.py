@@ -149,6 +149,22 @@ def test_a_wrong_flag_is_one_line_too(zoo, line):
 
 
 @pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("bench --image-size 64x128", "zoo: unrecognized arguments: --image-size 64x128. Did you mean '--input-size'"),
+        ("bench --nope", "?; see `zoo bench --help`"),
+        ("data synth streets --sizes=64x64", "Did you mean '--size' or '--seed'?; see `zoo data synth --help`"),
+        ("info unet now", "zoo: unrecognized arguments: now; see `zoo info --help`"),
+    ],
+)
+def test_a_flag_that_is_not_known_names_the_help_of_its_verb(zoo, line, words):
+    code, _, error = zoo(line)
+    assert code == 2
+    assert words in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
     "line",
     [
         "eval unet --data a --data b",

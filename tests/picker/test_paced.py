@@ -90,7 +90,9 @@ def test_what_has_not_what_is_asked_for_does_not_stand_before_what_has(records, 
     with pytest.raises(NothingMeasuredError, match="no record has a mIoU"):
         pick(unscored, at=5)
     few = [row(records.make(samples=20))]
-    with pytest.raises(NothingMeasuredError, match="has a pipeline p99; measure with `zoo bench --rate 5hz`"):
+    with pytest.raises(
+        NothingMeasuredError, match="p99; measure with `zoo bench --data DIR --preset camvid --rate 5hz`"
+    ):
         pick(few, at=5)
 
 

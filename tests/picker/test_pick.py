@@ -404,6 +404,19 @@ def test_quick_rows_only_when_there_is_nothing_else(records, rows):
     assert "quick" not in show_choice(pick(rows + quick))
 
 
+def test_what_is_to_be_measured_is_what_would_count(records):
+    """A smoke test, which `zoo bench` is, would be left out beside full rows."""
+    full = row(records.make("a", samples=20))
+    with pytest.raises(UserError, match=r"no record has a pipeline p99; measure with `zoo bench --data DIR --preset "):
+        pick([full], at=5)
+    with pytest.raises(UserError, match=r"no record has a pipeline p99; measure with `zoo bench --rate 5hz`$"):
+        pick([row(records.make("a", samples=20, quick=True))], at=5)
+    with pytest.raises(UserError, match=r"; measure with `zoo bench --data DIR --preset camvid --rate RATE`$"):
+        pick([full], limits=["missed<=1%"])
+    with pytest.raises(UserError, match=r"; measure with `zoo bench --preset camvid --rate 5hz`$"):
+        pick([row(records.make("a", samples=20, right=None, dataset=None))], at=5, objective="latency")
+
+
 def test_a_smoke_test_never_stands_in_for_a_full_run(records):
     rows = [row(records.make("a", right=None)), row(records.make("b", quick=True))]
     with pytest.raises(UserError, match="no full record has a mIoU; choose by something else with --minimize"):

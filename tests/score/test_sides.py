@@ -30,6 +30,7 @@ END_OF_DAY = datetime(2026, 11, 1, 23, 59, 59, 999999, tzinfo=UTC)
         ),
         ("@2026-11-01", {"until": END_OF_DAY}),
         ("device=cpu", {"conditions": (("device", "cpu"),)}),
+        ("unet,rate=10hz,batch=4", {"model": "unet", "conditions": (("rate_hz", "10"), ("batch_size", "4"))}),
         ("model=unet,device=cpu", {"model": "unet", "conditions": (("device", "cpu"),)}),
         ("net:build", {"model": "net:build"}),
         ("before", {"folder": Path("before")}),

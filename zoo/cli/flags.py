@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
-from zoo.errors import UserError
+from zoo.errors import UserError, did_you_mean
 from zoo.score.fields import FIELDS
 from zoo.units import parse_pairs, parse_whole
 
@@ -82,6 +82,14 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.register("action", None, Once)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Refuse here what is not known, so that the verb's own help is named, not that of all of them."""
+        known, others = super().parse_known_args(args, namespace)
+        if others:
+            nearest = did_you_mean(others[0].partition("=")[0], self._option_string_actions)
+            self.error(f"unrecognized arguments: {' '.join(others)}{nearest and '.' + nearest}")
+        return known, others
 
     def error(self, message: str) -> NoReturn:
         """Print the mistake and where to read on; exit with 2."""

@@ -30,7 +30,7 @@ def write_page(text: str, output: Path) -> None:
     try:
         write_all({output: text.encode()})
     except OSError as error:
-        advice = how_to_write(error, "another file with --output")
+        advice = how_to_write(error, "another file")
         raise UserError(f"cannot write {output}: {reason(error)}; {advice}") from error
 
 

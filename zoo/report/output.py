@@ -51,7 +51,7 @@ def write(board: Board, output: Path, form: Format | None = None) -> list[Path]:
     try:
         write_all(drawn | {output: text.encode()})  # the page last: it shows the plots
     except OSError as error:
-        advice = how_to_write(error, "another file with --output")
+        advice = how_to_write(error, "another file")
         raise UserError(f"cannot write {output}: {reason(error)}; {advice}") from error
     return [output, *drawn]
 

@@ -66,10 +66,15 @@ def how_to_measure(row: Row, key: str = "pipeline_p50_s") -> str:
         words.append("--data DIR")
     words += [f"--preset {preset}", f"--input-size {text_of(row.input_size)}"]
     words += [f"--batch {row.batch_size}"] if row.batch_size != 1 else []
-    if row.rate_hz is not None or key in _OF_PACED_CALLS:
-        words.append("--rate RATE" if row.rate_hz is None else f"--rate {row.rate_hz:g}hz")
-    words += ["--throughput"] if key in {"throughput_per_s", "largest_batch"} else []
+    words += flags_for({key}, row.rate_hz)
     return first + " ".join([*words, *([weights] if weights else [])])
+
+
+def flags_for(keys: set[str], rate_hz: float | None) -> list[str]:
+    """Return the flags of `zoo bench` without which it does not measure these numbers."""
+    paced = rate_hz is not None or keys & _OF_PACED_CALLS
+    rate = ["--rate RATE" if rate_hz is None else f"--rate {rate_hz:g}hz"] if paced else []
+    return [*rate, "--throughput"] if keys & _OF_BATCHES else rate
 
 
 def weights_flag(row: Row) -> str:
@@ -113,6 +118,7 @@ def how_to_load(row: Row) -> str:
 
 
 _OF_PACED_CALLS = {"missed_share", "lateness_p50_s", "lateness_max_s", "frame_count"}
+_OF_BATCHES = {"throughput_per_s", "largest_batch"}
 _SUFFIXES = {"onnxruntime": ".onnx", "openvino": ".onnx", "tensorrt": ".onnx", "aoti": ".pt2"}
 """What the runtimes that run a file write, as `runtimes.table.file_format` tells with torch."""
 

@@ -31,6 +31,8 @@ else:
 
 CONDITIONS = tuple(field.name for field in FIELDS.values() if not field.rare)
 """What usually tells two records of a model apart."""
+FLAGS = {field.flag.removeprefix("--").replace("-", "_"): field.name for field in FIELDS.values() if field.flag}
+"""What a flag calls a condition may be said of a side too: `rate=10hz`."""
 RARE = tuple(field.name for field in FIELDS.values() if field.rare)
 USUAL = {"runtime": "eager", "precision": "fp32"}
 """What a name that says nothing of these means, where there is such a record."""
@@ -90,6 +92,7 @@ class Side:
 def _condition(word: str) -> tuple[str, str]:
     field, equals, value = word.partition("=")
     known = (_MODEL, *CONDITIONS, *RARE)
+    field = FLAGS.get(field, field)
     if not equals or field not in known:
         raise UserError(f"{word!r} is none of {', '.join(f'{one}=…' for one in known)}")
     return field, value if field == _MODEL else text_of(FIELDS[field].parse(value))

@@ -33,7 +33,7 @@ REMEDIES: Mapping[str, str] = {
     "spread of an accelerator": "hold a clock of `nvidia-smi -q -d SUPPORTED_CLOCKS`: `sudo nvidia-smi -lgc MHZ`",
     "heat": "let it cool down, and see to its air",
     "power": "raise its limit, `sudo nvidia-smi -pl WATTS`, or hold a clock that it keeps, `sudo nvidia-smi -lgc MHZ`",
-    "other load": "close it (`zoo doctor --machine` names it), or keep to other cores: `taskset -c 2-5 zoo bench …`",
+    "other load": "close it (`zoo doctor --machine` names it), or keep to other cores: `taskset -c CORES zoo bench …`",
     "other load beside spinning threads": "torch's threads spin while they wait, and collapse beside other "
     "work: close it (`zoo doctor --machine` names it), or leave it a core with `--threads`",
     "other processes": "end what else is on the GPU (`nvidia-smi` names it), or choose another with `--device cuda:N`",

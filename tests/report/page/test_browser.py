@@ -201,7 +201,7 @@ def test_the_card_says_all_of_a_row(show):
 
 
 def test_the_card_says_what_stands_against_the_timing_and_what_to_do(show):
-    page = show("model=large")
+    page = show()
     page.locator("#table tbody th button", has_text="large").first.click()
     part = page.locator("dialog section", has=page.locator("h3", has_text="Against the timing"))
     assert f"network spread 20.0% → {REMEDIES['spread']}" in part.inner_text()

@@ -63,6 +63,16 @@ def test_every_row_of_every_table_stands_once(tmp_path, records):
     } == {len(page["columns"]["id"])}
 
 
+def test_a_page_rounds_as_from_all_digits():
+    exact = [0.483497737, 0.483502, 0.4835, 0.57, 0.020003, 1e-9]  # 48.3 and 48.4: not twice 48.35, and then 48.4
+    for digits in (4, 5):
+        shown = [contents._short(value, digits) for value in exact]
+        assert [f"{value:.3g}" for value in shown] == [f"{value:.3g}" for value in exact]
+    shares = contents._shares(exact[:-1])
+    assert [f"{share / 100:.1f}" for share in shares] == [f"{100 * value:.1f}" for value in exact[:-1]]
+    assert contents._shares([0.57, 0.29, 1.0, 0.0, None]) == [5700, 2900, 10000, 0, None]
+
+
 def test_what_rows_share_stands_once(tmp_path, records):
     board = kept(tmp_path, records.make("a", right=0.5), records.make("a", right=0.5, runtime="onnxruntime"))
     page = page_contents(board, ())

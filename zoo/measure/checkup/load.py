@@ -57,7 +57,7 @@ def other_load(pause: Callable[[float], object] = time.sleep) -> Look:
             Finding(
                 _gravity(load - stolen),
                 f"other work keeps {load - stolen:.1f} {of} busy{_who(taken, load - stolen)}",
-                "close it, or keep to cores of your own: `taskset -c 2-5 zoo bench …`",
+                "close it, or keep to cores of your own: `taskset -c CORES zoo bench …`",
                 effect="it takes turns with what is timed: latency and its spread grow, and no row gets grade A",
             )
         )

@@ -9,6 +9,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from decimal import ROUND_05UP, Context, Decimal
 from typing import TYPE_CHECKING, Any
 
 from zoo import __version__
@@ -156,8 +157,14 @@ def _round(metric: Metric, value: float | None) -> float | int | None:
     return _short(value)
 
 
+def _plain(value: float) -> str:
+    """A number without the last digits of a float, which are chance."""
+    return f"{value:.12g}"
+
+
 def _short(value: float | None, digits: int = DIGITS) -> float | None:
-    return None if value is None else float(f"{value:.{digits}g}")
+    """Of fewer digits, from which the page rounds as from all of them, and so as every table does."""
+    return None if value is None else float(Context(digits, ROUND_05UP).create_decimal(_plain(value)))
 
 
 def _known(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
@@ -186,7 +193,7 @@ def _card(row: Row, source: Source | None, pools: Pools, *, whole: bool) -> dict
         "classes": pools.place("classes", list(row.class_iou) or None),
         "iou": pools.place("iou", _shares(row.class_iou.values())),
         "lost": pools.place("lost", None if row.is_reference else _shares(row.class_lost.values())),
-        "pixels": pools.place("pixels", _shares(row.class_share.values())),
+        "pixels": pools.place("pixels", [round(share * 1e4) for share in row.class_share.values()] or None),
         "confusion": pools.place("confusion", _confusion(record.accuracy if record else None)),
         "published": pools.place("published", _published(row)),
         "latency": _latency(record, source),
@@ -200,8 +207,11 @@ def _card(row: Row, source: Source | None, pools: Pools, *, whole: bool) -> dict
 
 
 def _shares(values: Iterable[float | None]) -> list[int | None] | None:
-    """Fractions per 10,000."""
-    return [None if value is None else round(value * 1e4) for value in values] or None
+    """Fractions per 10,000, which the page rounds further as it would have rounded the fractions."""
+    return [
+        None if value is None else int(Decimal(_plain(value)).scaleb(4).to_integral_value(ROUND_05UP))
+        for value in values
+    ] or None
 
 
 def _licences(licences: Licences) -> dict[str, Any]:
