@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -29,6 +30,7 @@ from zoo.files import sha256_of, short_hash
 from zoo.holding import Held, at_size, expected, hold
 from zoo.identity import makers, network_sha256
 from zoo.labels import CITYSCAPES
+from zoo.lazy import Lazy
 from zoo.machine import cpu_features
 from zoo.models.build import build_empty, build_model, read_hub
 from zoo.models.contract import tensors_of
@@ -37,7 +39,6 @@ from zoo.models.trial import CHECK_SIZE, fit_model
 from zoo.modes import seen_window
 from zoo.pipeline import Pipeline
 from zoo.record import Build, MemoryFormat, Network, Precision, State, Weights
-from zoo.remedies import best_of
 from zoo.runtimes import base, eager, table
 from zoo.runtimes.opset import OPSET
 from zoo.spec import DatasetSpec, ModelSpec, Resize, Size
@@ -45,6 +46,11 @@ from zoo.state_dict import StateDict, load_into, read_state_dict, weights_sha256
 from zoo.weights.asked import parse_asked
 from zoo.weights.resolve import resolve
 from zoo.weights.source import Brought, Source
+
+if TYPE_CHECKING:
+    from zoo import remedies
+else:  # they bring a runtime along, which the fork server must not: its memory is counted where it is loaded
+    remedies = Lazy("zoo.remedies")
 
 CALIBRATION_IMAGES = 32
 HELD_PIXELS = 1 << 26
@@ -394,7 +400,7 @@ def _held(file: Path, wanted: Wanted, facts: Build, calibration: Sequence[Tensor
         predict = at_size(in_batches_of(wanted.batch_size, runnable.predict), wanted.image_size)
         return hold(predict, frames, dataset.spec)
 
-    found = best_of(
+    found = remedies.best_of(
         file,
         lambda: table.quantiser(build(replace(wanted, precision="fp32"))[0], calibration),
         measure,

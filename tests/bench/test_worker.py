@@ -24,6 +24,8 @@ with Witness():
         __import__(name)
 assert not torch.cuda.is_initialized()
 assert {"torchvision", "segmentation_models_pytorch", "timm"} <= set(sys.modules)
+runtimes = {"onnx", "onnxruntime", "openvino", "tensorrt"} & set(sys.modules)
+assert not runtimes, f"a runtime's memory counts from where it is loaded, which a worker does: {runtimes}"
 operations = [name for name in seen if name.startswith("aten.") and not name.startswith("aten.empty")]
 print(len(operations), operations[:5])
 """
