@@ -12,7 +12,7 @@ from zoo.frames import CITYSCAPES_NAME
 from zoo.lazy import Lazy
 from zoo.machine import Named
 from zoo.protocol import PACED_PROTOCOL, SPEED_PROTOCOL
-from zoo.score.commands import flags_for
+from zoo.score.commands import flags_for, preset_words
 from zoo.score.comparing import Group, differences, family_of, group_of, latest
 from zoo.score.fields import flag_for
 from zoo.score.filtering import VERSIONS, newest_versions, version_of
@@ -178,25 +178,13 @@ def _why_none(asked: list[Row], needed: Sequence[Metric], rate_hz: float | None,
         return f"no {kind} here is ok; {listed(why, 1)}; `zoo leaderboard` names all"
     missing = [metric.title for metric in needed if all(row.value(metric.key) is None for row in asked)]
     what = ", ".join(missing) or " and ".join(metric.title for metric in needed)
-    words = ["zoo bench", *_preset_words(asked, needed), *flags_for({metric.key for metric in needed}, rate_hz)]
+    words = ["zoo bench", *preset_words(asked, needed), *flags_for({metric.key for metric in needed}, rate_hz)]
     how = f"measure with `{' '.join(words)}`"
     if "mIoU" in missing:
         how = "train with `zoo train MODEL --data DIR` or name weights with `zoo bench --weights MODEL=FILE`"
     if missing == ["mIoU"] == [needed[0].title] and all(metric.key != "miou" for metric in needed[1:]):
         how = f"choose by something else with --minimize (latency, memory, params, macs), or {how}"
     return f"no {kind} has a {what}; {how}"
-
-
-def _preset_words(asked: list[Row], needed: Sequence[Metric]) -> list[str]:
-    """How the newest row with most of what is needed was measured; none where smoke tests, the default, are chosen."""
-    row = max(
-        (row for row in asked if row.status == "ok"),
-        key=lambda row: (sum(row.value(metric.key) is not None for metric in needed), row.started_at),
-    )
-    if row.quick:
-        return []
-    data = ["--data DIR"] if row.dataset is not None and not row.synthetic else []
-    return [*data, f"--preset {row.preset}"]
 
 
 def _may_not_be_compared(groups: Sequence[Group]) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from zoo.lazy import Lazy
 from zoo.machine import Named
 from zoo.score.fields import quoted
-from zoo.score.metrics import GRADE, metric_of
+from zoo.score.metrics import GRADE, Metric, metric_of
 from zoo.score.rows import Row, text_of
 
 if TYPE_CHECKING:
@@ -115,6 +115,18 @@ def how_to_load(row: Row) -> str:
     words = [f"zoo predict {quoted(row.model)} frame.png -o pictures --input-size {text_of(row.input_size)}{precision}"]
     words += ["--data DIR"] if _needs_data(row) else []
     return " ".join([*words, *_weights_words(row)])
+
+
+def preset_words(asked: Iterable[Row], needed: Sequence[Metric]) -> list[str]:
+    """How the newest row with most of what is needed was measured; none where smoke tests, the default, are chosen."""
+    row = max(
+        (row for row in asked if row.status == "ok"),
+        key=lambda row: (sum(row.value(metric.key) is not None for metric in needed), row.started_at),
+    )
+    if row.quick:
+        return []
+    data = ["--data DIR"] if row.dataset is not None and not row.synthetic else []
+    return [*data, f"--preset {row.preset}"]
 
 
 _OF_PACED_CALLS = {"missed_share", "lateness_p50_s", "lateness_max_s", "frame_count"}
