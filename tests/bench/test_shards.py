@@ -9,19 +9,22 @@ import sys
 import textwrap
 import time
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from zoo import store
-from zoo.bench.pinning import files_of, require_here
+from zoo.bench.job import RANDOM
+from zoo.bench.pinning import chosen_of, weights_of
 from zoo.bench.plan_file import read_plan, write_plan
-from zoo.bench.request import Request
+from zoo.bench.request import Request, read
 from zoo.bench.sweep import measure
 from zoo.cli.main import main
 from zoo.errors import UserError
 from zoo.score.audit import faults_of
 from zoo.score.rows import row
+from zoo.weights.source import Brought
 
 RUN = """
 import sys
@@ -127,13 +130,22 @@ def test_what_is_free_is_taken_by_whoever_comes_and_what_a_killed_one_leaves_by_
     assert table(tmp_path / "shared").keys() == {cell.id for cell in read_plan(plan).cells}
 
 
+def sources(request):
+    """Where the weights of a plan lie on this machine."""
+    wanted = read(request)
+    return [
+        chosen_of(wanted, spec, weights, lambda: Brought(None)).source
+        for spec in wanted.specs
+        for weights in weights_of(wanted.plan, spec.name)
+    ]
+
+
 def test_cells_are_handed_over_without_a_folder(plan, streets, tmp_path):
     """What a fleet's node does: no results folder, and records for one that is elsewhere."""
     whole = read_plan(plan)
     share = whole.only({cell.id for cell in whole.cells if cell.model in {"fast_scnn", "mean_label_map"}})
     request = Request(share.config, plan=share, data=streets, results=tmp_path / "none", runs=tmp_path / "runs")
-    require_here(request)
-    assert files_of(request) == {}
+    assert sources(request) == [RANDOM]
     found = list(measure(request, folder="elsewhere"))
     assert [id_ for id_, _, _ in found] == [cell.id for cell in share.cells]
     for id_, record, samples in found:
@@ -155,16 +167,15 @@ def test_weights_are_held_against_what_was_planned(bench, streets, tmp_path, cap
     (weights,) = {cell.weights for cell in plan.cells if cell.model == "encoder_decoder"}
     assert (weights.kind, weights.seed) == ("run", 0)
     request = Request(plan.config, plan=plan, data=streets, runs=runs)
-    require_here(request)
-    ((sha256, best),) = files_of(request).items()
+    ((sha256, best),) = [(source.sha256, source.file) for source in sources(request)]
     assert sha256 == weights.sha256
     elsewhere = Request(plan.config, plan=plan, data=streets, runs=tmp_path / "none")
     with pytest.raises(UserError, match=r"the plan measures weights run short \(\w{12}\) of encoder_decoder, which"):
-        require_here(elsewhere)
+        sources(elsewhere)
     copy = tmp_path / "copy.safetensors"
     copy.write_bytes(best.read_bytes())
-    require_here(Request(plan.config, plan=plan, data=streets, runs=tmp_path / "none", by_content={sha256: copy}))
-    require_here(Request(plan.config, plan=plan, data=streets, runs=tmp_path / "none", weights=[str(copy)]))
+    for here in ({"by_content": {sha256: copy}}, {"weights": [str(copy)]}):
+        assert [source.file for source in sources(replace(elsewhere, **here))] == [copy]
     capsys.readouterr()
     changed = plan.model_copy(
         update={"cells": tuple(cell.model_copy(update={"weights": weights.model_copy(update={"sha256": "0" * 64})})

@@ -8,7 +8,7 @@ from pathlib import Path
 from zoo.bench.job import RANDOM
 from zoo.bench.plan import Cell, Chosen, Setting, cell_id
 from zoo.bench.plan_file import Pinned, Plan, PlannedCell
-from zoo.bench.request import Request, Wanted, read
+from zoo.bench.request import Wanted
 from zoo.checkpoint import finished_runs
 from zoo.config import TrainConfig
 from zoo.errors import UserError
@@ -22,46 +22,6 @@ from zoo.weights.source import Brought, Source
 
 DIGITS = 12
 """Of a hash, where a line shows two."""
-
-
-def require_here(request: Request) -> None:
-    """See that this machine has what a plan names by content, before hours pass; no process starts.
-
-    What a model of your own brings by itself is only seen when it is built.
-
-    Raises:
-        UserError: it lacks something, or has another.
-    """
-    wanted = read(request)
-    assert wanted.plan is not None, "a request with a plan"
-    for spec in wanted.specs:
-        for weights in weights_of(wanted.plan, spec.name):
-            if weights.kind != "own":
-                chosen_of(wanted, spec, weights, lambda: Brought(None))
-    for cell in wanted.plan.cells:
-        for spec in wanted.specs:
-            if spec.name == cell.model:
-                require_code(cell, spec)
-
-
-def files_of(request: Request) -> dict[str, Path]:
-    """Find every file that a plan names by the SHA-256 of its bytes, for another machine to have a copy of.
-
-    Raises:
-        UserError: as `require_here`.
-    """
-    wanted = read(request)
-    assert wanted.plan is not None, "a request with a plan"
-    if wanted.plan.file is not None and wanted.file is not None:
-        return {wanted.plan.file.sha256: wanted.file[0]}
-    found = dict[str, Path]()
-    for spec in wanted.specs:
-        for weights in weights_of(wanted.plan, spec.name):
-            if weights.sha256 is not None and weights.kind != "own" and not spec.hub:
-                source = chosen_of(wanted, spec, weights, lambda: Brought(None)).source
-                if source.file is not None:
-                    found[weights.sha256] = source.file
-    return found
 
 
 def weights_of(plan: Plan, model: str) -> list[Pinned]:
