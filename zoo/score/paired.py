@@ -87,6 +87,7 @@ class Pairs:
     sources: Sources = field(default_factory=dict, repr=False)
     _counts: dict[Path, tuple[list[str], npt.NDArray[np.int32]]] = field(default_factory=dict, repr=False)
     _seconds: dict[tuple[Path, str], npt.NDArray[np.float64]] = field(default_factory=dict, repr=False)
+    _tests: dict[tuple[Path, Path], PairedTest] = field(default_factory=dict, repr=False)
 
     def tie(self, one: Row, other: Row, key: str) -> Tie:
         """Return whether two rows are alike in a metric, and what tells."""
@@ -119,7 +120,15 @@ class Pairs:
             first, second = (self.sources[row.key, row.started_at] for row in (one, other))
         except KeyError:
             raise UserError("their records are not at hand") from None
-        (names, counts), (other_names, other_counts) = self._image_counts(first.file), self._image_counts(second.file)
+        files = first.file, second.file
+        if files not in self._tests:
+            self._tests[files] = self._test(one, other, files)
+        return self._tests[files]
+
+    def _test(self, one: Row, other: Row, files: tuple[Path, Path]) -> PairedTest:
+        assert one.miou is not None
+        assert other.miou is not None
+        (names, counts), (other_names, other_counts) = map(self._image_counts, files)
         if list(one.class_iou) != list(other.class_iou) or sorted(names) != sorted(other_names):
             raise UserError("they were not counted on the same images and classes")
         order = {name: place for place, name in enumerate(other_names)}
