@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from zoo.cache import cache_folder, used_folder
 from zoo.card import Built, Traits
 from zoo.checkpoint import runs_folder
-from zoo.counting import in_batches_of
+from zoo.counting import Predict, in_batches_of
 from zoo.data.layout import Dataset, spread
 from zoo.data.reading import read_image
 from zoo.errors import ModelError, UserError
@@ -381,6 +381,18 @@ def _fill(folder: Path, wanted: Wanted, suffix: str, tell: Tell) -> None:
     (folder / "built.json").write_text(built.model_dump_json(indent=1), encoding="utf-8")
 
 
+def reference_of(wanted: Wanted) -> Predict:
+    """fp32 eager of the same weights, for frames of any size: what an artifact is held against."""
+    runnable, _, _ = load(replace(wanted, runtime="eager", precision="fp32"))
+    return at_size(runnable.predict, wanted.image_size)
+
+
+def predictor_of(file: Path, wanted: Wanted) -> Predict:
+    """A built file, for frames of any size and number."""
+    runnable = table.load_file(wanted.runtime, file, device=wanted.device, precision=wanted.precision)
+    return at_size(in_batches_of(wanted.batch_size, runnable.predict), wanted.image_size)
+
+
 def _held(file: Path, wanted: Wanted, facts: Build, calibration: Sequence[Tensor], tell: Tell) -> Build:
     """Hold int8 against fp32 on the train split; another file takes its place where it loses too much."""
     assert facts.quantisation is not None
@@ -391,14 +403,10 @@ def _held(file: Path, wanted: Wanted, facts: Build, calibration: Sequence[Tensor
     dataset, (height, width), (least, most) = wanted.dataset, wanted.image_size, HELD_IMAGES
     assert dataset is not None
     limit = min(most, max(least, HELD_PIXELS // (height * width)))
-    reference, _, _ = load(replace(wanted, runtime="eager", precision="fp32"))
-    frames = list(expected(at_size(reference.predict, wanted.image_size), dataset, "train", limit=limit))
-    del reference
+    frames = list(expected(reference_of(wanted), dataset, "train", limit=limit))
 
     def measure(other: Path) -> Held:
-        runnable = table.load_file(wanted.runtime, other, device=wanted.device, precision=wanted.precision)
-        predict = at_size(in_batches_of(wanted.batch_size, runnable.predict), wanted.image_size)
-        return hold(predict, frames, dataset.spec)
+        return hold(predictor_of(other, wanted), frames, dataset.spec)
 
     found = remedies.best_of(
         file,

@@ -5,21 +5,20 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from zoo.artifact import Tell, Wanted, build, find_source, load, untold
+from zoo.artifact import Tell, Wanted, build, find_source, predictor_of, reference_of, untold
 from zoo.card import Card, Port, card_path
 from zoo.catalog import find
-from zoo.counting import in_batches_of
 from zoo.data.layout import Dataset, OnFrame, open_dataset
 from zoo.data.reading import frame_size
 from zoo.errors import UserError
 from zoo.faults import how_to_write, reason
 from zoo.files import write_all
-from zoo.holding import Held, at_size, expected, hold
+from zoo.holding import Held, expected, hold
 from zoo.identity import network_sha256
 from zoo.machine import core_count
 from zoo.measure.device import resolve_device
@@ -224,11 +223,8 @@ def _require_data(wanted: Wanted, limits: Sequence[Limit], *, given: bool) -> No
 def _hold(wanted: Wanted, file: Path, on_image: OnFrame | None) -> Held:
     """Count the file that would be written, and fp32 eager, on the same images."""
     assert wanted.dataset is not None
-    reference, _, _ = load(replace(wanted, runtime="eager", precision="fp32"))
-    runnable = table.load_file(wanted.runtime, file, device=wanted.device, precision=wanted.precision)
-    predicts = reference.predict, in_batches_of(wanted.batch_size, runnable.predict)
-    fp32, artifact = (at_size(predict, wanted.image_size) for predict in predicts)
-    return hold(artifact, expected(fp32, wanted.dataset, HELD_SPLIT, on_image=on_image), wanted.dataset.spec)
+    frames = expected(reference_of(wanted), wanted.dataset, HELD_SPLIT, on_image=on_image)
+    return hold(predictor_of(file, wanted), frames, wanted.dataset.spec)
 
 
 def _require_kept(held: Held, limits: Sequence[Limit], target: Path, on: str) -> None:
