@@ -89,3 +89,17 @@ def test_part_of_a_core_is_a_thread(monkeypatch, tmp_path):
 
 def test_cores_follow_affinity():
     assert 1 <= core_count() <= len(os.sched_getaffinity(0))
+
+
+def test_a_container_has_less_memory_than_its_machine(tmp_path, monkeypatch):
+    whole = room.spare_bytes()
+    limit, statistics = tmp_path / "memory.max", tmp_path / "memory.stat"
+    monkeypatch.setattr(room, "_CGROUPS", ((str(limit), str(statistics), "anon "),))
+    assert room.spare_bytes() > 2**20, "no such cgroup"
+    statistics.write_text("anon 1048576\nfile 900000000\nanon_thp 5\n")
+    limit.write_text("max\n")
+    assert room.spare_bytes() > 2**20
+    limit.write_text("4194304\n")
+    assert room.spare_bytes() == 3 * 2**20 < whole
+    limit.write_text("1000\n")
+    assert room.spare_bytes() == 0

@@ -1,4 +1,4 @@
-"""This machine's names: what a person would call it, what tells it from its like, and its cores. Free of torch."""
+"""This machine: what a person would call it, what tells it from its like, its cores and memory. Free of torch."""
 
 from __future__ import annotations
 
@@ -14,12 +14,23 @@ import socket
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zoo.files import short_hash
+from zoo.lazy import Lazy
+
+if TYPE_CHECKING:
+    import psutil
+else:
+    psutil = Lazy("psutil")
 
 CGROUP = Path("/sys/fs/cgroup")
 """The limits of this process's container, as it sees its own."""
+_CGROUPS = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.stat", "anon "),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.stat", "total_rss "),
+)
+"""Limit, statistics, and what of them no cache can give back: of cgroups 2 and 1, as a container sees its own."""
 _DRIVERS = ("/proc/driver/nvidia", "/dev/dxg")
 """One of them is there where NVML may be (the second under WSL): importing it for nothing costs a tenth of a second."""
 
@@ -91,6 +102,17 @@ def core_count() -> int:
     """CPU cores this process may use: its affinity, cut by the cgroup's quota."""
     cores = len(usable_cores())
     return max(1, min(cores, math.ceil(quota(CGROUP) or cores)))
+
+
+def spare_bytes() -> int:
+    """Bytes that this machine, or this container, can still give."""
+    spare: int = psutil.virtual_memory().available
+    for limit, statistics, held in _CGROUPS:
+        with contextlib.suppress(OSError, ValueError):  # no such cgroup, or no limit ("max")
+            lines = Path(statistics).read_text(encoding="ascii").splitlines()
+            used = sum(int(line.removeprefix(held)) for line in lines if line.startswith(held))
+            spare = min(spare, int(Path(limit).read_text(encoding="ascii")) - used)
+    return max(spare, 0)
 
 
 def usable_cores() -> tuple[int, ...]:

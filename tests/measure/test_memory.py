@@ -122,17 +122,3 @@ def test_cuda_peaks():
         memory.baseline(there), lambda _: kept.append(torch.zeros(2 * MIB // 4, device=there)), Artifact(), there
     )
     assert leaking.growth_bytes == (memory.CALL_COUNT - memory.FIRST_COUNT) * 2 * MIB
-
-
-def test_a_container_has_less_memory_than_its_machine(tmp_path, monkeypatch):
-    machine = memory.spare_bytes()
-    limit, statistics = tmp_path / "memory.max", tmp_path / "memory.stat"
-    monkeypatch.setattr(memory, "_CGROUPS", ((str(limit), str(statistics), "anon "),))
-    assert memory.spare_bytes() > 2**20, "no such cgroup"
-    statistics.write_text("anon 1048576\nfile 900000000\nanon_thp 5\n")
-    limit.write_text("max\n")
-    assert memory.spare_bytes() > 2**20
-    limit.write_text("4194304\n")
-    assert memory.spare_bytes() == 3 * 2**20 < machine
-    limit.write_text("1000\n")
-    assert memory.spare_bytes() == 0

@@ -33,7 +33,7 @@ from zoo.bench.job import Job
 from zoo.bench.trouble import OUT_OF_MEMORY, without_folders
 from zoo.errors import UserError
 from zoo.faults import how_to_write, reason
-from zoo.measure.memory import spare_bytes
+from zoo.machine import spare_bytes
 from zoo.record import Status
 
 PRELOAD = ["zoo.bench.workshop"]

@@ -33,11 +33,6 @@ CALL_COUNT = 5
 """Inferences the peak is taken over: the first ones allocate what later ones reuse …"""
 FIRST_COUNT = 2
 """… so many of them, as a rule: what is held more after the last than after these is growth."""
-_CGROUPS = (
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.stat", "anon "),
-    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.stat", "total_rss "),
-)
-"""Limit, statistics, and what of them no cache can give back: of cgroups 2 and 1, as a container sees its own."""
 
 
 @dataclass(frozen=True)
@@ -45,17 +40,6 @@ class Baseline:
     """Memory of the process before the artifact is built."""
 
     resident_bytes: int | None
-
-
-def spare_bytes() -> int:
-    """Bytes that this machine, or this container, can still give."""
-    spare: int = psutil.virtual_memory().available
-    for limit, statistics, held in _CGROUPS:
-        with contextlib.suppress(OSError, ValueError):  # no such cgroup, or no limit ("max")
-            lines = Path(statistics).read_text(encoding="ascii").splitlines()
-            used = sum(int(line.removeprefix(held)) for line in lines if line.startswith(held))
-            spare = min(spare, int(Path(limit).read_text(encoding="ascii")) - used)
-    return max(spare, 0)
 
 
 def baseline(device: torch.device) -> Baseline:

@@ -21,10 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import psutil
 import torch
 from torch import Tensor
 
+from zoo.machine import spare_bytes
 from zoo.protocol import DEFAULT_WAY
 from zoo.runtimes.base import saturates_int8
 from zoo.runtimes.onnx_stages import IMAGES, INPUT, cut
@@ -105,7 +105,7 @@ class Quantiser:
             return "" if importlib.util.find_spec("nncf") else "not installed: pip install 'zoo-seg[nncf]'"
         if way.calibration == "MinMax" and not way.left_out:
             return ""
-        takes, free = self._activation_bytes(), psutil.virtual_memory().available
+        takes, free = self._activation_bytes(), spare_bytes()
         if takes > MEMORY_SHARE * free:
             return f"an image's activations take {takes / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free"
         return ""

@@ -7,12 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import gettempdir
 
-import torch
-
 from zoo.cache import cache_folder
 from zoo.machine import core_count, here
 from zoo.measure.checkup import cores, gpu, heat, load, space
 from zoo.measure.checkup.cores import ROOT
+from zoo.measure.device import resolve_device
 from zoo.report.doctor import Finding
 from zoo.report.machine import Look, MachineReport
 from zoo.runtimes import table
@@ -54,7 +53,7 @@ def examine_machine(
 
 def runtimes() -> Look:
     """Which runtimes are there, on the best device, and what those lack that could be."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = resolve_device("auto")
     able = [name for name in table.RUNTIMES if not table.why_unsupported(name, device, "fp32")]
     missing = {name: why for name in able if (why := table.why_missing(name, device))}
     found = tuple(

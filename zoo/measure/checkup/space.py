@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from zoo.measure.memory import spare_bytes
+from zoo.machine import spare_bytes
 from zoo.report.doctor import Finding
 from zoo.report.machine import Look
 
