@@ -247,6 +247,11 @@ def seats(found: Iterable[Node], asked: Sequence[str]) -> list[Seat]:
     return chosen
 
 
+def nodes_of(found: Iterable[Seat]) -> list[Node]:
+    """Return the nodes of devices, each once."""
+    return list({seat.node.id: seat.node for seat in found}.values())
+
+
 def is_lost(error: BaseException) -> bool:
     """Whether an answer did not come because its process, or the whole node, has gone."""
     return isinstance(error, ray.exceptions.RayError) and not isinstance(error, ray.exceptions.RayTaskError)

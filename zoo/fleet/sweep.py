@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ from zoo.bench.workshop import Outcome
 from zoo.errors import UserError, listed
 from zoo.files import sha256_of
 from zoo.fleet.board import MAX_TRIES, Board, Task
-from zoo.fleet.cluster import Seat, is_lost, joined, nodes, seats
+from zoo.fleet.cluster import Seat, is_lost, joined, nodes, nodes_of, seats
 from zoo.fleet.fitness import require_fit
 from zoo.fleet.measurer import Answer, Errand, Measurer, Parcel
 from zoo.fleet.needs import needs_of
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 else:
     ray = Lazy("ray")
 
-_log = logging.getLogger(__name__)
 TICK_S = 0.5
 """How often the person at the terminal sees how far it is."""
 BUSY_S = 300.0
@@ -114,7 +113,7 @@ def run_fleet(request: Request, address: str, on: Sequence[str] = (), on_event: 
         needs = needs_of(wanted.dataset, wanted.specs, wanted.cache)
         with Ledger.open(request.results, rerun=request.rerun) as ledger:
             fleet = _Fleet(request, on, ledger, on_event, started)
-            asked = list({seat.node.id: seat.node for seat in chosen}.values())
+            asked = nodes_of(chosen)
             fleet.tell(f"asking {listed(node.address for node in asked)} for zoo, its data and models")
             require_fit(asked, needs)
             outlook = plan_bench(request, lambda model, note: fleet.tell("" if model else note), elsewhere=True)
@@ -138,6 +137,8 @@ class _Fleet:
         self.failed = 0
         """Cells, lost ones among them."""
         self.false_starts = Counter[Seat]()
+        self.parcels: dict[Path, Parcel] = {}
+        """Files that were given to Ray, which is done once for all cells."""
         self.said: set[str] = set()
 
     def tell_once(self, note: str) -> None:
@@ -338,7 +339,7 @@ class _Fleet:
         try:
             new = [seat for seat in seats(nodes(), self.on) if seat.place not in taken]
             if new and not self.board.is_done:
-                require_fit([*{seat.node.id: seat.node for seat in new}.values()], self.errand.needs)
+                require_fit(nodes_of(new), self.errand.needs)
         except UserError as error:  # those that are at work go on
             self.tell_once(str(error))
             return
@@ -358,7 +359,9 @@ class _Fleet:
         for one in {cell.source.sha256: cell for cell in map(self.cells.__getitem__, cells)}.values():
             file = one.file[0] if one.file is not None else one.source.file
             if file is not None and one.source.sha256 is not None and not one.source.of_hub:
-                yield one.source.sha256, Parcel(file.name, sha256_of(file), [ray.put(file.read_bytes())])
+                if file not in self.parcels:
+                    self.parcels[file] = Parcel(file.name, sha256_of(file), [ray.put(file.read_bytes())])
+                yield one.source.sha256, self.parcels[file]
 
     def _does(self, crew: _Crew) -> str:
         if not crew.kind:

@@ -21,7 +21,7 @@ from zoo.config import TrainConfig
 from zoo.data.layout import open_dataset
 from zoo.errors import UserError
 from zoo.files import write_all
-from zoo.fleet.cluster import CPU, Seat, is_lost, joined, nodes, seats
+from zoo.fleet.cluster import CPU, Seat, is_lost, joined, nodes, nodes_of, seats
 from zoo.fleet.fitness import require_fit
 from zoo.fleet.needs import Needs, find_data, needs_of, source_of
 from zoo.lazy import Lazy
@@ -125,7 +125,7 @@ def train_on_fleet(
             kind = chosen[0].device
             raise UserError(f"the fleet has {len(chosen)} of {kind} and --workers asks for {workers}; ask for fewer")
         needs = needs_of(dataset, [spec], cache)
-        require_fit(list({seat.node.id: seat.node for seat in chosen}.values()), needs)
+        require_fit(nodes_of(chosen), needs)
         device = "cpu" if chosen[0].is_cpu else "cuda"
         errand = Errand(source_of(spec), config, needs, device, resume, time_limit_s)
         head = {"num_cpus": 0, "resources": {"node:__internal_head__": 0.001}}
