@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -119,10 +119,14 @@ class TrainConfig(Facts):
 
         A key that recipes did not always have counts where it is not at its default: older records keep their hashes.
         """
-        fields = type(self).model_fields
-        unsaid = {key for key in _LATER_KEYS if getattr(self, key) == fields[key].default}
-        decides = self.model_dump(mode="json", exclude={"workers", "compile", *unsaid})
+        decides = self.model_dump(mode="json", exclude={"workers", "compile", *at_default(self, _LATER_KEYS)})
         return short_hash(decides | {"seed": 0}, 12)
+
+
+def at_default(config: Facts, keys: Iterable[str]) -> set[str]:
+    """Return those of some keys that are at their default."""
+    fields = type(config).model_fields
+    return {key for key in keys if getattr(config, key) == fields[key].default}
 
 
 _LATER_KEYS = (

@@ -132,7 +132,7 @@ def _found(wanted: Wanted, spec: ModelSpec, weights: Pinned, brings: Callable[[]
 def _published(wanted: Wanted, spec: ModelSpec, weights: Pinned, file: Path) -> Source:
     for one in published_of(spec.name, weights.name):
         source = published_source(one, file, sha256_as_kept(one, file))
-        return source if wanted.dataset is None else fitted(source, spec, wanted.dataset)
+        return fitted(source, spec, wanted.dataset)
     raise UserError(f"{spec.name}: no published weights called {weights.name} are known; plan anew")
 
 

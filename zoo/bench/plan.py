@@ -14,7 +14,7 @@ from zoo.bench.job import RANDOM, Survey
 from zoo.card import Card
 from zoo.catalog import MODELS, select
 from zoo.checkpoint import finished_runs
-from zoo.config import INSTALLED, BenchConfig, TrainConfig
+from zoo.config import INSTALLED, BenchConfig, TrainConfig, at_default
 from zoo.counting import dataset_record
 from zoo.data.layout import Dataset
 from zoo.errors import UserError
@@ -373,9 +373,7 @@ def _question(cell: Cell, setting: Setting) -> dict[str, object]:
 
 def _material(config: BenchConfig) -> dict[str, Any]:
     """What a preset asks for, of what changes a measurement."""
-    fields = BenchConfig.model_fields
-    unsaid = {key for key in _LATER_KEYS if getattr(config, key) == fields[key].default}
-    return config.model_dump(mode="json", exclude={*IMMATERIAL, *unsaid})
+    return config.model_dump(mode="json", exclude={*IMMATERIAL, *at_default(config, _LATER_KEYS)})
 
 
 def require_disk(config: BenchConfig, results: Path, runs: Path) -> None:

@@ -112,7 +112,6 @@ def read(request: Request) -> Wanted:
     if given is not None:
         config, told = config_of(given[1], config)
         notes += told
-    if given is not None:
         specs = [spec_of(given[1])]
     else:
         specs = select(config.models) if plan is None else _planned_specs(plan, request.models)

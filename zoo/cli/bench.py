@@ -183,9 +183,6 @@ def _request(arguments: argparse.Namespace) -> Request:
     from zoo.units import parse_duration, parse_shard
 
     shard = parse_shard(arguments.shard) if arguments.shard else None
-    if shard and not arguments.plan:
-        raise UserError("--shard is a share of a plan; name its file with --plan")
-
     from zoo.bench.plan_file import read_plan
     from zoo.bench.request import Request
     from zoo.foreign import Feed

@@ -89,8 +89,7 @@ def find_candidates(
     if not devices:
         measured = dict.fromkeys(row.device for row in rows if not row.baseline)
         ours = {device.machine_id for device in here}
-        answering = [row for row in rows if all(row.value(metric.key) is not None for metric in needed)]
-        own = {row.device for row in answering if row.machine_id in ours}
+        own = {row.device for row in rows if row.machine_id in ours and _has_all(row, needed)}
         if len(measured) > 1 and len(own & set(measured)) == 1:
             rows = [row for row in rows if row.baseline or row.device in own]
             others = [device for device in measured if device not in own]

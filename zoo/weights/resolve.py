@@ -52,7 +52,7 @@ def resolve(
     if asked.kind == "auto":
         return _automatic(spec, dataset, runs, cache, brings)
     source = _named(asked, spec, dataset, runs, cache, brings)
-    return source if dataset is None else fitted(source, spec, dataset)
+    return fitted(source, spec, dataset)
 
 
 def resolve_start(
@@ -121,12 +121,12 @@ def _automatic(
         return fitted(_newest(found), spec, dataset)
     if spec.hub:
         source = hub_source(spec, dataset)
-        return source if dataset is None else fitted(source, spec, dataset)
+        return fitted(source, spec, dataset)
     for one in published_of(spec.name):
         file = file_of(one, cache)
         if file.is_file() and (dataset is None or not _lacking(one.classes, dataset.spec)):
             source = published_source(one, file, sha256_as_kept(one, file))
-            return source if dataset is None else fitted(source, spec, dataset)
+            return fitted(source, spec, dataset)
     brought = brings() if spec.own and brings is not None else Brought(None)
     if brought.sha256 is not None:
         return Source(kind="own", sha256=brought.sha256, recipe="external")
@@ -289,12 +289,14 @@ def _lacking(classes: DatasetSpec, dataset: DatasetSpec) -> list[str]:
     return [name for train_id, name in enumerate(dataset.class_names) if train_id not in there]
 
 
-def fitted(source: Source, spec: ModelSpec, dataset: Dataset) -> Source:
-    """Match the weights' classes to the dataset's by their names.
+def fitted(source: Source, spec: ModelSpec, dataset: Dataset | None) -> Source:
+    """Match the weights' classes to the dataset's by their names, where there is one.
 
     Raises:
         UserError: the dataset has a class that the weights do not know.
     """
+    if dataset is None:
+        return source
     if source.classes is None:
         return _unnamed(source, spec, dataset) if source.of_hub else source
     if source.classes.class_names == dataset.spec.class_names:
