@@ -24,9 +24,8 @@ import numpy as np
 from zoo.bench.forecast import forecast
 from zoo.bench.job import RANDOM
 from zoo.bench.ledger import Ledger
-from zoo.bench.plan import Cell, Chosen, Setting, cell_id, cell_key, cells
+from zoo.bench.plan import Cell, Chosen, Setting, cell_id, cell_key, cells, trainings
 from zoo.bench.plan_file import Plan, make_plan
-from zoo.bench.sweep import trainings
 from zoo.catalog import MODELS
 from zoo.config import TrainConfig
 from zoo.record import Record

@@ -9,7 +9,7 @@ import pytest
 from tests.bench.cells import OWN, RECIPE, RUN, cell
 from zoo.bench import plan
 from zoo.bench.job import RANDOM
-from zoo.bench.plan import IMMATERIAL, Chosen, cell_key, cells
+from zoo.bench.plan import IMMATERIAL, Chosen, cell_key, cells, rounds
 from zoo.catalog import find
 from zoo.config import BenchConfig
 from zoo.data.layout import open_dataset
@@ -56,6 +56,7 @@ def test_what_is_immaterial_leaves_the_key_alone(setting):
         "train_missing": True,
         "train_models": ("unet",),
         "train": RECIPE,
+        "trainings_at_once": 2,
         "keep_checkpoints": False,
         "disk_bytes": 5,
         "seeds": 2,
@@ -148,3 +149,26 @@ def test_a_cell_without_numbers_stands_with_the_weights_it_would_have_had(settin
     assert cell(source=RUN).weights.label == "run tiny"
     assert cell(source=OWN).weights.label == "own"
     assert cell().weights.label == "random"
+
+
+@pytest.mark.parametrize(
+    ("at_once", "expected"),
+    [
+        (1, ["enet", "unet unet", "erfnet", "cgnet", "dabnet", "edanet"]),
+        (2, ["enet", "unet unet cgnet", "erfnet", "dabnet", "edanet"]),
+        (9, ["enet", "unet unet cgnet edanet", "erfnet", "dabnet"]),
+    ],
+)
+def test_cells_of_trainings_that_run_beside_each_other_stand_where_the_first_did(at_once, expected):
+    trained = {"unet", "cgnet", "edanet"}
+    names = ("enet", "unet", "unet", "erfnet", "cgnet", "dabnet", "edanet")
+    listed = [cell(name, recipe=RECIPE if name in trained else None) for name in names]
+    assert [" ".join(one.spec.name for one in together) for together in rounds(listed, at_once)] == expected
+
+
+def test_an_accelerator_has_one_training_at_a_time(setting):
+    given = setting(trainings_at_once=2, threads=8)
+    assert given.trainings_at_once == 2
+    assert setting(trainings_at_once=2, threads=1).trainings_at_once == 1
+    gpu = replace(given.survey, device=given.survey.device.model_copy(update={"kind": "cuda"}))
+    assert replace(given, survey=gpu).trainings_at_once == 1

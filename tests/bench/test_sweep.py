@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import textwrap
+import threading
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,7 +20,7 @@ from zoo.bench.forecast import Forecast, Line
 from zoo.bench.planning import plan_bench
 from zoo.bench.request import Request
 from zoo.bench.sweep import run_bench
-from zoo.bench.workshop import Workshop
+from zoo.bench.workshop import Outcome, Workshop
 from zoo.config import BenchConfig, TrainConfig
 from zoo.data.synthetic import write_dataset
 from zoo.errors import UserError
@@ -121,6 +123,63 @@ def test_a_full_run_times_the_stages_of_a_call_too(tmp_path):
     assert [stage.name for stage in record.speed.waterfall] == [
         *("copy_in", "preprocess", "network", "upsample_argmax", "copy_out")
     ]
+
+
+@pytest.fixture
+def trained_beside(streets, tmp_path, monkeypatch):
+    """`trained_beside(fault)`: a sweep whose two trainings wait for each other; fault(job) is what becomes of one."""
+    real, both, jobs = Workshop.run, threading.Barrier(2, timeout=60), {}
+
+    def sweep(fault=lambda _job: None, steps=2):
+        def run(self, steps, job, **options):
+            if steps != ["train"]:
+                return real(self, steps, job, **options)
+            jobs[job.spec.name] = job
+            both.wait()
+            return fault(job) or real(self, steps, job, **options)
+
+        monkeypatch.setattr(Workshop, "run", run)
+        recipe = TRAIN.model_copy(update={"steps": steps})
+        changes = {"models": ("encoder_decoder", "contextnet"), "threads": 4, "trainings_at_once": 2, "train": recipe}
+        request = Request(
+            QUICK.model_copy(update=changes), data=streets, results=tmp_path / "results", runs=tmp_path / "runs"
+        )
+        return run_bench(request), jobs
+
+    return sweep
+
+
+def test_trainings_run_beside_each_other_each_on_its_share_of_the_threads(trained_beside):
+    sweep, jobs = trained_beside()
+    assert [record.status for record in sweep.records] == ["ok"] * 3
+    assert {job.config.threads for job in jobs.values()} == {2}
+    assert len({job.run_dir for job in jobs.values()}) == 2
+    assert not any(job.run_dir.exists() for job in jobs.values()), "quick keeps no weights"
+    assert {record.config["threads"] for record in sweep.records} == {4}
+    assert all(record.artifact.weights.step_count == 2 for record in sweep.records if not record.is_baseline)
+
+
+def test_of_trainings_beside_each_other_one_may_fail(trained_beside):
+    def fail(job):
+        return Outcome(status="failed", step="train", reason="diverged") if job.spec.name == "contextnet" else None
+
+    records = {record.artifact.model: record for record in trained_beside(fail)[0].records}
+    assert records["encoder_decoder"].status == "ok"
+    assert records["contextnet"].failure.reason == "diverged"
+    assert records["contextnet"].speed is None
+
+
+def test_what_ends_one_training_ends_those_beside_it(trained_beside):
+    """Else Ctrl-C, and a mistake that one of them finds, would wait for the others to finish."""
+    began = time.monotonic()
+
+    def refuse(job):
+        if job.spec.name == "contextnet":
+            raise UserError("nothing to learn")
+
+    with pytest.raises(UserError, match="nothing to learn"):
+        trained_beside(refuse, steps=1_000_000)
+    assert time.monotonic() - began < QUICK.timeout_s, "the other was ended, and did not overstay"
 
 
 def test_what_is_doubtful_about_trained_weights_is_told(streets, tmp_path, monkeypatch):

@@ -8,14 +8,14 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from zoo.bench.job import Job, Measured
-from zoo.bench.plan import Cell, Setting, cell_id, cell_key
+from zoo.bench.plan import Cell, Setting, cell_id, cell_key, trainings
 from zoo.bench.workshop import Outcome, Workshop
 from zoo.checkpoint import run_folder
 from zoo.counting import EvaluationResult, accuracy_record
@@ -70,22 +70,27 @@ class Maker:
         self.setting, self.workshop, self.runs, self.rooms, self.tell = setting, workshop, runs, rooms, tell
 
     def records(self, cells: Sequence[Cell]) -> Generator[tuple[Record, Samples]]:
-        """Measure cells of one training, if they need any: the first of them is trained, and it serves them all."""
-        started, trained = datetime.now(UTC), Outcome()
+        """Measure cells; what some of them wait for is trained before the first, beside each other."""
+        started, groups = datetime.now(UTC), trainings(cells)
         try:
-            if cells and cells[0].recipe is not None and not cells[0].is_trained:
-                trained = self._train(cells[0])
-            if trained.status == "ok" and "train" in trained.answers:
-                source = self._trained(cells[0], trained.answers["train"])
-                cells = [replace(cell, source=source) for cell in cells]
-            for cell in cells:
-                outcomes = [trained, *(self._measure(cell) if trained.status == "ok" else ())]
-                yield record_of(cell, self.setting, started, outcomes)
-                if trained.status == "ok":  # the next cell begins here, and is not trained again
-                    started, trained = datetime.now(UTC), Outcome()
+            trained = self._train([group[0] for group in groups if group[0].recipe and not group[0].is_trained])
+            for group in groups:
+                yield from self._records(group, trained.get(group[0].training, Outcome()), started)
+                started = datetime.now(UTC)
         finally:
             if "scratch" in vars(self):
                 shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def _records(self, cells: Sequence[Cell], trained: Outcome, started: datetime) -> Generator[tuple[Record, Samples]]:
+        """Measure cells of one training, or one that needs none."""
+        if "train" in trained.answers:
+            source = self._trained(cells[0], trained.answers["train"])
+            cells = [replace(cell, source=source) for cell in cells]
+        for cell in cells:
+            outcomes = [trained, *(self._measure(cell) if trained.status == "ok" else ())]
+            yield record_of(cell, self.setting, started, outcomes)
+            if trained.status == "ok":  # the next cell begins here, and is not trained again
+                started, trained = datetime.now(UTC), Outcome()
 
     def run(self, names: list[str], job: Job) -> Outcome:
         """Run steps in one process, and tell of it."""
@@ -108,17 +113,28 @@ class Maker:
             advice = how_to_write(error, "another folder with --runs")
             raise UserError(f"cannot write {self.runs}: {reason(error)}; {advice}") from error
 
-    def _train(self, cell: Cell) -> Outcome:
-        assert cell.recipe is not None
-        assert self.setting.dataset is not None
-        kept = run_folder(self.runs, cell.spec, self.setting.dataset, cell.recipe)
-        run_dir = kept if self.setting.config.keep_checkpoints else self.scratch
-        job = self._job(replace(cell, runtime="eager", precision="fp32"))
-        outcome = self.run(["train"], replace(job, recipe=cell.recipe, run_dir=run_dir))
-        for trained in outcome.answers.values():
-            for warning in trained.warnings:
-                self.tell("", warning)
-        return outcome
+    def _train(self, firsts: Sequence[Cell]) -> dict[Any, Outcome]:
+        """Train what these cells wait for, and return what became of each by its `training`."""
+        calls = dict[Any, Callable[[], Outcome]]()
+        for cell in firsts:
+            assert cell.recipe is not None
+            assert self.setting.dataset is not None
+            root = self.runs if self.setting.config.keep_checkpoints else self.scratch
+            job = self._job(replace(cell, runtime="eager", precision="fp32"))
+            threads = self.setting.thread_count // self.setting.trainings_at_once
+            job = replace(
+                job,
+                config=job.config.model_copy(update={"threads": threads}),
+                recipe=cell.recipe,
+                run_dir=run_folder(root, cell.spec, self.setting.dataset, cell.recipe),
+            )
+            calls[cell.training] = partial(self.run, ["train"], job)
+        outcomes = dict(zip(calls, self.workshop.together(list(calls.values())), strict=True))
+        for outcome in outcomes.values():
+            for trained in outcome.answers.values():
+                for warning in trained.warnings:
+                    self.tell("", warning)
+        return outcomes
 
     def _trained(self, cell: Cell, trained: Trained) -> Source:
         return resolve(Asked("file", file=trained.best), cell.spec, self.setting.dataset, runs=self.runs)

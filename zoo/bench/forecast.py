@@ -120,6 +120,8 @@ def forecast(
                 training = _training(cell, cell.recipe, own)
                 if training is None and gauge is not None:
                     training, is_rough = gauge.training(cell, cell.recipe), True
+                if training is not None:
+                    training /= setting.trainings_at_once
                 seconds = None if seconds is None or training is None else seconds + training
         lines.append(Line(cell, is_finished, trains, seconds, is_rough))
     return Forecast(tuple(lines), None if gauge is None else gauge.macs_per_s)

@@ -6,7 +6,7 @@ import functools
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import groupby, product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,6 +41,7 @@ IMMATERIAL = {
     "seeds": "likewise",
     "train_missing": "likewise",
     "train_models": "likewise",
+    "trainings_at_once": "likewise",
     "keep_checkpoints": "likewise",
     "disk_bytes": "looked at before the start",
     "timeout_s": "a cell that was cut off is never finished",
@@ -83,6 +84,16 @@ class Setting:
         if self.dataset is None:
             return None
         return dataset_record(self.dataset, self.config.split, self.config.accuracy_images)
+
+    @property
+    def thread_count(self) -> int:
+        """CPU threads of a step."""
+        return self.config.threads or self.survey.device.core_count
+
+    @property
+    def trainings_at_once(self) -> int:
+        """How many run beside each other; an accelerator has one."""
+        return min(self.config.trainings_at_once, self.thread_count) if self.survey.device.kind == "cpu" else 1
 
     @property
     def runtimes(self) -> tuple[str, ...]:
@@ -261,6 +272,27 @@ def cells(
     return listed
 
 
+def trainings(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """Cells that wait for the same training together, all others alone; in their order."""
+    numbered = groupby(enumerate(cells), key=lambda at: at[1].training or at[0])
+    return [[cell for _, cell in together] for _, together in numbered]
+
+
+def rounds(cells: Sequence[Cell], at_once: int) -> list[list[Cell]]:
+    """Cells that are claimed and made together: those of `at_once` trainings, which stand where the first did."""
+    made, first, room = list[list[Cell]](), 0, 0
+    for together in trainings(cells):
+        if together[0].training is None:
+            made.append(together)
+        elif room:
+            made[first] += together
+            room -= 1
+        else:
+            first, room = len(made), at_once - 1
+            made.append(together)
+    return made
+
+
 def baseline_cell(setting: Setting) -> Cell:
     """The mean label map, which all are held against."""
     spec = ModelSpec(name=MEAN_LABEL_MAP, builder="none:none", family="baseline")
@@ -306,7 +338,7 @@ def cell_key(cell: Cell, setting: Setting) -> str:
         return short_hash([*_baseline(setting), survey.device.machine_id], 32)
     machine = {
         "makers": None if cell.runtime == "eager" or cell.file else makers(),
-        "threads": setting.config.threads or survey.device.core_count,
+        "threads": setting.thread_count,
         "machine": survey.device.machine_id,
         "software": _moving(survey.software[cell.runtime]),
     }

@@ -6,18 +6,16 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 
 from zoo import store
 from zoo.bench.cell import Maker, Samples
 from zoo.bench.forecast import fit, forecast, summary
 from zoo.bench.ledger import Ledger
-from zoo.bench.plan import Cell, cell_id, require_disk
+from zoo.bench.plan import Cell, cell_id, require_disk, rounds, trainings
 from zoo.bench.planning import Hand, Tell, gauge_of, prepare
 from zoo.bench.request import Request, read
 from zoo.bench.workshop import Workshop
@@ -98,7 +96,7 @@ def run_bench(request: Request, on_event: OnEvent = lambda _event: None) -> Swee
             hands = [_within(deadline, hand, request, ledger, sweep, workshop, tell) for hand in hands]
         queues = dict[str, _Queue]()
         for hand in hands:
-            queues.setdefault(hand.setting.survey.device.slug, _Queue(hand.cells))
+            queues.setdefault(hand.setting.survey.device.slug, _Queue(hand.cells, hand.setting.trainings_at_once))
         total = sum(queue.cell_count for queue in queues.values())
         sweep.seconds_before_cells = time.monotonic() - started
 
@@ -107,7 +105,7 @@ def run_bench(request: Request, on_event: OnEvent = lambda _event: None) -> Swee
                 maker = Maker(hand.setting, workshop, wanted.runs, rooms, tell)
                 _Shift(queues[hand.setting.survey.device.slug], ledger, maker, deadline, sweep, lock, tell).work()
 
-        _together([partial(shift, hand) for hand in hands], workshop)
+        workshop.together([partial(shift, hand) for hand in hands])
     sweep.claimed = [cell.spec.name for queue in queues.values() for cell in queue.held]
     sweep.left_out = list(dict.fromkeys(sweep.left_out))
     sweep.seconds = time.monotonic() - started
@@ -148,11 +146,11 @@ def measure(
 
 
 class _Queue:
-    """Cells that the devices of one kind share, those of one training together."""
+    """Cells that the devices of one kind share, those of a round together."""
 
-    def __init__(self, cells: Sequence[Cell]) -> None:
+    def __init__(self, cells: Sequence[Cell], at_once: int) -> None:
         self.cell_count = len(cells)
-        self._waiting, self._held, self._is_moving = deque(trainings(cells)), deque[list[Cell]](), False
+        self._waiting, self._held, self._is_moving = deque(rounds(cells, at_once)), deque[list[Cell]](), False
         self._lock = threading.Lock()
 
     def next(self) -> list[Cell] | None:
@@ -199,7 +197,7 @@ class _Shift:
             self.queue.put_back(held, moved=bool(mine))
 
     def _measure(self, mine: Sequence[Cell]) -> None:
-        """Measure cells of one training; of what is not begun in time, the names are kept."""
+        """Measure cells of a round; of what is not begun in time, the names are kept."""
         done = 0
         with closing(self.maker.records(mine)) as records:
             while done < len(mine) and (self.deadline is None or time.monotonic() < self.deadline):
@@ -225,22 +223,6 @@ class _Shift:
         return pending
 
 
-def _together(shifts: Sequence[Callable[[], None]], workshop: Workshop) -> None:
-    """Run a shift in this thread, several each in its own; what ends one ends all."""
-    if len(shifts) == 1:
-        shifts[0]()
-        return
-    with ThreadPoolExecutor(len(shifts)) as pool:
-        running = [pool.submit(shift) for shift in shifts]
-        try:
-            wait(running, return_when=FIRST_EXCEPTION)
-        finally:
-            workshop.halt()  # those that are done have nothing running
-    errors = [error for one in running if (error := one.exception()) is not None]
-    for error in sorted(errors, key=lambda error: isinstance(error, KeyboardInterrupt)):
-        raise error
-
-
 def _within(
     deadline: float, hand: Hand, request: Request, ledger: Ledger, sweep: Sweep, workshop: Workshop, tell: Tell
 ) -> Hand:
@@ -254,9 +236,3 @@ def _within(
         tell("", line)
     sweep.left_out += [line.cell.spec.name for line in foreseen.left_out]
     return replace(hand, cells=[line.cell for line in foreseen.kept])
-
-
-def trainings(cells: Sequence[Cell]) -> list[list[Cell]]:
-    """Cells that wait for the same training together, all others alone; in their order."""
-    numbered = groupby(enumerate(cells), key=lambda at: at[1].training or at[0])
-    return [[cell for _, cell in together] for _, together in numbered]

@@ -9,7 +9,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from multiprocessing import forkserver
@@ -18,7 +19,7 @@ from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, Self, TypeVar
 
 import psutil
 
@@ -35,6 +36,8 @@ from zoo.errors import UserError
 from zoo.faults import how_to_write, reason
 from zoo.machine import spare_bytes
 from zoo.record import Status
+
+T = TypeVar("T")
 
 PRELOAD = ["zoo.bench.workshop"]
 """What the fork server imports, once: all of torch, torchvision, smp and timm."""
@@ -103,6 +106,27 @@ class Workshop:
     def halt(self) -> None:
         """End what other threads have running: their `run` raises `KeyboardInterrupt`."""
         self._halt.close()
+
+    def together(self, calls: Sequence[Callable[[], T]]) -> list[T]:
+        """Make calls beside each other, of one alone in this thread, and return their answers; what ends one ends all.
+
+        Raises:
+            BaseException: what a call raised, before the `KeyboardInterrupt` of those that ended for it.
+        """
+        if len(calls) < 2:
+            return [call() for call in calls]
+        with futures.ThreadPoolExecutor(len(calls)) as pool:
+            running = [pool.submit(call) for call in calls]
+            try:
+                if futures.wait(running, return_when=futures.FIRST_EXCEPTION).not_done:
+                    self.halt()
+            except BaseException:
+                self.halt()
+                raise
+        errors = [error for one in running if (error := one.exception()) is not None]
+        for error in sorted(errors, key=lambda error: isinstance(error, KeyboardInterrupt)):
+            raise error
+        return [one.result() for one in running]
 
     def run(
         self, steps: list[str], job: Job, *, timeout_s: float, on_note: Callable[[str, str], None] | None = None
