@@ -20,7 +20,7 @@ from zoo.picker.candidates import (
     known_class,
 )
 from zoo.picker.deciding import INFINITE, LATENCY, Asked, Loser, Step, decide, lose, notes, reasons
-from zoo.score.commands import measured_on
+from zoo.score.commands import flags_for, measured_on, preset_words
 from zoo.score.comparing import ARTIFACT, Group, baseline_for, pareto_front, tell_apart
 from zoo.score.filtering import select
 from zoo.score.licences import NO_ADVICE
@@ -63,8 +63,9 @@ class Choice:
     """What all rows share; of several devices both names."""
     asked: Asked
     front: tuple[Row, ...] = ()
-    """Of those that qualify the Pareto set of `axes`: none is as good in both and better in one."""
-    axes: tuple[Metric, Metric] = (METRICS[LATENCY], METRICS["miou"])
+    """Of those that qualify the Pareto set of `axes`: none is as good in all and better in one. The winner is of it."""
+    axes: tuple[Metric, ...] = (METRICS[LATENCY], METRICS["miou"])
+    """A latency or what is made best, mIoU or what stands in its place, and what else decided among ties."""
     left_out: tuple[tuple[str, int], ...] = ()
     """Why rows took no part, and how many."""
     elimination: tuple[str, ...] = ()
@@ -155,7 +156,7 @@ def pick(
     ahead = [f"{len(rows)} records"]
     if len(every) < len(rows):
         ahead.append(f"- {len(rows) - len(every)} that were not asked for")
-    own = (_accept_note(found, accept), _rate_note(found, rate), _sale_note(choice))
+    own = (_accept_note(found, accept), _rate_note(found, rate, _listed(conditions.get("rate_hz"))), _sale_note(choice))
     said = (*found.notes, *choice.notes, *(note for note in own if note))
     return replace(choice, notes=said, warnings=warnings, here=here, elimination=(*ahead, *choice.elimination))
 
@@ -197,7 +198,7 @@ def _choose(found: Field, asked: Asked, every: list[Row], pairs: Pairs) -> Choic
     ]
     losers.sort(key=lambda loser: (loser.miss, asked.rank(loser.row)))
     group = found.groups[0]._replace(device=" and ".join(group.device for group in found.groups))
-    x, y = axes = _axes(asked, fit)
+    axes = _axes(asked, fit, steps)
     said = () if winner is None else reasons(winner, len(fit), len(rows), asked, steps, labels)
     return Choice(
         winner=winner,
@@ -208,7 +209,7 @@ def _choose(found: Field, asked: Asked, every: list[Row], pairs: Pairs) -> Choic
         notes=tuple(notes(winner, asked, steps, baseline_for(found.groups[0], every), labels)) if winner else (),
         group=group,
         asked=asked,
-        front=tuple(pareto_front(fit, x.key, y.key)),
+        front=tuple(pareto_front(fit, *(metric.key for metric in axes))),
         axes=axes,
         left_out=found.left_out,
         elimination=tuple(_elimination(found, rows, losers, fit, asked, steps)),
@@ -232,15 +233,20 @@ def _near(losers: list[Loser], winner: Row | None, asked: Asked, pairs: Pairs) -
     return tuple(known[:FEW])
 
 
-def _axes(asked: Asked, fit: list[Row]) -> tuple[Metric, Metric]:
-    """Of the Pareto set: a latency and mIoU, each in place of the other's where it is what is made best."""
-    latency = next((limit.metric for limit in asked.limits if limit.metric.unit == "ms"), METRICS[LATENCY])
-    if asked.goal.unit == "%":
-        return latency, asked.goal
+def _axes(asked: Asked, fit: list[Row], steps: list[Step]) -> tuple[Metric, ...]:
+    """Of the Pareto set: a latency and mIoU, each in place of the other's where it is what is made best; what decided.
+
+    Without what decided among ties, the winner might not stand among the rows that nothing beats.
+    """
     scored = any(row.miou is not None for row in fit)
-    if scored:
-        return asked.goal, METRICS["miou"]
-    return asked.goal, METRICS["peak_memory_bytes" if asked.goal.key != "peak_memory_bytes" else LATENCY]
+    if asked.goal.unit == "%":
+        first = asked.latency, asked.goal
+    elif scored:
+        first = asked.goal, METRICS["miou"]
+    else:
+        memory = METRICS["peak_memory_bytes"]
+        first = asked.goal, asked.latency if asked.goal.key == memory.key else memory
+    return tuple(dict.fromkeys((*first, *(step.metric for step in steps))))
 
 
 def _elimination(
@@ -279,17 +285,21 @@ def _accept_note(found: Field, accept: Sequence[str]) -> str:
     return f"{said}; --dataset none chooses among those that time speed alone"
 
 
-def _rate_note(found: Field, rate: float | None) -> str:
+def _rate_note(found: Field, rate: float | None, asked: Sequence[str]) -> str:
+    """What a rate was held against; `asked`: of which rates rows were asked for, where they were."""
     if rate is None:
         return ""
     said = f"at {rate:g} Hz a frame comes every {METRICS['pipeline_p99_s'].say(1 / rate)}"
-    if found.groups[0].rate_hz == rate:
+    paced_at = found.groups[0].rate_hz
+    if paced_at == rate:
         return f"{said}: calls that were paced at that rate, and the deadlines they missed, decide"
-    calls = "made one after the other" if found.groups[0].rate_hz is None else "paced at another rate"
-    return (
-        f"{said}: held against the p99 of calls {calls}; between frames a machine may fall asleep, and only paced "
-        f"calls tell: `zoo bench --rate {rate:g}hz`"
-    )
+    calls = "made one after the other" if paced_at is None else f"paced at {paced_at:g} Hz"
+    said = f"{said}: held against the p99 of calls {calls}"
+    if asked:
+        return f"{said}, as was asked for"
+    rows = [candidate.row for candidate in found.candidates]
+    words = ["zoo bench", *preset_words(rows, [METRICS["pipeline_p99_s"]]), *flags_for(set(), rate)]
+    return f"{said}; between frames a machine may fall asleep, and only paced calls tell: `{' '.join(words)}`"
 
 
 def _sale_note(choice: Choice) -> str:

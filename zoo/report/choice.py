@@ -188,9 +188,12 @@ def _front(choice: Choice, price: float | None, width: int) -> list[str]:
     """The Pareto set as a table, with as many columns as there is room for."""
     if len(choice.front) < 2:
         return []
-    x, y = choice.axes
+    x, y, *others = choice.axes
+    shown = list(choice.front[:FRONT])
+    if choice.winner in choice.front[FRONT:]:
+        shown[-1] = choice.winner
     known = [key for key in _shown(choice) if any(row.value(key) is not None for row in choice.front)]
-    keys = dict.fromkeys((y.key, x.key, *known))
+    keys = dict.fromkeys((y.key, x.key, *(metric.key for metric in others), *known))
     header = ["", *(metric_of(key).title for key in keys), "grade"]
     cells = [
         [
@@ -198,27 +201,28 @@ def _front(choice: Choice, price: float | None, width: int) -> list[str]:
             *(_with_interval(row, metric_of(key)) for key in keys),
             row.grade or "n/a",
         ]
-        for row in choice.front[:FRONT]
+        for row in shown
     ]
     if any(row.hurt_classes for row in choice.front):
         header.insert(2, WORST.column)  # behind what is made best
-        for row, line in zip(choice.front, cells, strict=False):
+        for row, line in zip(shown, cells, strict=True):
             hurt = next(iter(row.hurt_classes.items()), None)
             line.insert(2, f"{HURT} {hurt[0]} {WORST.show(hurt[1])}" if hurt else "")
     if price is not None:
         header.insert(3, "1M images")
-        for row, line in zip(choice.front, cells, strict=False):
+        for row, line in zip(shown, cells, strict=True):
             line.insert(3, f"{cost_per_million(row, price)[0]:.2f}")
     if choice.rests_on_several:
         header.insert(1, "rests on")
-        for row, line in zip(choice.front, cells, strict=False):
+        for row, line in zip(shown, cells, strict=True):
             line.insert(1, measured_on(row, choice.here))
     while len(header) > 3 and max(map(len, simple_table(header, cells).plain)) > width:
         header.pop()
         for line in cells:
             line.pop()
-    more = f" (the first {FRONT} of {len(choice.front)})" if len(choice.front) > FRONT else ""
-    title = f"Pareto set of those that qualify, by {y.title} and {x.title}{more}:"
+    more = f" ({FRONT} of {len(choice.front)})" if len(choice.front) > FRONT else ""
+    *first, last = (metric.title for metric in (y, x, *others))
+    title = f"Pareto set of those that qualify, by {', '.join(first)} and {last}{more}:"
     return [title, *simple_table(header, cells).plain]
 
 

@@ -6,7 +6,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from operator import attrgetter
+from operator import attrgetter, ge
 from typing import TYPE_CHECKING, NamedTuple
 
 from zoo.frames import CITYSCAPES_NAME, OFFICIAL_SIZES
@@ -361,19 +361,26 @@ def baseline_for(group: Group, rows: Iterable[Row]) -> Row | None:
     return max(same_images, key=lambda candidate: candidate.started_at, default=None)
 
 
-def pareto_front(rows: Iterable[Row], x: str = "pipeline_p50_s", y: str = "miou") -> list[Row]:
-    """Return the rows that no other row beats: none is as good in both metrics and better in one. Ordered by `x`."""
-    x_sign, y_sign = (1 if metric_of(key).better == "higher" else -1 for key in (x, y))
-    points = [
-        (x_sign * candidate_x, y_sign * candidate_y, candidate)
-        for candidate in rows
-        if (candidate_x := candidate.value(x)) is not None and (candidate_y := candidate.value(y)) is not None
-    ]
-    front: list[tuple[float, float, Row]] = []
-    for point in sorted(points, key=lambda point: point[:2], reverse=True):
-        if not front or point[1] > front[-1][1] or point[:2] == front[-1][:2]:
-            front.append(point)
-    return [candidate for _, _, candidate in front]
+def pareto_front(rows: Iterable[Row], *keys: str) -> list[Row]:
+    """Return the rows that no other row beats: none is as good in every metric and better in one.
+
+    Args:
+        rows: Those without one of the numbers are left out.
+        keys: Of the metrics, by the first of which the answer is ordered, best first; none: pipeline p50 and mIoU.
+    """
+    keys = keys or ("pipeline_p50_s", "miou")
+    signs = [1 if metric_of(key).better == "higher" else -1 for key in keys]
+    points = []
+    for candidate in rows:
+        values = [candidate.value(key) for key in keys]
+        known = [sign * value for sign, value in zip(signs, values, strict=True) if value is not None]
+        if len(known) == len(keys):
+            points.append((known, candidate))
+    front: list[tuple[list[float], Row]] = []
+    for point, candidate in sorted(points, key=lambda pair: pair[0], reverse=True):  # what beats a row stands before it
+        if not any(all(map(ge, other, point)) and other != point for other, _ in front):
+            front.append((point, candidate))
+    return [candidate for _, candidate in front]
 
 
 _MARKS: tuple[Callable[[Row], str], ...] = (
