@@ -59,9 +59,7 @@ def test_who_asks_for_other_calls_is_not_told_to_pace_them(rows):
         choice = pick(rows, at="10hz", rate_hz=[rate_hz])
         assert choice.winner.rate_hz == rate_hz
         (note,) = (note for note in choice.notes if note.startswith("at 10 Hz"))
-        assert note == (
-            f"at 10 Hz a frame comes every 100 ms: held against the p99 of calls {calls}, as was asked for"
-        )
+        assert note == (f"at 10 Hz a frame comes every 100 ms: held against the p99 of calls {calls}, as was asked for")
 
 
 def test_who_asks_for_no_rate_is_answered_by_calls_one_after_the_other(rows):

@@ -146,7 +146,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     answered = (*sweep.finished, *sweep.records)
     if answered:
-        print(render(make_board(rows_of(answered))))
+        everything = leaderboard(arguments.results)
+        print(render(make_board(rows_of(answered, everything.rows), among=everything.rows)))
     print(
         f"cells measured: {len(sweep.records)}, finished before: {len(sweep.finished)}; "
         f"{sweep.seconds / 60:.1f} min; records: {arguments.results}"
@@ -161,7 +162,6 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"left out for want of time: {', '.join(sweep.left_out)}; the same command goes on with them")
     if not answered:  # an empty share, or all of it is under way elsewhere: the folder may hold nothing yet
         return sweep.exit_code
-    everything = leaderboard(arguments.results)
     warn(everything.warnings)
     try:
         print(f"every table: {write(everything, Path(arguments.results) / 'leaderboard.md')[0]}")

@@ -153,12 +153,13 @@ class Board:
 
 
 @paused()
-def make_board(rows: Iterable[Row], sort: str = "miou") -> Board:
+def make_board(rows: Iterable[Row], sort: str = "miou", among: Iterable[Row] = ()) -> Board:
     """Sort rows into tables: one per device, dataset, mode and output size, full runs before quick ones.
 
     Args:
         rows: What is shown.
         sort: Metric that rows are sorted by, best first: whatever `metric_named` takes.
+        among: All there is: fp32 that is not shown stands here for what int8 or another runtime is held against.
 
     Raises:
         UserError: no such metric.
@@ -168,6 +169,10 @@ def make_board(rows: Iterable[Row], sort: str = "miou") -> Board:
     groups: dict[Group, list[Row]] = defaultdict(list)
     for row in [row for row in rows if not row.baseline] or rows:  # the baseline alone is a table too
         groups[group_of(row)].append(row)
+    unshown: dict[Group, list[Row]] = defaultdict(list)
+    for row in latest(among):
+        if row.status == "ok" and row.precision == "fp32" and not row.baseline:
+            unshown[group_of(row)].append(row)
     titles = {group: _title(group, members) for group, members in groups.items()}
     baselines = [row for row in rows if row.baseline]
     tables = []
@@ -179,7 +184,7 @@ def make_board(rows: Iterable[Row], sort: str = "miou") -> Board:
         ]
         said = [f"{NAMES.get(field, field)} {text_of(getattr(group, field))}" for field in differences(*alike)]
         title = " · ".join((titles[group], *said))
-        tables.append(_table(group, title, groups[group], baseline_for(group, baselines), metric))
+        tables.append(_table(group, title, groups[group], baseline_for(group, baselines), metric, unshown[group]))
     return Board(tuple(tables), tuple(rows), metric.key)
 
 
@@ -204,11 +209,11 @@ def _group_order(group: Group, rows: list[Row]) -> tuple[object, ...]:
     return group.quick, group.rate_hz or 0.0, unscored, *named, group.output_size, group.batch_size, *map(str, group)
 
 
-def _table(group: Group, title: str, rows: list[Row], baseline: Row | None, sort: Metric) -> Table:
+def _table(group: Group, title: str, rows: list[Row], baseline: Row | None, sort: Metric, unshown: list[Row]) -> Table:
     good = [row for row in rows if row.status == "ok" and not row.baseline]
     labels = dict(zip((row.key for row in rows), tell_apart(rows, beside="weights"), strict=True))
     names = dict(zip((row.key for row in rows), tell_apart(rows), strict=True))
-    fastest = fastest_of_each(good)
+    fastest = fastest_of_each(good, unshown)
     several = len({family_of(row) for row in good}) < len(good)
     under = [row for row in good if baseline and row.miou is not None and row.miou < (baseline.miou or 0)]
     sunk = {row.key for row in under}
@@ -262,7 +267,7 @@ def _table(group: Group, title: str, rows: list[Row], baseline: Row | None, sort
         tuple(lines),
         _fastest(fastest) if several and fastest else (),
         tuple((tuple(names), reason) for reason, names in failed.items()),
-        notes(group, good, under, fastest if several else [])
+        notes(group, good, under, fastest if several else [], unshown)
         if any(not row.baseline for row in rows)
         else (NO_MODEL_YET,),
         tuple(front),
