@@ -17,7 +17,7 @@ from zoo.score.comparing import Group, differences, family_of, group_of, latest
 from zoo.score.fields import flag_for
 from zoo.score.filtering import VERSIONS, newest_versions, version_of
 from zoo.score.limits import Limit
-from zoo.score.metrics import METRICS, Metric, metric_of
+from zoo.score.metrics import COST, METRICS, Metric, metric_of
 from zoo.score.reading import NO_MODEL_YET
 from zoo.score.rows import WHOLE, Row
 
@@ -261,7 +261,7 @@ def worst(rows: Sequence[Row]) -> Row:
         return failed or rows[0]
     base = min(rows, key=lambda row: float("inf") if row.miou is None else row.miou)
     numbers, intervals = dict(base.numbers), dict(base.intervals)
-    for key, metric in METRICS.items():
+    for key, metric in {**METRICS, COST.key: COST}.items():
         known = [(value, row) for row in rows if (value := row.value(key)) is not None]
         if len(known) < len(rows):
             numbers[key] = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,7 +26,7 @@ from zoo.score.comparing import ARTIFACT, Group, baseline_for, pareto_front, tel
 from zoo.score.filtering import select
 from zoo.score.licences import NO_ADVICE
 from zoo.score.limits import Limit
-from zoo.score.metrics import METRICS, Metric, metric_named
+from zoo.score.metrics import COST, METRICS, NO_PRICE, Metric, metric_named
 from zoo.score.paired import Pairs
 from zoo.score.reading import read_rows
 from zoo.score.rows import Row
@@ -39,6 +40,8 @@ OLD_LIMITS = {
     "min_miou": "miou",
 }
 """Keywords that stand for a limit → its metric."""
+BY_LATENCY = "pipeline p50, one call after the other"
+"""What a cost follows from where nothing else is known."""
 NEAR = 0.25
 """Relative excess up to which a row is a near miss of one that qualifies."""
 FEW = 3
@@ -105,6 +108,7 @@ def pick(
     sale: bool = False,
     at: str | float | None = None,
     accept: Sequence[str] = (),
+    price: float | None = None,
     **conditions: object,
 ) -> Choice:
     """Choose the best row of one comparable group that keeps every limit; weights, runtime, precision, size are free.
@@ -123,6 +127,7 @@ def pick(
         at: Frames a second, as a number or `"10hz"`: of rows that were paced at it at most 1 % of the deadlines may be
             missed; where there are none, the p99 of calls made one after the other has to fit the period.
         accept: `"published"`: mIoU that others state of Cityscapes val stands where none was measured.
+        price: Of an hour of a device: then `cost`, that of a million images, is a metric as any other.
         conditions: Only rows with these values, or one of a list: `device`, `dataset`, `weights`, `recipe`,
             `input_size`, `runtime`, `precision`, `batch_size`, `quick`, … (`score.fields.FIELDS`). Of several devices
             a candidate has to keep the limits on all, and what counts is the device where a number is worst.
@@ -140,12 +145,16 @@ def pick(
         if word not in ACCEPTABLE:
             raise UserError(f"--accept takes {', '.join(ACCEPTABLE)}; got {word!r}{did_you_mean(word, ACCEPTABLE)}")
     goal = metric_named(objective)
+    if price is None and COST in {goal, *(limit.metric for limit in bounds)}:
+        raise UserError(NO_PRICE)
     rows, warnings, pairs = _read(source)
     devices = _listed(conditions.get("device"))
     _require_measured(rows, devices)
     every = select(rows, models=models, **conditions)
     if accept:
         every = accepting_published(every)
+    if price is not None:
+        every = [_priced(row, price) for row in every]
     bounds = [replace(limit, metric=known_class(limit.metric, every)) for limit in bounds]
     goal = known_class(goal, every)
     needed = [goal, *(limit.metric for limit in bounds)]
@@ -310,6 +319,16 @@ def _sale_note(choice: Choice) -> str:
     return f"for sale: {NO_ADVICE}"
 
 
+def _priced(row: Row, price_per_hour: float) -> Row:
+    """The row with its cost; where that follows from pipeline p50, so does its interval."""
+    (cost, by), latency, span = cost_per_million(row, price_per_hour), row.pipeline_p50_s, row.interval(LATENCY)
+    of_latency = (span[0] / latency * cost, span[1] / latency * cost) if by == BY_LATENCY and span and latency else None
+    return row.but(
+        numbers={**row.numbers, COST.key: None if math.isnan(cost) else cost},
+        intervals={**row.intervals, COST.key: of_latency},
+    )
+
+
 def cost_per_million(row: Row, price_per_hour: float) -> tuple[float, str]:
     """Return what a million images cost on a row's device, and from which number that follows.
 
@@ -324,4 +343,4 @@ def cost_per_million(row: Row, price_per_hour: float) -> tuple[float, str]:
     latency = row.value(LATENCY)
     if latency is None:
         return float("nan"), "nothing that was measured"
-    return price_per_hour / 3600 * 1e6 * latency / row.batch_size, "pipeline p50, one call after the other"
+    return price_per_hour / 3600 * 1e6 * latency / row.batch_size, BY_LATENCY

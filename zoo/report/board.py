@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from zoo.collector import paused
+from zoo.errors import UserError
 from zoo.frames import CITYSCAPES_NAME
 from zoo.report.marks import FASTEST, FRONT, HURT, LOST, MARKS, UNDER
 from zoo.report.notes import notes
@@ -25,7 +26,7 @@ from zoo.score.comparing import (
     pareto_front,
     tell_apart,
 )
-from zoo.score.metrics import CLASS_LOSS, METRICS, Metric, metric_named, metric_of
+from zoo.score.metrics import CLASS_LOSS, COST, METRICS, NO_PRICE, Metric, metric_named, metric_of
 from zoo.score.reading import NO_MODEL_YET, Sources
 from zoo.score.rows import WHOLE, Row, text_of
 
@@ -162,9 +163,11 @@ def make_board(rows: Iterable[Row], sort: str = "miou", among: Iterable[Row] = (
         among: All there is: fp32 that is not shown stands here for what int8 or another runtime is held against.
 
     Raises:
-        UserError: no such metric.
+        UserError: no such metric, or none that a record has.
     """
     metric = metric_named(sort)
+    if metric is COST:
+        raise UserError(NO_PRICE)
     rows = sorted(latest(rows), key=lambda row: _order(row, metric))
     groups: dict[Group, list[Row]] = defaultdict(list)
     for row in [row for row in rows if not row.baseline] or rows:  # the baseline alone is a table too

@@ -15,7 +15,7 @@ from zoo.report.marks import HURT
 from zoo.report.terminal import simple_table, text_width, wrapped, wrapped_command
 from zoo.score.commands import how_to_export, how_to_load, how_to_measure, loads_published, measured_on, rests_on
 from zoo.score.licences import NO_ADVICE
-from zoo.score.metrics import CLASS_LOSS, SHOWN, SHOWN_OF_PACED, Metric, metric_of
+from zoo.score.metrics import CLASS_LOSS, COST, SHOWN, SHOWN_OF_PACED, Metric, metric_of
 from zoo.score.rows import WHOLE, Row, text_of
 
 KINDS = {
@@ -208,7 +208,7 @@ def _front(choice: Choice, price: float | None, width: int) -> list[str]:
         for row, line in zip(shown, cells, strict=True):
             hurt = next(iter(row.hurt_classes.items()), None)
             line.insert(2, f"{HURT} {hurt[0]} {WORST.show(hurt[1])}" if hurt else "")
-    if price is not None:
+    if price is not None and COST.key not in keys:
         header.insert(3, "1M images")
         for row, line in zip(shown, cells, strict=True):
             line.insert(3, f"{cost_per_million(row, price)[0]:.2f}")
