@@ -228,11 +228,20 @@ def _told(one: Info) -> Iterator[str]:
 
 def _fed(spec: ModelSpec) -> str:
     scale = "ImageNet's" if (spec.mean, spec.std) == (IMAGENET_MEAN, IMAGENET_STD) else f"{spec.mean} and {spec.std}"
-    sides = f"padded to multiples of {spec.divisor}" if spec.divisor > 1 else "of any length"
     if spec.own:
         return "as build() says; sides are padded to the multiples that it takes, found by trying"
     aligned = ", logits upsampled with aligned corners" if spec.align_corners else ""
-    return f"{spec.channel_order.upper()}, mean and std {scale}; sides {sides}{aligned}"
+    return f"{spec.channel_order.upper()}, mean and std {scale}; sides {_sides(spec)}{aligned}"
+
+
+def _sides(spec: ModelSpec) -> str:
+    """Which heights and widths it takes, and what becomes of others."""
+    (least, _), rules = spec.padded((1, 1)), []
+    if spec.divisor > 1:
+        rules.append(f"to multiples of {spec.divisor}")
+    if least > spec.divisor:
+        rules.append(f"to {least} at least")
+    return f"padded {' and '.join(rules)}, right and below with the mean colour" if rules else "of any length"
 
 
 def _figures(figures: Figures) -> Iterator[str]:
