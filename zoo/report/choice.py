@@ -13,7 +13,15 @@ from zoo.picker.pick import Choice, cost_per_million
 from zoo.published.claims import Stated
 from zoo.report.marks import HURT
 from zoo.report.terminal import simple_table, text_width, wrapped, wrapped_command
-from zoo.score.commands import how_to_export, how_to_load, how_to_measure, loads_published, measured_on, rests_on
+from zoo.score.commands import (
+    how_to_export,
+    how_to_have_weights,
+    how_to_load,
+    how_to_measure,
+    loads_published,
+    measured_on,
+    rests_on,
+)
 from zoo.score.licences import NO_ADVICE
 from zoo.score.metrics import CLASS_LOSS, COST, SHOWN, SHOWN_OF_PACED, Metric, metric_of
 from zoo.score.rows import WHOLE, Row, text_of
@@ -168,11 +176,15 @@ def _stated(one: Stated) -> str:
 
 
 def _commands(choice: Choice) -> Iterator[tuple[str, str]]:
-    """What exports, shows and measures the winner: what each does, and the command to be copied."""
+    """What trains, exports, shows and measures the winner: what each does, and the command to be copied."""
     winner = choice.winner
     if winner is None:
         return
     untrained = winner.licences.code_alone and not loads_published(winner)
+    here = {measured_on(place, choice.here) == "measured here" for place in choice.places[winner.key]} == {True}
+    if (command := how_to_have_weights(winner)) and (winner.quick or not here):  # a smoke test keeps no weights
+        file = f"; FILE is the recipe {winner.recipe}" if "FILE" in command else ""
+        yield f"first its weights, where no such run is here yet{file}", command
     if command := how_to_export(winner):
         train = f"; `zoo train {winner.model} --data DIR` gives it others" if untrained else ""
         ships = f"the file that ships{', with random weights' if untrained else ''}, and how to load it{train}"
@@ -180,7 +192,7 @@ def _commands(choice: Choice) -> Iterator[tuple[str, str]]:
     if not untrained:
         seen = "what it sees of a picture" + (", in fp32" if winner.precision == "int8" else "")
         yield seen, how_to_load(winner)
-    if any(measured_on(place, choice.here) != "measured here" for place in choice.places[winner.key]):
+    if not here:
         yield "to measure it on this machine", how_to_measure(winner)
 
 
@@ -286,6 +298,7 @@ def _values(choice: Choice, price: float | None) -> dict[str, object]:
         "notes": choice.notes,
         "rests_on": _bases(choice, winner) if winner else None,
         "devices": {place.device: place.as_dict() for place in choice.places[winner.key]} if winner else None,
+        "train": (how_to_have_weights(winner) or None) if winner else None,
         "export": how_to_export(winner) if winner else None,
         "load": how_to_load(winner) if winner else None,
         "measure": how_to_measure(winner) if winner else None,
