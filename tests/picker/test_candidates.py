@@ -222,7 +222,7 @@ def test_a_cost_without_a_price_is_refused_in_one_line(records, tmp_path, capsys
         "compare a b --fail-on cost:5%",
     ):
         assert main([*asked.split(), "--results", str(tmp_path)]) == 2
-        assert capsys.readouterr().err == f"zoo: {NO_PRICE}\n"
+        assert capsys.readouterr().err == f"zoo: {NO_PRICE}\n".replace("2.49/h", f"2.49/h --results {tmp_path}")
     priced = ["pick", "--price", "$2/h", "--max", "cost=$99", "--results", str(tmp_path)]
     assert main(priced) == 0
     assert "cost of 1M images ≤ 99.0: 13.9" in capsys.readouterr().out

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from zoo.advice import carried
 from zoo.bench.sweep import Event
 from zoo.record import Record
 from zoo.score.metrics import METRICS, SHOWN, SHOWN_OF_PACED
@@ -59,7 +60,7 @@ class Live:
         elif event.model and self.first_cell_at is None:
             self.first_cell_at = time.monotonic()
         elif not event.model:
-            self.console.print(Text(event.note, style="dim"))
+            self.console.print(Text(carried(event.note), style="dim"))
         self.progress.update(
             self.task,
             total=event.total,

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zoo.advice import carried
 from zoo.cli.flags import (
     CACHE,
     DATA,
@@ -275,7 +276,7 @@ def _pair(arguments: argparse.Namespace, config: BenchConfig) -> int:
                 on_event=live,
             )
     except PairError as error:
-        print(f"zoo: {error}", file=sys.stderr)
+        print(f"zoo: {carried(str(error))}", file=sys.stderr)
         return 3
     print(show_pair(pair), end="")
     return 0

@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Literal
 
+from zoo.advice import carried
 from zoo.cli.flags import RECORDS, Verbs, add_conditions, add_verb, only_given, read_conditions, warn
 from zoo.errors import UserError
 
@@ -68,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
             **read_conditions(arguments),
         )
     except NothingMeasuredError as error:
-        print(f"zoo: {error}", file=sys.stderr)
+        print(f"zoo: {carried(str(error))}", file=sys.stderr)
         return 3
     warn(choice.warnings)
     print(show_choice(choice, arguments.format, explain=arguments.explain, price=price), end="")

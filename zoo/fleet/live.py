@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from zoo.advice import carried
 from zoo.bench.live import header, row
 from zoo.fleet.sweep import FleetEvent
 from zoo.units import show_duration
@@ -47,7 +48,7 @@ class LiveFleet:
             line.append(f"  {event.record.device.slug}", style="dim")
             self.console.print(line, soft_wrap=True)
         elif event.note:
-            self.console.print(Text(event.note, style="dim"), soft_wrap=True)
+            self.console.print(Text(carried(event.note), style="dim"), soft_wrap=True)
         if self.live and event.seats:
             self.live.update(Group(table(event, self.console.width), Text(summary(event))), refresh=True)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Literal
 
+from zoo.advice import carried_command
 from zoo.picker.deciding import Loser, published_mark
 from zoo.picker.pick import Choice, cost_per_million
 from zoo.published.claims import Stated
@@ -298,10 +299,10 @@ def _values(choice: Choice, price: float | None) -> dict[str, object]:
         "notes": choice.notes,
         "rests_on": _bases(choice, winner) if winner else None,
         "devices": {place.device: place.as_dict() for place in choice.places[winner.key]} if winner else None,
-        "train": (how_to_have_weights(winner) or None) if winner else None,
-        "export": how_to_export(winner) if winner else None,
-        "load": how_to_load(winner) if winner else None,
-        "measure": how_to_measure(winner) if winner else None,
+        "train": carried_command(how_to_have_weights(winner)) or None if winner else None,
+        "export": carried_command(how_to_export(winner)) if winner else None,
+        "load": carried_command(how_to_load(winner)) if winner else None,
+        "measure": carried_command(how_to_measure(winner)) if winner else None,
         "million_images": cost and {"price": cost[0], "by": cost[1]},
         "losers": [
             {

@@ -12,6 +12,7 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from zoo.advice import carried
 from zoo.report.terminal import Grid, print_to_text, simple_table
 from zoo.score.rows import text_of
 from zoo.spec import DatasetSpec, Size
@@ -134,7 +135,7 @@ def findings_shown(findings: Sequence[Finding], use: str, more: str = "") -> lis
             parts.append(Padding(Text("\n".join(shown), style="dim", overflow="fold"), (0, 0, 0, 4)))
         if finding.effect:
             parts.append(Padding(Text(finding.effect), (0, 0, 0, 2)))
-        parts.append(Padding(Text(f"→ {finding.advice}", overflow="fold"), (0, 0, 0, 2)))
+        parts.append(Padding(Text(f"→ {carried(finding.advice)}", overflow="fold"), (0, 0, 0, 2)))
     counts = [(name, sum(finding.severity == name for finding in findings)) for name in _LOOK]
     said = ", ".join(f"{count} {name}{'s' if count > 1 else ''}" for name, count in counts if count)
     if is_healthy(findings):

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from zoo.advice import carried_command
 from zoo.catalog import find
 from zoo.errors import UserError
 from zoo.hub.models import hub_card
@@ -319,7 +320,7 @@ def _values(one: Info, parts: Parts | None, input_size: Size) -> dict[str, objec
             "input_size": input_size,
             "modules": [{"name": name, "param_count": count, "mac_count": macs} for name, count, macs in parts],
         },
-        "commands": one.commands,
+        "commands": {what: carried_command(command) for what, command in one.commands.items()},
     }
 
 
