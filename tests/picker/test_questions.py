@@ -181,4 +181,7 @@ def test_nothing_measured_yet(ask, records, tmp_path):
     assert "no record has a mIoU" in error
     code, _, error, _ = ask("--max energy=1J --minimize latency", tmp_path)
     assert code == 3
-    assert f"no record has a energy per image; measure with `zoo bench --data DIR --preset camvid --results {tmp_path}`\n" in error
+    assert (
+        f"no record has a energy per image; measure with `zoo bench --data DIR --preset camvid --results {tmp_path}`\n"
+        in error
+    )
