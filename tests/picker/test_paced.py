@@ -95,7 +95,7 @@ def test_what_has_not_what_is_asked_for_does_not_stand_before_what_has(records, 
     unscored = paced(records, ("large", {"right": None}), rate_hz=5.0)
     assert pick([*rows, *unscored], at=5).winner.rate_hz is None
     assert pick(unscored, at=5, objective="latency").winner.rate_hz == 5.0
-    with pytest.raises(NothingMeasuredError, match="no record has a mIoU"):
+    with pytest.raises(NothingMeasuredError, match="no record knows its mIoU"):
         pick(unscored, at=5)
     few = [row(records.make(samples=20))]
     with pytest.raises(

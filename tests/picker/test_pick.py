@@ -464,9 +464,11 @@ def test_quick_rows_only_when_there_is_nothing_else(records, rows):
 def test_what_is_to_be_measured_is_what_would_count(records):
     """A smoke test, which `zoo bench` is, would be left out beside full rows."""
     full = row(records.make("a", samples=20))
-    with pytest.raises(UserError, match=r"no record has a pipeline p99; measure with `zoo bench --data DIR --preset "):
+    with pytest.raises(
+        UserError, match=r"no record knows its pipeline p99; measure with `zoo bench --data DIR --preset "
+    ):
         pick([full], at=5)
-    with pytest.raises(UserError, match=r"no record has a pipeline p99; measure with `zoo bench --rate 5hz`$"):
+    with pytest.raises(UserError, match=r"no record knows its pipeline p99; measure with `zoo bench --rate 5hz`$"):
         pick([row(records.make("a", samples=20, quick=True))], at=5)
     with pytest.raises(UserError, match=r"; measure with `zoo bench --data DIR --preset camvid --rate RATE`$"):
         pick([full], limits=["missed<=1%"])
@@ -476,7 +478,7 @@ def test_what_is_to_be_measured_is_what_would_count(records):
 
 def test_a_smoke_test_never_stands_in_for_a_full_run(records):
     rows = [row(records.make("a", right=None)), row(records.make("b", quick=True))]
-    with pytest.raises(UserError, match="no full record has a mIoU; choose by something else with --minimize"):
+    with pytest.raises(UserError, match="no full record knows its mIoU; choose by something else with --minimize"):
         pick(rows)
     assert winner(rows, objective="latency") == "a"
     failed = [row(records.failed("a")), rows[1]]
@@ -522,9 +524,11 @@ def test_a_baseline_alone_is_nothing_to_pick_from(records):
 
 
 def test_rows_without_the_number_say_how_to_get_it(records):
-    with pytest.raises(UserError, match=r"no record has a mIoU; choose by something else with --minimize \(latency, "):
+    with pytest.raises(
+        UserError, match=r"no record knows its mIoU; choose by something else with --minimize \(latency, "
+    ):
         pick([row(records.make("a", right=None))])
-    with pytest.raises(UserError, match=r"no record has a mIoU; train with `zoo train"):
+    with pytest.raises(UserError, match=r"no record knows its mIoU; train with `zoo train"):
         pick([row(records.make("a", right=None))], objective="latency", min_miou=0.3)
     with pytest.raises(UserError, match=r"no record here is ok"):
         pick([row(records.failed("a"))])

@@ -29,7 +29,7 @@ from zoo.cli.flags import (
     require_fleet,
     warn,
 )
-from zoo.errors import UserError
+from zoo.errors import UserError, counted
 
 if TYPE_CHECKING:
     from zoo.bench.request import Request
@@ -137,7 +137,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(show_forecast(planned.forecast), end="")
         if writes:
             write_plan(planned.plan, Path(arguments.plan))
-            print(f"plan: {arguments.plan} ({len(planned.plan.cells)} cells)")
+            print(f"plan: {arguments.plan} ({counted(len(planned.plan.cells), 'cell')})")
         return 0
 
     from zoo.report.board import make_board
@@ -154,7 +154,8 @@ def run(arguments: argparse.Namespace) -> int:
         f"{sweep.seconds / 60:.1f} min; records: {arguments.results}"
     )
     if sweep.claimed:
-        print(f"claimed by other sweeps: {len(sweep.claimed)} cells; the same command goes on with what they leave")
+        claimed = counted(len(sweep.claimed), "cell")
+        print(f"claimed by other sweeps: {claimed}; the same command goes on with what they leave")
     if sweep.stranded:
         print(
             f"for want of a device: {', '.join(sweep.stranded)}; the same command goes on with them when there is one"

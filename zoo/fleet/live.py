@@ -12,6 +12,7 @@ from rich.text import Text
 
 from zoo.advice import carried
 from zoo.bench.live import header, line_width, print_line, row
+from zoo.errors import counted
 from zoo.fleet.sweep import FleetEvent
 from zoo.units import show_duration
 
@@ -77,7 +78,7 @@ def table(event: FleetEvent, width: int) -> Table:
 
 def summary(event: FleetEvent) -> str:
     """Of all devices, in one line."""
-    parts = [f"{event.done} of {event.total} cells"]
+    parts = [f"{event.done} of {counted(event.total, 'cell')}"]
     if event.failed:
         parts.append(f"{event.failed} failed")
     if event.left_s is not None:

@@ -183,7 +183,7 @@ def _why_none(asked: list[Row], needed: Sequence[Metric], rate_hz: float | None,
         how = "train with `zoo train MODEL --data DIR` or name weights with `zoo bench --weights MODEL=FILE`"
     if missing == ["mIoU"] == [needed[0].title] and all(metric.key != "miou" for metric in needed[1:]):
         how = f"choose by something else with --minimize (latency, memory, params, macs), or {how}"
-    return f"no {kind} has a {what}; {how}"
+    return f"no {kind} knows its {what}; {how}"
 
 
 def _may_not_be_compared(groups: Sequence[Group]) -> str:
@@ -215,7 +215,7 @@ def _left_out(rows: list[Row], taken: dict[Group, list[Row]]) -> tuple[tuple[str
         if row.baseline:
             return "of the baseline"
         if row.quick != main.quick:
-            return "smoke tests" if row.quick else "full runs"
+            return "of smoke tests" if row.quick else "of full runs"
         if row.protocol != main.protocol:
             return f"timed by the rules of {row.protocol}"
         if group_of(row) in taken:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from zoo import machine
 from zoo.collector import paused
-from zoo.errors import UserError, did_you_mean
+from zoo.errors import UserError, counted, did_you_mean
 from zoo.picker.candidates import (
     Candidate,
     Field,
@@ -162,7 +162,7 @@ def pick(
     bounds += [] if rate is None else [deadline(found.groups[0], rate)]
     asked = Asked(tuple(bounds), goal, sale)
     choice = _choose(found, asked, every, pairs)
-    ahead = [f"{len(rows)} records"]
+    ahead = [counted(len(rows), "record")]
     if len(every) < len(rows):
         ahead.append(f"- {len(rows) - len(every)} that were not asked for")
     own = (_accept_note(found, accept), _rate_note(found, rate, _listed(conditions.get("rate_hz"))), _sale_note(choice))
@@ -264,7 +264,7 @@ def _elimination(
     """The steps from what was asked for to the winner, each with how many rows it takes away; a row may break two."""
     for why, count in found.left_out:
         yield f"- {count} {why}"
-    yield f"= {len(rows)} rows that may be compared"
+    yield f"= {counted(len(rows), 'row')} that may be compared"
     for kind, what in (("failed", "not ok"), ("elsewhere", "not measured on every device")):
         if count := sum(loser.kind == kind for loser in losers):
             yield f"- {count} {what}"

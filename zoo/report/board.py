@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from zoo.collector import paused
-from zoo.errors import UserError
+from zoo.errors import UserError, counted
 from zoo.frames import CITYSCAPES_NAME
 from zoo.report.marks import FASTEST, FRONT, HURT, LOST, MARKS, UNDER
 from zoo.report.notes import notes
@@ -365,7 +365,7 @@ def _title(group: Group, rows: list[Row]) -> str:
         dataset += " (synthetic)"
     said_weights = f"weights {weights}" if weights else ""
     if weights and step_count is not None:
-        said_weights += f" ({step_count} steps)"
+        said_weights += f" ({counted(step_count, 'step')})"
     if group.split:
         dataset += f" {group.split}"
     limited = any(row.image_limit is not None and row.image_limit == group.image_count for row in rows)

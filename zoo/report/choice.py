@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import Literal
 
 from zoo.advice import carried_command
+from zoo.errors import counted
 from zoo.picker.deciding import Loser, published_mark
 from zoo.picker.pick import Choice, cost_per_million
 from zoo.published.claims import Stated
@@ -250,7 +251,7 @@ def _others(choice: Choice, *, explain: bool) -> Iterator[str]:
     if choice.left_out and not explain:
         total = sum(count for _, count in choice.left_out)
         reasons = ", ".join(f"{count} {why}" for why, count in choice.left_out)
-        yield f"{total} {'record' if total == 1 else 'records'} took no part: {reasons}"
+        yield f"{counted(total, 'record')} took no part: {reasons}"
     if not choice.rests_on_several and choice.losers and choice.winner is None:
         row = choice.losers[0].row
         yield f"all of it {measured_on(row, choice.here)}: {row.device_name}"

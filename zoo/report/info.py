@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from zoo.advice import carried_command
 from zoo.catalog import find
-from zoo.errors import UserError
+from zoo.errors import UserError, counted
 from zoo.hub.models import hub_card
 from zoo.published.claims import Claim, Stated
 from zoo.published.facts import Published
@@ -185,7 +185,7 @@ def show_parts(parts: Parts, input_size: Size) -> str:
     shown = sorted(sorted(parts, key=lambda part: -part[1])[:SHOWN_PARTS], key=parts.index)
     if rest := [part for part in parts if part not in shown]:
         macs = sum(part[2] or 0 for part in rest) if known else None
-        shown.append((f"{len(rest)} smaller ones", sum(part[1] for part in rest), macs))
+        shown.append((f"{counted(len(rest), 'smaller one')}", sum(part[1] for part in rest), macs))
     params_of, macs_of = METRICS["param_count"].show, METRICS["mac_count"].show
     lines = [
         [name, params_of(count), _share(count, total), macs_of(macs), _share(macs, sum(known))]
@@ -279,7 +279,7 @@ def _place(one: Standing) -> str:
     where += [row.pace] if row.pace else []
     said = []
     if one.miou_rank is not None:
-        said.append(f"mIoU {row.say('miou')}, rank {one.miou_rank} of {one.scored_count} models")
+        said.append(f"mIoU {row.say('miou')}, rank {one.miou_rank} of {counted(one.scored_count, 'model')}")
     if one.latency_rank is not None:
         said.append(f"pipeline p50 {row.say('pipeline_p50_s')}, rank {one.latency_rank} of {one.timed_count}")
     if row.value("peak_memory_bytes") is not None:

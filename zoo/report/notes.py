@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from zoo.errors import counted
 from zoo.report.marks import FASTEST, HURT, UNDER
 from zoo.report.quoted import notes_on
 from zoo.score.comparing import Fastest, Group, deadlines, sharing, slower_int8, tie
@@ -97,7 +98,7 @@ def _hurt(rows: list[Row]) -> Iterator[str]:
     for row in worst_first[:FEW]:
         yield f"{HURT} {row.model} {row.runtime} {row.precision} {row.hurt_text}"
     if left := worst_first[FEW:]:
-        yield f"{HURT} {len(left)} other rows lose less on their worst class"
+        yield f"{HURT} of {counted(len(left), 'other row')} the worst class loses less"
 
 
 def _uncertainty(group: Group, scored: list[Row]) -> Iterator[str]:

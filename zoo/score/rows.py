@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from zoo.errors import listed
+from zoo.errors import counted, listed
 from zoo.frames import CITYSCAPES_NAME, OFFICIAL_SIZES
 from zoo.lazy import Lazy
 from zoo.published.claims import Quote
@@ -267,7 +267,7 @@ class Row:
         slides, window = claim.word == "slide", self.mode.startswith(f"window {claim.size} ")
         why = []
         if self.weights != self.published.weights:
-            steps = f" for {self.step_count} steps" if self.step_count is not None else ""
+            steps = f" for {counted(self.step_count, 'step')}" if self.step_count is not None else ""
             why.append(f"trained here{steps}" if self.weights_source == "run" else "other weights")
         if not (window if slides else self.mode == WHOLE):
             why.append(f"read {self.mode} here, {claim.protocol} there")
