@@ -46,6 +46,16 @@ def test_every_record_that_takes_no_part_is_counted_once(records):
     assert choice.elimination[-1] == "= 1 qualify"
 
 
+def test_a_device_that_was_timed_by_other_rules_alone_is_named(records):
+    new, old = (row(records.make(device, device=device)) for device in ("new", "old"))
+    older = replace(old, protocol="zoo-lat/1")
+    choice = pick([new, older, replace(new, protocol="zoo-lat/1", key="b")])
+    assert choice.winner.device == "new"
+    assert "no row of old takes part; name a device with --device" in choice.notes
+    assert not any("no row of" in note for note in pick([new, older], device="new").notes)
+    assert pick([new, older], device="old").winner.device == "old"
+
+
 def test_this_machines_rows_are_taken_where_no_device_is_named(records, monkeypatch):
     rows = rows_of([records.make("a", device="cpu-here", machine_id="h" * 16), records.make("b", device="nvidia-h200")])
     monkeypatch.setattr(room.machine, "here", lambda: (Named("CPU", "cpu-here", "h" * 16),))

@@ -152,22 +152,24 @@ def _one_group(rows: list[Row], needed: Sequence[Metric], rate_hz: float | None)
     if len(groups) > 1:
         raise UserError(_may_not_be_compared(groups))
     (group,) = groups
-    return group, notes + tuple(_protocol_notes({row.protocol for row in measured if not row.quick}, group))
+    return group, notes + tuple(_protocol_notes([row for row in measured if not row.quick], group))
 
 
 def _has_all(row: Row, needed: Sequence[Metric]) -> bool:
     return all(row.value(metric.key) is not None for metric in needed)
 
 
-def _protocol_notes(protocols: set[str], group: Group) -> Iterator[str]:
-    """Say which rows take no part since they were timed by other rules than the group's."""
-    others = protocols - {group.protocol, PACED_PROTOCOL}
-    if PACED_PROTOCOL in protocols and group.rate_hz is None:
+def _protocol_notes(measured: list[Row], group: Group) -> Iterator[str]:
+    """Say which rows take no part since they were timed by other rules than the group's, and which devices."""
+    others = {row.protocol for row in measured} - {group.protocol, PACED_PROTOCOL}
+    if any(row.protocol == PACED_PROTOCOL for row in measured) and group.rate_hz is None:
         yield "rows of paced calls are left out: --at RATE chooses among those of its rate"
     if group.rate_hz is not None and others:
         yield f"rows of calls one after the other are left out: these were paced at {group.rate_hz:g} Hz"
     elif others:
         yield f"rows of {', '.join(sorted(others))} are left out: {group.protocol} measures by other rules"
+    if without := sorted({row.device for row in measured} - {group.device}):
+        yield f"no row of {listed(without)} takes part; name a device with --device"
 
 
 def _why_none(asked: list[Row], needed: Sequence[Metric], rate_hz: float | None, *, full: bool) -> str:

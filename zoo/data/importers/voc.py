@@ -78,9 +78,9 @@ def plan(source: Path, variant: str | None) -> Plan:
         added = list(dict.fromkeys(name for name in more if name not in set(names["train"])))
         names["train"] = [*names["train"], *added]
         annotations = further | annotations
-        more = counted(len(added), "image")
+        beyond = counted(len(added), "image")
         notes.append(
-            f"train has {more} more, of {found[0].name} with SegmentationClassAug (none of val); "
+            f"train has {beyond} more, of {found[0].name} with SegmentationClassAug (none of val); "
             "--variant plain leaves them away"
         )
     elif further and variant != "plain":
