@@ -49,7 +49,8 @@ class Asked:
             elif not limit.holds(row):
                 sign = "<" if metric.better == "higher" else ">"
                 off = "" if metric.words or not limit.value else f" ({_percent(limit.miss(row))} off)"
-                found.append(f"{say(row, metric)} {sign} {metric.say(limit.value)}{off}")
+                said, bound = metric.apart(value, limit.value)
+                found.append(f"{metric.title} {said}{published_mark(row, metric)} {sign} {bound}{off}")
         if row.value(self.goal.key) is None and self.goal.key not in {limit.metric.key for limit in self.limits}:
             found.append(f"{self.goal.title} is not known")
         return [*found, *(row.licences.why_not_for_sale() if self.for_sale else ())]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from zoo.errors import UserError, did_you_mean
@@ -91,6 +91,15 @@ class Metric:
         """Return the number with its unit: `"12.3 ms"`."""
         text = self.show(value)
         return text if text == "n/a" else f"{text} {self.unit}".rstrip()
+
+    def apart(self, value: float, other: float) -> tuple[str, str]:
+        """Say two numbers that differ with as many digits as it takes to see that."""
+        for digits in range(9):
+            finer = replace(self, decimals=(self.decimals or 0) + digits) if digits else self
+            said = finer.say(value), finer.say(other)
+            if said[0] != said[1] or self.words:
+                break
+        return said
 
     def beats(self, value: float, other: float) -> bool:
         """Whether `value` is strictly better than `other`."""
