@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from zoo.config import BenchConfig, TrainConfig, load_config, parse_set, preset_names
+from zoo.config import BenchConfig, TrainConfig, load_config, parse_set
 from zoo.errors import UserError
+from zoo.presets import preset_names, recipes
 
 
 def test_every_shipped_preset_is_whole_and_valid():
@@ -32,6 +33,17 @@ def test_every_shipped_recipe_estimates_the_statistics_of_batch_norms_anew():
     recipes += [recipe for name in preset_names("bench") if (recipe := load_config(BenchConfig, name).train)]
     assert len(recipes) >= 6
     assert all(recipe.batch_norm_batches > 0 for recipe in recipes)
+
+
+def test_every_recipe_that_a_sweep_trains_by_is_one_for_a_training():
+    of_sweeps = [recipe for name in preset_names("bench") if (recipe := load_config(BenchConfig, name).train)]
+    assert {"camvid_cpu", "quick"} <= {recipe.name for recipe in of_sweeps}
+    assert set(recipes()) == {*preset_names("train"), *(recipe.name for recipe in of_sweeps)}
+    for recipe in of_sweeps:
+        assert load_config(TrainConfig, recipe.name) == recipe, "one run, whoever trains it"
+    assert load_config(TrainConfig, "camvid_cpu", {"steps": 7}).steps == 7
+    with pytest.raises(UserError, match=r"no train preset 'camvid_gpu'. Did you mean 'camvid_cpu'.* Shipped: camvid, "):
+        load_config(TrainConfig, "camvid_gpu")
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ READING = {"pick", "compare", "list", "info", "weights list", "leaderboard"}
 """Verbs whose shown answers are those of the committed records and tables."""
 UNFINISHED = {"zoo VERB --help", "zoo bench --pair"}
 """Words that are no whole command."""
-VERBS = dict(reference._verbs(make_parser()))
+VERBS = dict(reference.verbs_of(make_parser()))
 
 
 def ids(page):

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from zoo.errors import ModelError, UserError, blamed_on
+from zoo.errors import ModelError, UserError, blamed_on, counted
 
 RAISED = [
     AssertionError("sides are multiples of 32"),
@@ -31,3 +31,8 @@ def test_what_is_no_fault_of_a_model_comes_through(error):
     with pytest.raises(type(error)) as caught, blamed_on("net:build"):
         raise error
     assert caught.value is error
+
+
+def test_one_thing_is_no_plural():
+    said = [counted(count, *words) for count in (0, 1, 2) for words in (("cell",), ("entry", "entries"))]
+    assert said == ["0 cells", "0 entries", "1 cell", "1 entry", "2 cells", "2 entries"]

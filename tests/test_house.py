@@ -1,6 +1,7 @@
 """Rules of the house that no linter knows: how long files and functions are, and that imports run in no circle."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,20 @@ def test_functions_are_no_longer_than_can_be_read():
                 if length > LONGEST_FUNCTION:
                     long[f"{path.relative_to(ROOT).as_posix()}:{node.name}"] = length
     assert set(long) == LONG_ON_PURPOSE, long
+
+
+def test_plurals_are_made_in_one_place():
+    """`zoo.errors.counted` does: whoever writes them by hand writes "1 cells" sooner or later."""
+    by_hand = re.compile(r"""else \(?["']s["']|["']s["'] \*|\w\(s\)[\s"']""")
+    counts = re.compile(r"(?<![Oo]f )\{(len\([^{}]*\)|[\w.]*count)\} (cells|rows|records|steps|smoke tests|colours)\b")
+    wrong = [
+        f"{path.relative_to(ROOT).as_posix()}:{number}: {line.strip()}"
+        for path in FILES
+        if path.name != "errors.py"
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if by_hand.search(line) or counts.search(line)
+    ]
+    assert wrong == []
 
 
 def test_imports_run_in_no_circle():

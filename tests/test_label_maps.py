@@ -85,7 +85,7 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
     [
         (np.full((96, 192), 7001, np.uint16), "holds instances of label 7, which has none; correct or remove"),
         (np.full((96, 192), 26001, np.uint16)[:5], "is 5x192, its ground truth 96x192"),
-        (np.zeros((96, 192, 3), np.uint8), "is a RGB image; an instance map is single-channel 16-bit"),
+        (np.zeros((96, 192, 3), np.uint8), "is an image of mode RGB; an instance map is single-channel 16-bit"),
     ],
 )
 def test_bad_instance_maps_name_the_file(streets, tmp_path, pixels, message):
@@ -235,7 +235,7 @@ SPOILED = {
         overwrite("000003", np.full((*SIZE, 3), (128, 64, 128), np.uint8)),
         r"000003_pred.png is an image in colours, and trainIds are numbers; see --encoding colors",
     ),
-    "see-through": (overwrite("000003", np.zeros((*SIZE, 4), np.uint8)), r"000003_pred.png is a RGBA image"),
+    "see-through": (overwrite("000003", np.zeros((*SIZE, 4), np.uint8)), r"000003_pred.png is an image of mode RGBA"),
     "values": (
         overwrite("000003", np.full(SIZE, 77, np.uint8)),
         r"000003_pred.png holds 77, no value of trainIds; if it means .* give --void 77",

@@ -70,7 +70,7 @@ def test_leaderboard_pick_and_compare(results):
         assert "unet" in done.stdout
 
 
-@pytest.mark.parametrize("verb", ["leaderboard", "leaderboard --format csv", "pick --device intel-xeon-2c --at 10hz"])
+@pytest.mark.parametrize("verb", ["leaderboard", "leaderboard --format csv", "pick --device intel-xeon-2c"])
 def test_rows_that_were_kept_need_no_validation_and_no_arrays(verb, tmp_path, monkeypatch):
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
     ask = (*verb.split(), "--results", str(Path(__file__).parents[1] / "results"))

@@ -210,7 +210,7 @@ def test_a_missing_folder_matters_only_to_a_reader(tmp_path):
 def test_only_damaged_files_is_said(records, tmp_path):
     path = store.save(records.make(), {}, tmp_path)
     path.write_text("{")
-    with pytest.raises(UserError, match=r"1 files could not be read; skipped .*damaged"):
+    with pytest.raises(UserError, match=r"1 file could not be read; skipped .*damaged"):
         store.scan(tmp_path, required=True)
 
 

@@ -18,6 +18,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from zoo.errors import UserError, did_you_mean
 from zoo.files import short_hash
+from zoo.presets import preset_folder, preset_names, recipes
 from zoo.protocol import PACED_PROTOCOL, SPEED_PROTOCOL
 from zoo.record import MemoryFormat, Precision
 from zoo.spec import Facts, Resize, Size
@@ -222,20 +223,10 @@ ConfigT = TypeVar("ConfigT", bound=Facts)
 _KINDS: dict[type[Facts], str] = {TrainConfig: "train", BenchConfig: "bench"}
 
 
-def preset_folder(kind: str) -> Path:
-    """Folder of the shipped presets: inside an installed wheel, else `configs/` of the checkout."""
-    package = Path(__file__).parent
-    installed = package / "configs" / kind
-    return installed if installed.is_dir() else package.parent / "configs" / kind
-
-
-def preset_names(kind: str) -> list[str]:
-    """Names of the shipped presets of a kind (`"train"` or `"bench"`)."""
-    return sorted(path.stem for path in preset_folder(kind).glob("*.toml"))
-
-
 def load_config(cls: type[ConfigT], preset: str | None = None, changes: Mapping[str, Any] | None = None) -> ConfigT:
     """Read a preset (a shipped name or a TOML file), apply `changes` (dotted keys reach into tables), check everything.
+
+    A recipe may be one that a preset of a sweep trains by.
 
     Raises:
         UserError: no such preset, not TOML, unknown key, wrong type, value out of range.
@@ -249,6 +240,8 @@ def load_config(cls: type[ConfigT], preset: str | None = None, changes: Mapping[
             values = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise UserError(f"{path} cannot be read as TOML: {error}") from error
+        if cls is TrainConfig and path.parent == preset_folder("bench"):
+            values = values["train"]
         values.setdefault("name", path.stem)
     for key, value in (changes or {}).items():
         _put(values, key.split("."), value)
@@ -295,13 +288,15 @@ def _find_preset(preset: str, kind: str) -> Path:
         if not path.is_file():
             raise UserError(f"no preset file {preset}; shipped presets: {', '.join(preset_names(kind))}")
         return path
-    names = preset_names(kind)
+    names = (
+        recipes() if kind == "train" else {name: preset_folder(kind) / f"{name}.toml" for name in preset_names(kind)}
+    )
     if preset not in names:
         raise UserError(
             f"no {kind} preset {preset!r}.{did_you_mean(preset, names)} "
             f"Shipped: {', '.join(names)}; or give a path that ends in .toml"
         )
-    return preset_folder(kind) / f"{preset}.toml"
+    return names[preset]
 
 
 def _put(values: dict[str, Any], keys: list[str], value: Any) -> None:

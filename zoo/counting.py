@@ -347,7 +347,9 @@ def _read_instances(frame: Frame, size: tuple[int, ...]) -> npt.NDArray[np.uint1
     except DAMAGE as error:
         raise unreadable("instance map", path, error) from error
     if mode not in ("I;16B", "L"):  # without an object 8 bits are enough
-        raise UserError(f"{path} is a {mode} image; an instance map is single-channel 16-bit, label id * 1000 + n")
+        raise UserError(
+            f"{path} is an image of mode {mode}; an instance map is single-channel 16-bit, label id * 1000 + n"
+        )
     require_size(path, values, size)
     return values.astype(np.uint16, copy=False)
 

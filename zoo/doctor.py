@@ -22,7 +22,7 @@ from PIL import Image
 from zoo.checks.cityscapes import against_cityscapes
 from zoo.checks.files import file_names, missing_splits
 from zoo.checks.labels import pixels_of
-from zoo.checks.seen import Seen, class_pixels, counted, finding_of
+from zoo.checks.seen import Seen, class_pixels, finding_of
 from zoo.data.classes import CLASSES_FILE
 from zoo.data.headers import read_header
 from zoo.data.layout import Frame, OnFrame, dataset_of, spread, survey_dataset
@@ -30,7 +30,7 @@ from zoo.data.listing import NEEDS_LABELS, Listing
 from zoo.data.naming import LABEL_KINDS
 from zoo.data.reading import label_histogram, read_image, read_label, unreadable
 from zoo.data.survey import Survey
-from zoo.errors import UserError
+from zoo.errors import UserError, counted
 from zoo.faults import how_to_read, reason
 from zoo.files import sha256_of
 from zoo.frames import OFFICIAL_SIZES
@@ -256,7 +256,7 @@ def _shared(seen: dict[str, list[Seen]]) -> Iterator[Finding]:
     silent = [look.frame for looks in seen.values() for look in looks if look.frame.sequence is None]
     if silent and len(seen) > 1:
         yield finding_of(
-            "note", f"{counted(silent, 'frame')} whose name tells no recording: what splits share is not known",
+            "note", f"{counted(len(silent), 'frame')} whose name tells no recording: what splits share is not known",
             "names <city>_<6 digits>_<6 digits>, as Cityscapes has them, tell; --full finds images that look alike",
             [frame.image for frame in silent],
         )  # fmt: skip
@@ -287,7 +287,7 @@ def _copies(seen: dict[str, list[Seen]]) -> Iterator[Finding]:
     copies = [same for same in by_content.values() if len({split for split, _ in same}) > 1]
     if copies:
         yield finding_of(
-            "error", f"{counted(copies, 'image')} in more than one split, byte for byte",
+            "error", f"{counted(len(copies), 'image')} in more than one split, byte for byte",
             "keep each in one split: a model is scored on what it was trained on",
             [path for same in copies for _, path in same],
         )  # fmt: skip

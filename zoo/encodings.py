@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from zoo.data.reading import opened
 from zoo.data.spelling import codes_of, form_of, stored_mode, values_of
-from zoo.errors import UserError
+from zoo.errors import UserError, counted
 from zoo.labels import CITYSCAPES, LABELS, TRAIN_ID_TO_LABEL_ID
 from zoo.spec import IGNORE_INDEX, DatasetSpec
 
@@ -282,7 +282,9 @@ def read_prediction(path: Path, spec: DatasetSpec) -> Decoded:
         return Decoded(pixels, True, *_by_color(spec, used, shown[used]))
     if mode == "RGB":
         return _decode_colors(path, pixels, spec)
-    raise UserError(f"{path} is a {mode} image; a label map is single-channel 8-bit, a class per pixel, or in colours")
+    raise UserError(
+        f"{path} is an image of mode {mode}; a label map is single-channel 8-bit, a class per pixel, or in colours"
+    )
 
 
 def _decode_colors(path: Path, pixels: npt.NDArray[np.uint8], spec: DatasetSpec) -> Decoded:
@@ -297,8 +299,8 @@ def _decode_colors(path: Path, pixels: npt.NDArray[np.uint8], spec: DatasetSpec)
     strange = packed[codes[places] != packed]
     if (count := len(np.unique(strange))) > len(codes):
         raise UserError(
-            f"{path} holds {count} colours of no class: a label map has one colour for each class; this is a "
-            "photograph, was blended, or was saved as JPEG once"
+            f"{path} holds {counted(count, 'colour')} of no class: a label map has one colour for each class; this is "
+            "a photograph, was blended, or was saved as JPEG once"
         )
     if count:
         first = int(strange[0])

@@ -47,6 +47,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f" Did you mean {' or '.join(repr(match) for match in close)}?" if close else ""
 
 
+def counted(count: int, noun: str, nouns: str = "") -> str:
+    """Return how many there are of a thing: `"1 cell"`, `"2 cells"`; `nouns`: its plural, where that is no `s` more."""
+    return f"{count} {noun if count == 1 else nouns or f'{noun}s'}"
+
+
 def listed(words: Iterable[str], count: int = 3) -> str:
     """Return the first words and how many there are beyond: `"a, b, c and 2 more"`."""
     words = list(words)

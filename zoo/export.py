@@ -15,7 +15,7 @@ from zoo.card import Card, Port, card_path
 from zoo.catalog import find
 from zoo.data.layout import Dataset, OnFrame, open_dataset
 from zoo.data.reading import frame_size
-from zoo.errors import UserError
+from zoo.errors import UserError, counted
 from zoo.faults import how_to_write, reason
 from zoo.files import write_all
 from zoo.holding import Held, expected, hold
@@ -267,7 +267,7 @@ def _export(
     if limits:
         assert wanted.dataset is not None
         held = _hold(wanted, source, on_image)
-        on = f"on {held.image_count} images of {wanted.dataset.name} {HELD_SPLIT}"
+        on = f"on {counted(held.image_count, 'image')} of {wanted.dataset.name} {HELD_SPLIT}"
         _require_kept(held, limits, target, on)
         kept = _kept(held, on)
     options = table.load_file(wanted.runtime, source, device=wanted.device, precision=wanted.precision).build.options

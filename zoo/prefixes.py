@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import NamedTuple
 
-from zoo.errors import listed
+from zoo.errors import counted, listed
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -80,7 +80,7 @@ def _groups(names: Iterable[str], beside: str) -> str:
 def _fit(given: Shapes, expected: Shapes, required: Collection[str], inserted: frozenset[str]) -> Fit:
     own_parts = {part for name in expected for part in name.split(".")}
     bare, freed = _without(given, inserted - own_parts)
-    notes = [f"{part + '.'!r} taken out of {_names(count)}" for part, count in freed.items()]
+    notes = [f"{part + '.'!r} taken out of {counted(count, 'name')}" for part, count in freed.items()]
     first, rivals = _best({name: given[file] for name, file in bare.items()}, expected, required)
     names = {file: new for name, file in bare.items() if (new := first(name)) is not None}
     notes += _said(first, len(names))
@@ -156,11 +156,7 @@ def _candidates(given: Shapes, expected: Shapes) -> list[Prefix]:
 def _said(prefix: Prefix, count: int) -> list[str]:
     stripped, added = prefix
     if stripped and added:
-        return [f"prefix {stripped!r} replaced by {added!r} in {_names(count)}"]
+        return [f"prefix {stripped!r} replaced by {added!r} in {counted(count, 'name')}"]
     if stripped:
-        return [f"prefix {stripped!r} stripped from {_names(count)}"]
-    return [f"prefix {added!r} added to {_names(count)}"] if added else []
-
-
-def _names(count: int) -> str:
-    return f"{count} name{'s' * (count != 1)}"
+        return [f"prefix {stripped!r} stripped from {counted(count, 'name')}"]
+    return [f"prefix {added!r} added to {counted(count, 'name')}"] if added else []

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from zoo.errors import UserError
+from zoo.errors import UserError, counted
 from zoo.holding import Held
 from zoo.quantisation import Attempt, Quantisation
 from zoo.runtimes import onnx_file
@@ -70,7 +70,7 @@ def best_of(
 
 
 def _said(way: Way, held: Held) -> str:
-    return f"{way.name} loses {100 * held.miou_lost:.2f} points of mIoU on {held.image_count} images"
+    return f"{way.name} loses {100 * held.miou_lost:.2f} points of mIoU on {counted(held.image_count, 'image')}"
 
 
 def _summary(way: Way, held: Held, attempts: list[Attempt]) -> Quantisation:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from zoo import files
 from zoo.catalog import MODELS
 from zoo.checkpoint import FACTS_KEY, CheckpointFacts
-from zoo.errors import UserError, listed
+from zoo.errors import UserError, counted, listed
 from zoo.faults import how_to_write, reason
 from zoo.models.build import tensor_shapes
 from zoo.models.contract import tensors_of
@@ -342,7 +342,7 @@ def _said_of_types(given: Mapping[str, Tensor], cast: Mapping[str, Tensor]) -> l
         if tensor.is_floating_point() and tensor.dtype != cast[name].dtype:
             change = f"{_dtype(tensor)} made {_dtype(cast[name])}"
             changed[change] = changed.get(change, 0) + 1
-    return [f"{change} in {count} tensors" for change, count in changed.items()]
+    return [f"{change} in {counted(count, 'tensor')}" for change, count in changed.items()]
 
 
 def _dtype(tensor: Tensor) -> str:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from zoo import files, locks
 from zoo.collector import paused
-from zoo.errors import UserError
+from zoo.errors import UserError, counted
 from zoo.faults import how_to_read, how_to_write, reason
 from zoo.lazy import Lazy
 
@@ -184,7 +184,7 @@ def read_all(results: Path, read: Callable[[Path], Found], *, required: bool) ->
             warnings.append(f"skipped {error}")
     if required and not found:
         what = "does not exist" if not results.is_dir() else "holds no records"
-        unread = f" ({len(warnings)} files could not be read; {warnings[0]})" if warnings else ""
+        unread = f" ({counted(len(warnings), 'file')} could not be read; {warnings[0]})" if warnings else ""
         raise UserError(f"{results} {what}{unread}; {HOW_TO_MAKE_RECORDS}")
     return found, tuple(warnings)
 

@@ -24,6 +24,7 @@ _BYTES = {"": 1.0, "b": 1.0} | {
     for power, prefix in enumerate("kmgt", 1)
     for unit, base in (("", 1024.0), ("ib", 1024.0), ("b", 1000.0))
 }
+_CURRENCY = "[$€£¥]"
 _COUNTS = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9, "t": 1e12}
 
 
@@ -208,13 +209,25 @@ def parse_per_second(text: str) -> float:
     return _above_0(number, text)
 
 
+def parse_amount(text: str) -> float:
+    """Read `2.49`, also with `$` or another sign of currency before it, as an amount of money.
+
+    Raises:
+        UserError: anything else.
+    """
+    number = _split(re.sub(rf"^{_CURRENCY}\s*", "", text.strip()), ("",))[0]
+    if number is None:
+        raise UserError(f"an amount of money is a number such as 2.49; got {text!r}")
+    return _above_0(number, text)
+
+
 def parse_price(text: str) -> float:
     """Read `2.49/h`, also with `$` or another sign of currency before it, as a price per hour.
 
     Raises:
         UserError: anything else.
     """
-    match = re.fullmatch(r"[$€£¥]?\s*([^/]+?)\s*/\s*(?:h|hour)", text.strip().lower())
+    match = re.fullmatch(rf"{_CURRENCY}?\s*([^/]+?)\s*/\s*(?:h|hour)", text.strip().lower())
     number = _split(match[1], ("",))[0] if match else None
     if number is None:
         raise UserError(f"a price is what an hour of the machine costs, such as 2.49/h; got {text!r}")

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from zoo.bench.live import NAME_WIDTH, WIDTH, header, row
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from zoo.bench.live import NAME_WIDTH, WIDTH, Live, header, row
+from zoo.bench.sweep import Event
 from zoo.score.metrics import METRICS, SHOWN
 
 
@@ -28,3 +35,44 @@ def test_of_paced_calls_the_tail_and_what_was_missed_are_shown(records):
     assert words[:4] == ["mIoU", "pipeline p50", "pipeline p99", "missed"]
     line, place = row(record).plain, NAME_WIDTH + 3 * WIDTH
     assert (line[place : place + WIDTH].strip(), units[place : place + WIDTH].strip()) == ("5.0", "%")
+
+
+LONG = {"model": "deeplabv3_mobilenet_v3_large", "runtime": "onnxruntime", "precision": "int8", "right": 0.6}
+
+
+def lines_of(console):
+    """All that was ever on the terminal, line by line."""
+    return re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", console.file.getvalue()))
+
+
+@pytest.mark.parametrize("rate_hz", [None, 10.0])
+@pytest.mark.parametrize("width", [60, 80, 100, 140, 200])
+def test_a_sweep_fits_its_terminal(records, width, rate_hz):
+    terminal = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None, highlight=False)
+    made = [records.make(**{**LONG, "rate_hz": rate_hz}), records.make("unet", rate_hz=rate_hz)]
+    with Live(terminal) as live:
+        for place, record in enumerate(made):
+            live(Event(record.artifact.model, place, 1200, "build: exporting, compiling or calibrating"))
+            live(Event(record.artifact.model, place + 1, 1200, record=record))
+            live(Event(record.artifact.model, place + 1, 1200, "measure: waits for another step on this machine"))
+        live(Event("unet", 3, 1200, record=records.failed("unet", reason="no answer " * 20)))
+    lines = lines_of(terminal)
+    assert max(map(len, lines)) <= width
+    title = next(line for line in lines if line.startswith("model "))
+    cells = [line for line in lines if re.fullmatch(r"(unet)? .* [\d.]+  [ABC]", line)]
+    assert len(cells) == 2
+    for place, record in enumerate(made):
+        end = title.index("mIoU") + len("mIoU")
+        assert cells[place][:end].split()[-1] == METRICS["miou"].show(METRICS["miou"].of(record)), "under its title"
+        assert cells[place].index(cells[place].split()[-1]) == title.index("grade")
+    assert any("/1200 0:00:0" in line for line in lines), "what is counted is never cut"
+
+
+def test_in_a_file_a_cell_is_a_line(records):
+    plain = Console(file=io.StringIO(), width=80, force_terminal=False)
+    with Live(plain) as live:
+        live(Event("unet", 1, 2, record=records.make("unet")))
+        live(Event("unet", 2, 2, record=records.failed("unet", reason="no answer " * 20)))
+    lines = plain.file.getvalue().splitlines()
+    assert [line.split()[0] for line in lines[-2:]] == ["unet", "unet"]
+    assert len(lines) == 5

@@ -158,7 +158,7 @@ def test_unknown_colours_are_counted_and_may_count_nowhere(folder, target):
     colors = OFFICIAL[np.full(SIZE, 7)]
     colors[0, :3] = 1, 2, 3
     Image.fromarray(colors).save(path)
-    with pytest.raises(UserError, match=r"has 3 pixels in 1 colours of no class, such as \(1, 2, 3\).*--ignore-other"):
+    with pytest.raises(UserError, match=r"has 3 pixels in 1 colour of no class, such as \(1, 2, 3\).*--ignore-other"):
         convert_folder(folder.root, target)
     convert_folder(folder.root, target, ignore_other_colors=True)
     expected = np.full(SIZE, 7)

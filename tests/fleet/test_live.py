@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 
 import pytest
@@ -47,6 +48,26 @@ def test_a_terminal_shows_the_table_and_leaves_the_records(record):
     shown = terminal.file.getvalue()
     assert "10.20.30.40" in shown
     assert "unet" in shown.rpartition("10.20.30.40")[0], "above the table"
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_fleet_fits_its_terminal_whatever_its_nodes_are_called(records, width):
+    terminal = console(width)
+    seats = (
+        SeatLine("a-node-of-a-very-long-name.cluster.example.org", "nvidia-a100-sxm4-40gb", "starts", 3.0, 0, 0),
+        *SEATS,
+    )
+    terminal.print(table(replace(EVENT, seats=seats), width))
+    with LiveFleet(terminal) as live:
+        live(replace(EVENT, seats=(), note="node 10.20.30.43 T4 came, " * 6))
+        made = records.make("deeplabv3_mobilenet_v3_large", runtime="onnxruntime", device="nvidia-a100-sxm4-40gb")
+        live(replace(EVENT, seats=(), record=made))
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.file.getvalue())
+    lines = [line for line in shown.splitlines() if line.strip()]
+    assert max(map(len, lines)) <= width
+    assert lines[1].startswith("a-node-of-a-very-long…")
+    assert lines[1].split()[-4:] == ["3", "s", "0", "0"]
+    assert lines[-1].rstrip().endswith("  nvidia-a100-sxm4-40gb")
 
 
 def test_without_a_terminal_there_are_records_and_notes_alone(record):

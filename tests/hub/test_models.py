@@ -179,7 +179,7 @@ def test_one_line_says_why_not(kind, said, tmp_path):
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        ({"id2label": {0: "mask"}}, "1 output channels"),
+        ({"id2label": {0: "mask"}}, "1 output channel;"),
         ({"id2label": {index: f"class {index}" for index in range(300)}}, "300 output channels"),
         ({"id2label": {0: "a", 2: "b"}}, "leaves channels out"),
         ({"id2label": {"a": "0"}}, "no mapping of channels"),

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from zoo.cli.main import main
 from zoo.errors import UserError
 from zoo.machine import Named
 from zoo.picker import pick as room
@@ -14,9 +15,11 @@ from zoo.picker.pick import cost_per_million, pick
 from zoo.report.choice import show_choice
 from zoo.score.commands import how_to_measure
 from zoo.score.limits import Limit
+from zoo.score.metrics import NO_PRICE
 from zoo.score.reading import rows_of
 from zoo.score.rows import row
 from zoo.score.trust import REMEDIES
+from zoo.store import save
 
 
 def test_every_record_that_takes_no_part_is_counted_once(records):
@@ -34,13 +37,23 @@ def test_every_record_that_takes_no_part_is_counted_once(records):
     choice = pick(rows)
     assert dict(choice.left_out) == {
         "measured again since, or another seed of one row": 1,
-        "smoke tests": 1,
+        "of smoke tests": 1,
         "of another dataset none, split none, image count none": 1,
         "of the baseline": 1,
         "timed by the rules of zoo-lat/1": 1,
     }
     assert choice.elimination[0] == "6 records"
     assert choice.elimination[-1] == "= 1 qualify"
+
+
+def test_a_device_that_was_timed_by_other_rules_alone_is_named(records):
+    new, old = (row(records.make(device, device=device)) for device in ("new", "old"))
+    older = replace(old, protocol="zoo-lat/1")
+    choice = pick([new, older, replace(new, protocol="zoo-lat/1", key="b")])
+    assert choice.winner.device == "new"
+    assert "no row of old takes part; name a device with --device" in choice.notes
+    assert not any("no row of" in note for note in pick([new, older], device="new").notes)
+    assert pick([new, older], device="old").winner.device == "old"
 
 
 def test_this_machines_rows_are_taken_where_no_device_is_named(records, monkeypatch):
@@ -97,7 +110,7 @@ def test_published_accuracy_takes_part_when_asked_and_every_line_says_so(records
             speed_alone(records, "pidnet_s", precision="int8", runtime="openvino"),
         ]
     )
-    with pytest.raises(NothingMeasuredError, match="no record has a mIoU"):
+    with pytest.raises(NothingMeasuredError, match="no record knows its mIoU"):
         pick(rows)
     choice = pick(rows, accept=["published"], limits=["miou>=70%"])
     assert choice.winner.model == "pidnet_s"
@@ -179,6 +192,54 @@ def test_the_cost_of_a_million_images_says_what_it_follows_from(records):
     assert "a million images at 2 an hour of intel-xeon-2c: 20.00 (by" in show_choice(pick([timed]), price=2.0)
     unknown = row(records.make(timed=False))
     assert "is not known" in show_choice(pick([unknown]), price=2.0)
+
+
+def test_a_cost_is_a_metric_where_a_price_is_known(records):
+    make = records.make
+    rows = rows_of(
+        [
+            make("cheap", right=0.4, p50_s=0.010),
+            make("batched", right=0.5, p50_s=0.040, rates=(20.0, 60.0)),
+            make("dear", right=0.6, p50_s=0.080),
+            make("untimed", right=0.9, timed=False),
+        ]
+    )
+    choice = pick(rows, objective="cost", price=3.6)
+    assert (choice.winner.model, choice.axes[0].name) == ("cheap", "cost")
+    assert choice.winner.value("cost") == pytest.approx(12.5)
+    assert choice.winner.interval("cost") == pytest.approx((12.375, 12.625))
+    assert {loser.row.model: loser.why[0] for loser in choice.losers} == {
+        "batched": "cost of 1M images 16.7 against 12.5, whether by more than chance is not known",
+        "dear": "cost of 1M images 100, behind 12.5",
+        "untimed": "cost of 1M images is not known",
+    }
+    assert "lowest cost of 1M images: 12.5 (3 of 4 rows qualify)" in show_choice(choice, price=3.6)
+    assert pick(rows, limits=["cost<=20"], price=3.6).winner.model == "batched"
+    assert pick(rows, limits=["cost<=20"], price=7.2).winner is None
+    slow = rows_of([make("cheap", device="other", p50_s=0.03, right=0.4)])
+    worse = pick([*rows, *slow], objective="cost", price=3.6, device=["intel-xeon-2c", "other"])
+    assert worse.winner.value("cost") == pytest.approx(37.5), "where it is worst"
+
+
+def test_a_cost_without_a_price_is_refused_in_one_line(records, tmp_path, capsys):
+    save(records.make("a"), {}, tmp_path)
+    save(records.make("b"), {}, tmp_path)
+    for asked in (
+        "pick --minimize cost",
+        "pick --max cost=2",
+        "pick --objective cost",
+        "leaderboard --sort cost",
+        "compare a b --fail-on cost:5%",
+    ):
+        assert main([*asked.split(), "--results", str(tmp_path)]) == 2
+        assert capsys.readouterr().err == f"zoo: {NO_PRICE}\n".replace("2.49/h", f"2.49/h --results {tmp_path}")
+    priced = ["pick", "--price", "$2/h", "--max", "cost=$99", "--results", str(tmp_path)]
+    assert main(priced) == 0
+    assert "cost of 1M images ≤ 99.0: 13.9" in capsys.readouterr().out
+    assert main([*priced[:3], "--maximize", "cost"]) == 2
+    assert "cost is better lower: --maximize would choose the worst" in capsys.readouterr().err
+    assert main([*priced[:3], "--max", "cost=2/h"]) == 2
+    assert "an amount of money is a number such as 2.49; got '2/h'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])

@@ -51,7 +51,15 @@ def test_without_any_p99_of_the_others_is_taken_and_that_is_said(rows):
     assert (choice.winner.model, choice.winner.rate_hz) == ("large", None)
     assert [limit.say() for limit in choice.asked.limits] == ["pipeline p99 ≤ 200 ms"]
     assert any("held against the p99 of calls made one after the other" in note for note in choice.notes)
-    assert any("`zoo bench --rate 5hz`" in note for note in choice.notes)
+    assert any("tell: `zoo bench --data DIR --preset camvid --rate 5hz`" in note for note in choice.notes)
+
+
+def test_who_asks_for_other_calls_is_not_told_to_pace_them(rows):
+    for rate_hz, calls in ((None, "made one after the other"), (30.0, "paced at 30 Hz")):
+        choice = pick(rows, at="10hz", rate_hz=[rate_hz])
+        assert choice.winner.rate_hz == rate_hz
+        (note,) = (note for note in choice.notes if note.startswith("at 10 Hz"))
+        assert note == (f"at 10 Hz a frame comes every 100 ms: held against the p99 of calls {calls}, as was asked for")
 
 
 def test_who_asks_for_no_rate_is_answered_by_calls_one_after_the_other(rows):
@@ -87,7 +95,7 @@ def test_what_has_not_what_is_asked_for_does_not_stand_before_what_has(records, 
     unscored = paced(records, ("large", {"right": None}), rate_hz=5.0)
     assert pick([*rows, *unscored], at=5).winner.rate_hz is None
     assert pick(unscored, at=5, objective="latency").winner.rate_hz == 5.0
-    with pytest.raises(NothingMeasuredError, match="no record has a mIoU"):
+    with pytest.raises(NothingMeasuredError, match="no record knows its mIoU"):
         pick(unscored, at=5)
     few = [row(records.make(samples=20))]
     with pytest.raises(

@@ -175,6 +175,63 @@ def test_pick_and_compare_mean_the_same_by_a_tie(counted, tmp_path, better):
     assert pick(rows).winner.model == "fast", "rows alone have only their intervals, which overlap"
 
 
+@pytest.mark.parametrize(
+    ("asked", "latency"),
+    [
+        ({"at": "10hz"}, "pipeline_p99_s"),
+        ({"limits": ["memory<=2GiB", "p99<=100ms"]}, "pipeline_p99_s"),
+        ({"limits": ["network<=90ms"]}, "latency_p50_s"),
+        ({"objective": "p99"}, "pipeline_p99_s"),
+        ({"objective": "p99", "limits": ["latency<=90ms"]}, "pipeline_p99_s"),
+        ({"objective": "iou.class 3", "limits": ["p90<=90ms"]}, "pipeline_p90_s"),
+        ({"objective": "params"}, "pipeline_p50_s"),
+        ({}, "pipeline_p50_s"),
+    ],
+)
+def test_one_latency_decides_and_nothing_beats_the_winner_in_what_decided(records, asked, latency):
+    """Ties and the Pareto set are of the latency that is asked for, whatever the numbers are."""
+    random = np.random.default_rng(0)
+    made = [row(records.make(f"m{place}", right=0.5, miou_interval=(0.3, 0.4))) for place in range(7)]
+    latencies = ("pipeline_p50_s", "pipeline_p90_s", "pipeline_p99_s", "latency_p50_s")
+    beaten_by_another = decided = 0
+    for _ in range(60):
+        rows = []
+        for one in made:
+            times = dict(zip(latencies, random.integers(10, 20, 4) / 1000, strict=True))
+            miou = 0.33 + random.integers(6) / 100
+            spans = {"miou": (miou - 0.02 * random.random(), miou + 0.02 * random.random())}
+            spans |= {key: (0.99 * times[key], 1.01 * times[key]) for key in ("pipeline_p50_s", "latency_p50_s")}
+            memory = float(random.integers(3, 9)) * 2**24
+            class_iou = {**one.class_iou, "class 3": miou}
+            numbers = one.having(miou=miou, peak_memory_bytes=memory, **times)
+            rows.append(numbers.but(intervals={**one.intervals, **spans}, class_iou=class_iou))
+        choice = pick(rows, **asked)
+        keys = [metric.key for metric in choice.axes]
+        assert latency in keys or asked.get("objective") == "params"
+        assert not set(latencies) & set(keys) - {latency}
+        assert choice.winner in choice.front
+        assert "→ " in show_choice(choice, width=200).partition("Pareto set")[2] or len(choice.front) == 1
+        decided += any(f"{metric.title}:" in reason for metric in choice.axes for reason in choice.reasons[1:])
+        better = [one for one in rows if one.miou >= choice.winner.miou]
+        others = set(latencies) - {latency}
+        beaten_by_another += any(one.value(key) < choice.winner.value(key) for one in better for key in others)
+    assert decided
+    assert beaten_by_another, "or the latency would make no difference"
+
+
+def test_what_ties_with_the_best_does_not_beat_what_is_better_in_all(records):
+    known = {"best": (0.60, (0.420, 0.440)), "unsure": (0.58, (0.40, 0.425)), "sure": (0.59, (0.417, 0.419))}
+    rows = [
+        row(records.make(name, right=right, miou_interval=interval, p50_s=0.03 - 0.01 * place))
+        for place, (name, (right, interval)) in enumerate(known.items())
+    ]
+    choice = pick(rows)
+    assert choice.winner.model == "sure"
+    assert choice.reasons[0].startswith("mIoU 41.9 %, no worse than a tie with the highest: 42.9 % of best (")
+    assert "tie: best, unsure cannot be told from the highest mIoU" in choice.notes[0]
+    assert "sure is 1.0 points of mIoU behind the highest; one seed, these weights" in choice.notes
+
+
 def test_memory_decides_where_latency_ties_too(records):
     make = records.make
     rows = [
@@ -260,8 +317,8 @@ def test_what_has_no_interval_is_not_behind_unless_it_is_a_count(records, object
 def test_what_is_said_of_the_next_is_what_is_said_of_it_as_a_loser(records):
     known = {"best": (0.60, (0.420, 0.440)), "near": (0.58, (0.40, 0.425)), "far": (0.59, (0.417, 0.419))}
     rows = [
-        row(records.make(name, right=right, miou_interval=interval, p50_s=0.03 - 0.01 * place))
-        for place, (name, (right, interval)) in enumerate(known.items())
+        row(records.make(name, right=right, miou_interval=interval, p50_s=p50_s))
+        for (name, (right, interval)), p50_s in zip(known.items(), (0.03, 0.01, 0.02), strict=True)
     ]
     assert pick(rows).winner.model == "near"
     assert "far is 1.0 points of mIoU behind the highest; one seed, these weights" in pick(rows).notes
@@ -407,9 +464,11 @@ def test_quick_rows_only_when_there_is_nothing_else(records, rows):
 def test_what_is_to_be_measured_is_what_would_count(records):
     """A smoke test, which `zoo bench` is, would be left out beside full rows."""
     full = row(records.make("a", samples=20))
-    with pytest.raises(UserError, match=r"no record has a pipeline p99; measure with `zoo bench --data DIR --preset "):
+    with pytest.raises(
+        UserError, match=r"no record knows its pipeline p99; measure with `zoo bench --data DIR --preset "
+    ):
         pick([full], at=5)
-    with pytest.raises(UserError, match=r"no record has a pipeline p99; measure with `zoo bench --rate 5hz`$"):
+    with pytest.raises(UserError, match=r"no record knows its pipeline p99; measure with `zoo bench --rate 5hz`$"):
         pick([row(records.make("a", samples=20, quick=True))], at=5)
     with pytest.raises(UserError, match=r"; measure with `zoo bench --data DIR --preset camvid --rate RATE`$"):
         pick([full], limits=["missed<=1%"])
@@ -419,7 +478,7 @@ def test_what_is_to_be_measured_is_what_would_count(records):
 
 def test_a_smoke_test_never_stands_in_for_a_full_run(records):
     rows = [row(records.make("a", right=None)), row(records.make("b", quick=True))]
-    with pytest.raises(UserError, match="no full record has a mIoU; choose by something else with --minimize"):
+    with pytest.raises(UserError, match="no full record knows its mIoU; choose by something else with --minimize"):
         pick(rows)
     assert winner(rows, objective="latency") == "a"
     failed = [row(records.failed("a")), rows[1]]
@@ -465,9 +524,11 @@ def test_a_baseline_alone_is_nothing_to_pick_from(records):
 
 
 def test_rows_without_the_number_say_how_to_get_it(records):
-    with pytest.raises(UserError, match=r"no record has a mIoU; choose by something else with --minimize \(latency, "):
+    with pytest.raises(
+        UserError, match=r"no record knows its mIoU; choose by something else with --minimize \(latency, "
+    ):
         pick([row(records.make("a", right=None))])
-    with pytest.raises(UserError, match=r"no record has a mIoU; train with `zoo train"):
+    with pytest.raises(UserError, match=r"no record knows its mIoU; train with `zoo train"):
         pick([row(records.make("a", right=None))], objective="latency", min_miou=0.3)
     with pytest.raises(UserError, match=r"no record here is ok"):
         pick([row(records.failed("a"))])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 
 import pytest
@@ -54,6 +55,18 @@ def test_every_row_of_the_table_is_told_and_its_commands_parse(name):
         assert make_parser().parse_args(words[1:]).verb
     values = json.loads(show_info(one, "json"))
     assert (values["name"], values["family"], values["parts"]) == (name, spec.family, None)
+
+
+@pytest.mark.parametrize("name", {(spec.divisor, spec.min_side): name for name, spec in MODELS.items()}.values())
+def test_the_rules_of_a_size_are_told_whole(name):
+    """A reader of the line can say what becomes of any frame, as `ModelSpec.padded` has it."""
+    (line,) = (line for line in show_info(info(name), width=400).splitlines() if line.startswith("  fed: "))
+    divisor, least = (re.search(words, line) for words in (r"to multiples of (\d+)", r"to (\d+) at least"))
+    step, shortest = int(divisor[1]) if divisor else 1, int(least[1]) if least else 1
+    assert ("right and below with the mean colour" in line) == bool(divisor or least) == ("of any length" not in line)
+    for size in ((1, 1), (100, 200), (129, 31), (360, 480)):
+        said = tuple(-(-max(side, shortest) // step) * step for side in size)
+        assert MODELS[name].padded(size) == said
 
 
 def test_licences_stand_with_their_sources():

@@ -17,6 +17,7 @@ from zoo.record import Mode
 from zoo.report.board import make_board
 from zoo.report.leaderboard import leaderboard, render
 from zoo.report.marks import FASTEST, FRONT, HURT, LOST, UNDER
+from zoo.report.output import write
 from zoo.score.reading import rows_of
 from zoo.score.rows import COLUMNS, row
 from zoo.store import save
@@ -314,6 +315,36 @@ def test_the_artifacts_of_a_model_stand_in_one_table(artifacts):
         assert "▽ loses more than 1 % of its fp32 mIoU" in text
         assert "rows without network latency are one graph" in text
         assert "largest batch ≥: the rate stopped growing before memory ended" in text
+
+
+@pytest.mark.parametrize(
+    ("condition", "speedups"),
+    [
+        ({"precision": ["bf16", "int8"]}, {"a": "2.00x", "b": "2.00x", "c": "n/a"}),
+        ({"runtime": "openvino"}, {"a": "2.00x", "b": "2.00x", "c": "n/a"}),
+        ({}, {"a": "2.00x", "b": "2.00x", "c": "n/a"}),
+    ],
+)
+def test_what_is_not_shown_is_still_what_others_are_held_against(records, tmp_path, condition, speedups):
+    """A filter hides rows; ratios and notes stay those of the same conditions, whoever is asked."""
+    for model in "abc":
+        if model != "c":
+            save(records.make(model, p50_s=0.02), {}, tmp_path)
+            save(records.make(model, p50_s=0.01, device="other"), {}, tmp_path)
+            save(records.make(model, p50_s=0.015, runtime="openvino", one_graph=True), {}, tmp_path)
+        for precision, p50_s in (("bf16", 0.01), ("int8", 0.03)):
+            artifact = {"runtime": "openvino", "precision": precision, "one_graph": True}
+            save(records.make(model, p50_s=p50_s, **artifact), {}, tmp_path)
+    (table,) = leaderboard(tmp_path, device="intel-xeon-2c", **condition).tables
+    assert {line[0]: line[-1] for line in table.fastest[1:]} == speedups
+    slower = [note for note in table.notes if note.startswith("int8 is slower than fp32 here")]
+    assert [note.partition(" in ")[0][-1] for note in slower] == ["a", "b"]
+    page = tmp_path / "page.md"
+    page.write_text(
+        "<!-- leaderboard:begin device=intel-xeon-2c runtime=openvino -->\n<!-- leaderboard:end -->\n", "utf-8"
+    )
+    write(leaderboard(tmp_path), page)
+    assert page.read_text("utf-8").count("2.00x") == 2
 
 
 def test_columns_are_those_that_have_a_value(records, artifacts):

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from zoo.score.metrics import METRICS, SHOWN
+from zoo.score.metrics import METRICS, SHOWN, metric_of
 from zoo.store import save
 
 
@@ -76,3 +76,17 @@ def test_what_a_choice_and_a_sweep_show_is_in_the_table():
     for key, metric in METRICS.items():
         assert metric.key == key
         assert metric.column or not metric.marked, "only a column has a best"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "other", "said"),
+    [
+        ("miou", 0.0056, 0.006, ("0.56 %", "0.60 %")),
+        ("miou", 0.40, 0.41, ("40.0 %", "41.0 %")),
+        ("pipeline_p99_s", 0.033334, 0.033333, ("33.334 ms", "33.333 ms")),
+        ("pipeline_p99_s", 0.136, 0.1, ("136 ms", "100 ms")),
+        ("grade", 0, 2, ("C", "A")),
+    ],
+)
+def test_two_numbers_that_differ_are_never_said_alike(key, value, other, said):
+    assert metric_of(key).apart(value, other) == said

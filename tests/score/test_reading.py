@@ -51,6 +51,12 @@ def test_miou_is_lost_against_fp32_of_the_same_weights_size_and_images(records):
     assert _lost(records, {}, {"right": None, "precision": "bf16"})[1] is None
 
 
+def test_what_a_few_records_lost_is_told_by_the_others_there_are(records):
+    fp32, int8 = records.make("a", right=0.6), records.make("a", right=0.5, precision="int8", runtime="openvino")
+    (alone,), (beside,) = rows_of([int8]), rows_of([int8], among=rows_of([fp32]))
+    assert (alone.miou_lost, beside.miou_lost) == (None, pytest.approx(0.0949, abs=1e-3))
+
+
 def test_without_an_eager_row_another_fp32_row_is_what_miou_is_lost_against(records):
     int8 = {"runtime": "onnxruntime", "precision": "int8", "right": 0.58}
     own, best = (miou(records.confusion(right)) for right in (0.58, 0.60))

@@ -1,5 +1,6 @@
 """Which weights: one grammar, one answer, matched to the dataset's classes by name."""
 
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from safetensors.numpy import save_file
 
 from tests.checkpoints import facts, leave, spec
 from zoo.checkpoint import FACTS_KEY
+from zoo.cli.main import make_parser
 from zoo.config import TrainConfig
 from zoo.errors import UserError
 from zoo.labels import CITYSCAPES
@@ -35,6 +37,8 @@ def own(tmp_path):
 
 class Streets:
     """All that weights ask of a dataset."""
+
+    synthetic = False
 
     def __init__(self, dataset_spec=CITYSCAPES, name="streets", fingerprint="f" * 16):
         self.spec, self.name, self._fingerprint = dataset_spec, name, fingerprint
@@ -152,7 +156,12 @@ def test_auto_then_takes_published_weights_then_own_ones_then_none(tmp_path, own
 def test_what_is_asked_for_and_not_there_gets_one_line(tmp_path, own):
     row = spec(PUBLISHED[0].model)
     for asked, model, brings, message in (
-        ("run", spec("net"), None, "net: no finished run on streets in .*; train one with `zoo train`"),
+        (
+            "run",
+            spec("net"),
+            None,
+            "net: no finished run on streets in .*; train one with `zoo train net --data DIR`, or",
+        ),
         ("published", spec("net"), None, "net: no published weights are known"),
         ("published:nobody", row, None, f"called nobody are known; there is {PUBLISHED[0].tag}"),
         ("published", row, None, f"not on this machine; `zoo weights fetch {PUBLISHED[0].id}` fetches"),
@@ -166,6 +175,31 @@ def test_what_is_asked_for_and_not_there_gets_one_line(tmp_path, own):
         resolve(Asked("run"), spec("net"), None, runs=tmp_path)
     with pytest.raises(UserError, match="net: no finished run on streets"):
         require_weights(found(AUTO, tmp_path), "net")
+
+
+@pytest.mark.parametrize(
+    ("asked", "command"),
+    [
+        ("run", "`zoo train pidnet_s --data DIR`"),
+        ("run:camvid_cpu", "`zoo train pidnet_s --data DIR --config camvid_cpu`"),
+        ("run:camvid_cpu:2", "`zoo train pidnet_s --data DIR --config camvid_cpu --seed 2`"),
+        ("run:camvid_cpu@0123456:0", "`zoo train pidnet_s --data DIR --config camvid_cpu`"),
+        ("run:cityscapes_80k", "`zoo train pidnet_s --data DIR --config cityscapes_80k`"),
+        ("run:mine:1", "`zoo train pidnet_s --data DIR --config FILE --seed 1` (FILE is the recipe mine)"),
+    ],
+)
+def test_a_run_that_is_not_here_names_the_command_that_makes_it(tmp_path, asked, command):
+    """Where there is no run at all, and where there is another."""
+    wanted = parse_asked(asked)
+    with pytest.raises(UserError) as none:
+        found(wanted, tmp_path, model=spec("pidnet_s"))
+    assert f"train one with {command}, or name weights" in str(none.value)
+    leave(tmp_path / "runs", Streets(), RECIPE, network=spec("pidnet_s"), model="pidnet_s")
+    if wanted.name is not None:
+        with pytest.raises(UserError) as other:
+            found(wanted, tmp_path, model=spec("pidnet_s"))
+        assert str(other.value).endswith(f"; {command} makes it")
+    make_parser().parse_args(shlex.split(command.split("`")[1])[1:])
 
 
 def test_the_nearest_runs_are_named_where_none_will_do(tmp_path):

@@ -11,7 +11,7 @@ from zoo.bench.cell import steps_of
 from zoo.bench.gauge import Gauge
 from zoo.bench.plan import Cell, Setting, cell_key
 from zoo.config import TrainConfig
-from zoo.errors import UserError
+from zoo.errors import UserError, counted
 from zoo.record import Record
 from zoo.report.terminal import print_to_text, simple_table
 from zoo.units import show_duration, show_size
@@ -192,13 +192,13 @@ def summary(found: Forecast) -> list[str]:
         left = show_duration(max(found.budget_s or 0.0, 0.0))
         lines.append(f"left out, since the budget leaves {left} for cells, slowest last: {names}")
     if any(line.is_rough for line in found.lines) and found.macs_per_s:
-        count = sum(line.is_rough for line in found.lines)
+        rough = counted(sum(line.is_rough for line in found.lines), "cell")
         lines.append(
-            f"rough: {count} cells, of whose like this machine has no record, by their multiply-accumulates and a "
+            f"rough: {rough}, of whose like this machine has no record, by their multiply-accumulates and a "
             f"probe of the machine ({found.macs_per_s / 1e9:.0f} G a second)"
         )
     if found.unknown_count:
-        lines.append(f"not counted: {found.unknown_count} cells, of whose like this machine has no record")
+        lines.append(f"not counted: {counted(found.unknown_count, 'cell')}, of whose like this machine has no record")
     return lines
 
 

@@ -8,16 +8,21 @@ from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Column
 from rich.text import Text
 
+from zoo.advice import carried
 from zoo.bench.sweep import Event
 from zoo.record import Record
-from zoo.score.metrics import METRICS, SHOWN, SHOWN_OF_PACED
+from zoo.report.terminal import WIDE
+from zoo.score.metrics import METRICS, SHOWN, SHOWN_OF_PACED, Metric
 from zoo.score.rows import text_of
 from zoo.score.trust import grade
 
-NAME_WIDTH = 44
+NAME_WIDTH, LEAST_NAME_WIDTH = 44, 22
 WIDTH = 13
+GRADE_WIDTH = 7
+"""Columns of a line, in characters."""
 
 
 class Live:
@@ -27,12 +32,17 @@ class Live:
         self.console = console
         self.progress = Progress(
             SpinnerColumn(),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=16),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("{task.fields[left]}"),
-            TextColumn("{task.fields[what]}", style="dim"),
+            TextColumn(
+                "{task.fields[what]}",
+                style="dim",
+                table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),  # it alone gives way
+            ),
             console=console,
+            expand=True,
             transient=True,
             disable=not console.is_terminal,
         )
@@ -53,13 +63,13 @@ class Live:
         """Show one event."""
         if event.record is not None:
             if self.measured_count == 0:
-                self.console.print(header(event.record), soft_wrap=True)
+                print_line(self.console, header(event.record, line_width(self.console)))
             self.measured_count += 1
-            self.console.print(row(event.record), soft_wrap=True)
+            print_line(self.console, row(event.record, line_width(self.console)))
         elif event.model and self.first_cell_at is None:
             self.first_cell_at = time.monotonic()
         elif not event.model:
-            self.console.print(Text(event.note, style="dim"))
+            self.console.print(Text(carried(event.note), style="dim"))
         self.progress.update(
             self.task,
             total=event.total,
@@ -80,24 +90,37 @@ class Live:
         return f"about {minutes}:{seconds:02d} left"
 
 
-def header(record: Record) -> Text:
+def line_width(console: Console) -> int:
+    """Columns of a line: a terminal's, else as many as it wants."""
+    return console.width if console.is_terminal else WIDE
+
+
+def print_line(console: Console, line: Text) -> None:
+    """Print one cell's line; in a file it is one line, however long."""
+    console.print(line, soft_wrap=not console.is_terminal)
+
+
+def header(record: Record, width: int = WIDE) -> Text:
     """Titles and units over `row`, and what kind of numbers follow."""
-    shown = [METRICS[key] for key in _shown(record)]
+    shown, name_width = _shown(record, width)
     names = "".join(f"{metric.title if len(metric.title) < WIDTH else metric.name:>{WIDTH}}" for metric in shown)
     units = "".join(f"{metric.unit:>{WIDTH}}" for metric in shown)
     images = record.dataset.name if record.dataset else "random images, no accuracy"
     kind = f"{images}, quick: a smoke test" if record.config.get("quick") else images
     kind += f", paced at {rate_hz:g} Hz" if (rate_hz := record.config.get("rate_hz")) else ""
-    return Text(f"measured on {kind}\n{'model':<{NAME_WIDTH}}{names}  grade\n{'':<{NAME_WIDTH}}{units}", style="bold")
+    return Text(f"measured on {kind}\n{'model':<{name_width}}{names}  grade\n{'':<{name_width}}{units}", style="bold")
 
 
-def _shown(record: Record) -> tuple[str, ...]:
-    """Keys of the numbers of a line."""
-    return SHOWN_OF_PACED if record.config.get("rate_hz") else SHOWN
+def _shown(record: Record, width: int) -> tuple[list[Metric], int]:
+    """The numbers of a line of some width, those that decide first; and the columns that are left to the name."""
+    shown = [METRICS[key] for key in (SHOWN_OF_PACED if record.config.get("rate_hz") else SHOWN)]
+    count = max((width - LEAST_NAME_WIDTH - GRADE_WIDTH) // WIDTH, 1)
+    return shown[:count], min(NAME_WIDTH, max(width - GRADE_WIDTH - WIDTH * len(shown[:count]), 1))
 
 
-def row(record: Record) -> Text:
-    """One finished cell as one line."""
+def row(record: Record, width: int = WIDE) -> Text:
+    """One finished cell as one line; a name that is too long for its column stands on a line of its own."""
+    shown, name_width = _shown(record, width)
     artifact = record.artifact
     name = artifact.model
     if artifact.runtime != "none" and (artifact.runtime, artifact.precision) != ("eager", "fp32"):
@@ -107,9 +130,8 @@ def row(record: Record) -> Text:
     if record.config.get("seeds", 1) > 1 and artifact.weights.seed is not None:
         name += f" seed {artifact.weights.seed}"
     if record.failure is not None:
-        return Text(f"{name:<{NAME_WIDTH}} {record.status}: {record.failure.reason}", style="red")
-    line = Text(f"{name:<{NAME_WIDTH}}")
-    for key in _shown(record):
-        metric = METRICS[key]
+        return Text(f"{name:<{name_width}} {record.status}: {record.failure.reason}", style="red")
+    line = Text(f"{name:<{name_width}}" if len(name) <= name_width else f"{name}\n{'':<{name_width}}")
+    for metric in shown:
         line.append(f"{metric.show(metric.of(record)):>{WIDTH}}")
-    return line.append(f"  {grade(record)[0] or ''}")
+    return line.append(f"  {grade(record)[0] or ''}".rstrip())

@@ -24,7 +24,7 @@ from zoo.record import MEAN_LABEL_MAP, Device, Precision, Record, Software, Weig
 from zoo.record import Dataset as DatasetFacts
 from zoo.spec import ModelSpec, Resize, Size
 from zoo.weights.asked import AUTO, Asked
-from zoo.weights.resolve import resolve
+from zoo.weights.resolve import how_to_train_it, resolve
 from zoo.weights.source import Brought, Source
 
 IMMATERIAL = {
@@ -193,7 +193,8 @@ def choose(
             assert config.train is not None, "train_missing has one"
             if spec.name not in MODELS or spec in select(config.train_models):
                 return [_to_be_trained(config, config.train)]
-            how = "train it with `zoo train`, or name weights with --weights"
+            missing = Asked("run", config.train.name, config.train.seed)
+            how = f"train it with {how_to_train_it(spec, dataset, missing)}, or name weights with --weights"
             source = source.model_copy(update={"missing": f"not trained in {config.name}; {how}"})
             return [Chosen(source, None, config.train.image_size, _resize(config, source))]  # as the trained ones
         # Speed alone is that of the frames asked for, unless weights are named.
@@ -205,8 +206,8 @@ def choose(
     finished = finished_runs(runs, spec, dataset.fingerprint())
     for recipe in config.recipes:
         known = (recipe.recipe_hash, recipe.seed)
+        exactly = Asked("run", f"{recipe.name}@{recipe.recipe_hash}", recipe.seed)
         if any((run.facts.recipe_hash, run.facts.config.seed) == known for run in finished):
-            exactly = Asked("run", f"{recipe.name}@{recipe.recipe_hash}", recipe.seed)
             source = resolve(exactly, spec, dataset, runs=runs, cache=cache)
             chosen.append(Chosen(source, None, source.input_size, _resize(config, source)))
         elif config.train_missing:
@@ -214,7 +215,7 @@ def choose(
         else:
             raise UserError(
                 f"--seeds {config.seeds}: no finished run of {spec.name} on {dataset.name} by recipe {recipe.name} "
-                f"with seed {recipe.seed} in {runs}; train it with `zoo train` and --set seed={recipe.seed}, or let "
+                f"with seed {recipe.seed} in {runs}; train it with {how_to_train_it(spec, dataset, exactly)}, or let "
                 "the sweep do it with --set train_missing=true"
             )
     return chosen

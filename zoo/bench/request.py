@@ -14,7 +14,7 @@ from zoo.catalog import find, select
 from zoo.checkpoint import runs_folder
 from zoo.config import BenchConfig
 from zoo.data.layout import Dataset, open_dataset
-from zoo.errors import UserError
+from zoo.errors import UserError, counted
 from zoo.files import sha256_of
 from zoo.foreign import NOTHING, Feed
 from zoo.record import MEAN_LABEL_MAP
@@ -95,7 +95,8 @@ def read(request: Request) -> Wanted:
         (index, count), set_count = request.shard, len(plan.groups())
         plan = plan.share(index, count)
         if not plan.cells:
-            notes.append(f"share {index}/{count} is empty: the plan has {set_count} sets of weights, and none is split")
+            sets = counted(set_count, "set")
+            notes.append(f"share {index}/{count} is empty: the plan has {sets} of weights, and none is split")
     if plan is not None:
         require_checkout(plan)
     if file is not None and config.seeds > 1:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from zoo.checks.seen import Seen, counted, finding_of
+from zoo.checks.seen import Seen, finding_of
 from zoo.data.listing import Listing
+from zoo.errors import counted
 from zoo.frames import OFFICIAL_CITIES, OFFICIAL_SIZES
 from zoo.report.doctor import Finding, Severity
 from zoo.score.rows import text_of
@@ -47,7 +48,7 @@ def against_cityscapes(listing: Listing, seen: Sequence[Seen]) -> Iterator[Findi
     resized = [look.frame.image for look in seen if look.size not in (None, OFFICIAL_FRAME)]
     if resized:
         yield finding_of(
-            severity, f"{counted(resized, 'image')} of {split} not of Cityscapes' size, {text_of(OFFICIAL_FRAME)}",
+            severity, f"{counted(len(resized), 'image')} of {split} not of Cityscapes' size, {text_of(OFFICIAL_FRAME)}",
             "mIoU is counted at the size of the label maps, and published figures at that size",
             resized,
         )  # fmt: skip

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from zoo.checks.seen import counted, finding_of
+from zoo.checks.seen import finding_of
 from zoo.data.listing import Listing, how_to_mend
 from zoo.data.naming import CITYSCAPES_NAMES, IMAGES, INSTANCES, LABEL_KINDS, LABELS, LAYOUT, known_split
 from zoo.data.survey import labels_beside
-from zoo.errors import did_you_mean
+from zoo.errors import counted, did_you_mean
 from zoo.report.doctor import Finding
 
 
@@ -17,7 +17,7 @@ def _broken_paths(broken: Mapping[Path, str]) -> Iterator[Finding]:
     """Links that lead nowhere, empty files and the like, one finding for each reason."""
     for why in dict.fromkeys(broken.values()):
         files = [path for path, said in broken.items() if said == why]
-        what = f"{counted(files, 'path')} unusable: {why.removeprefix('is ')}"
+        what = f"{counted(len(files), 'path')} unusable: {why.removeprefix('is ')}"
         yield finding_of("error", what, how_to_mend(why), files)
 
 
@@ -47,7 +47,7 @@ def file_names(listing: Listing) -> Iterator[Finding]:
         yield Finding("note", f"the folder {listing.folder.name} is read as the split {split}", "nothing to do")
     if listing.misnamed:
         yield finding_of(
-            "error", f"{counted(listing.misnamed, 'image')} of {split} not named as the layout wants",
+            "error", f"{counted(len(listing.misnamed), 'image')} of {split} not named as the layout wants",
             f"rename them as in {LAYOUT}, or remove them", listing.misnamed,
         )  # fmt: skip
     if not listing.images:
@@ -71,7 +71,7 @@ def file_names(listing: Listing) -> Iterator[Finding]:
         orphans = [path for name, paths in sorted(files_of.items()) if name not in listing.images for path in paths]
         if orphans:
             yield finding_of(
-                "warning", f"{counted(orphans, 'file')} of {known} in {split} without an image, never read",
+                "warning", f"{counted(len(orphans), 'file')} of {known} in {split} without an image, never read",
                 f"restore the images in {listing.folder}, or remove the files", orphans,
             )  # fmt: skip
     bare = sorted(listing.images.keys() - listing.annotations[INSTANCES].keys())

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.checks.seen import Seen, class_pixels, counted, finding_of, meanings
+from zoo.checks.seen import Seen, class_pixels, finding_of, meanings
 from zoo.data.classes import CLASSES_FILE
 from zoo.data.headers import notes
+from zoo.errors import counted
 from zoo.frames import OFFICIAL_CITIES
 from zoo.labels import CITYSCAPES
 from zoo.report.doctor import Finding
@@ -47,7 +48,7 @@ def pixels_of(split: str, seen: Sequence[Seen], spec: DatasetSpec) -> Iterator[F
         if spec == CITYSCAPES and as_train_ids and any(0 < value < RARE_AS_LABEL_IDS for value in present):
             advice = f"if they hold train ids, rename them to _labelTrainIds.png; else {advice}"
         yield finding_of(
-            "error", f"{counted(strange, 'label map')} of {split} with values that mean nothing: {said}", advice,
+            "error", f"{counted(len(strange), 'label map')} of {split} with values that mean nothing: {said}", advice,
             list(strange),
         )  # fmt: skip
     others = [(look.label_fault, path) for look, path in labelled if path not in strange]
@@ -56,7 +57,7 @@ def pixels_of(split: str, seen: Sequence[Seen], spec: DatasetSpec) -> Iterator[F
     if void:
         kept = split == "test" and all(city in OFFICIAL_CITIES["test"] for city in {look.frame.city for look in seen})
         yield finding_of(
-            "note" if kept else "warning", f"{counted(void, 'label map')} of {split} in which no pixel counts",
+            "note" if kept else "warning", f"{counted(len(void), 'label map')} of {split} in which no pixel counts",
             "Cityscapes keeps its test labels: send predictions to its server" if kept else "see what they hold",
             void,
         )  # fmt: skip
@@ -88,7 +89,7 @@ def _faults(split: str, noun: str, faults: Sequence[tuple[str, Path]]) -> Iterat
         if fault:
             kinds.setdefault(re.sub(r"\d+", "", fault), []).append((fault, path))
     for of_kind in kinds.values():
-        what = f"{counted(of_kind, noun)} of {split} cannot be used"
+        what = f"{counted(len(of_kind), noun)} of {split} cannot be used"
         yield finding_of("error", what, of_kind[0][0], [path for _, path in of_kind])
 
 

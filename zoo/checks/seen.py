@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,8 +51,3 @@ def class_pixels(look: Seen, spec: DatasetSpec) -> tuple[tuple[int, ...], int]:
 def finding_of(severity: Severity, what: str, advice: str, files: Iterable[Path]) -> Finding:
     """A finding about files."""
     return Finding(severity, what, advice, tuple(map(str, files)))
-
-
-def counted(things: Sized, name: str) -> str:
-    """Such as `1 image`, `3 images`."""
-    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"

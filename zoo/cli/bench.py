@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zoo.advice import carried
 from zoo.cli.flags import (
     CACHE,
     DATA,
@@ -28,7 +29,7 @@ from zoo.cli.flags import (
     require_fleet,
     warn,
 )
-from zoo.errors import UserError
+from zoo.errors import UserError, counted
 
 if TYPE_CHECKING:
     from zoo.bench.request import Request
@@ -136,7 +137,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(show_forecast(planned.forecast), end="")
         if writes:
             write_plan(planned.plan, Path(arguments.plan))
-            print(f"plan: {arguments.plan} ({len(planned.plan.cells)} cells)")
+            print(f"plan: {arguments.plan} ({counted(len(planned.plan.cells), 'cell')})")
         return 0
 
     from zoo.report.board import make_board
@@ -146,13 +147,15 @@ def run(arguments: argparse.Namespace) -> int:
 
     answered = (*sweep.finished, *sweep.records)
     if answered:
-        print(render(make_board(rows_of(answered))))
+        everything = leaderboard(arguments.results)
+        print(render(make_board(rows_of(answered, everything.rows), among=everything.rows)))
     print(
         f"cells measured: {len(sweep.records)}, finished before: {len(sweep.finished)}; "
         f"{sweep.seconds / 60:.1f} min; records: {arguments.results}"
     )
     if sweep.claimed:
-        print(f"claimed by other sweeps: {len(sweep.claimed)} cells; the same command goes on with what they leave")
+        claimed = counted(len(sweep.claimed), "cell")
+        print(f"claimed by other sweeps: {claimed}; the same command goes on with what they leave")
     if sweep.stranded:
         print(
             f"for want of a device: {', '.join(sweep.stranded)}; the same command goes on with them when there is one"
@@ -161,7 +164,6 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"left out for want of time: {', '.join(sweep.left_out)}; the same command goes on with them")
     if not answered:  # an empty share, or all of it is under way elsewhere: the folder may hold nothing yet
         return sweep.exit_code
-    everything = leaderboard(arguments.results)
     warn(everything.warnings)
     try:
         print(f"every table: {write(everything, Path(arguments.results) / 'leaderboard.md')[0]}")
@@ -275,7 +277,7 @@ def _pair(arguments: argparse.Namespace, config: BenchConfig) -> int:
                 on_event=live,
             )
     except PairError as error:
-        print(f"zoo: {error}", file=sys.stderr)
+        print(f"zoo: {carried(str(error))}", file=sys.stderr)
         return 3
     print(show_pair(pair), end="")
     return 0

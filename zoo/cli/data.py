@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from zoo.cli.flags import CACHE, DATA, Verbs, add_verb, count, make_console
+from zoo.errors import counted
 
 
 def add(verbs: Verbs) -> None:
@@ -79,7 +80,7 @@ def _prepare(arguments: argparse.Namespace) -> int:
     dataset = open_dataset(arguments.data, cache=arguments.cache)
     with LiveImages(make_console(stderr=True), "preparing train") as live:
         prepared = prepare(dataset, "train", cache=arguments.cache, on_frame=live)
-    print(f"{len(dataset.frames('train'))} frames of train are prepared in {prepared.folder}")
+    print(f"prepared {counted(len(dataset.frames('train')), 'frame')} of train in {prepared.folder}")
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from zoo.advice import carried
 from zoo.cli.flags import (
     CACHE,
     DATA,
@@ -80,16 +81,16 @@ def run(arguments: argparse.Namespace) -> int:
                 cache=arguments.cache,
                 results=arguments.results,
                 require=arguments.require,
-                tell=lambda line: console.print(line, markup=False, highlight=False),
+                tell=lambda line: console.print(carried(line), markup=False, highlight=False),
                 on_image=live,
                 **only_given(weights="random" if arguments.random else arguments.weights),
             )
     except RequirementError as error:
-        print(f"zoo: {error}", file=sys.stderr)
+        print(f"zoo: {carried(str(error))}", file=sys.stderr)
         return 1
     say_weights(arguments.model, exported.source)
     print(f"wrote {exported.file} ({exported.card.bytes / 2**20:.1f} MiB) and {exported.card_file}")
     for note in exported.notes:
-        print(note)
+        print(carried(note))
     print(f"\nto run it without zoo:\n\n{exported.snippet}", end="")
     return 0

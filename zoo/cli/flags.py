@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
+from zoo.advice import carried
 from zoo.errors import UserError, did_you_mean
 from zoo.score.fields import FIELDS
 from zoo.units import parse_pairs, parse_whole
@@ -43,6 +44,8 @@ WEIGHTS: dict[str, Any] = {
     "help": "auto (default: its newest finished run, else what is on this machine), random, run[:RECIPE[:SEED]], "
     "published[:TAG], own, or a FILE",
 }
+FOLDERS = ("data", "runs", "cache", "results")
+"""Flags that say where things are: what a verb advises goes on there."""
 DEVICE: dict[str, Any] = {"metavar": "D", "help": "auto, cpu, cuda, cuda:0 or mps"}
 FLEET: dict[str, Any] = {
     "metavar": "ADDRESS",
@@ -223,10 +226,10 @@ def read_triple(text: str | None) -> tuple[float, ...] | None:
 
 def say_weights(model: str, source: Source) -> None:
     """Print which weights a verb took, apart from its answer."""
-    print(f"{model}: {source.said}", file=sys.stderr)
+    print(f"{model}: {carried(source.said)}", file=sys.stderr)
 
 
 def warn(warnings: Sequence[str]) -> None:
     """Print each on its own line, apart from the answer."""
     for warning in warnings:
-        print(f"zoo: {warning}", file=sys.stderr)
+        print(f"zoo: {carried(warning)}", file=sys.stderr)

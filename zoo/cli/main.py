@@ -13,7 +13,8 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from zoo import __version__
-from zoo.cli.flags import Parser
+from zoo.advice import carried, giving
+from zoo.cli.flags import FOLDERS, Parser
 from zoo.errors import UserError
 
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # else each process looks through all that is installed
@@ -64,11 +65,37 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a character shows another
     words = sys.argv[1:] if argv is None else argv
     arguments = make_parser([verb for verb in words[:1] if verb in VERBS] or VERBS).parse_args(words)
+    with giving(_given(arguments)):
+        return _run(arguments)
+
+
+def _given(arguments: argparse.Namespace) -> dict[str, dict[str, str]]:
+    """The folders that were named, by verb those that it takes too; of several for one flag none is meant."""
+    from zoo.cli.reference import verbs_of
+
+    folders = {}
+    for name in FOLDERS:
+        value = getattr(arguments, name, None)
+        values = value if isinstance(value, list) else [value]
+        if len(values) == 1 and values[0]:
+            folders[f"--{name}"] = str(values[0])
+    verbs = verbs_of(make_parser()) if folders else ()
+    return {
+        name: {
+            flag: value
+            for flag, value in folders.items()
+            if (action := verb._option_string_actions.get(flag)) is not None and value != action.default  # noqa: SLF001
+        }
+        for name, verb in verbs
+    }
+
+
+def _run(arguments: argparse.Namespace) -> int:
     try:
         code: int = arguments.verb(arguments)
         sys.stdout.flush()
     except UserError as error:
-        print(f"zoo: {error}", file=sys.stderr)
+        print(f"zoo: {carried(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nzoo: interrupted; everything finished is kept", file=sys.stderr)

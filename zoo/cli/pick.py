@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Literal
 
+from zoo.advice import carried
 from zoo.cli.flags import RECORDS, Verbs, add_conditions, add_verb, only_given, read_conditions, warn
 from zoo.errors import UserError
 
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 EPILOG = """\
 METRIC is latency, p90, p99, p99.9 (image to label map), network, network-p99, cold-start, missed, memory, file, energy,
 params, macs, throughput, miou, iou.CLASS, class-loss.CLASS (points of IoU lost against fp32), class-loss (of the worst
-class), grade, or any other of the tables. VALUE has its unit: 50ms, 1GiB, 10M, 60%, 0.2J, B.
+class), grade, cost (of a million images, with --price), or any other of the tables. VALUE has its unit: 50ms, 1GiB,
+10M, 60%, 0.2J, B.
 Several --device: one model that keeps every limit on all of them; a number counts where it is worst.
 
 exit codes: 0 chosen; 1 nothing qualifies; 2 a mistake in what was asked for; 3 nothing was measured to choose from
@@ -39,7 +41,7 @@ def add(verbs: Verbs) -> None:
     parser.add_argument("--minimize", metavar="METRIC", help="the same of what is better lower, such as latency")
     parser.add_argument("--objective", metavar="METRIC", help="the same, whichever is better")
     parser.add_argument(
-        "--price", metavar="P/h", help="what an hour costs, such as 2.49/h: then what a million images do"
+        "--price", metavar="P/h", help="what an hour costs, such as 2.49/h: then what a million images do, `cost`"
     )
     parser.add_argument("--results", **RECORDS)
     parser.add_argument("--format", choices=("table", "json"), default="table")
@@ -63,10 +65,11 @@ def run(arguments: argparse.Namespace) -> int:
             sale=arguments.purpose == "sale",
             at=arguments.at,
             accept=[arguments.accept] if arguments.accept else (),
+            price=price,
             **read_conditions(arguments),
         )
     except NothingMeasuredError as error:
-        print(f"zoo: {error}", file=sys.stderr)
+        print(f"zoo: {carried(str(error))}", file=sys.stderr)
         return 3
     warn(choice.warnings)
     print(show_choice(choice, arguments.format, explain=arguments.explain, price=price), end="")

@@ -23,9 +23,11 @@ from zoo.cli.flags import (
     say_weights,
     warn,
 )
-from zoo.errors import UserError
+from zoo.errors import UserError, counted
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from zoo.data.layout import Dataset
     from zoo.predict.predictor import Predictor
     from zoo.report.progress import LiveImages
@@ -102,7 +104,7 @@ def run(arguments: argparse.Namespace) -> int:
             shared: dict[str, Any] = {"on_image": live, "on_fault": faults.append, **kinds}
             files = predict_images(predictor, arguments.image, arguments.output, rate=rate, **shared)
             few = len(files) <= 4
-            lines = [f"wrote {file}" for file in files] if few else [f"wrote {len(files)} files to {arguments.output}"]
+            lines = [f"wrote {file}" for file in files] if few else [_wrote(files, arguments.output)]
         else:
             lines = [_split(arguments, predictor, dataset, live, faults)]
     print("\n".join(lines))
@@ -128,4 +130,8 @@ def _split(
     if arguments.sheet is not None:
         return f"wrote {predict_sheet(*where, arguments.sheet, **shared)}"
     files = predict_split(*where, arguments.output, on_fault=faults.append, **shared)
-    return f"wrote {len(files)} files to {arguments.output}"
+    return _wrote(files, arguments.output)
+
+
+def _wrote(files: list[Path], output: str) -> str:
+    return f"wrote {counted(len(files), 'file')} to {output}"

@@ -26,7 +26,7 @@ Which verbs there are, and what each flag does. `zoo VERB --help` says the same 
 
 def commands_page() -> str:
     """Return the page: a part for each verb, a line for each argument."""
-    verbs = dict(_verbs(make_parser()))
+    verbs = dict(verbs_of(make_parser()))
     choosing = [name for name, verb in verbs.items() if "--where" in _arguments(verb)]
     which = {typed: line for typed, line in _arguments(verbs[choosing[0]]).items() if typed in CONDITIONS}
     parts = [
@@ -49,7 +49,7 @@ def commands_page() -> str:
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
 
-def _verbs(parser: argparse.ArgumentParser, before: str = "") -> Iterator[tuple[str, argparse.ArgumentParser]]:
+def verbs_of(parser: argparse.ArgumentParser, before: str = "") -> Iterator[tuple[str, argparse.ArgumentParser]]:
     """Every verb by its whole name; one that has actions is followed by these."""
     for action in parser._actions:  # noqa: SLF001  argparse tells its arguments in no other way
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
@@ -57,7 +57,7 @@ def _verbs(parser: argparse.ArgumentParser, before: str = "") -> Iterator[tuple[
                 verb = action.choices[told.dest]
                 verb.description = verb.description or told.help
                 yield f"{before}{told.dest}", verb
-                yield from _verbs(verb, f"{before}{told.dest} ")
+                yield from verbs_of(verb, f"{before}{told.dest} ")
 
 
 def _arguments(verb: argparse.ArgumentParser) -> dict[str, str]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from zoo.data.classes import CLASSES_FILE
 from zoo.data.spelling import BLACK, Color, Pixels, codes_of, known_values, value_colors
-from zoo.errors import UserError
+from zoo.errors import UserError, counted
 from zoo.spec import IGNORE_INDEX, DatasetSpec
 
 
@@ -36,7 +36,8 @@ def ids_of_colors(colors: Pixels, what: str, spec: DatasetSpec, *, train_ids: bo
             if none is None
             else f"correct the colours in {CLASSES_FILE}, or give --ignore-other-colors to have them count nowhere"
         )
-        raise UserError(f"{what} has {pixels} pixels in {len(others)} colours of no class, such as {others[0]}; {how}")
+        colours = counted(len(others), "colour")
+        raise UserError(f"{what} has {counted(pixels, 'pixel')} in {colours} of no class, such as {others[0]}; {how}")
     return np.array([none if value is None else value for value in values], np.uint8)[places].reshape(packed.shape)
 
 

@@ -40,7 +40,7 @@ from zoo.data.spelling import (
     unread_form,
     values_of,
 )
-from zoo.errors import UserError
+from zoo.errors import UserError, counted
 from zoo.faults import how_to_read, how_to_write, reason
 from zoo.files import threads, whole_folder
 from zoo.labels import CITYSCAPES
@@ -77,7 +77,7 @@ class Converted:
     def lines(self) -> list[str]:
         """What was done, a line for the images and one for the label maps."""
         return [
-            f"{count} {noun}{'' if count == 1 else 's'}: "
+            f"{counted(count, noun)}: "
             + ", ".join(f"{number} {what}" for what, number in sorted(done.items(), key=lambda item: -item[1]))
             for noun, count, done in (
                 ("image", self.image_count, self.images),

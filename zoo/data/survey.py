@@ -26,7 +26,7 @@ from zoo.data.naming import (
     cityscapes_names,
     known_split,
 )
-from zoo.errors import UserError, listed
+from zoo.errors import UserError, counted, listed
 
 _IMAGE = re.compile(r".+?_(leftImg8bit(?:_(?:foggy|rain)[\w.]*)?|rgb_anon)$")
 _LABEL = re.compile(r".+_(gtFine|gtCoarse|gt)_label(?:Train)?Ids$")
@@ -341,7 +341,7 @@ def _unplaced(root: Path, naming: Naming, listings: Sequence[Listing]) -> str:
     if listings:
         count = sum(len(listing.images) for listing in listings)
         return (
-            f"{count} images in {root} are named as {asked} says, but lie in no folder train, val or test; put them "
+            f"{counted(count, 'image')} in {root} named as {asked} says, but in no folder train, val or test; put them "
             "into folders of these names, their labels likewise"
         )
     return f"no file in {root} is named as {asked} says ({root / CLASSES_FILE}); {_images_there(root)}"

@@ -10,11 +10,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from zoo.bench.live import header, row
+from zoo.advice import carried
+from zoo.bench.live import header, line_width, print_line, row
+from zoo.errors import counted
 from zoo.fleet.sweep import FleetEvent
 from zoo.units import show_duration
 
-MAX_DEVICE, NUMBER_WIDTH, GAP = 22, 7, 2
+MAX_NODE, MAX_DEVICE, NUMBER_WIDTH, GAP = 22, 22, 7, 2
 """Columns of the table, in characters."""
 
 
@@ -40,14 +42,15 @@ class LiveFleet:
     def __call__(self, event: FleetEvent) -> None:
         """Show one event."""
         if event.record is not None:
+            width = line_width(self.console) - MAX_DEVICE - GAP
             if not self.shown_header:
-                self.console.print(header(event.record), soft_wrap=True)
+                print_line(self.console, header(event.record, width))
                 self.shown_header = True
-            line = row(event.record)
+            line = row(event.record, width)
             line.append(f"  {event.record.device.slug}", style="dim")
-            self.console.print(line, soft_wrap=True)
+            print_line(self.console, line)
         elif event.note:
-            self.console.print(Text(event.note, style="dim"), soft_wrap=True)
+            print_line(self.console, Text(carried(event.note), style="dim"))
         if self.live and event.seats:
             self.live.update(Group(table(event, self.console.width), Text(summary(event))), refresh=True)
 
@@ -55,7 +58,7 @@ class LiveFleet:
 def table(event: FleetEvent, width: int) -> Table:
     """A line for each device, cut to the width of a terminal where it is long."""
     device_width = min(max((len(seat.device) for seat in event.seats), default=0), MAX_DEVICE)
-    node_width = max((len(seat.node) for seat in event.seats), default=0)
+    node_width = min(max((len(seat.node) for seat in event.seats), default=0), MAX_NODE)
     does_width = max(width - node_width - device_width - 3 * NUMBER_WIDTH - 6 * GAP, NUMBER_WIDTH)
     made = Table(box=None, padding=(0, GAP, 0, 0), header_style="bold")
     for title in ("node", "device", "does"):
@@ -63,18 +66,19 @@ def table(event: FleetEvent, width: int) -> Table:
     for title in ("for", "done", "failed"):
         made.add_column(title, justify="right", no_wrap=True, min_width=NUMBER_WIDTH)
     for seat in event.seats:
-        device, does = Text(seat.device), Text(seat.does)
+        node, device, does = Text(seat.node), Text(seat.device), Text(seat.does)
+        node.truncate(node_width, overflow="ellipsis")
         device.truncate(device_width, overflow="ellipsis")
         does.truncate(does_width, overflow="ellipsis")
         spent = "" if seat.for_s is None else show_duration(round(seat.for_s))
         failed = Text(str(seat.failed), style="red" if seat.failed else "")
-        made.add_row(seat.node, device, does, spent, str(seat.done), failed)
+        made.add_row(node, device, does, spent, str(seat.done), failed)
     return made
 
 
 def summary(event: FleetEvent) -> str:
     """Of all devices, in one line."""
-    parts = [f"{event.done} of {event.total} cells"]
+    parts = [f"{event.done} of {counted(event.total, 'cell')}"]
     if event.failed:
         parts.append(f"{event.failed} failed")
     if event.left_s is not None:

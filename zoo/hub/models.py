@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import huggingface_hub
 
-from zoo.errors import UserError
+from zoo.errors import UserError, counted
 from zoo.files import sha256_of, short_hash
 from zoo.hub.folder import CONFIG, Place, read_place
 from zoo.hub.processor import ALBUMENTATIONS, PROCESSORS, Processor, of_albumentations, of_transformers
@@ -89,7 +89,9 @@ def hub_weights(spec: ModelSpec) -> HubWeights:
         names = tuple(f"LABEL_{index}" for index in range(int(config.get("classes", 1))))
         processor = of_albumentations(_first_json(place, (ALBUMENTATIONS,)))
     if not 2 <= len(names) <= MAX_CLASSES:
-        raise UserError(f"{spec.name} has {len(names)} output channels; zoo takes 2 to {MAX_CLASSES}, one a class")
+        raise UserError(
+            f"{spec.name} has {counted(len(names), 'output channel')}; zoo takes 2 to {MAX_CLASSES}, one a class"
+        )
     card = hub_card(spec)
     files = place.weights()
     named = not all(re.fullmatch(r"LABEL_\d+", one) for one in names)  # what transformers writes where nobody did

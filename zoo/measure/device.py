@@ -19,7 +19,7 @@ import psutil
 import torch
 
 from zoo import machine
-from zoo.errors import UserError
+from zoo.errors import UserError, counted
 from zoo.identity import package_version
 from zoo.machine import affinity, core_count, usable_cores
 from zoo.record import Device, Software, Witness
@@ -58,7 +58,7 @@ def resolve_device(name: str) -> torch.device:
     if name.startswith("cuda"):
         index = int(name.partition(":")[2] or 0)
         if index >= cuda_count:
-            have = f"has {cuda_count} CUDA device(s)" if cuda_count else "has no CUDA device"
+            have = f"has {counted(cuda_count, 'CUDA device')}" if cuda_count else "has no CUDA device"
             raise UserError(f"device {name} was asked for, but torch {torch.__version__} {have} here: use --device cpu")
         return torch.device("cuda", index)
     if name == "mps" and not has_mps:

@@ -17,7 +17,7 @@ from zoo.score.comparing import Group, differences, family_of, group_of, latest
 from zoo.score.fields import flag_for
 from zoo.score.filtering import VERSIONS, newest_versions, version_of
 from zoo.score.limits import Limit
-from zoo.score.metrics import METRICS, Metric, metric_of
+from zoo.score.metrics import COST, METRICS, Metric, metric_of
 from zoo.score.reading import NO_MODEL_YET
 from zoo.score.rows import WHOLE, Row
 
@@ -152,22 +152,24 @@ def _one_group(rows: list[Row], needed: Sequence[Metric], rate_hz: float | None)
     if len(groups) > 1:
         raise UserError(_may_not_be_compared(groups))
     (group,) = groups
-    return group, notes + tuple(_protocol_notes({row.protocol for row in measured if not row.quick}, group))
+    return group, notes + tuple(_protocol_notes([row for row in measured if not row.quick], group))
 
 
 def _has_all(row: Row, needed: Sequence[Metric]) -> bool:
     return all(row.value(metric.key) is not None for metric in needed)
 
 
-def _protocol_notes(protocols: set[str], group: Group) -> Iterator[str]:
-    """Say which rows take no part since they were timed by other rules than the group's."""
-    others = protocols - {group.protocol, PACED_PROTOCOL}
-    if PACED_PROTOCOL in protocols and group.rate_hz is None:
+def _protocol_notes(measured: list[Row], group: Group) -> Iterator[str]:
+    """Say which rows take no part since they were timed by other rules than the group's, and which devices."""
+    others = {row.protocol for row in measured} - {group.protocol, PACED_PROTOCOL}
+    if any(row.protocol == PACED_PROTOCOL for row in measured) and group.rate_hz is None:
         yield "rows of paced calls are left out: --at RATE chooses among those of its rate"
     if group.rate_hz is not None and others:
         yield f"rows of calls one after the other are left out: these were paced at {group.rate_hz:g} Hz"
     elif others:
         yield f"rows of {', '.join(sorted(others))} are left out: {group.protocol} measures by other rules"
+    if without := sorted({row.device for row in measured} - {group.device}):
+        yield f"no row of {listed(without)} takes part; name a device with --device"
 
 
 def _why_none(asked: list[Row], needed: Sequence[Metric], rate_hz: float | None, *, full: bool) -> str:
@@ -183,7 +185,7 @@ def _why_none(asked: list[Row], needed: Sequence[Metric], rate_hz: float | None,
         how = "train with `zoo train MODEL --data DIR` or name weights with `zoo bench --weights MODEL=FILE`"
     if missing == ["mIoU"] == [needed[0].title] and all(metric.key != "miou" for metric in needed[1:]):
         how = f"choose by something else with --minimize (latency, memory, params, macs), or {how}"
-    return f"no {kind} has a {what}; {how}"
+    return f"no {kind} knows its {what}; {how}"
 
 
 def _may_not_be_compared(groups: Sequence[Group]) -> str:
@@ -215,7 +217,7 @@ def _left_out(rows: list[Row], taken: dict[Group, list[Row]]) -> tuple[tuple[str
         if row.baseline:
             return "of the baseline"
         if row.quick != main.quick:
-            return "smoke tests" if row.quick else "full runs"
+            return "of smoke tests" if row.quick else "of full runs"
         if row.protocol != main.protocol:
             return f"timed by the rules of {row.protocol}"
         if group_of(row) in taken:
@@ -261,7 +263,7 @@ def worst(rows: Sequence[Row]) -> Row:
         return failed or rows[0]
     base = min(rows, key=lambda row: float("inf") if row.miou is None else row.miou)
     numbers, intervals = dict(base.numbers), dict(base.intervals)
-    for key, metric in METRICS.items():
+    for key, metric in {**METRICS, COST.key: COST}.items():
         known = [(value, row) for row in rows if (value := row.value(key)) is not None]
         if len(known) < len(rows):
             numbers[key] = None

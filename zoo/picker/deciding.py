@@ -14,8 +14,8 @@ from zoo.score.rows import MAX_CLASS_LOSS, MAX_MIOU_LOSS, Row
 
 LATENCY = "pipeline_p50_s"
 """The latency meant where none is named: the pipeline scope is what a user waits for."""
-NEXT = ("miou", LATENCY, "peak_memory_bytes")
-"""What decides among rows that tie in the objective, in order."""
+TIE, NO_WORSE = "a tie", "no worse than a tie"
+"""With the best: what a row is that is left, though itself it may be apart from the best, and one that ties is not."""
 CHANCE = "whether by more than chance is not known"
 INFINITE = float("inf")
 
@@ -28,6 +28,17 @@ class Asked:
     goal: Metric
     for_sale: bool = False
 
+    @property
+    def latency(self) -> Metric:
+        """The latency that is meant: what is made best or held to a limit, where that is one."""
+        named = (self.goal, *(limit.metric for limit in self.limits))
+        return next((metric for metric in named if metric.unit == "ms"), METRICS[LATENCY])
+
+    @property
+    def deciding(self) -> tuple[Metric, ...]:
+        """What decides, in order: what is made best, and among rows that tie in it the others."""
+        return tuple(dict.fromkeys((self.goal, METRICS["miou"], self.latency, METRICS["peak_memory_bytes"])))
+
     def broken(self, row: Row) -> list[str]:
         """What a row breaks of it, a few words each; empty for one that qualifies."""
         found = []
@@ -38,7 +49,8 @@ class Asked:
             elif not limit.holds(row):
                 sign = "<" if metric.better == "higher" else ">"
                 off = "" if metric.words or not limit.value else f" ({_percent(limit.miss(row))} off)"
-                found.append(f"{say(row, metric)} {sign} {metric.say(limit.value)}{off}")
+                said, bound = metric.apart(value, limit.value)
+                found.append(f"{metric.title} {said}{published_mark(row, metric)} {sign} {bound}{off}")
         if row.value(self.goal.key) is None and self.goal.key not in {limit.metric.key for limit in self.limits}:
             found.append(f"{self.goal.title} is not known")
         return [*found, *(row.licences.why_not_for_sale() if self.for_sale else ())]
@@ -59,7 +71,7 @@ class Asked:
 
     def rank(self, row: Row) -> tuple[object, ...]:
         """Best first; equal ones by what decides next, and by name."""
-        return signed(row, self.goal), *(signed(row, METRICS[key]) for key in NEXT), row.model, row.key
+        return *(signed(row, metric) for metric in self.deciding), row.model, row.key
 
 
 @dataclass(frozen=True)
@@ -73,18 +85,27 @@ class Step:
     ties: dict[str, Tie]
     """By key, of every row that was there before against the best."""
 
+    def how(self, row: Row) -> str:
+        """How a row that is left stands to the best."""
+        return TIE if self.ties[row.key].tie else NO_WORSE
+
 
 def decide(fit: list[Row], asked: Asked, pairs: Pairs) -> tuple[Row | None, list[Step]]:
-    """The winner, and how it came about. A tie is always one with the best, since ties do not add up."""
+    """The winner, and how it came about. A tie is always one with the best, since ties do not add up.
+
+    What is no worse than a row that ties is left beside it, so that no row is better than the winner in all that
+    decided.
+    """
     steps: list[Step] = []
     pool = sorted(fit, key=asked.rank)
-    for metric in (asked.goal, *(METRICS[key] for key in NEXT if key != asked.goal.key)):
+    for metric in asked.deciding:
         known = [row for row in pool if row.value(metric.key) is not None]
         if len(pool) < 2 or not known:
             continue
         best = min(known, key=lambda row: (signed(row, metric), asked.rank(row)))
         ties = {row.key: pairs.tie(row, best, metric.key) for row in pool}
-        left = [row for row in pool if row is best or ties[row.key].tie]
+        worst = max(signed(row, metric) for row in pool if ties[row.key].tie)
+        left = [row for row in pool if signed(row, metric) <= worst]
         steps.append(Step(metric, best, pool, left, ties))
         pool = left
     return (pool[0] if pool else None), steps
@@ -123,7 +144,7 @@ def lose(row: Row, label: str, winner: Row | None, asked: Asked, steps: list[Ste
         if last.ties[row.key].tie is None:
             return Loser(row, label, "unknown", (f"{first} against {best}, {CHANCE}",), 0.0)
         return Loser(row, label, "behind", (f"{first}, behind {best}",), 0.0)
-    tied = f"{first}, a tie with {best}"
+    tied = f"{first}, {steps[0].how(row)} with {best}"
     if last is None:
         return Loser(row, label, "tie", (f"{tied}, as in all else that decides",), 0.0)
     if row.value(last.metric.key) is None:
@@ -146,7 +167,7 @@ def reasons(
             said = f"{superlative(metric)} {_colon(winner, metric)}"
         else:
             best = metric.say(step.best.value(metric.key))
-            said = f"{said}, a tie with the {superlative(metric)}: {best} of {labels[step.best.key]}"
+            said = f"{said}, {step.how(winner)} with the {superlative(metric)}: {best} of {labels[step.best.key]}"
         lines.append(f"{said} ({found if step is steps[0] else f'of the {len(step.before)} that tie'})")
     lines = lines or [f"{superlative(goal)} {_colon(winner, goal)} ({found})"]
     return [*lines, *(f"{limit.say()}: {limit.metric.say(winner.value(limit.metric.key))}" for limit in asked.limits)]
@@ -156,7 +177,7 @@ def notes(winner: Row, asked: Asked, steps: list[Step], baseline: Row | None, la
     """What else is to be known of the winner: ties, how sure it is, and what speaks against it."""
     said = _ties(winner, asked.goal, steps, labels)
     if asked.goal.key == "miou" and steps:
-        others = sorted((row for row in steps[0].before if row not in steps[0].left), key=asked.rank)
+        others = sorted((row for row in steps[0].before if not steps[0].ties[row.key].tie), key=asked.rank)
         if others:
             gap = f"{100 * ((steps[0].best.miou or 0) - (others[0].miou or 0)):.1f} points of mIoU"
             unknown = steps[0].ties[others[0].key].tie is None
@@ -185,11 +206,12 @@ def notes(winner: Row, asked: Asked, steps: list[Step], baseline: Row | None, la
 
 
 def _ties(winner: Row, goal: Metric, steps: list[Step], labels: dict[str, str]) -> list[str]:
-    if not steps or len(steps[0].left) < 2:
+    first = steps[0] if steps else None
+    left = [row for row in first.left if first.ties[row.key].tie] if first else []
+    if first is None or len(left) < 2:
         return []
-    first = steps[0]
-    tied = [labels[row.key] for row in first.left if row is not winner]
-    how = dict.fromkeys(first.ties[row.key].by for row in first.left if row is not first.best)
+    tied = [labels[row.key] for row in left if row is not winner]
+    how = dict.fromkeys(first.ties[row.key].by for row in left if row is not first.best)
     told = f"tie: {listed(tied)} cannot be told from the {superlative(goal)} {goal.title} ({' or '.join(how)})"
     return [f"{told}; a difference under {goal.said_least} never decides"]
 

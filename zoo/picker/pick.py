@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from zoo import machine
 from zoo.collector import paused
-from zoo.errors import UserError, did_you_mean
+from zoo.errors import UserError, counted, did_you_mean
 from zoo.picker.candidates import (
     Candidate,
     Field,
@@ -20,12 +21,12 @@ from zoo.picker.candidates import (
     known_class,
 )
 from zoo.picker.deciding import INFINITE, LATENCY, Asked, Loser, Step, decide, lose, notes, reasons
-from zoo.score.commands import measured_on
+from zoo.score.commands import flags_for, measured_on, preset_words
 from zoo.score.comparing import ARTIFACT, Group, baseline_for, pareto_front, tell_apart
 from zoo.score.filtering import select
 from zoo.score.licences import NO_ADVICE
 from zoo.score.limits import Limit
-from zoo.score.metrics import METRICS, Metric, metric_named
+from zoo.score.metrics import COST, METRICS, NO_PRICE, Metric, metric_named
 from zoo.score.paired import Pairs
 from zoo.score.reading import read_rows
 from zoo.score.rows import Row
@@ -39,6 +40,8 @@ OLD_LIMITS = {
     "min_miou": "miou",
 }
 """Keywords that stand for a limit → its metric."""
+BY_LATENCY = "pipeline p50, one call after the other"
+"""What a cost follows from where nothing else is known."""
 NEAR = 0.25
 """Relative excess up to which a row is a near miss of one that qualifies."""
 FEW = 3
@@ -63,8 +66,9 @@ class Choice:
     """What all rows share; of several devices both names."""
     asked: Asked
     front: tuple[Row, ...] = ()
-    """Of those that qualify the Pareto set of `axes`: none is as good in both and better in one."""
-    axes: tuple[Metric, Metric] = (METRICS[LATENCY], METRICS["miou"])
+    """Of those that qualify the Pareto set of `axes`: none is as good in all and better in one. The winner is of it."""
+    axes: tuple[Metric, ...] = (METRICS[LATENCY], METRICS["miou"])
+    """A latency or what is made best, mIoU or what stands in its place, and what else decided among ties."""
     left_out: tuple[tuple[str, int], ...] = ()
     """Why rows took no part, and how many."""
     elimination: tuple[str, ...] = ()
@@ -104,6 +108,7 @@ def pick(
     sale: bool = False,
     at: str | float | None = None,
     accept: Sequence[str] = (),
+    price: float | None = None,
     **conditions: object,
 ) -> Choice:
     """Choose the best row of one comparable group that keeps every limit; weights, runtime, precision, size are free.
@@ -122,6 +127,7 @@ def pick(
         at: Frames a second, as a number or `"10hz"`: of rows that were paced at it at most 1 % of the deadlines may be
             missed; where there are none, the p99 of calls made one after the other has to fit the period.
         accept: `"published"`: mIoU that others state of Cityscapes val stands where none was measured.
+        price: Of an hour of a device: then `cost`, that of a million images, is a metric as any other.
         conditions: Only rows with these values, or one of a list: `device`, `dataset`, `weights`, `recipe`,
             `input_size`, `runtime`, `precision`, `batch_size`, `quick`, … (`score.fields.FIELDS`). Of several devices
             a candidate has to keep the limits on all, and what counts is the device where a number is worst.
@@ -139,12 +145,16 @@ def pick(
         if word not in ACCEPTABLE:
             raise UserError(f"--accept takes {', '.join(ACCEPTABLE)}; got {word!r}{did_you_mean(word, ACCEPTABLE)}")
     goal = metric_named(objective)
+    if price is None and COST in {goal, *(limit.metric for limit in bounds)}:
+        raise UserError(NO_PRICE)
     rows, warnings, pairs = _read(source)
     devices = _listed(conditions.get("device"))
     _require_measured(rows, devices)
     every = select(rows, models=models, **conditions)
     if accept:
         every = accepting_published(every)
+    if price is not None:
+        every = [_priced(row, price) for row in every]
     bounds = [replace(limit, metric=known_class(limit.metric, every)) for limit in bounds]
     goal = known_class(goal, every)
     needed = [goal, *(limit.metric for limit in bounds)]
@@ -152,10 +162,10 @@ def pick(
     bounds += [] if rate is None else [deadline(found.groups[0], rate)]
     asked = Asked(tuple(bounds), goal, sale)
     choice = _choose(found, asked, every, pairs)
-    ahead = [f"{len(rows)} records"]
+    ahead = [counted(len(rows), "record")]
     if len(every) < len(rows):
         ahead.append(f"- {len(rows) - len(every)} that were not asked for")
-    own = (_accept_note(found, accept), _rate_note(found, rate), _sale_note(choice))
+    own = (_accept_note(found, accept), _rate_note(found, rate, _listed(conditions.get("rate_hz"))), _sale_note(choice))
     said = (*found.notes, *choice.notes, *(note for note in own if note))
     return replace(choice, notes=said, warnings=warnings, here=here, elimination=(*ahead, *choice.elimination))
 
@@ -197,7 +207,7 @@ def _choose(found: Field, asked: Asked, every: list[Row], pairs: Pairs) -> Choic
     ]
     losers.sort(key=lambda loser: (loser.miss, asked.rank(loser.row)))
     group = found.groups[0]._replace(device=" and ".join(group.device for group in found.groups))
-    x, y = axes = _axes(asked, fit)
+    axes = _axes(asked, fit, steps)
     said = () if winner is None else reasons(winner, len(fit), len(rows), asked, steps, labels)
     return Choice(
         winner=winner,
@@ -208,7 +218,7 @@ def _choose(found: Field, asked: Asked, every: list[Row], pairs: Pairs) -> Choic
         notes=tuple(notes(winner, asked, steps, baseline_for(found.groups[0], every), labels)) if winner else (),
         group=group,
         asked=asked,
-        front=tuple(pareto_front(fit, x.key, y.key)),
+        front=tuple(pareto_front(fit, *(metric.key for metric in axes))),
         axes=axes,
         left_out=found.left_out,
         elimination=tuple(_elimination(found, rows, losers, fit, asked, steps)),
@@ -232,15 +242,20 @@ def _near(losers: list[Loser], winner: Row | None, asked: Asked, pairs: Pairs) -
     return tuple(known[:FEW])
 
 
-def _axes(asked: Asked, fit: list[Row]) -> tuple[Metric, Metric]:
-    """Of the Pareto set: a latency and mIoU, each in place of the other's where it is what is made best."""
-    latency = next((limit.metric for limit in asked.limits if limit.metric.unit == "ms"), METRICS[LATENCY])
-    if asked.goal.unit == "%":
-        return latency, asked.goal
+def _axes(asked: Asked, fit: list[Row], steps: list[Step]) -> tuple[Metric, ...]:
+    """Of the Pareto set: a latency and mIoU, each in place of the other's where it is what is made best; what decided.
+
+    Without what decided among ties, the winner might not stand among the rows that nothing beats.
+    """
     scored = any(row.miou is not None for row in fit)
-    if scored:
-        return asked.goal, METRICS["miou"]
-    return asked.goal, METRICS["peak_memory_bytes" if asked.goal.key != "peak_memory_bytes" else LATENCY]
+    if asked.goal.unit == "%":
+        first = asked.latency, asked.goal
+    elif scored:
+        first = asked.goal, METRICS["miou"]
+    else:
+        memory = METRICS["peak_memory_bytes"]
+        first = asked.goal, asked.latency if asked.goal.key == memory.key else memory
+    return tuple(dict.fromkeys((*first, *(step.metric for step in steps))))
 
 
 def _elimination(
@@ -249,7 +264,7 @@ def _elimination(
     """The steps from what was asked for to the winner, each with how many rows it takes away; a row may break two."""
     for why, count in found.left_out:
         yield f"- {count} {why}"
-    yield f"= {len(rows)} rows that may be compared"
+    yield f"= {counted(len(rows), 'row')} that may be compared"
     for kind, what in (("failed", "not ok"), ("elsewhere", "not measured on every device")):
         if count := sum(loser.kind == kind for loser in losers):
             yield f"- {count} {what}"
@@ -279,17 +294,21 @@ def _accept_note(found: Field, accept: Sequence[str]) -> str:
     return f"{said}; --dataset none chooses among those that time speed alone"
 
 
-def _rate_note(found: Field, rate: float | None) -> str:
+def _rate_note(found: Field, rate: float | None, asked: Sequence[str]) -> str:
+    """What a rate was held against; `asked`: of which rates rows were asked for, where they were."""
     if rate is None:
         return ""
     said = f"at {rate:g} Hz a frame comes every {METRICS['pipeline_p99_s'].say(1 / rate)}"
-    if found.groups[0].rate_hz == rate:
+    paced_at = found.groups[0].rate_hz
+    if paced_at == rate:
         return f"{said}: calls that were paced at that rate, and the deadlines they missed, decide"
-    calls = "made one after the other" if found.groups[0].rate_hz is None else "paced at another rate"
-    return (
-        f"{said}: held against the p99 of calls {calls}; between frames a machine may fall asleep, and only paced "
-        f"calls tell: `zoo bench --rate {rate:g}hz`"
-    )
+    calls = "made one after the other" if paced_at is None else f"paced at {paced_at:g} Hz"
+    said = f"{said}: held against the p99 of calls {calls}"
+    if asked:
+        return f"{said}, as was asked for"
+    rows = [candidate.row for candidate in found.candidates]
+    words = ["zoo bench", *preset_words(rows, [METRICS["pipeline_p99_s"]]), *flags_for(set(), rate)]
+    return f"{said}; between frames a machine may fall asleep, and only paced calls tell: `{' '.join(words)}`"
 
 
 def _sale_note(choice: Choice) -> str:
@@ -298,6 +317,16 @@ def _sale_note(choice: Choice) -> str:
     if choice.winner is not None and choice.winner.licences.code_alone:
         return f"its weights are random: only the code's licence counted ({NO_ADVICE})"
     return f"for sale: {NO_ADVICE}"
+
+
+def _priced(row: Row, price_per_hour: float) -> Row:
+    """The row with its cost; where that follows from pipeline p50, so does its interval."""
+    (cost, by), latency, span = cost_per_million(row, price_per_hour), row.pipeline_p50_s, row.interval(LATENCY)
+    of_latency = (span[0] / latency * cost, span[1] / latency * cost) if by == BY_LATENCY and span and latency else None
+    return row.but(
+        numbers={**row.numbers, COST.key: None if math.isnan(cost) else cost},
+        intervals={**row.intervals, COST.key: of_latency},
+    )
 
 
 def cost_per_million(row: Row, price_per_hour: float) -> tuple[float, str]:
@@ -314,4 +343,4 @@ def cost_per_million(row: Row, price_per_hour: float) -> tuple[float, str]:
     latency = row.value(LATENCY)
     if latency is None:
         return float("nan"), "nothing that was measured"
-    return price_per_hour / 3600 * 1e6 * latency / row.batch_size, "pipeline p50, one call after the other"
+    return price_per_hour / 3600 * 1e6 * latency / row.batch_size, BY_LATENCY

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from zoo.collector import paused
+from zoo.errors import UserError, counted
 from zoo.frames import CITYSCAPES_NAME
 from zoo.report.marks import FASTEST, FRONT, HURT, LOST, MARKS, UNDER
 from zoo.report.notes import notes
@@ -25,7 +26,7 @@ from zoo.score.comparing import (
     pareto_front,
     tell_apart,
 )
-from zoo.score.metrics import CLASS_LOSS, METRICS, Metric, metric_named, metric_of
+from zoo.score.metrics import CLASS_LOSS, COST, METRICS, NO_PRICE, Metric, metric_named, metric_of
 from zoo.score.reading import NO_MODEL_YET, Sources
 from zoo.score.rows import WHOLE, Row, text_of
 
@@ -153,21 +154,28 @@ class Board:
 
 
 @paused()
-def make_board(rows: Iterable[Row], sort: str = "miou") -> Board:
+def make_board(rows: Iterable[Row], sort: str = "miou", among: Iterable[Row] = ()) -> Board:
     """Sort rows into tables: one per device, dataset, mode and output size, full runs before quick ones.
 
     Args:
         rows: What is shown.
         sort: Metric that rows are sorted by, best first: whatever `metric_named` takes.
+        among: All there is: fp32 that is not shown stands here for what int8 or another runtime is held against.
 
     Raises:
-        UserError: no such metric.
+        UserError: no such metric, or none that a record has.
     """
     metric = metric_named(sort)
+    if metric is COST:
+        raise UserError(NO_PRICE)
     rows = sorted(latest(rows), key=lambda row: _order(row, metric))
     groups: dict[Group, list[Row]] = defaultdict(list)
     for row in [row for row in rows if not row.baseline] or rows:  # the baseline alone is a table too
         groups[group_of(row)].append(row)
+    unshown: dict[Group, list[Row]] = defaultdict(list)
+    for row in latest(among):
+        if row.status == "ok" and row.precision == "fp32" and not row.baseline:
+            unshown[group_of(row)].append(row)
     titles = {group: _title(group, members) for group, members in groups.items()}
     baselines = [row for row in rows if row.baseline]
     tables = []
@@ -179,7 +187,7 @@ def make_board(rows: Iterable[Row], sort: str = "miou") -> Board:
         ]
         said = [f"{NAMES.get(field, field)} {text_of(getattr(group, field))}" for field in differences(*alike)]
         title = " · ".join((titles[group], *said))
-        tables.append(_table(group, title, groups[group], baseline_for(group, baselines), metric))
+        tables.append(_table(group, title, groups[group], baseline_for(group, baselines), metric, unshown[group]))
     return Board(tuple(tables), tuple(rows), metric.key)
 
 
@@ -204,11 +212,11 @@ def _group_order(group: Group, rows: list[Row]) -> tuple[object, ...]:
     return group.quick, group.rate_hz or 0.0, unscored, *named, group.output_size, group.batch_size, *map(str, group)
 
 
-def _table(group: Group, title: str, rows: list[Row], baseline: Row | None, sort: Metric) -> Table:
+def _table(group: Group, title: str, rows: list[Row], baseline: Row | None, sort: Metric, unshown: list[Row]) -> Table:
     good = [row for row in rows if row.status == "ok" and not row.baseline]
     labels = dict(zip((row.key for row in rows), tell_apart(rows, beside="weights"), strict=True))
     names = dict(zip((row.key for row in rows), tell_apart(rows), strict=True))
-    fastest = fastest_of_each(good)
+    fastest = fastest_of_each(good, unshown)
     several = len({family_of(row) for row in good}) < len(good)
     under = [row for row in good if baseline and row.miou is not None and row.miou < (baseline.miou or 0)]
     sunk = {row.key for row in under}
@@ -262,7 +270,7 @@ def _table(group: Group, title: str, rows: list[Row], baseline: Row | None, sort
         tuple(lines),
         _fastest(fastest) if several and fastest else (),
         tuple((tuple(names), reason) for reason, names in failed.items()),
-        notes(group, good, under, fastest if several else [])
+        notes(group, good, under, fastest if several else [], unshown)
         if any(not row.baseline for row in rows)
         else (NO_MODEL_YET,),
         tuple(front),
@@ -357,7 +365,7 @@ def _title(group: Group, rows: list[Row]) -> str:
         dataset += " (synthetic)"
     said_weights = f"weights {weights}" if weights else ""
     if weights and step_count is not None:
-        said_weights += f" ({step_count} steps)"
+        said_weights += f" ({counted(step_count, 'step')})"
     if group.split:
         dataset += f" {group.split}"
     limited = any(row.image_limit is not None and row.image_limit == group.image_count for row in rows)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from zoo.cache import Entry
+from zoo.errors import counted
 from zoo.report.terminal import print_to_text, simple_table
 
 HEADER = ["kind", "entry", "last used", "", "MiB"]
@@ -41,7 +42,7 @@ def say_size(entries: Sequence[Entry]) -> str:
     """Return how many entries there are, and how large they are together: `"3 entries, 120 MiB"`."""
     size = sum(entry.bytes for entry in entries)
     text = f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{_mib(size)} MiB"
-    return f"{len(entries)} {'entry' if len(entries) == 1 else 'entries'}, {text}"
+    return f"{counted(len(entries), 'entry', 'entries')}, {text}"
 
 
 def _mib(size: int) -> str:
@@ -53,5 +54,5 @@ def _ago(entry: Entry, now: datetime) -> str:
     for unit, seconds in (("day", 86400), ("hour", 3600), ("minute", 60)):
         if age_s >= seconds:
             count = int(age_s // seconds)
-            return f"{count} {unit}{'' if count == 1 else 's'} ago"
+            return f"{counted(count, unit)} ago"
     return "now"

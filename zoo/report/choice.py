@@ -8,14 +8,24 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Literal
 
+from zoo.advice import carried_command
+from zoo.errors import counted
 from zoo.picker.deciding import Loser, published_mark
 from zoo.picker.pick import Choice, cost_per_million
 from zoo.published.claims import Stated
 from zoo.report.marks import HURT
 from zoo.report.terminal import simple_table, text_width, wrapped, wrapped_command
-from zoo.score.commands import how_to_export, how_to_load, how_to_measure, loads_published, measured_on, rests_on
+from zoo.score.commands import (
+    how_to_export,
+    how_to_have_weights,
+    how_to_load,
+    how_to_measure,
+    loads_published,
+    measured_on,
+    rests_on,
+)
 from zoo.score.licences import NO_ADVICE
-from zoo.score.metrics import CLASS_LOSS, SHOWN, SHOWN_OF_PACED, Metric, metric_of
+from zoo.score.metrics import CLASS_LOSS, COST, SHOWN, SHOWN_OF_PACED, Metric, metric_of
 from zoo.score.rows import WHOLE, Row, text_of
 
 KINDS = {
@@ -168,11 +178,15 @@ def _stated(one: Stated) -> str:
 
 
 def _commands(choice: Choice) -> Iterator[tuple[str, str]]:
-    """What exports, shows and measures the winner: what each does, and the command to be copied."""
+    """What trains, exports, shows and measures the winner: what each does, and the command to be copied."""
     winner = choice.winner
     if winner is None:
         return
     untrained = winner.licences.code_alone and not loads_published(winner)
+    here = {measured_on(place, choice.here) == "measured here" for place in choice.places[winner.key]} == {True}
+    if (command := how_to_have_weights(winner)) and (winner.quick or not here):  # a smoke test keeps no weights
+        file = f"; FILE is the recipe {winner.recipe}" if "FILE" in command else ""
+        yield f"first its weights, where no such run is here yet{file}", command
     if command := how_to_export(winner):
         train = f"; `zoo train {winner.model} --data DIR` gives it others" if untrained else ""
         ships = f"the file that ships{', with random weights' if untrained else ''}, and how to load it{train}"
@@ -180,7 +194,7 @@ def _commands(choice: Choice) -> Iterator[tuple[str, str]]:
     if not untrained:
         seen = "what it sees of a picture" + (", in fp32" if winner.precision == "int8" else "")
         yield seen, how_to_load(winner)
-    if any(measured_on(place, choice.here) != "measured here" for place in choice.places[winner.key]):
+    if not here:
         yield "to measure it on this machine", how_to_measure(winner)
 
 
@@ -188,9 +202,12 @@ def _front(choice: Choice, price: float | None, width: int) -> list[str]:
     """The Pareto set as a table, with as many columns as there is room for."""
     if len(choice.front) < 2:
         return []
-    x, y = choice.axes
+    x, y, *others = choice.axes
+    shown = list(choice.front[:FRONT])
+    if choice.winner in choice.front[FRONT:]:
+        shown[-1] = choice.winner
     known = [key for key in _shown(choice) if any(row.value(key) is not None for row in choice.front)]
-    keys = dict.fromkeys((y.key, x.key, *known))
+    keys = dict.fromkeys((y.key, x.key, *(metric.key for metric in others), *known))
     header = ["", *(metric_of(key).title for key in keys), "grade"]
     cells = [
         [
@@ -198,27 +215,28 @@ def _front(choice: Choice, price: float | None, width: int) -> list[str]:
             *(_with_interval(row, metric_of(key)) for key in keys),
             row.grade or "n/a",
         ]
-        for row in choice.front[:FRONT]
+        for row in shown
     ]
     if any(row.hurt_classes for row in choice.front):
         header.insert(2, WORST.column)  # behind what is made best
-        for row, line in zip(choice.front, cells, strict=False):
+        for row, line in zip(shown, cells, strict=True):
             hurt = next(iter(row.hurt_classes.items()), None)
             line.insert(2, f"{HURT} {hurt[0]} {WORST.show(hurt[1])}" if hurt else "")
-    if price is not None:
+    if price is not None and COST.key not in keys:
         header.insert(3, "1M images")
-        for row, line in zip(choice.front, cells, strict=False):
+        for row, line in zip(shown, cells, strict=True):
             line.insert(3, f"{cost_per_million(row, price)[0]:.2f}")
     if choice.rests_on_several:
         header.insert(1, "rests on")
-        for row, line in zip(choice.front, cells, strict=False):
+        for row, line in zip(shown, cells, strict=True):
             line.insert(1, measured_on(row, choice.here))
     while len(header) > 3 and max(map(len, simple_table(header, cells).plain)) > width:
         header.pop()
         for line in cells:
             line.pop()
-    more = f" (the first {FRONT} of {len(choice.front)})" if len(choice.front) > FRONT else ""
-    title = f"Pareto set of those that qualify, by {y.title} and {x.title}{more}:"
+    more = f" ({FRONT} of {len(choice.front)})" if len(choice.front) > FRONT else ""
+    *first, last = (metric.title for metric in (y, x, *others))
+    title = f"Pareto set of those that qualify, by {', '.join(first)} and {last}{more}:"
     return [title, *simple_table(header, cells).plain]
 
 
@@ -233,7 +251,7 @@ def _others(choice: Choice, *, explain: bool) -> Iterator[str]:
     if choice.left_out and not explain:
         total = sum(count for _, count in choice.left_out)
         reasons = ", ".join(f"{count} {why}" for why, count in choice.left_out)
-        yield f"{total} {'record' if total == 1 else 'records'} took no part: {reasons}"
+        yield f"{counted(total, 'record')} took no part: {reasons}"
     if not choice.rests_on_several and choice.losers and choice.winner is None:
         row = choice.losers[0].row
         yield f"all of it {measured_on(row, choice.here)}: {row.device_name}"
@@ -282,9 +300,10 @@ def _values(choice: Choice, price: float | None) -> dict[str, object]:
         "notes": choice.notes,
         "rests_on": _bases(choice, winner) if winner else None,
         "devices": {place.device: place.as_dict() for place in choice.places[winner.key]} if winner else None,
-        "export": how_to_export(winner) if winner else None,
-        "load": how_to_load(winner) if winner else None,
-        "measure": how_to_measure(winner) if winner else None,
+        "train": carried_command(how_to_have_weights(winner)) or None if winner else None,
+        "export": carried_command(how_to_export(winner)) if winner else None,
+        "load": carried_command(how_to_load(winner)) if winner else None,
+        "measure": carried_command(how_to_measure(winner)) if winner else None,
         "million_images": cost and {"price": cost[0], "by": cost[1]},
         "losers": [
             {

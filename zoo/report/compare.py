@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from zoo.errors import UserError
+from zoo.errors import UserError, counted
 from zoo.report.board import CAUTION
 from zoo.score.comparing import ARTIFACT, Group, group_of, sharing, tell_apart, these_weights
 from zoo.score.limits import LossLimit
@@ -373,5 +373,5 @@ def verdict(test: PairedTest, label: str) -> str:
     alike = ", which resemble each other: the interval is too narrow"
     return (
         f"{than} {label}, {gain} points (95 % interval {low} to {high}), paired bootstrap over {test.resampled} "
-        f"({test.image_count} images){alike if test.resampled == 'frames of few sequences' else ''}"
+        f"({counted(test.image_count, 'image')}){alike if test.resampled == 'frames of few sequences' else ''}"
     )

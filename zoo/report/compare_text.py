@@ -15,7 +15,7 @@ from rich.console import Group as Stack
 from rich.console import RenderableType
 from rich.text import Text
 
-from zoo.errors import listed
+from zoo.errors import counted, listed
 from zoo.report.compare import LATENCY, Against, Comparison, Loss, Pair
 from zoo.report.terminal import Grid, print_to_text, simple_table, text_width, widest
 from zoo.score.comparing import ARTIFACT, group_of
@@ -158,7 +158,7 @@ def _many(comparison: Comparison, width: int) -> list[RenderableType]:
 def _sets(comparison: Comparison, against: Against, width: int) -> Iterator[RenderableType]:
     """One side against the first: in sum, and artifact by artifact."""
     pairs = against.pairs
-    found = f"{_count(pairs, 'artifact')} measured on both" if pairs else "nothing was measured anew"
+    found = f"{counted(len(pairs), 'artifact')} measured on both" if pairs else "nothing was measured anew"
     yield Text(f"{against.side} against {comparison.side}: {found}", style="bold")
     yield from map(Text, _in_sum(pairs))
     if (ranks := against.ranks) is not None:
@@ -240,7 +240,8 @@ def _judged(comparison: Comparison, limits: Sequence[LossLimit], losses: Sequenc
         if len(found) > SHOWN_LOSSES:
             yield f"{kind}: {len(found) - SHOWN_LOSSES} more (--format json has all)"
     if not losses:
-        yield f"passed: of {_count(comparison.pairs, 'row')} none is known to lose more than is allowed ({allowed})"
+        rows = counted(len(comparison.pairs), "row")
+        yield f"passed: of {rows} none is known to lose more than is allowed ({allowed})"
         return
     counts = Counter(loss.kind for loss in losses)
     yield f"not passed: {', '.join(f'{count} {kind}' for kind, count in counts.items())}; allowed to be lost: {allowed}"
@@ -271,10 +272,6 @@ def _shared(pairs: Sequence[Pair]) -> str:
 def _differing(against: Against, title: str = "what differs") -> list[RenderableType]:
     said = "; ".join(f"{name} {how}" for name, how in against.differs.items())
     return [Text(f"{title}: {said}")] if said else []
-
-
-def _count(things: Sequence[object], word: str) -> str:
-    return f"{len(things)} {word}{'' if len(things) == 1 else 's'}"
 
 
 def _legend(names: Sequence[str], labels: Sequence[str]) -> list[RenderableType]:

@@ -12,6 +12,8 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from zoo.advice import carried
+from zoo.errors import counted
 from zoo.report.terminal import Grid, print_to_text, simple_table
 from zoo.score.rows import text_of
 from zoo.spec import DatasetSpec, Size
@@ -134,9 +136,9 @@ def findings_shown(findings: Sequence[Finding], use: str, more: str = "") -> lis
             parts.append(Padding(Text("\n".join(shown), style="dim", overflow="fold"), (0, 0, 0, 4)))
         if finding.effect:
             parts.append(Padding(Text(finding.effect), (0, 0, 0, 2)))
-        parts.append(Padding(Text(f"→ {finding.advice}", overflow="fold"), (0, 0, 0, 2)))
+        parts.append(Padding(Text(f"→ {carried(finding.advice)}", overflow="fold"), (0, 0, 0, 2)))
     counts = [(name, sum(finding.severity == name for finding in findings)) for name in _LOOK]
-    said = ", ".join(f"{count} {name}{'s' if count > 1 else ''}" for name, count in counts if count)
+    said = ", ".join(counted(count, name) for name, count in counts if count)
     if is_healthy(findings):
         return [*parts, Text(f"fit to {use}{f' ({said})' if said else ''}", style="bold green")]
     return [*parts, Text(f"not fit to {use} as it is: {said}{more}", style="bold red")]

@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from zoo.advice import carried_command
 from zoo.catalog import find
-from zoo.errors import UserError
+from zoo.errors import UserError, counted
 from zoo.hub.models import hub_card
 from zoo.published.claims import Claim, Stated
 from zoo.published.facts import Published
@@ -184,7 +185,7 @@ def show_parts(parts: Parts, input_size: Size) -> str:
     shown = sorted(sorted(parts, key=lambda part: -part[1])[:SHOWN_PARTS], key=parts.index)
     if rest := [part for part in parts if part not in shown]:
         macs = sum(part[2] or 0 for part in rest) if known else None
-        shown.append((f"{len(rest)} smaller ones", sum(part[1] for part in rest), macs))
+        shown.append((f"{counted(len(rest), 'smaller one')}", sum(part[1] for part in rest), macs))
     params_of, macs_of = METRICS["param_count"].show, METRICS["mac_count"].show
     lines = [
         [name, params_of(count), _share(count, total), macs_of(macs), _share(macs, sum(known))]
@@ -228,11 +229,20 @@ def _told(one: Info) -> Iterator[str]:
 
 def _fed(spec: ModelSpec) -> str:
     scale = "ImageNet's" if (spec.mean, spec.std) == (IMAGENET_MEAN, IMAGENET_STD) else f"{spec.mean} and {spec.std}"
-    sides = f"padded to multiples of {spec.divisor}" if spec.divisor > 1 else "of any length"
     if spec.own:
         return "as build() says; sides are padded to the multiples that it takes, found by trying"
     aligned = ", logits upsampled with aligned corners" if spec.align_corners else ""
-    return f"{spec.channel_order.upper()}, mean and std {scale}; sides {sides}{aligned}"
+    return f"{spec.channel_order.upper()}, mean and std {scale}; sides {_sides(spec)}{aligned}"
+
+
+def _sides(spec: ModelSpec) -> str:
+    """Which heights and widths it takes, and what becomes of others."""
+    (least, _), rules = spec.padded((1, 1)), []
+    if spec.divisor > 1:
+        rules.append(f"to multiples of {spec.divisor}")
+    if least > spec.divisor:
+        rules.append(f"to {least} at least")
+    return f"padded {' and '.join(rules)}, right and below with the mean colour" if rules else "of any length"
 
 
 def _figures(figures: Figures) -> Iterator[str]:
@@ -269,7 +279,7 @@ def _place(one: Standing) -> str:
     where += [row.pace] if row.pace else []
     said = []
     if one.miou_rank is not None:
-        said.append(f"mIoU {row.say('miou')}, rank {one.miou_rank} of {one.scored_count} models")
+        said.append(f"mIoU {row.say('miou')}, rank {one.miou_rank} of {counted(one.scored_count, 'model')}")
     if one.latency_rank is not None:
         said.append(f"pipeline p50 {row.say('pipeline_p50_s')}, rank {one.latency_rank} of {one.timed_count}")
     if row.value("peak_memory_bytes") is not None:
@@ -310,7 +320,7 @@ def _values(one: Info, parts: Parts | None, input_size: Size) -> dict[str, objec
             "input_size": input_size,
             "modules": [{"name": name, "param_count": count, "mac_count": macs} for name, count, macs in parts],
         },
-        "commands": one.commands,
+        "commands": {what: carried_command(command) for what, command in one.commands.items()},
     }
 
 

@@ -50,7 +50,7 @@ def leaderboard(
         UserError: no readable record, or none that matches; nothing to sort by.
     """
     found = read_rows(results)
-    board = make_board(select(found.rows, models=models, **conditions), sort)
+    board = make_board(select(found.rows, models=models, **conditions), sort, found.rows)
     return replace(board, warnings=found.warnings, sources=found.sources)
 
 

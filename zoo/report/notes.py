@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from zoo.errors import counted
 from zoo.report.marks import FASTEST, HURT, UNDER
 from zoo.report.quoted import notes_on
 from zoo.score.comparing import Fastest, Group, deadlines, sharing, slower_int8, tie
@@ -14,7 +15,9 @@ FEW = 5
 """Rows of one kind that are named each."""
 
 
-def notes(group: Group, good: list[Row], under: list[Row], fastest: list[Fastest]) -> tuple[str, ...]:
+def notes(
+    group: Group, good: list[Row], under: list[Row], fastest: list[Fastest], unshown: list[Row]
+) -> tuple[str, ...]:
     """Return what is to be known beside the numbers of a table, a sentence each.
 
     Args:
@@ -22,6 +25,7 @@ def notes(group: Group, good: list[Row], under: list[Row], fastest: list[Fastest
         good: Its rows that are ok, but the baseline.
         under: Those that are under the baseline.
         fastest: The fastest artifact of each model, where some model has several.
+        unshown: Other rows in fp32 that may be compared with them.
     """
     said = []
     scored = {row.model for row in good if row.miou is not None}
@@ -60,7 +64,7 @@ def notes(group: Group, good: list[Row], under: list[Row], fastest: list[Fastest
         which = "" if len(unchecked) == len(models_of(good)) else f" of {', '.join(unchecked)}"
         said.append(f"{FASTEST} accuracy{which} was not checked: no mIoU to hold against fp32")
     said += _hurt([row for row in good if row.hurt_classes])
-    said += [pair.text for pair in slower_int8(good)]
+    said += [pair.text for pair in slower_int8(good, unshown)]
     said += [f"int8 of {row.model} in {row.runtime}: {row.int8}" for row in good if row.int8_note]
     if len({row.input_size for row in good}) > 1:
         said.append("several input sizes: mIoU is counted at the ground truth's full size for all")
@@ -94,7 +98,7 @@ def _hurt(rows: list[Row]) -> Iterator[str]:
     for row in worst_first[:FEW]:
         yield f"{HURT} {row.model} {row.runtime} {row.precision} {row.hurt_text}"
     if left := worst_first[FEW:]:
-        yield f"{HURT} {len(left)} other rows lose less on their worst class"
+        yield f"{HURT} of {counted(len(left), 'other row')} the worst class loses less"
 
 
 def _uncertainty(group: Group, scored: list[Row]) -> Iterator[str]:

@@ -90,7 +90,7 @@ def _contents(board: Board, output: Path, form: Format | None) -> tuple[str, dic
         plots = {}
 
         def fill(block: Block) -> str:
-            part = make_board(select(board.rows, **_filters(block)), board.sort)
+            part = make_board(select(board.rows, **_filters(block)), board.sort, board.rows)
             if block.best:
                 part = _best_of(part)
             if block.columns:
@@ -126,7 +126,7 @@ def _picture(path: str) -> str:
 def _best_of(board: Board) -> Board:
     """The same tables with a row per model: its fastest artifact that loses no accuracy; and the baseline."""
     best = {row.key for table in board.tables for row in table.best}
-    return make_board([row for row in board.rows if row.baseline or row.key in best], board.sort)
+    return make_board([row for row in board.rows if row.baseline or row.key in best], board.sort, board.rows)
 
 
 def _narrowed(board: Board, names: Sequence[str]) -> Board:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from zoo.errors import counted
 from zoo.record import Artifact, Device, Software, Witness
 from zoo.score.metrics import METRICS
 from zoo.score.rows import text_of
@@ -71,7 +72,7 @@ def show_pair(pair: Pair) -> str:
     if first.input_size == second.input_size != first.output_size:
         sizes = f"{text_of(first.input_size)} → {sizes}"
     medians = [f"{name} {milliseconds(p50)}" for name, p50 in zip(pair.labels, pair.p50_s, strict=True)]
-    threads = f"{pair.thread_count} thread{'s' if pair.thread_count > 1 else ''}"
+    threads = counted(pair.thread_count, "thread")
     lines = [
         f"{said} (95 %: {low:.3f} to {high:.3f}, {pair.turn_count} turns), same machine, same run",
         f"pipeline p50: {', '.join(medians)}",

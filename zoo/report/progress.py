@@ -16,22 +16,31 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.table import Column
 
 LINE_EVERY_S = 10.0
+ROOMY = 110
+"""Columns in which a bar stands whole beside the longest names."""
 
 
 def progress_bar(console: Console, facts: str) -> Progress:
-    """A bar with count, `facts` (rich's format of a task), time passed and time left; nothing without a terminal."""
+    """A bar with count, `facts` (rich's format of a task), time passed and time left; nothing without a terminal.
+
+    In a narrow one the bar is short, the time passed is left out, and the name alone is cut: numbers stay whole.
+    """
+    whole, narrow = Column(no_wrap=True), console.width < ROOMY
+    name = Column(ratio=1, no_wrap=True, overflow="ellipsis") if narrow else whole
     return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
+        TextColumn("{task.description}", table_column=name),
+        BarColumn(bar_width=8 if narrow else 40),
+        MofNCompleteColumn(table_column=whole),
         TextColumn(facts),
-        TimeElapsedColumn(),
+        *([] if narrow else [TimeElapsedColumn(table_column=whole)]),
         TextColumn("left"),
-        TimeRemainingColumn(),
+        TimeRemainingColumn(table_column=whole),
         console=console,
         disable=not console.is_terminal,
+        expand=narrow,
     )
 
 

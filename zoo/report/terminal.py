@@ -14,6 +14,8 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.control import strip_control_codes
 from rich.segment import Segment
 
+from zoo.advice import carried, carried_command
+
 WIDE = 160
 """Columns of text that goes into a file, or into a pipe where `COLUMNS` does not say."""
 
@@ -53,7 +55,7 @@ def wrapped(text: str, width: int | None = None, *, prefix: str = "") -> list[st
     """
     indent = text[: len(text) - len(text.lstrip())]
     lines = textwrap.wrap(
-        _BEFORE_UNIT.sub(UNBROKEN, text),
+        _BEFORE_UNIT.sub(UNBROKEN, carried(text)),
         max(width or text_width(), 20),
         initial_indent=prefix,
         subsequent_indent=f"{prefix}{indent}  ",
@@ -65,7 +67,7 @@ def wrapped(text: str, width: int | None = None, *, prefix: str = "") -> list[st
 
 def wrapped_command(says: str, command: str, width: int, *, prefix: str = "") -> list[str]:
     """Say what a command does, and return it as lines that a shell takes as one; a flag stays with its value."""
-    whole = re.sub(r"( --?[a-z][a-z-]*) (?!-)", f"\\1{UNBROKEN}", command)
+    whole = re.sub(r"( --?[a-z][a-z-]*) (?!-)", f"\\1{UNBROKEN}", carried_command(command))
     lines = wrapped(f"    {whole}", width - 2, prefix=prefix)
     return [*wrapped(f"  {says}:", width, prefix=prefix), *(f"{line} \\" for line in lines[:-1]), lines[-1]]
 

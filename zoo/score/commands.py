@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from zoo.lazy import Lazy
 from zoo.machine import Named
+from zoo.presets import recipes
 from zoo.score.fields import quoted
 from zoo.score.metrics import GRADE, Metric, metric_of
 from zoo.score.rows import Row, text_of
@@ -70,6 +71,21 @@ def how_to_measure(row: Row, key: str = "pipeline_p50_s") -> str:
     return first + " ".join([*words, *([weights] if weights else [])])
 
 
+def how_to_train(model: str, recipe: str = "", seed: int = 0, *, on_data: bool) -> str:
+    """Return the command that makes a run.
+
+    Args:
+        model: As it is typed.
+        recipe: As `run:RECIPE` names it; one that does not come with zoo is a `FILE`. Empty: the default one.
+        seed: Of the run.
+        on_data: Whether it is of a dataset that is not drawn.
+    """
+    name = recipe.partition("@")[0]
+    words = [f"zoo train {quoted(model)}", *(["--data DIR"] if on_data else [])]
+    words += [f"--config {name if name in recipes() else 'FILE'}"] if recipe else []
+    return " ".join([*words, *([f"--seed {seed}"] if seed else [])])
+
+
 def flags_for(keys: set[str], rate_hz: float | None) -> list[str]:
     """Return the flags of `zoo bench` without which it does not measure these numbers."""
     paced = rate_hz is not None or keys & _OF_PACED_CALLS
@@ -115,6 +131,13 @@ def how_to_load(row: Row) -> str:
     words = [f"zoo predict {quoted(row.model)} frame.png -o pictures --input-size {text_of(row.input_size)}{precision}"]
     words += ["--data DIR"] if _needs_data(row) else []
     return " ".join([*words, *_weights_words(row)])
+
+
+def how_to_have_weights(row: Row) -> str:
+    """Return the command that trains the run that a row's other commands name; empty for other weights."""
+    if row.weights_source != "run":
+        return ""
+    return how_to_train(row.model, row.recipe, row.seed or 0 if row.seed_count == 1 else 0, on_data=_needs_data(row))
 
 
 def preset_words(asked: Iterable[Row], needed: Sequence[Metric]) -> list[str]:

@@ -6,7 +6,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from operator import attrgetter
+from operator import attrgetter, ge
 from typing import TYPE_CHECKING, NamedTuple
 
 from zoo.frames import CITYSCAPES_NAME, OFFICIAL_SIZES
@@ -295,23 +295,32 @@ class Fastest(NamedTuple):
     """Whether its mIoU was held against fp32's."""
 
 
-def fastest_of_each(rows: Iterable[Row]) -> list[Fastest]:
+def fastest_of_each(rows: Iterable[Row], among: Iterable[Row] = ()) -> list[Fastest]:
     """Return the fastest row of each family, by pipeline p50, fastest first.
 
     A row that loses too much of fp32's mIoU, or of a class's IoU, is none of them, and where some row's loss is known
     only such rows are.
+
+    Args:
+        rows: Of one group.
+        among: Other rows of it, where a family's reference is none of `rows`.
     """
     families: dict[Family, list[Row]] = defaultdict(list)
     for candidate in rows:
         if candidate.pipeline_p50_s is not None and not candidate.baseline:
             families[family_of(candidate)].append(candidate)
+    references: dict[Family, list[Row]] = defaultdict(list)
+    for candidate in among:
+        if candidate.is_reference and candidate.pipeline_p50_s is not None:
+            references[family_of(candidate)].append(candidate)
     found = []
-    for family in families.values():
+    for key, family in families.items():
         checked = [one for one in family if one.miou_lost is not None]
         best = min((one for one in checked or family if not one.loses_accuracy), key=_pipeline_p50, default=None)
         if best is None:
             continue
-        reference = min((one for one in family if one.is_reference), key=_pipeline_p50, default=None)
+        own = [one for one in family if one.is_reference]
+        reference = min(own or references[key], key=_pipeline_p50, default=None)
         speedup = _pipeline_p50(reference) / _pipeline_p50(best) if reference and best.pipeline_p50_s else None
         found.append(Fastest(best, speedup, bool(checked)))
     return sorted(found, key=lambda one: _pipeline_p50(one.row))
@@ -331,10 +340,13 @@ class Slower(NamedTuple):
         return f"int8 is slower than fp32 here: {which} takes {' against '.join(times)}"
 
 
-def slower_int8(rows: Iterable[Row]) -> list[Slower]:
-    """Return each int8 row that is slower than its fp32 in the same runtime, beyond what their intervals leave open."""
+def slower_int8(rows: Iterable[Row], among: Iterable[Row] = ()) -> list[Slower]:
+    """Return each int8 row that is slower than its fp32 in the same runtime, beyond what their intervals leave open.
+
+    `among`: other rows, where the fp32 is none of `rows`.
+    """
     timed: dict[tuple[Group, Family, str, str], list[Row]] = defaultdict(list)
-    for one in rows:
+    for one in (*rows, *(other for other in among if other.precision == "fp32")):
         if one.pipeline_p50_s is not None:
             timed[group_of(one), family_of(one), one.runtime, one.precision].append(one)
     pairs = [
@@ -361,19 +373,26 @@ def baseline_for(group: Group, rows: Iterable[Row]) -> Row | None:
     return max(same_images, key=lambda candidate: candidate.started_at, default=None)
 
 
-def pareto_front(rows: Iterable[Row], x: str = "pipeline_p50_s", y: str = "miou") -> list[Row]:
-    """Return the rows that no other row beats: none is as good in both metrics and better in one. Ordered by `x`."""
-    x_sign, y_sign = (1 if metric_of(key).better == "higher" else -1 for key in (x, y))
-    points = [
-        (x_sign * candidate_x, y_sign * candidate_y, candidate)
-        for candidate in rows
-        if (candidate_x := candidate.value(x)) is not None and (candidate_y := candidate.value(y)) is not None
-    ]
-    front: list[tuple[float, float, Row]] = []
-    for point in sorted(points, key=lambda point: point[:2], reverse=True):
-        if not front or point[1] > front[-1][1] or point[:2] == front[-1][:2]:
-            front.append(point)
-    return [candidate for _, _, candidate in front]
+def pareto_front(rows: Iterable[Row], *keys: str) -> list[Row]:
+    """Return the rows that no other row beats: none is as good in every metric and better in one.
+
+    Args:
+        rows: Those without one of the numbers are left out.
+        keys: Of the metrics, by the first of which the answer is ordered, best first; none: pipeline p50 and mIoU.
+    """
+    keys = keys or ("pipeline_p50_s", "miou")
+    signs = [1 if metric_of(key).better == "higher" else -1 for key in keys]
+    points = []
+    for candidate in rows:
+        values = [candidate.value(key) for key in keys]
+        known = [sign * value for sign, value in zip(signs, values, strict=True) if value is not None]
+        if len(known) == len(keys):
+            points.append((known, candidate))
+    front: list[tuple[list[float], Row]] = []
+    for point, candidate in sorted(points, key=lambda pair: pair[0], reverse=True):  # what beats a row stands before it
+        if not any(all(map(ge, other, point)) and other != point for other, _ in front):
+            front.append((point, candidate))
+    return [candidate for _, candidate in front]
 
 
 _MARKS: tuple[Callable[[Row], str], ...] = (

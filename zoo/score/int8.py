@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from zoo.errors import counted
 from zoo.protocol import DEFAULT_WAY
 
 if TYPE_CHECKING:  # rows that were kept need neither
@@ -16,7 +17,7 @@ def int8_text(found: Quantisation) -> str:
     if found.holds is None:
         return f"{found.way}, not held against fp32: {found.why_unmeasured or 'nothing to measure on'}"
     lost = {one.way: one.miou_lost for one in found.attempts if one.miou_lost is not None}
-    on = f"{100 * lost[found.way]:.1f} points of mIoU on {found.image_count} train images"
+    on = f"{100 * lost[found.way]:.1f} points of mIoU on {counted(found.image_count, 'train image')}"
     if not found.holds:
         return f"{found.way}, the best of {len(lost)} that were tried, none of which holds: loses {on}"
     instead = f"; {DEFAULT_WAY} loses {100 * lost[DEFAULT_WAY]:.1f}" if found.way != DEFAULT_WAY else ""

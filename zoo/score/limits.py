@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from zoo.errors import UserError
-from zoo.score.metrics import CLASS_LOSS, METRICS, Metric, metric_named
+from zoo.score.metrics import CLASS_LOSS, COST, METRICS, NO_PRICE, Metric, metric_named
 from zoo.units import (
+    parse_amount,
     parse_bytes,
     parse_count,
     parse_joules,
@@ -147,6 +148,8 @@ class LossLimit:
         if not colon or not name or not amount:
             raise UserError(f"a loss is METRIC:AMOUNT, such as {SLOWER}:5% or miou:0.5; got {text!r}")
         metric = metric_named("latency" if name.lower() == SLOWER else name)
+        if metric is COST:
+            raise UserError(NO_PRICE)
         if metric.words:
             raise UserError(f"a {metric.title} loses no amount; name a metric that is a number, such as {SLOWER}:5%")
         if metric.unit in _POINTS:
@@ -182,7 +185,7 @@ def read_value(metric: Metric, text: str) -> float:
         if text.strip().upper() not in metric.words:
             raise UserError(f"a {metric.title} is {', '.join(reversed(metric.words))}; got {text!r}")
         return metric.words.index(text.strip().upper())
-    return PARSERS[metric.unit](text)
+    return parse_amount(text) if metric is COST else PARSERS[metric.unit](text)
 
 
 def parse_latency(text: str) -> Limit:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import NamedTuple
 
-from zoo.errors import UserError, listed
+from zoo.errors import UserError, counted, listed
 from zoo.score.comparing import Group, differences, group_of
 from zoo.score.rows import Row, text_of
 from zoo.score.sides import Side, Standing, is_other, said
@@ -76,7 +76,7 @@ def match(first: Standing, second: Standing) -> Matching:
     notes = []
     full = [pair for pair in pairs if not pair.first.quick]
     if full and len(full) < len(pairs):
-        notes.append(f"{len(pairs) - len(full)} smoke tests are left out")
+        notes.append(f"left out: {counted(len(pairs) - len(full), 'smoke test')}")
         pairs, unmatched = full, [one for one in unmatched if not one.row.quick]
     older = sum(len(rows) - 1 for known in (keyed, others) for rows in known.values())
     if older:

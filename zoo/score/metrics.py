@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from zoo.errors import UserError, did_you_mean
@@ -91,6 +91,15 @@ class Metric:
         """Return the number with its unit: `"12.3 ms"`."""
         text = self.show(value)
         return text if text == "n/a" else f"{text} {self.unit}".rstrip()
+
+    def apart(self, value: float, other: float) -> tuple[str, str]:
+        """Say two numbers that differ with as many digits as it takes to see that."""
+        for digits in range(9):
+            finer = replace(self, decimals=(self.decimals or 0) + digits) if digits else self
+            said = finer.say(value), finer.say(other)
+            if said[0] != said[1] or self.words:
+                break
+        return said
 
     def beats(self, value: float, other: float) -> bool:
         """Whether `value` is strictly better than `other`."""
@@ -431,13 +440,16 @@ SHOWN_OF_PACED = tuple(
 """The same of paced calls: in place of the network scope, which they have not, the tail and what was missed."""
 GRADE = Metric("grade", "grade", "", "higher", of=lambda _: None, exact=True, words=("C", "B", "A"))
 """How far a row's clock is to be trusted, as a number: `Row` has it."""
+COST = Metric("cost", "cost of 1M images", "", "lower", of=lambda _: None, short="cost")
+"""By the price of an hour, which no record has: `Row` has it where `zoo pick` was told one."""
+NO_PRICE = "a cost follows from what an hour of the machine costs: `zoo pick --price 2.49/h` takes it"
 CLASS_IOU, CLASS_LOSS = "iou", "class-loss"
 """Before the name of a class, as in `iou.person`: what `Row.class_iou` and `Row.class_lost` hold. `class-loss` alone is
 that of the class that loses most, of those that are not rare."""
 
 
 def metric_of(key: str) -> Metric:
-    """Return a metric by its key: of `METRICS`, `grade`, or of a class, `iou.person`, `class-loss.person`.
+    """Return a metric by its key: of `METRICS`, `grade`, `cost`, or of a class, `iou.person`, `class-loss.person`.
 
     Those of a class are read off a `Row`, whose classes they are, not off a record.
     """
@@ -445,8 +457,8 @@ def metric_of(key: str) -> Metric:
         return METRICS[key]
     kind, _, name = key.partition(".")
     facts: dict[str, Any] = {"key": key, "of": lambda _: None}
-    if key == GRADE.key:
-        return GRADE
+    if key in (GRADE.key, COST.key):
+        return GRADE if key == GRADE.key else COST
     if kind == CLASS_IOU and name:
         return Metric(title=f"IoU of {name}", short=key, **facts, **_ACCURACY)
     assert kind == CLASS_LOSS, key
@@ -456,7 +468,7 @@ def metric_of(key: str) -> Metric:
 
 
 def metric_named(text: str) -> Metric:
-    """Return the metric that a person names: `latency`, `p99`, `network-p90`, `iou.person`, `grade`, or a key.
+    """Return the metric that a person names: `latency`, `network-p90`, `iou.person`, `grade`, `cost`, or a key.
 
     Raises:
         UserError: there is none; it names those there are.
@@ -464,14 +476,15 @@ def metric_named(text: str) -> Metric:
     kind, dot, name = text.strip().partition(".")
     if dot and _typed(kind) in (CLASS_IOU, CLASS_LOSS) and name.strip():
         return metric_of(f"{_typed(kind)}.{name.strip()}")
-    if _typed(text) == CLASS_LOSS:
-        return metric_of(CLASS_LOSS)
+    if _typed(text) in (CLASS_LOSS, COST.key):
+        return metric_of(_typed(text))
     ranked = [metric for metric in (*METRICS.values(), GRADE) if metric.better is not None]
     found = next((one for one in ranked if _typed(text) in (one.name, _typed(one.title), _typed(one.key))), None)
     if found is None:
         known = [metric.name for metric in ranked]
         raise UserError(
             f"no metric {text!r}.{did_you_mean(_typed(text), known)} Allowed: {', '.join(known)}; "
-            f"of a class {CLASS_IOU}.NAME and {CLASS_LOSS}.NAME, of its worst one {CLASS_LOSS}"
+            f"of a class {CLASS_IOU}.NAME and {CLASS_LOSS}.NAME, of its worst one {CLASS_LOSS}; "
+            f"of a price {COST.key}"
         )
     return found

@@ -21,12 +21,14 @@ if TYPE_CHECKING:  # kept rows are read without pydantic
 NO_MODEL_YET = "no model is measured yet, only the baseline; measure some with `zoo bench --models all`"
 
 
-def rows_of(records: Iterable[Record]) -> tuple[Row, ...]:
+def rows_of(records: Iterable[Record], among: Iterable[Row] = ()) -> tuple[Row, ...]:
     """Return records as rows, each with the mIoU it lost against fp32 of the same weights.
 
-    That is an eager row where there is one, of the own device if possible, else the newest.
+    That is an eager row where there is one, of the own device if possible, else the newest; `among`: other rows that
+    may be it.
     """
-    return linked(row(record) for record in records)
+    found = [row(record) for record in records]
+    return linked((*found, *among))[: len(found)]
 
 
 def linked(rows: Iterable[Row]) -> tuple[Row, ...]:

@@ -9,14 +9,14 @@ from datetime import datetime, timedelta, timezone
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from zoo.errors import listed
+from zoo.errors import counted, listed
 from zoo.frames import CITYSCAPES_NAME, OFFICIAL_SIZES
 from zoo.lazy import Lazy
 from zoo.published.claims import Quote
 from zoo.score.accuracy import class_iou, class_shares, confusion_of
 from zoo.score.int8 import int8_of, int8_text, needs_saying
 from zoo.score.licences import LICENCE_COLUMNS, Licences, licences_of
-from zoo.score.metrics import CLASS_IOU, CLASS_LOSS, GRADE, METRICS, STAGES, metric_of
+from zoo.score.metrics import CLASS_IOU, CLASS_LOSS, COST, GRADE, METRICS, STAGES, metric_of
 from zoo.score.trust import Doubt, Grade, grade
 from zoo.units import show_size
 
@@ -115,7 +115,8 @@ class Row:
     started_at: datetime
     numbers: Mapping[str, float | None] = field(hash=False)
     """By key of `METRICS`, all of them: SI units, fractions; `None` where nothing was counted. Of those, `miou_lost` is
-    mIoU of the same model, weights, sizes and images in eager fp32, minus this one: a gain is below 0."""
+    mIoU of the same model, weights, sizes and images in eager fp32, minus this one: a gain is below 0. Beside them
+    `cost`, where a price was named."""
     intervals: Mapping[str, tuple[float, float] | None] = field(hash=False)
     """95 %, by key of the metrics that have one (mIoU, medians)."""
     class_iou: Mapping[str, float | None] = field(hash=False)
@@ -145,6 +146,8 @@ class Row:
         kind, _, name = key.partition(".")
         if key == GRADE.key:
             return None if self.grade is None else GRADE.words.index(self.grade)
+        if key == COST.key:  # nobody named a price
+            return None
         if kind == CLASS_IOU:
             return self.class_iou.get(name)
         assert kind == CLASS_LOSS, key
@@ -264,7 +267,7 @@ class Row:
         slides, window = claim.word == "slide", self.mode.startswith(f"window {claim.size} ")
         why = []
         if self.weights != self.published.weights:
-            steps = f" for {self.step_count} steps" if self.step_count is not None else ""
+            steps = f" for {counted(self.step_count, 'step')}" if self.step_count is not None else ""
             why.append(f"trained here{steps}" if self.weights_source == "run" else "other weights")
         if not (window if slides else self.mode == WHOLE):
             why.append(f"read {self.mode} here, {claim.protocol} there")

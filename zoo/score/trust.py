@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from operator import itemgetter
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from zoo.errors import counted
+
 if TYPE_CHECKING:  # kept rows are shown without pydantic
     from zoo.record import Latency, Record, Speed, Witness
 
@@ -107,7 +109,9 @@ def witnessed(witness: Witness, *, spinning: bool = False) -> Iterator[Doubt]:
         beside = " beside spinning threads" if spinning else ""
         others.append((f"other load {witness.foreign_load:.1f} cores{beside}", REMEDIES[f"other load{beside}"]))
     if witness.foreign_process_count:
-        others.append((f"{witness.foreign_process_count} other processes", REMEDIES["other processes"]))
+        others.append(
+            (counted(witness.foreign_process_count, "other process", "other processes"), REMEDIES["other processes"])
+        )
     if others:
         yield Doubt(*map(" and ".join, zip(*others, strict=True)))
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from zoo.confusion import confusion_matrix
+from zoo.errors import counted
 from zoo.models.contract import training_logits
 from zoo.score.accuracy import miou
 
@@ -44,10 +45,10 @@ class ModeGap:
         if self.by_batch - self.running <= LARGE_GAP:
             return None
         return (
-            f"{model}: the running statistics of its batch norms do not fit its weights: on {self.image_count} images "
-            f"mIoU is {100 * self.running:.1f} % with them, as deployed, and {100 * self.by_batch:.1f} % with "
-            "those of each batch, as trained; estimate them anew over more batches: train with --set "
-            f"batch_norm_batches={max(50, 4 * batch_norm_batches)}"
+            f"{model}: the running statistics of its batch norms do not fit its weights: "
+            f"on {counted(self.image_count, 'image')} mIoU is {100 * self.running:.1f} % with them, as deployed, "
+            f"and {100 * self.by_batch:.1f} % with those of each batch, as trained; estimate them "
+            f"anew over more batches: train with --set batch_norm_batches={max(50, 4 * batch_norm_batches)}"
         )
 
 

@@ -13,8 +13,9 @@ from zoo.files import sha256_of
 from zoo.published.facts import Published
 from zoo.published.kept import file_of, sha256_as_kept
 from zoo.published.table import published_of
+from zoo.score.commands import how_to_train
 from zoo.spec import IGNORE_INDEX, DatasetSpec, Feeding, ModelSpec
-from zoo.weights.asked import TRAINED, Asked
+from zoo.weights.asked import AUTO, TRAINED, Asked
 from zoo.weights.hub import hub_source
 from zoo.weights.source import Brought, Source
 
@@ -130,7 +131,7 @@ def _automatic(
     brought = brings() if spec.own and brings is not None else Brought(None)
     if brought.sha256 is not None:
         return Source(kind="own", sha256=brought.sha256, recipe="external")
-    missing = _how_to_have_some(spec, dataset, runs)
+    missing = _how_to_have_some(spec, dataset, runs, AUTO)
     if brought.differing:
         missing += f"; those it is built with are others from call to call ({brought.differing} first)"
     return Source(kind="random", seed=0, missing=missing)
@@ -149,7 +150,7 @@ def _of_run(
     found = finished_runs(runs, spec, dataset.fingerprint())
     if not found:
         flag = "--weights" if begins is None else "--init"
-        raise UserError(f"{spec.name}: {_how_to_have_some(spec, dataset, runs, flag)}")
+        raise UserError(f"{spec.name}: {_how_to_have_some(spec, dataset, runs, asked, flag)}")
     wanted = [
         run
         for run in found
@@ -157,7 +158,10 @@ def _of_run(
     ]
     if not wanted:
         what = f"recipe {asked.name}" + ("" if asked.seed is None else f" with seed {asked.seed}")
-        raise UserError(f"{spec.name}: no finished run by {what} on {dataset.name}; there is {_names(found)}")
+        raise UserError(
+            f"{spec.name}: no finished run by {what} on {dataset.name}; there is {_names(found)}; "
+            f"{how_to_train_it(spec, dataset, asked)} makes it"
+        )
     return _newest(wanted if begins is None else _earlier(wanted, begins))
 
 
@@ -341,14 +345,22 @@ def _unnamed(source: Source, spec: ModelSpec, dataset: Dataset) -> Source:
     return source.model_copy(update={"notes": (*source.notes, note)})
 
 
-def _how_to_have_some(spec: ModelSpec, dataset: Dataset | None, runs: Path, flag: str = "--weights") -> str:
+def how_to_train_it(spec: ModelSpec, dataset: Dataset, asked: Asked) -> str:
+    """Return the command, in backticks, that makes the run that is asked for."""
+    command = how_to_train(spec.hub or spec.name, asked.name or "", asked.seed or 0, on_data=not dataset.synthetic)
+    return f"`{command}`" + (f" (FILE is the recipe {asked.name})" if "FILE" in command else "")
+
+
+def _how_to_have_some(
+    spec: ModelSpec, dataset: Dataset | None, runs: Path, asked: Asked, flag: str = "--weights"
+) -> str:
     """Why there are no trained weights, and the nearest there are."""
     known = published_of(spec.name)
     fetched = f", or fetch published ones with `zoo weights fetch {known[0].id}`" if known else ""
     if dataset is None:
         return f"no dataset is open, so no run of it either; name others with {flag}{fetched}"
     where = f"no finished run on {dataset.name} in {runs}"
-    text = f"{where}; train one with `zoo train`, or name weights with {flag}{fetched}"
+    text = f"{where}; train one with {how_to_train_it(spec, dataset, asked)}, or name weights with {flag}{fetched}"
     if before := runs_of_other_code(runs, spec, dataset.fingerprint()):
         return f"{text} (a run of the model as its code was before, or of an older zoo: {before[0].file})"
     if others := finished_runs(runs, spec):

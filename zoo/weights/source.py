@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from zoo.errors import UserError
+from zoo.errors import UserError, counted
 from zoo.published.facts import Published
 from zoo.record import Weights, WeightsKind
 from zoo.spec import FED, IGNORE_INDEX, DatasetSpec, Facts, Feeding, ModelSpec, Resize, Size
@@ -81,12 +81,13 @@ class Source(Facts):
     @property
     def said(self) -> str:
         """In one line, for a person: which they are, and what else there was."""
+        steps = counted(self.step_count or 0, "step")
         what = {
             "random": "random weights, which have no accuracy",
             "own": "the weights it brings itself",
             "published": f"published weights {self.tag}",
             "file": f"weights of the file {self.file}",
-            "run": f"weights of the run {self.recipe} ({self.step_count} steps, seed {self.seed}, {self.trained_on})",
+            "run": f"weights of the run {self.recipe} ({steps}, seed {self.seed}, {self.trained_on})",
         }[self.kind]
         where = f", {self.file}" if self.file is not None and self.kind in {"run", "published"} else ""
         return "; ".join([what + where, *self.notes, *([self.missing] if self.missing else [])])

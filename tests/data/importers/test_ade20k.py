@@ -57,7 +57,7 @@ def test_what_is_wrong_is_named(ade, refused):
     label = ade.label(f"{TOP}/annotations/validation/ADE_val_00000002.png", [151])
     refused("ade20k", ade.root, label, "holds 151; ADE20K's values are 0 (none) to 150")
     label.unlink()
-    refused("ade20k", ade.root, "ADE_val_00000002.jpg has no annotation of the same name (2 images, 1 annotations")
+    refused("ade20k", ade.root, "ADE_val_00000002.jpg has no annotation of the same name (2 images, 1 annotation")
     (ade.root / TOP / "annotations").rename(ade.root / TOP / "labels")
     refused(
         "ade20k",

@@ -42,5 +42,5 @@ def test_what_is_wrong_is_named(bdd, refused):
     label = bdd.label(bdd.last, [19])
     refused("bdd100k", bdd.root, label, "holds 19; BDD100K's values are Cityscapes' train ids, 0 to 18 and 255")
     label.unlink()
-    refused("bdd100k", bdd.root, "7d06fefd-f7be05a6.jpg has no annotation of the same name (1 images, 0 annotations)")
+    refused("bdd100k", bdd.root, "7d06fefd-f7be05a6.jpg has no annotation of the same name (1 image, 0 annotations)")
     refused("bdd100k", bdd.root / "bdd100k" / "nothing", "no folder", "that BDD100K's segmentation was unpacked into")

@@ -117,7 +117,7 @@ def test_bad_files_are_named_and_nothing_stays(source, tmp_path):
     Image.fromarray(np.full(SIZE, 12, np.uint8)).save(annotation)
     refused(source, tmp_path / "camvid", annotation, "holds 12; CamVid's classes are 0 to 11")
     Image.fromarray(np.zeros((*SIZE, 3), np.uint8)).save(annotation)
-    refused(source, tmp_path / "camvid", annotation, "RGB image", "one 8-bit channel or palette entries")
+    refused(source, tmp_path / "camvid", annotation, "an image of mode RGB", "one 8-bit channel or palette entries")
     Image.fromarray(np.zeros((5, 6), np.uint8)).save(annotation)
     refused(source, tmp_path / "camvid", annotation, "is 5x6, its image", "12x16")
     annotation.write_bytes(annotation.read_bytes()[:40])

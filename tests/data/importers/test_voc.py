@@ -69,7 +69,7 @@ def test_further_annotations(voc, tmp_path, name):
     for stem in ("2009_000001", "2007_000032", "2007_000033"):
         voc.label(f"{TOP}/SegmentationClassAug/{stem}.png", [1])
     imported = import_dataset("voc", voc.root, tmp_path / "out")
-    assert imported.notes[0].startswith(f"train has 1 images more, of {name.rpartition('/')[2]}")
+    assert imported.notes[0].startswith(f"train has 1 image more, of {name.rpartition('/')[2]}")
     dataset = open_dataset(imported.root)
     assert names_of(dataset) == {"train": ["2007_000032", "2008_000008", "2009_000001"], "val": ["2007_000033"]}
     first, _, last = dataset.frames("train")

@@ -15,7 +15,7 @@ import numpy as np
 from zoo.data.naming import IMAGE_SUFFIXES
 from zoo.data.reading import opened
 from zoo.data.spelling import Color, Pixels, codes_of, stored_mode
-from zoo.errors import UserError
+from zoo.errors import UserError, counted
 from zoo.labels import LABELS
 
 Decode = Callable[[Path], tuple[Pixels, int]]
@@ -136,8 +136,9 @@ def pair_up(images: Mapping[str, Path], annotations: Mapping[str, Path], expecte
     for stem in sorted(images.keys() ^ annotations.keys()):
         present, missing = (images, "annotation") if stem in images else (annotations, "image")
         others = annotations if stem in images else images
+        found = f"{counted(len(images), 'image')}, {counted(len(annotations), 'annotation')}"
         raise UserError(
-            f"{present[stem]} has no {missing} of the same name ({len(images)} images, {len(annotations)} annotations"
+            f"{present[stem]} has no {missing} of the same name ({found}"
             f"{', such as ' + next(iter(others.values())).name if others else ''}); expected {expected}"
         )
     return [(path, annotations[stem]) for stem, path in sorted(images.items())]
@@ -180,7 +181,7 @@ def read_numbers(path: Path, meaning: Mapping[int, int], what: str) -> Pixels:
     """
     mode, pixels, _ = _open(path)
     if mode not in ("L", "P", "P;4", "P;2", "P;1"):  # palette entries are never scaled, grey of fewer bits is
-        raise UserError(f"{path} is a {mode} image; expected one 8-bit channel or palette entries: {what}")
+        raise UserError(f"{path} is an image of mode {mode}; expected one 8-bit channel or palette entries: {what}")
     table = np.full(256, -1, np.int16)
     table[list(meaning)] = list(meaning.values())
     values = table[pixels]
@@ -207,7 +208,7 @@ def read_colors(path: Path, meaning: Mapping[Color, int], none: int, what: str) 
     elif mode == "RGBA":
         pixels = pixels[..., :3]
     elif mode != "RGB":
-        raise UserError(f"{path} is a {mode} image; expected colours: {what}")
+        raise UserError(f"{path} is an image of mode {mode}; expected colours: {what}")
     packed = codes_of(pixels)
     known = sorted((int(codes_of(np.array(color, np.uint8))), value) for color, value in meaning.items())
     codes, values = np.array([code for code, _ in known]), np.array([value for _, value in known], np.uint8)

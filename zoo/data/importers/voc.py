@@ -22,7 +22,7 @@ from zoo.data.importers.plan import (
     read_numbers,
 )
 from zoo.data.spelling import Color, Pixels
-from zoo.errors import UserError
+from zoo.errors import UserError, counted
 
 CLASSES = (
     "background",
@@ -78,8 +78,9 @@ def plan(source: Path, variant: str | None) -> Plan:
         added = list(dict.fromkeys(name for name in more if name not in set(names["train"])))
         names["train"] = [*names["train"], *added]
         annotations = further | annotations
+        beyond = counted(len(added), "image")
         notes.append(
-            f"train has {len(added)} images more, of {found[0].name} with SegmentationClassAug (none of val); "
+            f"train has {beyond} more, of {found[0].name} with SegmentationClassAug (none of val); "
             "--variant plain leaves them away"
         )
     elif further and variant != "plain":

@@ -10,6 +10,7 @@ from operator import itemgetter
 
 import psutil
 
+from zoo.errors import counted
 from zoo.machine import usable_cores
 from zoo.measure.device import cpu_times, foreign_load
 from zoo.report.doctor import Finding, Severity
@@ -42,7 +43,7 @@ def other_load(pause: Callable[[float], object] = time.sleep) -> Look:
     for known, (name, seconds) in _programs().items():
         taken[name] += (seconds - programs.get(known, (name, 0.0))[1]) / wall_s
     found, usable = [], len(usable_cores())
-    of = f"of {usable} core{'s' if usable > 1 else ''}"
+    of = f"of {counted(usable, 'core')}"
     if stolen > MAX_FOREIGN_CORES:
         found.append(
             Finding(
