@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Literal
 
 from zoo.cli.flags import RECORDS, Verbs, add_conditions, add_verb, only_given, read_conditions, warn
+from zoo.collector import paused
 from zoo.errors import UserError
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def add(verbs: Verbs) -> None:
     add_conditions(parser)
 
 
+@paused()
 def run(arguments: argparse.Namespace) -> int:
     """Run it and return its exit code."""
     from zoo.picker.candidates import NothingMeasuredError
