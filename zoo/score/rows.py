@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -190,8 +191,7 @@ class Row:
         if max(filter(None, self.class_lost.values()), default=0.0) <= MAX_CLASS_LOSS:  # of most rows none
             return {}
         known = [(name, lost) for name, lost in self.class_lost.items() if lost is not None and self.is_common(name)]
-        hurt = [(name, lost) for name, lost in known if lost > MAX_CLASS_LOSS]
-        return dict(sorted(hurt, key=itemgetter(1), reverse=True))
+        return dict(sorted((one for one in known if one[1] > MAX_CLASS_LOSS), key=itemgetter(1), reverse=True))
 
     @property
     def hurt_text(self) -> str:
@@ -480,7 +480,7 @@ def _by_class(record: Record, of: Callable[[Any], Iterable[Any]]) -> dict[str, A
     confusion = confusion_of(record)
     if confusion is None or record.accuracy is None:
         return {}
-    return dict(zip(record.accuracy.class_names, of(confusion), strict=True))
+    return dict(zip(map(sys.intern, record.accuracy.class_names), of(confusion), strict=True))
 
 
 def text_of(value: object) -> str:
