@@ -102,6 +102,12 @@ def test_later_of_10000_records(benchmark, eight_devices, later, verb):
 
 
 @pytest.mark.parametrize("verb", EIGHT)
+def test_first_of_100000_records(benchmark, many_records, tmp_path, verb):
+    line, words = f"{EIGHT[verb]} --results {many_records}", "" if verb == "page" else "model_1"
+    measure(benchmark, line, tmp_path, 15.0, words, rounds=1)
+
+
+@pytest.mark.parametrize("verb", EIGHT)
 def test_later_of_100000_records(benchmark, many_records, later, verb):
     line, words = f"{EIGHT[verb]} --results {many_records}", "" if verb == "page" else "model_1"
     measure(benchmark, line, later(many_records), 15.0, words, rounds=1)

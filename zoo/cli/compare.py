@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from zoo.cli.flags import RECORDS, Verbs, add_conditions, add_verb, read_conditions, read_words, warn
+from zoo.collector import paused
 from zoo.errors import UserError
 
 LOST, NOT_KNOWN = 4, 5
@@ -41,6 +42,7 @@ def add(verbs: Verbs) -> None:
     add_conditions(parser)
 
 
+@paused()
 def run(arguments: argparse.Namespace) -> int:
     """Run it and return its exit code."""
     from zoo.report.compare import compare

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from zoo.cli.flags import RECORDS, TABLES, Verbs, add_conditions, add_verb, read_conditions, warn
+from zoo.collector import paused
 from zoo.errors import UserError
 
 
@@ -24,6 +25,7 @@ def add(verbs: Verbs) -> None:
     add_conditions(parser)
 
 
+@paused()
 def run(arguments: argparse.Namespace) -> int:
     """Run it and return its exit code."""
     if arguments.check and arguments.output is None:

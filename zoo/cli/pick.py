@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from zoo.advice import carried
 from zoo.cli.flags import RECORDS, Verbs, add_conditions, add_verb, only_given, read_conditions, warn
+from zoo.collector import paused
 from zoo.errors import UserError
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def add(verbs: Verbs) -> None:
     add_conditions(parser)
 
 
+@paused()
 def run(arguments: argparse.Namespace) -> int:
     """Run it and return its exit code."""
     from zoo.picker.candidates import NothingMeasuredError

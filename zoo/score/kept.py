@@ -18,12 +18,18 @@ import time
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from zoo import store
 from zoo.cache import cache_folder
 from zoo.files import short_hash, write_all
+from zoo.lazy import Lazy
 from zoo.score.rows import Row, row
+
+if TYPE_CHECKING:
+    from zoo import decoding
+else:  # kept rows are read without it
+    decoding = Lazy("zoo.decoding")
 
 LEAST = 50
 """Files of which there is news that are worth being kept, and"""
@@ -66,7 +72,7 @@ class Kept:
             known_by = sha256(content).digest()
         values = self._before.get(known_by)
         if values is None:
-            values = self._pooled(row(store.parse(content, path)))
+            values = self._pooled(row(decoding.decoded(content) or store.parse(content, path)))
         self._new += known_by not in self._before or look not in (None, seen)
         self._now[place] = look, known_by
         self._rows[known_by] = values

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import counted, listed
@@ -176,22 +177,24 @@ class Row:
         found: tuple[Any, ...] = _VALUES(self)
         return found
 
-    @property
-    def common_classes(self) -> tuple[str, ...]:
-        """Names of the classes that hold at least `LEAST_CLASS_SHARE` of the counted pixels."""
-        return tuple(name for name, share in self.class_share.items() if share >= LEAST_CLASS_SHARE)
+    def is_common(self, name: str) -> bool:
+        """Whether a class holds at least `LEAST_CLASS_SHARE` of the counted pixels."""
+        return self.class_share.get(name, 0.0) >= LEAST_CLASS_SHARE
 
     @property
     def worst_class(self) -> tuple[str, float] | None:
         """The common class that loses most against fp32, and its IoU lost; `None` where that is not known."""
-        known = [(name, lost) for name in self.common_classes if (lost := self.class_lost.get(name)) is not None]
-        return max(known, key=lambda pair: pair[1], default=None)
+        known = [(name, lost) for name, lost in self.class_lost.items() if lost is not None]
+        worst_first = sorted(known, key=itemgetter(1), reverse=True)
+        return next((one for one in worst_first if self.is_common(one[0])), None)
 
     @property
     def hurt_classes(self) -> dict[str, float]:
         """IoU lost by name of the common classes that lose more than may be, the worst first."""
-        lost = {name: self.class_lost.get(name) or 0.0 for name in self.common_classes}
-        return {name: lost[name] for name in sorted(lost, key=lambda name: -lost[name]) if lost[name] > MAX_CLASS_LOSS}
+        if max(filter(None, self.class_lost.values()), default=0.0) <= MAX_CLASS_LOSS:  # of most rows none
+            return {}
+        known = [(name, lost) for name, lost in self.class_lost.items() if lost is not None and self.is_common(name)]
+        return dict(sorted((one for one in known if one[1] > MAX_CLASS_LOSS), key=itemgetter(1), reverse=True))
 
     @property
     def hurt_text(self) -> str:
@@ -480,7 +483,7 @@ def _by_class(record: Record, of: Callable[[Any], Iterable[Any]]) -> dict[str, A
     confusion = confusion_of(record)
     if confusion is None or record.accuracy is None:
         return {}
-    return dict(zip(record.accuracy.class_names, of(confusion), strict=True))
+    return dict(zip(map(sys.intern, record.accuracy.class_names), of(confusion), strict=True))
 
 
 def text_of(value: object) -> str:

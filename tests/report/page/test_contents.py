@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import random
 import re
 import shlex
 from dataclasses import replace
+from decimal import ROUND_05UP, Decimal
 from types import SimpleNamespace
 
 import numpy as np
@@ -71,6 +73,14 @@ def test_a_page_rounds_as_from_all_digits():
     shares = contents._shares(exact[:-1])
     assert [f"{share / 100:.1f}" for share in shares] == [f"{100 * value:.1f}" for value in exact[:-1]]
     assert contents._shares([0.57, 0.29, 1.0, 0.0, None]) == [5700, 2900, 10000, 0, None]
+
+
+def test_shares_are_cut_as_decimals_would_be():
+    dice = random.Random(0)
+    values = [dice.choice((1, -1)) * round(dice.random(), digits) for digits in range(1, 17) for _ in range(200)]
+    values += [hit / pixels for pixels in range(1, 200) for hit in range(pixels + 1)]
+    exact = [Decimal(f"{value:.12g}").scaleb(4).to_integral_value(ROUND_05UP) for value in values]
+    assert contents._shares(values) == exact
 
 
 def test_what_rows_share_stands_once(tmp_path, records):

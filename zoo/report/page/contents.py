@@ -5,11 +5,13 @@ What many rows share (weights, machines, confusion matrices …) stands once, in
 
 from __future__ import annotations
 
+import functools
+import math
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
-from decimal import ROUND_05UP, Context, Decimal
+from decimal import ROUND_05UP, Context
 from typing import TYPE_CHECKING, Any
 
 from zoo import __version__
@@ -57,16 +59,18 @@ class Pools:
     """Values that rows share, each once."""
 
     values: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
-    _places: dict[tuple[str, str], int] = field(default_factory=dict)
+    _places: dict[tuple[str, Hashable], int] = field(default_factory=dict)
 
     def place(self, pool: str, value: Any) -> int | None:
         """Return where a value stands in its pool; none for nothing."""
-        if value is None:
-            return None
-        key = pool, repr(value)
+        return None if value is None else self.place_of(pool, repr(value), lambda _: value)
+
+    def place_of(self, pool: str, facts: Hashable, make: Callable[[Any], Any]) -> int:
+        """Return where stands what is made of some facts, which is made once."""
+        key = pool, facts
         if key not in self._places:
             self._places[key] = len(self.values[pool])
-            self.values[pool].append(value)
+            self.values[pool].append(make(facts))
         return self._places[key]
 
 
@@ -88,6 +92,9 @@ def page_contents(board: Board, here: Sequence[Named]) -> dict[str, Any]:
     cards = [_card(row, board.sources.get((row.key, row.started_at)), pools, whole=whole) for row in rows]
     for card, name in zip(cards, _names(rows), strict=True):
         card["id"] = name
+    worsts = [row.worst_class for row in rows]
+    numbers: dict[str, list[float | None]] = {key: [row.numbers[key] for row in rows] for key in METRICS}
+    numbers[CLASS_LOSS] = [worst and worst[1] for worst in worsts]
     spans = {metric.key: [_span(row, metric.key) for row in rows] for metric in METRICS.values() if metric.interval}
     return {
         "version": __version__,
@@ -99,11 +106,15 @@ def page_contents(board: Board, here: Sequence[Named]) -> dict[str, Any]:
         "advice": NO_ADVICE,
         "whole": whole,
         "groups": [_group(table, [place[_id(line.row)] for line in table.lines]) for table in board.tables],
-        "facts": {name: [_text(getattr(row, name)) for row in rows] for name in FACTS}
+        "facts": {name: _texts([getattr(row, name) for row in rows]) for name in FACTS}
         | {"rests_on": [measured_on(row, here) for row in rows]}
-        | {"worst_class": [_worst_class(row) for row in rows]},
-        "numbers": _known({one.key: [_round(one, row.value(one.key)) for row in rows] for one in METRICS_SHOWN}),
-        "spans": _known(spans),
+        | {"worst_class": [worst[0] if worst and worst[1] > 0 else None for worst in worsts]},
+        "numbers": {
+            one.key: [_round(one, value) for value in numbers[one.key]]
+            for one in METRICS_SHOWN
+            if _is_known(numbers[one.key])
+        },
+        "spans": {key: column for key, column in spans.items() if _is_known(column)},
         "columns": {name: [card[name] for card in cards] for name in cards[0]} if cards else {},
         "pools": pools.values,
     }
@@ -140,13 +151,10 @@ def _group(table: Table, places: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def _worst_class(row: Row) -> str | None:
-    """Name of the class that loses most; none where none loses."""
-    return row.worst_class[0] if row.worst_class and row.worst_class[1] > 0 else None
-
-
-def _text(value: object) -> str | int | None:
-    return value if value is None or isinstance(value, int) else text_of(value)
+def _texts(values: Sequence[Hashable]) -> list[str | int | None]:
+    """A column of facts as the page says them; each value is put into words once."""
+    said = {value: value if value is None or isinstance(value, int) else text_of(value) for value in set(values)}
+    return [said[value] for value in values]
 
 
 def _round(metric: Metric, value: float | None) -> float | int | None:
@@ -164,12 +172,17 @@ def _plain(value: float) -> str:
 
 def _short(value: float | None, digits: int = DIGITS) -> float | None:
     """Of fewer digits, from which the page rounds as from all of them, and so as every table does."""
-    return None if value is None else float(Context(digits, ROUND_05UP).create_decimal(_plain(value)))
+    return None if value is None else float(_context(digits).create_decimal(_plain(value)))
 
 
-def _known(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    """Those that some row has a value of."""
-    return {key: column for key, column in columns.items() if any(value is not None for value in column)}
+@functools.cache
+def _context(digits: int) -> Context:
+    return Context(digits, ROUND_05UP)
+
+
+def _is_known(column: Iterable[object]) -> bool:
+    """Whether some row has a value of it."""
+    return any(value is not None for value in column)
 
 
 def _span(row: Row, key: str) -> tuple[float | None, ...] | None:
@@ -185,33 +198,46 @@ def _names(rows: Sequence[Row]) -> list[str]:
 
 def _card(row: Row, source: Source | None, pools: Pools, *, whole: bool) -> dict[str, Any]:
     record = source.record if whole and source else None
+    licences = pools.place_of("licences", row.licences, _licences)
+    lost = {} if row.is_reference else row.class_lost
     return {
         "at": f"{row.started_at:%Y-%m-%d %H:%M}",
         "baseline": int(row.baseline),
-        "for_sale": int(not row.licences.why_not_for_sale()),
+        "for_sale": int(not pools.values["licences"][licences]["against"]),
         "doubts": pools.place("doubts", row.doubts or None),
-        "classes": pools.place("classes", list(row.class_iou) or None),
-        "iou": pools.place("iou", _shares(row.class_iou.values())),
-        "lost": pools.place("lost", None if row.is_reference else _shares(row.class_lost.values())),
-        "pixels": pools.place("pixels", [round(share * 1e4) for share in row.class_share.values()] or None),
+        "classes": pools.place_of("classes", tuple(row.class_iou), list) if row.class_iou else None,
+        "iou": pools.place_of("iou", tuple(row.class_iou.values()), _shares) if row.class_iou else None,
+        "lost": pools.place_of("lost", tuple(lost.values()), _shares) if lost else None,
+        "pixels": pools.place_of("pixels", tuple(row.class_share.values()), _pixels) if row.class_share else None,
         "confusion": pools.place("confusion", _confusion(record.accuracy if record else None)),
         "published": pools.place("published", _published(row)),
         "latency": _latency(record, source),
         "provenance": pools.place("provenance", _provenance(row, record)),
         "machine": pools.place("machine", _machine(row, record)),
         "weights_of": pools.place("weights", _weights(record)),
-        "licences": pools.place("licences", _licences(row.licences)),
+        "licences": licences,
         "commands": pools.place("commands", _commands(row)),
         "file": source.name.replace(os.sep, "/") if source else None,
     }
 
 
-def _shares(values: Iterable[float | None]) -> list[int | None] | None:
+def _shares(values: Iterable[float | None]) -> list[int | None]:
     """Fractions per 10,000, which the page rounds further as it would have rounded the fractions."""
-    return [
-        None if value is None else int(Decimal(_plain(value)).scaleb(4).to_integral_value(ROUND_05UP))
-        for value in values
-    ] or None
+    return [None if value is None else _share(1e4 * value) for value in values]
+
+
+def _share(scaled: float) -> int:
+    """As `_short`: what is left over is cut off, but leaves no 0 or 5 behind, which would round as if it were exact."""
+    whole = round(scaled)
+    if math.isclose(scaled, whole, rel_tol=1e-12):  # the last digits of a float are chance
+        return whole
+    cut = int(scaled)
+    return cut if cut % 5 else cut + (1 if scaled > 0 else -1)
+
+
+def _pixels(shares: Iterable[float]) -> list[int]:
+    """Shares of the pixels per 10,000."""
+    return [round(share * 1e4) for share in shares]
 
 
 def _licences(licences: Licences) -> dict[str, Any]:
