@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Self
+
+from pydantic import model_validator
+
 from zoo.spec import Facts
 
 
@@ -26,3 +30,9 @@ class Quantisation(Facts):
     image_count: int = 0
     """Of the train split, that they were measured on: what a row's own accuracy is counted on chose nothing."""
     why_unmeasured: str = ""
+
+    @model_validator(mode="after")
+    def _what_was_kept_was_tried(self) -> Self:
+        if self.holds is not None and self.way not in {one.way for one in self.attempts if one.miou_lost is not None}:
+            raise ValueError(f"int8 is said to be held against fp32, and what {self.way!r} loses is not said")
+        return self

@@ -20,7 +20,8 @@ def int8_text(found: Quantisation) -> str:
     on = f"{100 * lost[found.way]:.1f} points of mIoU on {counted(found.image_count, 'train image')}"
     if not found.holds:
         return f"{found.way}, the best of {len(lost)} that were tried, none of which holds: loses {on}"
-    instead = f"; {DEFAULT_WAY} loses {100 * lost[DEFAULT_WAY]:.1f}" if found.way != DEFAULT_WAY else ""
+    default = None if found.way == DEFAULT_WAY else lost.get(DEFAULT_WAY)
+    instead = "" if default is None else f"; {DEFAULT_WAY} loses {100 * default:.1f}"
     return f"{found.way}: loses {on}{instead}"
 
 

@@ -184,9 +184,8 @@ class Row:
     @property
     def worst_class(self) -> tuple[str, float] | None:
         """The common class that loses most against fp32, and its IoU lost; `None` where that is not known."""
-        known = [(name, lost) for name, lost in self.class_lost.items() if lost is not None]
-        worst_first = sorted(known, key=itemgetter(1), reverse=True)
-        return next((one for one in worst_first if self.is_common(one[0])), None)
+        known = [(name, lost) for name, lost in self.class_lost.items() if lost is not None and self.is_common(name)]
+        return max(known, key=itemgetter(1), default=None)
 
     @property
     def hurt_classes(self) -> dict[str, float]:
@@ -462,10 +461,7 @@ def planned_label(weights: Weights) -> str:
 
 
 def mode_text(mode: Mode | None) -> str:
-    """Return how a frame is read: `whole`, or `window 512x512 stride 341x341 + scales 0.75 1 1.25 + flip`.
-
-    Without a comma, which stands between several values wherever rows are chosen.
-    """
+    """Return how a frame is read, without a comma: `whole`, `window 512x512 stride 341x341 + scales 0.75 1`."""
     if mode is None:
         return WHOLE
     parts = []
