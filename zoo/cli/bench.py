@@ -109,7 +109,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from zoo.bench.forecast import show_forecast
     from zoo.bench.live import Live
-    from zoo.bench.plan_file import require_replaceable, write_plan
+    from zoo.bench.plan_file import require_place, write_plan
     from zoo.bench.planning import plan_bench
     from zoo.bench.sweep import run_bench
 
@@ -119,7 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
         refuse(arguments, ("device", "dry_run", "shard"), "--fleet measures on what --on names")
     writes = arguments.dry_run and arguments.plan and request.plan is None
     if writes:
-        require_replaceable(Path(arguments.plan))
+        require_place(Path(arguments.plan))
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a plain kill ends a sweep as Ctrl-C does
     try:
         if arguments.fleet:
@@ -135,8 +135,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         print(show_forecast(planned.forecast), end="")
         if writes:
-            write_plan(planned.plan, Path(arguments.plan))
-            print(f"plan: {arguments.plan} ({len(planned.plan.cells)} cells)")
+            place = Path(arguments.plan)
+            stood = place.exists()
+            plan = write_plan(planned.plan, place)
+            print(f"plan: {place} ({len(plan.cells)} cells{', as it stood there before' if stood else ''})")
         return 0
 
     from zoo.report.board import make_board
