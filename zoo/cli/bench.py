@@ -28,7 +28,7 @@ from zoo.cli.flags import (
     require_fleet,
     warn,
 )
-from zoo.errors import UserError
+from zoo.errors import UserError, listed
 
 if TYPE_CHECKING:
     from zoo.bench.request import Request
@@ -147,21 +147,27 @@ def run(arguments: argparse.Namespace) -> int:
     from zoo.score.reading import rows_of
 
     answered = (*sweep.finished, *sweep.records)
-    if answered:
+    is_begun = any(not record.is_baseline for record in answered) or not sweep.claimed
+    if answered and is_begun:
         print(render(make_board(rows_of(answered))))
     print(
         f"cells measured: {len(sweep.records)}, finished before: {len(sweep.finished)}; "
         f"{sweep.seconds / 60:.1f} min; records: {arguments.results}"
     )
     if sweep.claimed:
-        print(f"claimed by other sweeps: {len(sweep.claimed)} cells; the same command goes on with what they leave")
+        models = listed(dict.fromkeys(sweep.claimed))
+        who = f", by {listed(sweep.claimed_by)}" if sweep.claimed_by else ""
+        print(
+            f"claimed by other sweeps: {len(sweep.claimed)} cells of {models}{who}; their records come to "
+            f"{arguments.results}, and the same command goes on with what they leave"
+        )
     if sweep.stranded:
         print(
             f"for want of a device: {', '.join(sweep.stranded)}; the same command goes on with them when there is one"
         )
     if sweep.left_out:
         print(f"left out for want of time: {', '.join(sweep.left_out)}; the same command goes on with them")
-    if not answered:  # an empty share, or all of it is under way elsewhere: the folder may hold nothing yet
+    if not (answered and is_begun):  # an empty share, or all of it is under way elsewhere: there is no table yet
         return sweep.exit_code
     everything = leaderboard(arguments.results)
     warn(everything.warnings)
