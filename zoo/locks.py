@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import sys
 import time
 import warnings
@@ -65,12 +66,13 @@ def hold(path: Path, *, patience_s: float = 0.0) -> Iterator[None]:
         release()
 
 
-def take(path: Path, *, shared: bool = False) -> Release | None:
+def take(path: Path, *, shared: bool = False, signed: bool = False) -> Release | None:
     """Take the lock `path` and return what lets go of it; `None` where another process holds it, or its folder is gone.
 
     Args:
         path: The lock.
         shared: Beside others that share it, and none that does not; alone where the file system has no `flock`.
+        signed: The file itself says for `holder` who has it.
 
     Raises:
         OSError: it cannot be written.
@@ -85,6 +87,9 @@ def take(path: Path, *, shared: bool = False) -> Release | None:
     try:
         fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         if os.fstat(descriptor).st_nlink:
+            if signed:
+                with suppress(OSError):  # a full disk: whose it is, it does not say
+                    os.pwrite(descriptor, f"{os.getpid()}\n{socket.gethostname()}\n".encode(), 0)
             return lambda: os.close(descriptor)
     except (BlockingIOError, PermissionError):  # the second one on some file systems
         pass
@@ -114,9 +119,15 @@ def _held(path: Path) -> Path:
     return path.with_name(f"{path.name}.held")
 
 
+def holder(path: Path) -> str:
+    """Who holds a lock, for a person: which process, and where; empty where it does not say, or is free again."""
+    for file in (_held(path), path):
+        with suppress(OSError, ValueError):
+            process, host, *_ = file.read_text(encoding="utf-8").split("\n")
+            return f"process {process} on {host}"
+    return ""
+
+
 def _if_nobody_does(path: Path) -> str:
     held = _held(path)
-    with suppress(OSError, ValueError):
-        process, host, *_ = held.read_text(encoding="utf-8").split("\n")
-        return f" (by {held.name}: process {process} on {host}; delete that file if it is gone)"
-    return ""
+    return f" (by {held.name}: {holder(path)}; delete that file if it is gone)" if held.exists() else ""

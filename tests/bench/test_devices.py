@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
+from datetime import timedelta
 
 import numpy as np
 import pytest
 
 from zoo import store
 from zoo.bench.job import Measured, Survey
+from zoo.bench.ledger import Ledger
 from zoo.bench.request import Request
 from zoo.bench.sweep import run_bench
 from zoo.bench.workshop import Outcome, Workshop
@@ -84,8 +88,8 @@ def machine(monkeypatch, records):
     return build
 
 
-def request(tmp_path, **changes):
-    config = BenchConfig(models=MODELS, accuracy=False, image_size=(64, 128), device="cuda:all", quick=True, **changes)
+def request(tmp_path, models=MODELS, **changes):
+    config = BenchConfig(models=models, accuracy=False, image_size=(64, 128), device="cuda:all", quick=True, **changes)
     return Request(config, results=tmp_path / "results", runs=tmp_path / "runs")
 
 
@@ -187,3 +191,41 @@ def test_a_machine_without_gpus_is_one_line(machine, tmp_path):
     machine()
     with pytest.raises(UserError, match="device cuda:all was asked for, but torch finds none here: use --device cpu"):
         run_bench(request(tmp_path))
+
+
+def test_a_second_sweep_says_who_has_claimed_what(machine, tmp_path):
+    found = []
+
+    def second(job):
+        if job.spec.name == "unet" and not found:
+            found.append(None)
+            found[:] = [run_bench(request(tmp_path, models=("unet",)))]
+
+    machine("nvidia-t4", fault=second)
+    first = run_bench(request(tmp_path, models=("unet",)))
+    assert [record.artifact.model for record in first.records] == ["unet"]
+    assert first.claimed == first.claimed_by == []
+    (other,) = found
+    assert (other.records, other.finished) == ([], [])
+    assert other.claimed == ["unet"]
+    assert other.claimed_by == [f"process {os.getpid()} on {socket.gethostname()}"]
+
+
+def test_what_another_kept_first_is_its_record(machine, tmp_path, monkeypatch):
+    """A table shows what is in the folder."""
+    machine("nvidia-t4")
+    keep, theirs = Ledger.keep, []
+
+    def late(ledger, record, samples):
+        if record.artifact.model == "unet":
+            theirs.append(record.model_copy(update={"started_at": record.started_at - timedelta(minutes=1)}))
+            with Ledger.open(ledger.results) as other:
+                assert keep(other, theirs[0], samples)
+        return keep(ledger, record, samples)
+
+    monkeypatch.setattr(Ledger, "keep", late)
+    sweep = run_bench(request(tmp_path))
+    assert [record.started_at for record in sweep.finished] == [theirs[0].started_at]
+    assert {record.artifact.model for record in sweep.records} == {*MODELS} - {"unet"}
+    stored = store.scan(tmp_path / "results", history=True).records
+    assert {record.started_at for record in (*sweep.records, *sweep.finished)} == {one.started_at for one in stored}

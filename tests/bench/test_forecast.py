@@ -12,7 +12,7 @@ from zoo.bench.plan import Cell, Chosen, cell_key, cells
 from zoo.catalog import find
 from zoo.data.layout import open_dataset
 from zoo.errors import UserError
-from zoo.record import MEAN_LABEL_MAP, Cost
+from zoo.record import MEAN_LABEL_MAP, Cost, Record
 from zoo.spec import ModelSpec
 
 
@@ -53,6 +53,21 @@ def test_what_a_sweep_would_do_and_how_long_it_takes(setting, records, streets, 
     assert "run tiny" in table
     assert total.startswith("cells to measure: 6, finished before: 1, refused: 2; about ")
     assert unknown == "not counted: 3 cells, of whose like this machine has no record"
+
+
+@pytest.mark.parametrize("kept_model", ["unet", "fpn_resnet18"])
+def test_records_are_gone_through_once_for_all_cells_that_ask_the_same(setting, records, monkeypatch, kept_model):
+    """Cells times records is what a large plan over a large folder has not the time for."""
+    given, looks = setting(), []
+    kept = [records.make(kept_model, minutes=minutes) for minutes in range(5)]
+    monkeypatch.setattr(Record, "is_baseline", property(lambda _record: bool(looks.append(None))))
+
+    def looked(count):
+        looks.clear()
+        assert forecast(given, [cell(input_size=(32, 64 + index)) for index in range(count)], set(), kept).lines
+        return len(looks)
+
+    assert 0 < looked(1) == looked(20)
 
 
 BASELINE = Cell(ModelSpec(name=MEAN_LABEL_MAP, builder="none:none", family="baseline"), "none", "fp32", (64, 128))

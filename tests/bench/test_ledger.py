@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import signal
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -139,8 +140,10 @@ def test_a_cell_has_one_holder_until_it_lets_go(system, given, tmp_path):
             assert mine == cells[:2]
             with other.claimed(cells, given) as theirs:
                 assert theirs == cells[2:]
+                assert other.holders(cells, given) == [f"process {os.getpid()} on {socket.gethostname()}"]
         with other.claimed(cells, given) as theirs:
             assert theirs == cells
+        assert other.holders(cells, given) == []
     left = [path.name for path in (tmp_path / ".local" / "claims").iterdir()]
     assert left == [], "no file is left over for each cell"
 
@@ -154,6 +157,7 @@ def test_a_training_has_one_holder_whatever_its_cells(given, setting, streets, t
         assert mine == trains[:1]
         with other.claimed(trains[1:], with_data) as theirs:
             assert theirs == []
+        assert other.holders(trains[1:], with_data) == [f"process {os.getpid()} on {socket.gethostname()}"]
         with other.claimed([seed], with_data) as theirs:
             assert theirs == [seed]
         trained = replace(trains[1], source=RUN)
@@ -227,3 +231,44 @@ def test_several_processes_make_one_folder_with_one_id(tmp_path):
     ids = {process.communicate()[0] for process in processes}
     assert len(ids) == 1
     assert ids == {store.folder_ids(tmp_path / "new")[0] + "\n"}
+
+
+def test_a_cell_costs_its_own_records_however_many_are_beside_it(
+    given, setting, streets, answer, tmp_path, monkeypatch
+):
+    """Whoever asks for a cell reads what answers it, before and since: not what answers others in its conditions."""
+    others = [cell(recipe=RECIPE.model_copy(update={"seed": seed})) for seed in range(5)]
+    mine, read = cell(), []
+    load = store.load
+    with Ledger.open(tmp_path) as first, Ledger.open(tmp_path) as meanwhile:
+        for one in [*others, mine]:
+            assert first.keep(answer(one, first.folder), {})
+        monkeypatch.setattr(store, "load", lambda path: read.append(path) or load(path))
+        for ledger in (meanwhile, Ledger(tmp_path, first.folders)):
+            read.clear()
+            assert ledger.finished(mine, given) is None or ledger is not meanwhile
+            ledger.look_again([mine], given)
+            assert ledger.finished(mine, given).cell == cell_id(mine, given)
+            assert set(read) == {tmp_path / store.result_path(answer(mine, first.folder))}
+
+
+@pytest.mark.parametrize("damage", ["torn", "gone", "nonsense"])
+def test_the_journal_only_says_where_to_look(given, answer, tmp_path, damage):
+    """Without its lines records are found by their names, and a line makes no record."""
+    with Ledger.open(tmp_path) as ledger:
+        ledger.keep(answer(cell(), ledger.folder), {})
+        ledger.keep(answer(cell("enet"), ledger.folder), {})
+    (tmp_path / store.result_path(answer(cell("enet"), ""))).unlink()
+    for journal in (path for path in (tmp_path / ".local" / "kept").rglob("*") if path.is_file()):
+        if damage == "gone":
+            journal.unlink()
+        elif damage == "torn":
+            journal.write_bytes(journal.read_bytes()[:-20])
+        else:
+            journal.write_bytes(b"\xff\n a b c d \n\n" + journal.read_bytes()[9:])
+    with Ledger.open(tmp_path) as ledger:
+        assert ledger.finished(cell(), given) is not None
+        assert ledger.finished(cell("enet"), given) is None
+        assert ledger.keep(answer(cell("enet"), ledger.folder), {})
+        other = Ledger(tmp_path, ledger.folders)
+    assert other.finished(cell("enet"), given) is not None, "what stands behind a torn line is read"

@@ -95,6 +95,7 @@ def test_a_plan_reads_as_it_was_written(plan, tmp_path):
     file = tmp_path / "plan.json"
     write_plan(plan, file)
     assert read_plan(file) == plan
+    file = tmp_path / "empty.json"
     write_plan(plan.only(()), file)
     assert read_plan(file).cells == ()
     assert read_plan(file).config == plan.config
@@ -198,6 +199,44 @@ def test_a_file_that_is_no_plan_is_not_overwritten(plan, tmp_path):
     for missing in (file, tmp_path / "missing"):
         with pytest.raises(UserError, match=r"there is no folder .* to write the plan into; make it"):
             write_plan(plan, missing / "below.json")
+
+
+def test_a_plan_that_is_there_is_gone_on_with(plan, tmp_path):
+    """Whoever planned first has cut the shares: another's estimates do not move them."""
+    file = tmp_path / "plan.json"
+    assert write_plan(plan, file) == plan
+    slower = tuple(one.model_copy(update={"seconds": 3.0 * (one.seconds or 7.0)}) for one in reversed(plan.cells))
+    again = plan.model_copy(update={"cells": slower, "estimated_on": "cpu-99c"})
+    assert write_plan(again, file) == plan
+    assert read_plan(file) == plan
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        (
+            {"torch": "1.0.0"},
+            r"plan.json is another plan already \(the same cells by another checkout or preset\)",
+        ),
+        (
+            {"cells": ()},
+            r"another plan already \(0 cells, 0 of them among the \d+ of this one\): remove it",
+        ),
+        ("version", r"is a plan of version 2 .*: plan anew with this one into another file with --plan, or remove it"),
+        ("damage", r"is a damaged plan .*; plan anew into another file with --plan, or remove it"),
+    ],
+)
+def test_another_plan_is_not_overwritten(plan, tmp_path, changes, says):
+    file = tmp_path / "plan.json"
+    if isinstance(changes, dict):
+        write_plan(plan.model_copy(update=changes), file)
+    else:
+        file.write_text('{"zoo_plan": 2}' if changes == "version" else '{"zoo_plan": 1}')
+    before = file.read_bytes()
+    with pytest.raises(UserError, match=says) as caught:
+        write_plan(plan, file)
+    assert "\n" not in str(caught.value)
+    assert file.read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -181,6 +181,7 @@ def test_weights_are_held_against_what_was_planned(bench, streets, tmp_path, cap
         update={"cells": tuple(cell.model_copy(update={"weights": weights.model_copy(update={"sha256": "0" * 64})})
                                if cell.weights == weights else cell for cell in plan.cells)}
     )  # fmt: skip
+    file = tmp_path / "changed.json"
     write_plan(changed, file)
     assert main(["bench", "--plan", str(file), *where]) == 2
     error = capsys.readouterr().err

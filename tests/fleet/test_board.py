@@ -75,3 +75,15 @@ def test_what_no_device_is_left_for_is_dropped(board):
     assert not board.is_done
     drain(board, "a100", "n2")
     assert board.is_done
+
+
+def test_what_waits_is_counted_as_tasks_go_and_come_back(board):
+    assert [board.waiting(kind) for kind in ("t4", "a100", "cpu")] == [4, 5, 0]
+    board.take("t4", "n1", ())
+    task = board.take("t4", "n1", ())
+    assert (board.waiting("t4"), board.left("t4")) == (0, 4)
+    board.answer(task, "b1")
+    board.lose(task, "n1")
+    assert (board.waiting("t4"), board.left("t4")) == (2, 3)
+    assert board.drop(["t4"]) == ["b2", "b3"]
+    assert (board.waiting("t4"), board.left("t4"), board.waiting("a100")) == (0, 1, 5)

@@ -27,7 +27,7 @@ def console(width=80, *, terminal=True) -> Console:
 @pytest.mark.parametrize("width", [80, 200])
 def test_a_table_of_nodes_with_failures_and_the_time_left(width):
     terminal = console(width)
-    terminal.print(table(EVENT, width))
+    terminal.print(table(EVENT, width, 40))
     lines = terminal.file.getvalue().splitlines()
     assert max(map(len, lines)) <= width
     assert lines[0].split() == ["node", "device", "does", "for", "done", "failed"]
@@ -38,6 +38,15 @@ def test_a_table_of_nodes_with_failures_and_the_time_left(width):
     assert lines[1].split()[-4:] == ["61", "s", "12", "0"]
     assert lines[2].split()[-2:] == ["30", "2"]
     assert summary(EVENT) == "42 of 100 cells, 2 failed, about 12.6 min left"
+
+
+def test_a_table_is_no_longer_than_the_terminal():
+    """Of a thousand devices more would be drawn for every record than anybody sees."""
+    terminal = console(120)
+    terminal.print(table(replace(EVENT, seats=SEATS * 300), 120, 8))
+    lines = terminal.file.getvalue().splitlines()
+    assert len(lines) == 1 + 8 + 1
+    assert lines[-1].strip() == "and 892 more"
 
 
 def test_a_terminal_shows_the_table_and_leaves_the_records(record):
@@ -57,7 +66,7 @@ def test_a_fleet_fits_its_terminal_whatever_its_nodes_are_called(records, width)
         SeatLine("a-node-of-a-very-long-name.cluster.example.org", "nvidia-a100-sxm4-40gb", "starts", 3.0, 0, 0),
         *SEATS,
     )
-    terminal.print(table(replace(EVENT, seats=seats), width))
+    terminal.print(table(replace(EVENT, seats=seats), width, 20))
     with LiveFleet(terminal) as live:
         live(replace(EVENT, seats=(), note="node 10.20.30.43 T4 came, " * 6))
         made = records.make("deeplabv3_mobilenet_v3_large", runtime="onnxruntime", device="nvidia-a100-sxm4-40gb")

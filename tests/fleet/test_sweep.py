@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -127,14 +129,15 @@ def run(played, hand, tmp_path):
     """`run(budget_s=…)`: the sweep, and what was told of it."""
     pytest.importorskip("ray")  # says where a device is
 
-    def start(**changes):
+    def start(*, is_local=False, **changes):
         events, config = [], hand.setting.config
         foreseen = forecast(hand.setting, hand.cells, set(), [])
         plan = make_plan(hand.setting, foreseen.lines, "somewhere")
         with Ledger.open(tmp_path / "results") as ledger:
             setting = Setting(config, hand.setting.survey, config.image_size, None, None, ledger.folders)
             played.hand = Hand(setting, hand.cells)
-            fleet = sweep._Fleet(Request(config, **changes), (), ledger, events.append, sweep.time.monotonic())
+            request, began = Request(config, **changes), sweep.time.monotonic()
+            fleet = sweep._Fleet(request, (), ledger, events.append, began, is_local=is_local)
             errand = Errand(plan, Needs(), ledger.folder)
             done = fleet.run(errand, played.hand, [Seat(node, "cpu") for node in played.nodes])
         return done, [event.note for event in events if event.note], events
@@ -227,6 +230,16 @@ def test_a_node_whose_processes_yield_to_others_is_named(run, played):
     played.fates["2"] = "nice"
     notes = run()[1]
     assert [note for note in notes if "RAY_worker_niceness=0" in note and note.startswith("node 10.0.0.2: ")]
+    assert not [note for note in notes if "without `nice`" in note]
+
+
+def test_a_fleet_of_this_machine_alone_yields_as_its_command_does(run, played):
+    """It is started by the command itself, which says what it needs: nothing that a person could set."""
+    played.fates["2"] = "nice"
+    notes = run(is_local=True)[1]
+    assert [note for note in notes if note.endswith("(nice 15), which slows what is timed where anything else runs: "
+            "run this command without `nice`")]  # fmt: skip
+    assert not [note for note in notes if "RAY_worker_niceness" in note]
 
 
 def test_nothing_is_begun_after_the_budget(run, played, tmp_path):
@@ -268,6 +281,7 @@ def test_what_another_sweep_measures_is_left_to_it(run, hand, tmp_path):
             done, _, events = run()
     assert len(claimed) == 1
     assert done.claimed == ["encoder_decoder"]
+    assert done.claimed_by == [f"process {os.getpid()} on {socket.gethostname()}"]
     assert kept(tmp_path) == [row for row in ALL if row[:2] != ("encoder_decoder", "fp32")]
     assert (events[-1].done, events[-1].total) == (5, 5)
     assert [len(run()[0].records) for _ in range(2)] == [1, 0], "free again, then finished"

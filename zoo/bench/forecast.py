@@ -102,11 +102,7 @@ def forecast(
         records: From which the time is estimated.
         gauge: Estimates what has no like among them.
     """
-    own = [
-        record
-        for record in sorted(records, key=lambda record: record.started_at)
-        if record.status == "ok" and record.device.slug == setting.survey.device.slug
-    ]
+    past = _Past(setting, records)
     lines, trained = [], set[object]()
     for cell in cells:
         is_finished = bool(finished) and cell_key(cell, setting) in finished
@@ -114,10 +110,10 @@ def forecast(
         seconds: float | None = 0.0
         is_rough = False
         if not is_finished and not cell.refused:
-            seconds, is_rough = _measuring(cell, setting, own, gauge)
+            seconds, is_rough = _measuring(cell, past, gauge)
             if trains and cell.recipe is not None:
                 trained.add(cell.training)
-                training = _training(cell, cell.recipe, own)
+                training = past.training(cell, cell.recipe)
                 if training is None and gauge is not None:
                     training, is_rough = gauge.training(cell, cell.recipe), True
                 if training is not None:
@@ -202,55 +198,71 @@ def summary(found: Forecast) -> list[str]:
     return lines
 
 
-def _measuring(
-    cell: Cell, setting: Setting, records: Sequence[Record], gauge: Gauge | None
-) -> tuple[float | None, bool]:
+def _measuring(cell: Cell, past: _Past, gauge: Gauge | None) -> tuple[float | None, bool]:
     """Seconds of a cell whose weights are there, and whether that is rough."""
-    exactly = _exactly(cell, setting, records)
+    exactly = past.exactly(cell)
     rough = gauge.measuring(cell) if exactly is None and gauge is not None else None
     if rough is not None:
         return rough, True
-    return (_nearly(cell, setting, records) if exactly is None else exactly), False
+    return (past.nearly(cell) if exactly is None else exactly), False
 
 
-def _exactly(cell: Cell, setting: Setting, records: Sequence[Record]) -> float | None:
-    """Seconds of the newest record of the same model, runtime and precision."""
-    spent = _spent(cell, setting, records, ("model", "runtime", "precision"))
-    return spent[-1] if spent else None
+class _Past:
+    """What this kind of device took before; many cells ask the same, and records are gone through once for it."""
 
+    def __init__(self, setting: Setting, records: Sequence[Record]) -> None:
+        self._setting = setting
+        self._own = [
+            record
+            for record in sorted(records, key=lambda record: record.started_at)
+            if record.status == "ok" and record.device.slug == setting.survey.device.slug
+        ]
+        self._of_model = dict[str, list[Record]]()
+        for record in self._own:
+            self._of_model.setdefault(record.artifact.model, []).append(record)
+        self._spent_by = dict[object, list[float]]()
+        self._step_s = dict[tuple[str, str], float | None]()
 
-def _nearly(cell: Cell, setting: Setting, records: Sequence[Record]) -> float | None:
-    """The median of the nearest like."""
-    for same in (("runtime", "precision"), ("runtime",)):
-        if spent := _spent(cell, setting, records, same):
-            return median(spent)
-    return None
+    def exactly(self, cell: Cell) -> float | None:
+        """Seconds of the newest record of the same model, runtime and precision."""
+        spent = self._spent(cell, self._of_model.get(cell.spec.name, ()), ("model", "runtime", "precision"))
+        return spent[-1] if spent else None
 
-
-def _spent(cell: Cell, setting: Setting, records: Sequence[Record], same: Sequence[str]) -> list[float]:
-    """Seconds of the records that have these facts in common with a cell, of the steps that are wanted of it."""
-    wanted = {"start", *steps_of(cell, setting)}
-    like = [record for record in records if record.is_baseline == cell.is_baseline]
-    if not cell.is_baseline:
-        asked = setting.config.quick, setting.config.rate_hz
-        like = [record for record in like if (record.quick, record.config.get("rate_hz")) == asked]
-    facts = {"model": cell.spec.name, "runtime": cell.runtime, "precision": cell.precision}
-    return [
-        sum(seconds for step, seconds in record.seconds.items() if step in wanted)
-        for record in like
-        if all(getattr(record.artifact, fact) == facts[fact] for fact in same)
-    ]
-
-
-def _training(cell: Cell, recipe: TrainConfig, records: Sequence[Record]) -> float | None:
-    """Seconds of the newest training of the same model, as many times as it has more steps."""
-    like = [
-        record
-        for record in records
-        if record.artifact.model == cell.spec.name and "train" in record.seconds and record.artifact.weights.step_count
-    ]
-    exactly = [record for record in like if record.artifact.weights.recipe_hash == recipe.recipe_hash]
-    if not like:
+    def nearly(self, cell: Cell) -> float | None:
+        """The median of the nearest like."""
+        for same in (("runtime", "precision"), ("runtime",)):
+            if spent := self._spent(cell, self._own, same):
+                return median(spent)
         return None
-    newest = (exactly or like)[-1]
-    return newest.seconds["train"] / (newest.artifact.weights.step_count or recipe.steps) * recipe.steps
+
+    def training(self, cell: Cell, recipe: TrainConfig) -> float | None:
+        """Seconds of the newest training of the same model, as many times as it has more steps."""
+        asked = cell.spec.name, recipe.recipe_hash
+        if asked not in self._step_s:
+            like = [
+                (record.artifact.weights.recipe_hash, count, record.seconds["train"])
+                for record in self._of_model.get(cell.spec.name, ())
+                if "train" in record.seconds and (count := record.artifact.weights.step_count)
+            ]
+            exactly = [one for one in like if one[0] == recipe.recipe_hash]
+            newest = (exactly or like)[-1:]
+            self._step_s[asked] = next((seconds / count for _, count, seconds in newest), None)
+        step_s = self._step_s[asked]
+        return None if step_s is None else step_s * recipe.steps
+
+    def _spent(self, cell: Cell, records: Sequence[Record], same: Sequence[str]) -> list[float]:
+        """Seconds of the records that have these facts in common with a cell, of the steps that are wanted of it."""
+        facts = {"model": cell.spec.name, "runtime": cell.runtime, "precision": cell.precision}
+        facts, wanted = {fact: facts[fact] for fact in same}, frozenset({"start", *steps_of(cell, self._setting)})
+        asked = cell.is_baseline, wanted, *facts.items()
+        if asked not in self._spent_by:
+            like = [record for record in records if record.is_baseline == cell.is_baseline]
+            if not cell.is_baseline:
+                as_now = self._setting.config.quick, self._setting.config.rate_hz
+                like = [record for record in like if (record.quick, record.config.get("rate_hz")) == as_now]
+            self._spent_by[asked] = [
+                sum(seconds for step, seconds in record.seconds.items() if step in wanted)
+                for record in like
+                if all(getattr(record.artifact, fact) == value for fact, value in facts.items())
+            ]
+        return self._spent_by[asked]

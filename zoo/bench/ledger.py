@@ -18,6 +18,7 @@ from typing import Any
 import numpy.typing as npt
 
 from zoo import locks, store
+from zoo.bench.journal import Journal, Line
 from zoo.bench.plan import Cell, Setting, cell_key, cell_twin, record_twin
 from zoo.errors import UserError
 from zoo.faults import how_to_write, reason
@@ -37,8 +38,11 @@ class Ledger:
     def __init__(self, results: Path | str, folders: Sequence[str], *, rerun: bool = False) -> None:
         self.results, self.folders, self._rerun = Path(results), tuple(folders), rerun
         self._lock = threading.RLock()
-        self._before = dict[tuple[str, str], list[str]]()
-        """Names of the records that are there now, by folder and conditions."""
+        self._journal = Journal(self.results)
+        self._before, self._since = dict[str, list[str]](), dict[str, list[str]]()
+        """Names of records that the journal has, by key and by twin, until they are looked at."""
+        self._unlisted = dict[tuple[str, str], set[str]]()
+        """Names of the records that are there now and that it may lack, by folder and conditions; likewise."""
         self._seen = set[str]()
         """Files that were looked at."""
         self._done = dict[str, tuple[datetime, Path]]()
@@ -47,7 +51,7 @@ class Ledger:
         """Answered since, well or not, likewise: nothing is measured twice in one go."""
         for path in store.visible_files(self.results, ".json", lambda _error: None):
             place = os.fspath(path.parent), store.conditions_of(path.name)
-            self._before.setdefault(place, []).append(path.name)
+            self._unlisted.setdefault(place, set()).add(path.name)
 
     @classmethod
     @contextmanager
@@ -97,10 +101,16 @@ class Ledger:
             for release in reversed(taken):
                 release()
 
+    def holders(self, cells: Sequence[Cell], setting: Setting) -> list[str]:
+        """Who has claimed these cells, or their training, as `locks.holder` says it; each once."""
+        names = [name for cell in cells for name in (cell_twin(cell, setting), _training([cell], setting)) if name]
+        said = [locks.holder(self._claim(name)) for name in dict.fromkeys(names)]
+        return [one for one in dict.fromkeys(said) if one]
+
     def look_again(self, cells: Sequence[Cell], setting: Setting) -> None:
         """Take note of what other processes have kept of these cells since."""
         for cell in cells:
-            self._look(*_place(cell, setting))
+            self._look(_place(cell, setting)[0], _names(cell, setting))
 
     def keep(self, record: Record, samples: Mapping[str, npt.NDArray[Any]]) -> bool:
         """Keep a record with its samples; one of a cell that was answered since is dropped, and `False` is returned.
@@ -108,42 +118,50 @@ class Ledger:
         Raises:
             UserError: the folder cannot be written to.
         """
-        path = store.result_path(record)
+        path, twin = store.result_path(record), record_twin(record)
+        names = record.key, twin
         with self._lock:
-            self._look(path.parent, store.conditions_of(path.name))
-            twin = record_twin(record)
+            self._look(path.parent, names)
             if twin in self._answered:
                 return False
+            try:
+                self._journal.add(path.parent, Line(*names, path.name))
+            except OSError as error:
+                advice = how_to_write(error, "another folder with --results")
+                raise UserError(f"cannot keep a record in {self.results}: {reason(error)}; {advice}") from error
             kept = store.save(record, samples, self.results)
             self._seen.add(os.fspath(kept))
-            self._answered |= dict.fromkeys((record.key, twin), kept)
+            self._answered |= dict.fromkeys(names, kept)
             return True
 
     def _path(self, cell: Cell, setting: Setting) -> Path | None:
-        folder, conditions = _place(cell, setting)
-        place = os.fspath(self.results / folder)
+        names = _names(cell, setting)
         with self._lock:
-            for name in self._before.pop((place, conditions), ()):  # looked at when first asked for
-                self._note(Path(place, name), was_before=True)
-            for name in (cell_key(cell, setting), cell_twin(cell, setting)):
+            self._recall(*_place(cell, setting), names)
+            for name in names:
                 if name in self._answered:
                     return self._answered[name]
                 if name in self._done:
                     return self._done[name][1]
         return None
 
-    def _look(self, folder: PurePosixPath, conditions: str) -> None:
-        """Take note of records of these conditions that came since."""
+    def _recall(self, folder: PurePosixPath, conditions: str, names: Iterable[str]) -> None:
+        """Take note of a cell's records of before; by the journal, else of all that were made in its conditions."""
         place = os.fspath(self.results / folder)
+        for line in self._journal.before(folder):
+            self._unlisted.get((place, store.conditions_of(line.name)), set()).discard(line.name)
+            _file(line, self._before)
+        unlisted = self._unlisted.pop((place, conditions), ())
+        for name in (*unlisted, *_take_out(names, self._before)):
+            self._note(Path(place, name), was_before=True)
+
+    def _look(self, folder: PurePosixPath, names: Iterable[str]) -> None:
+        """Take note of a cell's records that came since."""
         with self._lock:
-            try:
-                names = [one.name for one in os.scandir(place) if one.name.startswith(f"{conditions}-")]
-            except OSError:  # nothing was measured into it yet
-                return
-            before = self._before.pop((place, conditions), ())
-            for name in sorted(names):
-                if name.endswith(".json"):
-                    self._note(Path(place, name), was_before=name in before)
+            for line in self._journal.since(folder):
+                _file(line, self._since)
+            for name in _take_out(names, self._since):
+                self._note(Path(self.results / folder, name), was_before=False)
 
     def _note(self, path: Path, *, was_before: bool) -> None:
         if os.fspath(path) in self._seen:
@@ -162,12 +180,15 @@ class Ledger:
             for name in names:
                 self._done[name] = max(self._done.get(name, (record.started_at, path)), (record.started_at, path))
 
+    def _claim(self, name: str) -> Path:
+        return self.results / ".local" / "claims" / name
+
     def _take(self, name: str, taken: list[locks.Release]) -> bool:
         """Take one claim; whoever lets go of it removes its file, so that none are left over."""
-        path = self.results / ".local" / "claims" / name
+        path = self._claim(name)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            release = locks.take(path)
+            release = locks.take(path, signed=True)
         except OSError as error:
             advice = how_to_write(error, "another folder with --results")
             raise UserError(f"cannot claim a cell in {self.results}: {reason(error)}; {advice}") from error
@@ -181,6 +202,20 @@ class Ledger:
 
         taken.append(let_go)
         return True
+
+
+def _names(cell: Cell, setting: Setting) -> tuple[str, str]:
+    """What a cell's records are known by."""
+    return cell_key(cell, setting), cell_twin(cell, setting)
+
+
+def _file(line: Line, names: dict[str, list[str]]) -> None:
+    for known_by in (line.key, line.twin):
+        names.setdefault(known_by, []).append(line.name)
+
+
+def _take_out(known_by: Iterable[str], names: dict[str, list[str]]) -> list[str]:
+    return [name for one in known_by for name in names.pop(one, ())]
 
 
 def _place(cell: Cell, setting: Setting) -> tuple[PurePosixPath, str]:

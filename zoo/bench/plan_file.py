@@ -20,7 +20,7 @@ from zoo import files
 from zoo.bench.forecast import Line
 from zoo.bench.plan import Cell, Setting, cell_id
 from zoo.config import BenchConfig
-from zoo.errors import UserError
+from zoo.errors import UserError, counted
 from zoo.faults import how_to_read, how_to_write, reason
 from zoo.identity import network_sha256, package_sha256, package_version
 from zoo.record import Precision, WeightsKind
@@ -175,13 +175,18 @@ def make_plan(setting: Setting, lines: Sequence[Line], estimated_on: str) -> Pla
     )
 
 
-def write_plan(plan: Plan, path: Path) -> None:
-    """Write a plan, a line for each cell; an older one of the same name is replaced.
+def write_plan(plan: Plan, path: Path) -> Plan:
+    """Write a plan, a line for each cell, unless the same one is there; return the one that is there then.
+
+    Two are the same that ask the same, whatever times they estimate: shares are cut by these, so the first one's hold
+    for all who measure it.
 
     Raises:
-        UserError: another file is there, or it cannot be written.
+        UserError: another plan or another file is there, or it cannot be written.
     """
-    require_replaceable(path)
+    require_place(path)
+    if path.exists():
+        return _the_same(plan, path)
     head = plan.model_dump_json(exclude={"cells"}, indent=1).removesuffix("\n}")
     cells = ",\n".join(f"  {cell.model_dump_json()}" for cell in plan.cells)
     try:
@@ -189,10 +194,36 @@ def write_plan(plan: Plan, path: Path) -> None:
     except OSError as error:
         advice = how_to_write(error, "another file with --plan")
         raise UserError(f"cannot write the plan {path}: {reason(error)}; {advice}") from error
+    return plan
 
 
-def require_replaceable(path: Path) -> None:
-    """Refuse to write a plan over a file that is none, or into a folder that is not there.
+def _the_same(plan: Plan, path: Path) -> Plan:
+    """The plan that stands in a file.
+
+    Raises:
+        UserError: it asks something else; machines may be measuring it.
+    """
+    advice = "remove it if no machine measures it any more, or name another file with --plan"
+    try:
+        there = read_plan(path)
+    except UserError as error:
+        raise UserError(f"{error} into another file with --plan, or remove it") from error
+    if _question(there) == _question(plan):
+        return there
+    old, new = ({cell.id for cell in one.cells} for one in (there, plan))
+    what = "the same cells by another checkout or preset"
+    if old != new:
+        what = f"{counted(len(old), 'cell')}, {len(old & new)} of them among the {len(new)} of this one"
+    raise UserError(f"{path} is another plan already ({what}): {advice}")
+
+
+def _question(plan: Plan) -> Plan:
+    cells = sorted((cell.model_copy(update={"seconds": None}) for cell in plan.cells), key=lambda cell: cell.id)
+    return plan.model_copy(update={"cells": tuple(cells), "estimated_on": ""})
+
+
+def require_place(path: Path) -> None:
+    """Refuse to write a plan where there is a file that is none, or no folder.
 
     Raises:
         UserError: such a file is there, or no such folder.

@@ -51,6 +51,8 @@ class Sweep:
     """Models of which a fleet has no device left to measure something."""
     claimed: list[str] = field(default_factory=list)
     """Models of which other sweeps were measuring cells when this one had nothing else to do, one for each cell."""
+    claimed_by: list[str] = field(default_factory=list)
+    """Who they are, for a person at the terminal (`locks.holder`)."""
     seconds: float = 0.0
     seconds_before_cells: float = 0.0
     """Of these, what was spent once: opening the dataset, imports, looking at the machine."""
@@ -106,7 +108,10 @@ def run_bench(request: Request, on_event: OnEvent = lambda _event: None) -> Swee
                 _Shift(queues[hand.setting.survey.device.slug], ledger, maker, deadline, sweep, lock, tell).work()
 
         workshop.together([partial(shift, hand) for hand in hands])
-    sweep.claimed = [cell.spec.name for queue in queues.values() for cell in queue.held]
+        sweep.claimed = [cell.spec.name for queue in queues.values() for cell in queue.held]
+        settings = {hand.setting.survey.device.slug: hand.setting for hand in hands}
+        held_by = [one for kind, queue in queues.items() for one in ledger.holders(queue.held, settings[kind])]
+        sweep.claimed_by = list(dict.fromkeys(held_by))
     sweep.left_out = list(dict.fromkeys(sweep.left_out))
     sweep.seconds = time.monotonic() - started
     return sweep
@@ -203,9 +208,11 @@ class _Shift:
             while done < len(mine) and (self.deadline is None or time.monotonic() < self.deadline):
                 record, samples = next(records)
                 with self.lock:
-                    self.ledger.keep(record, samples)
-                    self.sweep.records.append(record)
-                    self.tell(record.artifact.model, record=record)
+                    if self.ledger.keep(record, samples):
+                        self.sweep.records.append(record)
+                        self.tell(record.artifact.model, record=record)
+                    else:  # another kept its own first
+                        self._unfinished([mine[done]])
                 done += 1
         with self.lock:
             self.sweep.left_out += [cell.spec.name for cell in mine[done:]]

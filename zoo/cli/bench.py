@@ -29,7 +29,7 @@ from zoo.cli.flags import (
     require_fleet,
     warn,
 )
-from zoo.errors import UserError, counted
+from zoo.errors import UserError, counted, listed
 
 if TYPE_CHECKING:
     from zoo.bench.request import Request
@@ -110,7 +110,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from zoo.bench.forecast import show_forecast
     from zoo.bench.live import Live
-    from zoo.bench.plan_file import require_replaceable, write_plan
+    from zoo.bench.plan_file import require_place, write_plan
     from zoo.bench.planning import plan_bench
     from zoo.bench.sweep import run_bench
 
@@ -120,7 +120,7 @@ def run(arguments: argparse.Namespace) -> int:
         refuse(arguments, ("device", "dry_run", "shard"), "--fleet measures on what --on names")
     writes = arguments.dry_run and arguments.plan and request.plan is None
     if writes:
-        require_replaceable(Path(arguments.plan))
+        require_place(Path(arguments.plan))
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a plain kill ends a sweep as Ctrl-C does
     try:
         if arguments.fleet:
@@ -136,8 +136,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         print(show_forecast(planned.forecast), end="")
         if writes:
-            write_plan(planned.plan, Path(arguments.plan))
-            print(f"plan: {arguments.plan} ({counted(len(planned.plan.cells), 'cell')})")
+            place = Path(arguments.plan)
+            stood = place.exists()
+            plan = write_plan(planned.plan, place)
+            print(f"plan: {place} ({counted(len(plan.cells), 'cell')}{', as it stood there before' if stood else ''})")
         return 0
 
     from zoo.report.board import make_board
@@ -146,7 +148,8 @@ def run(arguments: argparse.Namespace) -> int:
     from zoo.score.reading import rows_of
 
     answered = (*sweep.finished, *sweep.records)
-    if answered:
+    is_begun = any(not record.is_baseline for record in answered) or not sweep.claimed
+    if answered and is_begun:
         everything = leaderboard(arguments.results)
         print(render(make_board(rows_of(answered, everything.rows), among=everything.rows)))
     print(
@@ -154,15 +157,19 @@ def run(arguments: argparse.Namespace) -> int:
         f"{sweep.seconds / 60:.1f} min; records: {arguments.results}"
     )
     if sweep.claimed:
-        claimed = counted(len(sweep.claimed), "cell")
-        print(f"claimed by other sweeps: {claimed}; the same command goes on with what they leave")
+        claimed, models = counted(len(sweep.claimed), "cell"), listed(dict.fromkeys(sweep.claimed))
+        who = f", by {listed(sweep.claimed_by)}" if sweep.claimed_by else ""
+        print(
+            f"claimed by other sweeps: {claimed} of {models}{who}; their records come to {arguments.results}, and the "
+            "same command goes on with what they leave"
+        )
     if sweep.stranded:
         print(
             f"for want of a device: {', '.join(sweep.stranded)}; the same command goes on with them when there is one"
         )
     if sweep.left_out:
         print(f"left out for want of time: {', '.join(sweep.left_out)}; the same command goes on with them")
-    if not answered:  # an empty share, or all of it is under way elsewhere: the folder may hold nothing yet
+    if not (answered and is_begun):  # an empty share, or all of it is under way elsewhere: there is no table yet
         return sweep.exit_code
     warn(everything.warnings)
     try:

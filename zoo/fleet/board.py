@@ -36,6 +36,8 @@ class Board:
         self._groups, self._is_finished = groups, is_finished
         self._waiting: dict[str, deque[Task]] = {}
         self._running: set[Task] = set()
+        self._waiting_count = Counter[str]()
+        """Cells of each kind that nobody measures yet: asked for with every record."""
         self.finished_count = 0
         """Cells, over all kinds, that had their record before."""
         self.total = 0
@@ -63,10 +65,11 @@ class Board:
             self.total += len(left)
             if left:
                 tasks.append(Task(kind, left))
+                self._waiting_count[kind] += len(left)
 
     def waiting(self, kind: str) -> int:
         """Cells of a kind that nobody measures yet."""
-        return sum(len(task.left) for task in self._waiting.get(kind, ()))
+        return self._waiting_count[kind]
 
     def left(self, kind: str) -> int:
         """Cells of a kind without a record."""
@@ -84,6 +87,7 @@ class Board:
         for task in tasks:
             if node not in task.avoid or not set(others) - task.avoid:
                 tasks.remove(task)
+                self._waiting_count[kind] -= len(task.left)
                 self._running.add(task)
                 return task
         return None
@@ -118,8 +122,11 @@ class Board:
                 self.answered_count += 1
         if task.left:
             self._waiting[task.kind].appendleft(task)
+            self._waiting_count[task.kind] += len(task.left)
         return given_up
 
     def drop(self, kinds: Iterable[str]) -> list[str]:
         """Take off what waits for these kinds of device; return its cells."""
-        return [cell for kind in kinds for task in self._waiting.pop(kind, ()) for cell in task.left]
+        tasks = [task for kind in kinds for task in self._waiting.pop(kind, ())]
+        self._waiting_count.subtract(task.kind for task in tasks for _ in task.left)
+        return [cell for task in tasks for cell in task.left]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import TracebackType
 from typing import Self
 
@@ -18,6 +19,10 @@ from zoo.units import show_duration
 
 MAX_NODE, MAX_DEVICE, NUMBER_WIDTH, GAP = 22, 22, 7, 2
 """Columns of the table, in characters."""
+REST = 4
+"""Lines of a terminal beside those of devices: titles, how many more there are, the sum, the prompt."""
+REFRESH_S = 0.2
+"""How often the table is drawn at most: a thousand devices answer more often than one reads."""
 
 
 class LiveFleet:
@@ -27,6 +32,7 @@ class LiveFleet:
         self.console = console
         self.live = Live(console=console, transient=True, auto_refresh=False) if console.is_terminal else None
         self.shown_header = False
+        self.due = 0.0
 
     def __enter__(self) -> Self:
         if self.live:
@@ -51,21 +57,24 @@ class LiveFleet:
             print_line(self.console, line)
         elif event.note:
             print_line(self.console, Text(carried(event.note), style="dim"))
-        if self.live and event.seats:
-            self.live.update(Group(table(event, self.console.width), Text(summary(event))), refresh=True)
+        if self.live and event.seats and time.monotonic() >= self.due:
+            below = Text(summary(event))
+            self.live.update(Group(table(event, self.console.width, self.console.height - REST), below), refresh=True)
+            self.due = time.monotonic() + REFRESH_S
 
 
-def table(event: FleetEvent, width: int) -> Table:
-    """A line for each device, cut to the width of a terminal where it is long."""
-    device_width = min(max((len(seat.device) for seat in event.seats), default=0), MAX_DEVICE)
-    node_width = min(max((len(seat.node) for seat in event.seats), default=0), MAX_NODE)
+def table(event: FleetEvent, width: int, height: int) -> Table:
+    """A line for each device, cut to the width of a terminal where it is long, and as many as it has room for."""
+    shown = event.seats[: max(height, 1)]
+    device_width = min(max((len(seat.device) for seat in shown), default=0), MAX_DEVICE)
+    node_width = min(max((len(seat.node) for seat in shown), default=0), MAX_NODE)
     does_width = max(width - node_width - device_width - 3 * NUMBER_WIDTH - 6 * GAP, NUMBER_WIDTH)
     made = Table(box=None, padding=(0, GAP, 0, 0), header_style="bold")
     for title in ("node", "device", "does"):
         made.add_column(title, no_wrap=True)
     for title in ("for", "done", "failed"):
         made.add_column(title, justify="right", no_wrap=True, min_width=NUMBER_WIDTH)
-    for seat in event.seats:
+    for seat in shown:
         node, device, does = Text(seat.node), Text(seat.device), Text(seat.does)
         node.truncate(node_width, overflow="ellipsis")
         device.truncate(device_width, overflow="ellipsis")
@@ -73,6 +82,8 @@ def table(event: FleetEvent, width: int) -> Table:
         spent = "" if seat.for_s is None else show_duration(round(seat.for_s))
         failed = Text(str(seat.failed), style="red" if seat.failed else "")
         made.add_row(node, device, does, spent, str(seat.done), failed)
+    if len(shown) < len(event.seats):
+        made.add_row(f"and {len(event.seats) - len(shown)} more")
     return made
 
 

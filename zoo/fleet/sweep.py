@@ -24,7 +24,7 @@ from zoo.bench.workshop import Outcome
 from zoo.errors import UserError, listed
 from zoo.files import sha256_of
 from zoo.fleet.board import MAX_TRIES, Board, Task
-from zoo.fleet.cluster import Seat, is_lost, joined, nodes, nodes_of, seats
+from zoo.fleet.cluster import LOCAL, Seat, is_lost, joined, nodes, nodes_of, seats
 from zoo.fleet.fitness import require_fit
 from zoo.fleet.measurer import Answer, Errand, Measurer, Parcel
 from zoo.fleet.needs import needs_of
@@ -112,7 +112,7 @@ def run_fleet(request: Request, address: str, on: Sequence[str] = (), on_event: 
         wanted = read(request)
         needs = needs_of(wanted.dataset, wanted.specs, wanted.cache)
         with Ledger.open(request.results, rerun=request.rerun) as ledger:
-            fleet = _Fleet(request, on, ledger, on_event, started)
+            fleet = _Fleet(request, on, ledger, on_event, started, is_local=address == LOCAL)
             asked = nodes_of(chosen)
             fleet.tell(f"asking {listed(node.address for node in asked)} for zoo, its data and models")
             require_fit(asked, needs)
@@ -125,8 +125,18 @@ def run_fleet(request: Request, address: str, on: Sequence[str] = (), on_event: 
 class _Fleet:
     """One sweep of a fleet, seen from the driver."""
 
-    def __init__(self, request: Request, on: Sequence[str], ledger: Ledger, on_event: OnEvent, started: float) -> None:
+    def __init__(
+        self,
+        request: Request,
+        on: Sequence[str],
+        ledger: Ledger,
+        on_event: OnEvent,
+        started: float,
+        *,
+        is_local: bool = False,
+    ) -> None:
         self.request, self.on, self.ledger, self.on_event, self.started = request, on, ledger, on_event, started
+        self.is_local = is_local
         self.sweep = Sweep()
         self.crews: list[_Crew] = []
         self.board = Board((), lambda _cell, _kind: False)
@@ -246,9 +256,10 @@ class _Fleet:
         if survey is None or mistake:
             raise UserError(f"node {crew.seat.name}: {mistake}")
         if niceness > 0:
+            how = "run this command without `nice`" if self.is_local else "start Ray with RAY_worker_niceness=0"
             self.tell_once(
                 f"node {crew.seat.node.address}: Ray's processes yield to all others there (nice {niceness}), which "
-                "slows what is timed where anything else runs: start Ray with RAY_worker_niceness=0"
+                f"slows what is timed where anything else runs: {how}"
             )
         crew.kind, known = survey.device.slug, self.settings.get(survey.device.slug)
         if known is None:
@@ -277,7 +288,10 @@ class _Fleet:
         mine = {cell_id(cell, setting) for cell in crew.claims.enter_context(self.ledger.claimed(cells, setting))}
         self.ledger.look_again(cells, setting)
         done = {cell for cell in task.left if self._is_finished(cell, crew.kind)}
-        self.sweep.claimed += [self.planned[cell].model for cell in task.left if cell not in mine | done]
+        held = [cell for cell in task.left if cell not in mine | done]
+        self.sweep.claimed += [self.planned[cell].model for cell in held]
+        held_by = self.ledger.holders([self.cells[cell] for cell in held], setting)
+        self.sweep.claimed_by += [one for one in held_by if one not in self.sweep.claimed_by]
         self.board.leave(task, {cell for cell in task.left if cell not in mine or cell in done})
 
     def _end(self, crew: _Crew, task: Task) -> None:
@@ -298,12 +312,15 @@ class _Fleet:
         crew.since, crew.asked = time.monotonic(), crew.actor.next.remote()
 
     def _keep(self, crew: _Crew, record: Record, samples: Any) -> None:
-        failed = record.status not in {"ok", "unsupported"}
-        crew.done, crew.failed, self.failed = crew.done + 1, crew.failed + failed, self.failed + failed
+        crew.done += 1
         self.spent[crew.kind].append(time.monotonic() - crew.since)
-        if self.ledger.keep(record, samples):
-            self.sweep.records.append(record)
-            self.tell(record=record)
+        if not self.ledger.keep(record, samples):  # another kept its own first
+            self._is_finished(record.cell, crew.kind)
+            return
+        failed = record.status not in {"ok", "unsupported"}
+        crew.failed, self.failed = crew.failed + failed, self.failed + failed
+        self.sweep.records.append(record)
+        self.tell(record=record)
 
     def _lost(self, crew: _Crew) -> None:
         """Take its task back from a device that is gone; where its node still lives, begin there anew."""
