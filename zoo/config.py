@@ -176,7 +176,8 @@ class BenchConfig(Facts):
     train_models: tuple[str, ...] = ("all",)
     """Of the table's models, those that are trained then: names, globs, tags. Your own always are."""
     trainings_at_once: int = Field(default=1, gt=0)
-    """Of those on a CPU, how many run beside each other, each on its share of the threads."""
+    """Of those on a CPU, how many run beside each other, each on its share of the threads. So does one alone: what else
+    is trained moves no weight."""
     keep_checkpoints: bool = True
     """`false`: a checkpoint trained here is deleted when its cells are done."""
     disk_bytes: int = Field(default=0, ge=0)

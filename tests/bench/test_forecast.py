@@ -55,6 +55,26 @@ def test_what_a_sweep_would_do_and_how_long_it_takes(setting, records, streets, 
     assert unknown == "not counted: 3 cells, of whose like this machine has no record"
 
 
+def test_trainings_that_run_beside_each_other_share_the_time(setting, records, streets):
+    given = setting(open_dataset(streets), trainings_at_once=2, threads=2)
+    names = ("unet", "cgnet", "edanet")
+    kept = [
+        records.make(name, step_count=10).model_copy(
+            update={"seconds": {"train": 40.0, "measure": 2.0}, "quick": False}
+        )
+        for name in names
+    ]
+
+    def seconds_of(finished=frozenset()):
+        listed = cells(given, [(find(name), [Chosen(RANDOM, RECIPE)]) for name in names])
+        done = {cell_key(one, given) for one in listed if one.spec.name in finished}
+        return {line.cell.spec.name: line.seconds for line in forecast(given, listed, done, kept).lines}
+
+    assert [seconds_of()[name] for name in names] == [22.0, 22.0, 42.0], "the third has nothing beside it"
+    assert [seconds_of({"unet"})[name] for name in names] == [0.0, 22.0, 22.0]
+    assert seconds_of({"unet", "cgnet"})["edanet"] == 42.0
+
+
 @pytest.mark.parametrize("kept_model", ["unet", "fpn_resnet18"])
 def test_records_are_gone_through_once_for_all_cells_that_ask_the_same(setting, records, monkeypatch, kept_model):
     """Cells times records is what a large plan over a large folder has not the time for."""

@@ -165,6 +165,20 @@ def test_a_training_has_one_holder_whatever_its_cells(given, setting, streets, t
             assert theirs == [trained], "what is trained already waits for no training"
 
 
+def test_of_a_round_of_trainings_each_is_claimed_by_itself(setting, streets, tmp_path):
+    """Two shells may hold one training each of what either would train beside each other."""
+    with_data = setting(open_dataset(streets))
+    first, second, third = (cell(name, recipe=RECIPE) for name in ("unet", "cgnet", "edanet"))
+    with Ledger.open(tmp_path) as one, Ledger.open(tmp_path) as other:
+        with one.claimed([first], with_data), other.claimed([first, second], with_data) as theirs:
+            assert theirs == [second], "what nobody has is free"
+        with one.claimed([second, third], with_data) as mine:
+            assert mine == [second, third]
+            more = [replace(each, precision="bf16") for each in (second, third)]
+            with other.claimed(more, with_data) as theirs:
+                assert theirs == [], "nobody trains them again beside this one"
+
+
 def test_other_kinds_of_devices_answer_for_themselves(given, tmp_path):
     device = given.survey.device.model_copy(update={"slug": "nvidia-t4"})
     other = replace(given, survey=replace(given.survey, device=device))

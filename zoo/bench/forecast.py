@@ -9,7 +9,7 @@ from statistics import median
 
 from zoo.bench.cell import steps_of
 from zoo.bench.gauge import Gauge
-from zoo.bench.plan import Cell, Setting, cell_key
+from zoo.bench.plan import Cell, Setting, cell_key, rounds
 from zoo.config import TrainConfig
 from zoo.errors import UserError, counted
 from zoo.record import Record
@@ -103,9 +103,12 @@ def forecast(
         gauge: Estimates what has no like among them.
     """
     past = _Past(setting, records)
+    done = {index for index, cell in enumerate(cells) if finished and cell_key(cell, setting) in finished}
+    open_cells = [cell for index, cell in enumerate(cells) if index not in done and not cell.refused]
+    beside = _beside(open_cells, setting.trainings_at_once)
     lines, trained = [], set[object]()
-    for cell in cells:
-        is_finished = bool(finished) and cell_key(cell, setting) in finished
+    for index, cell in enumerate(cells):
+        is_finished = index in done
         trains = cell.recipe is not None and not (is_finished or cell.refused) and cell.training not in trained
         seconds: float | None = 0.0
         is_rough = False
@@ -114,13 +117,22 @@ def forecast(
             if trains and cell.recipe is not None:
                 trained.add(cell.training)
                 training = past.training(cell, cell.recipe)
-                if training is None and gauge is not None:
-                    training, is_rough = gauge.training(cell, cell.recipe), True
                 if training is not None:
-                    training /= setting.trainings_at_once
+                    training /= beside[cell.training]
+                elif gauge is not None:  # its probe has all the threads: half of them for each of two is the same
+                    training, is_rough = gauge.training(cell, cell.recipe), True
                 seconds = None if seconds is None or training is None else seconds + training
         lines.append(Line(cell, is_finished, trains, seconds, is_rough))
     return Forecast(tuple(lines), None if gauge is None else gauge.macs_per_s)
+
+
+def _beside(cells: Sequence[Cell], at_once: int) -> dict[object, int]:
+    """How many trainings run beside each other, itself among them, by `Cell.training`."""
+    found = dict[object, int]()
+    for together in rounds(cells, at_once):
+        names = {cell.training for cell in together} - {None}
+        found |= dict.fromkeys(names, len(names))
+    return found
 
 
 def fit(found: Forecast, budget_s: float) -> Forecast:

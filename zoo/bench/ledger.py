@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from zoo import locks, store
 from zoo.bench.journal import Journal, Line
-from zoo.bench.plan import Cell, Setting, cell_key, cell_twin, record_twin
+from zoo.bench.plan import Cell, Setting, cell_key, cell_twin, record_twin, trainings
 from zoo.errors import UserError
 from zoo.faults import how_to_write, reason
 from zoo.files import short_hash
@@ -84,18 +84,19 @@ class Ledger:
 
     @contextmanager
     def claimed(self, cells: Sequence[Cell], setting: Setting) -> Iterator[list[Cell]]:
-        """Claim cells of one training for as long as this context lasts; those that were free are yielded.
+        """Claim cells for as long as this context lasts; those that were free are yielded.
 
-        Where they are still to be trained, only one process has any of them.
+        Of those that wait for one training only one process has any.
 
         Raises:
             UserError: the folder cannot be written to, or cannot lock.
         """
         taken, mine = list[locks.Release](), list[Cell]()
         try:
-            training = _training(cells, setting)
-            if training is None or self._take(training, taken):
-                mine = [cell for cell in cells if self._take(cell_twin(cell, setting), taken)]
+            for together in trainings(cells):
+                training = _training(together, setting)
+                if training is None or self._take(training, taken):
+                    mine += [cell for cell in together if self._take(cell_twin(cell, setting), taken)]
             yield mine
         finally:
             for release in reversed(taken):

@@ -280,17 +280,19 @@ def trainings(cells: Sequence[Cell]) -> list[list[Cell]]:
 
 
 def rounds(cells: Sequence[Cell], at_once: int) -> list[list[Cell]]:
-    """Cells that are claimed and made together: those of `at_once` trainings, which stand where the first did."""
-    made, first, room = list[list[Cell]](), 0, 0
-    for together in trainings(cells):
-        if together[0].training is None:
-            made.append(together)
-        elif room:
-            made[first] += together
-            room -= 1
-        else:
-            first, room = len(made), at_once - 1
-            made.append(together)
+    """Cells that are made together: those of `at_once` trainings, which stand where the last of them did."""
+    groups = trainings(cells)
+    made, waiting = list[list[Cell]](), list[list[Cell]]()
+    left = sum(group[0].training is not None for group in groups)
+    for group in groups:
+        if group[0].training is None:
+            made.append(group)
+            continue
+        waiting.append(group)
+        left -= 1
+        if len(waiting) == at_once or not left:
+            made.append([cell for one in waiting for cell in one])
+            waiting = []
     return made
 
 

@@ -15,7 +15,7 @@ from zoo import store
 from zoo.bench.cell import Maker, Samples
 from zoo.bench.forecast import fit, forecast, summary
 from zoo.bench.ledger import Ledger
-from zoo.bench.plan import Cell, cell_id, require_disk, rounds, trainings
+from zoo.bench.plan import Cell, cell_id, require_disk, rounds
 from zoo.bench.planning import Hand, Tell, gauge_of, prepare
 from zoo.bench.request import Request, read
 from zoo.bench.workshop import Workshop
@@ -143,7 +143,7 @@ def measure(
         (hand,) = prepare(wanted, (folder,), workshop, tell)
         total = len(hand.cells)
         maker = Maker(hand.setting, workshop, wanted.runs, rooms, tell)
-        for together in trainings(hand.cells):
+        for together in rounds(hand.cells, hand.setting.trainings_at_once):
             with closing(maker.records(together)) as records:
                 for cell, (record, samples) in zip(together, records, strict=True):
                     done += 1
