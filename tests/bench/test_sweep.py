@@ -225,7 +225,7 @@ def test_a_finished_run_is_measured_whatever_its_recipe(streets, tmp_path):
     assert untrained.artifact.weights.source == "random"
     assert untrained.accuracy is None
     (said,) = (event.note for event in events if event.note.startswith("encoder_decoder: "))
-    assert "train one with `zoo train`" in said
+    assert "train one with `zoo train encoder_decoder`" in said
 
 
 def test_seeds_are_trained_and_measured_each_and_gone_on_with(streets, tmp_path):

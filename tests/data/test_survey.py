@@ -425,7 +425,7 @@ def test_images_of_no_split(streets):
         (streets / "photos").mkdir(exist_ok=True)
         path.rename(streets / "photos" / path.name)
     (streets / "classes.toml").write_text('image = "*_leftImg8bit.png"')
-    refused(streets, "6 images", "lie in no folder train, val or test")
+    refused(streets, "6 images", "in no folder train, val or test")
 
 
 def test_two_datasets_in_one_folder_are_not_mixed(streets, whole):
