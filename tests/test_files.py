@@ -283,6 +283,31 @@ def test_many_writers_of_one_entry_agree(tmp_path):
     assert list((tmp_path / "cache").iterdir()) == [target]
 
 
+@pytest.fixture(params=["links", "no links"])
+def links(request, monkeypatch):
+    """A file system with hard links, and one without."""
+
+    def link(_source, _target):
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    if request.param == "no links":
+        monkeypatch.setattr(os, "link", link)
+
+
+@pytest.mark.usefixtures("links")
+def test_a_new_file_has_one_writer_and_is_never_overwritten(tmp_path):
+    target, children = tmp_path / "file", []
+    for number in range(8):
+        children.append(os.fork())
+        if children[-1] == 0:
+            os._exit(0 if files.write_new(target, bytes([number]) * 10_000) else RAISED)
+    ended = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    assert sorted(ended) == [0] + [RAISED] * 7
+    assert target.read_bytes() == bytes([ended.index(0)]) * 10_000
+    assert not files.write_new(target, b"")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"], "no draft is left"
+
+
 def test_an_entry_that_is_there_is_taken_without_a_write(tmp_path):
     target = files.whole_folder(tmp_path / "entry", fill)
 

@@ -79,6 +79,36 @@ def test_a_lock_goes_with_its_process(system, tmp_path):
     release()
 
 
+def test_a_holder_is_named_as_long_as_it_holds(system, tmp_path):
+    """What a killed process had signed names nobody, and asking leaves the lock as free as it was."""
+    lock = tmp_path / "lock"
+    process = another_process(
+        system, f"release = locks.take(Path({str(lock)!r}), signed=True); print('there', flush=True); time.sleep(600)"
+    )
+    assert locks.holder(lock) == f"process {process.pid} on {socket.gethostname()}"
+    end(process)
+    assert locks.holder(lock) == ""
+    release = locks.take(lock, signed=True)
+    assert release is not None
+    assert locks.holder(lock) == f"process {os.getpid()} on {socket.gethostname()}"
+    release()
+    assert locks.holder(lock) == ""
+
+
+@pytest.mark.parametrize("umask", [0o002, 0o077])
+def test_a_lock_is_for_whoever_may_write_there_unless_it_is_private(umask, tmp_path):
+    """A lock that outlives its process in a folder that several users share must not lock the others out."""
+    before = os.umask(umask)
+    try:
+        for name, private in (("lock", False), ("private", True)):
+            locks.take(tmp_path / name, private=private)()
+        (tmp_path / "file").touch()
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert modes == {"lock": modes["file"], "private": 0o600, "file": 0o666 & ~umask}
+
+
 def test_a_folder_that_is_gone_is_no_lock(system, tmp_path):
     assert locks.take(tmp_path / "gone" / "lock") is None
 

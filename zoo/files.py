@@ -76,6 +76,28 @@ def write_all(contents: Mapping[Path, Content]) -> None:
             _to_disk(folder)
 
 
+def write_new(target: Path, content: bytes) -> bool:
+    """Put a file in place, whole, unless there is one of that name; say whether it was.
+
+    Safe for several processes at once: one of them is told that it was the first.
+
+    Raises:
+        OSError: its folder cannot be written to, or the disk is full. Nothing half-written stays behind.
+    """
+    if target.exists():
+        return False
+    with draft_in(target.parent) as draft:
+        made = draft / "made"
+        made.write_bytes(content)
+        _to_disk(made)
+        try:
+            _publish(made, target)
+        except FileExistsError:  # another process was faster
+            return False
+        _to_disk(target.parent)
+    return True
+
+
 def whole_folder(target: Path, fill: Callable[[Path], object]) -> Path:
     """Return the folder `target`, made by `fill` when it is not there yet; nobody ever sees it half-filled.
 
@@ -159,6 +181,17 @@ def draft_in(folder: Path) -> Iterator[Path]:
     finally:
         let_go()  # first: a network file system keeps the name of an open file
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def _publish(made: Path, target: Path) -> None:
+    """Give a file its name; fails where another has it."""
+    try:
+        os.link(made, target)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links: the name is taken first, empty until the whole file has it
+        target.touch(exist_ok=False)
+        made.replace(target)
 
 
 def _remove_if_dead(draft: Path) -> None:

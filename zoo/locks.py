@@ -66,13 +66,14 @@ def hold(path: Path, *, patience_s: float = 0.0) -> Iterator[None]:
         release()
 
 
-def take(path: Path, *, shared: bool = False, signed: bool = False) -> Release | None:
+def take(path: Path, *, shared: bool = False, signed: bool = False, private: bool = False) -> Release | None:
     """Take the lock `path` and return what lets go of it; `None` where another process holds it, or its folder is gone.
 
     Args:
         path: The lock.
         shared: Beside others that share it, and none that does not; alone where the file system has no `flock`.
         signed: The file itself says for `holder` who has it.
+        private: Nobody but this user may; else whoever may write a new file there, by the umask.
 
     Raises:
         OSError: it cannot be written.
@@ -81,7 +82,7 @@ def take(path: Path, *, shared: bool = False, signed: bool = False) -> Release |
         return _take_by_name(path)
     try:
         # A file, opened to be written: NFS locks no folder, and nothing that was opened to be read.
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600 if private else 0o666)
     except FileNotFoundError:
         return None
     try:
@@ -120,11 +121,16 @@ def _held(path: Path) -> Path:
 
 
 def holder(path: Path) -> str:
-    """Who holds a lock, for a person: which process, and where; empty where it does not say, or is free again."""
+    """Who holds a lock, for a person: which process, and where; empty where it does not say, or is free again.
+
+    What stands in the file may be of a process that was killed, so the lock itself is asked, and held for that moment.
+    """
     for file in (_held(path), path):
         with suppress(OSError, ValueError):
             process, host, *_ = file.read_text(encoding="utf-8").split("\n")
-            return f"process {process} on {host}"
+            if (release := take(path, shared=True)) is None:
+                return f"process {process} on {host}"
+            release()
     return ""
 
 

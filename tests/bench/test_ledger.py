@@ -15,8 +15,9 @@ import pytest
 
 from tests.bench.cells import RECIPE, RUN, cell
 from zoo import locks, store
+from zoo.bench.journal import Journal, Line
 from zoo.bench.ledger import Ledger
-from zoo.bench.plan import cell_id, cell_key
+from zoo.bench.plan import cell_id, cell_key, record_twin
 from zoo.data.layout import open_dataset
 from zoo.errors import UserError
 
@@ -264,6 +265,67 @@ def test_a_cell_costs_its_own_records_however_many_are_beside_it(
             ledger.look_again([mine], given)
             assert ledger.finished(mine, given).cell == cell_id(mine, given)
             assert set(read) == {tmp_path / store.result_path(answer(mine, first.folder))}
+
+
+@pytest.mark.parametrize("line_was", ["before", "since"])
+def test_a_line_that_comes_before_its_record_is_looked_at_again(given, answer, tmp_path, line_was):
+    """Whoever looks between the two finds nothing yet, and the record later; each look costs one."""
+    record = answer(cell(), "own")
+    path, ledgers = store.result_path(record), []
+    if line_was == "since":
+        ledgers.append(Ledger(tmp_path, ("own",)))
+    Journal(tmp_path).add(path.parent, Line(record.key, record_twin(record), path.name))
+    if line_was == "before":
+        ledgers.append(Ledger(tmp_path, ("own",)))
+    (ledger,) = ledgers
+    for _ in range(3):
+        assert ledger.finished(cell(), given) is None
+        ledger.look_again([cell()], given)
+    store.save(record, {}, tmp_path)
+    ledger.look_again([cell("enet")], given)
+    assert ledger.finished(cell(), given) is None, "not looked at for another cell"
+    ledger.look_again([cell()], given)
+    assert ledger.finished(cell(), given) == record
+
+
+def test_a_record_that_never_came_costs_one_look_each_time(given, answer, tmp_path, monkeypatch):
+    looked, load, record = [], store.load, answer(cell(), "own")
+    path = store.result_path(record)
+    for _ in range(5):
+        Journal(tmp_path).add(path.parent, Line(record.key, record_twin(record), path.name))
+    monkeypatch.setattr(store, "load", lambda path: looked.append(path) or load(path))
+    ledger = Ledger(tmp_path, ("own",))
+    assert ledger.finished(cell(), given) is None
+    for count in range(1, 4):
+        assert len(looked) == count
+        ledger.look_again([cell()], given)
+
+
+@pytest.mark.parametrize("in_the_way", ["of all", "of this one"])
+def test_a_record_is_worth_more_than_its_line(given, answer, tmp_path, in_the_way):
+    with Ledger.open(tmp_path) as ledger:
+        record = answer(cell(), ledger.folder)
+        kept = tmp_path / ".local" / "kept"
+        if in_the_way == "of all":
+            kept.write_bytes(b"")
+        else:
+            (kept / store.result_path(record).parent).mkdir(parents=True)
+        assert ledger.keep(record, {})
+        assert ledger.finished(cell(), given) == record
+    assert Ledger(tmp_path, ledger.folders).finished(cell(), given) == record, "found by its name"
+
+
+def test_a_journal_is_for_whoever_may_write_records(given, answer, tmp_path):
+    before = os.umask(0o002)
+    try:
+        with Ledger.open(tmp_path) as ledger:
+            record = answer(cell(), ledger.folder)
+            ledger.keep(record, {})
+    finally:
+        os.umask(before)
+    place = store.result_path(record)
+    modes = [path.stat().st_mode & 0o777 for path in (tmp_path / place, tmp_path / ".local" / "kept" / place.parent)]
+    assert modes == [0o664, 0o664]
 
 
 @pytest.mark.parametrize("damage", ["torn", "gone", "nonsense"])

@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 
 from tests.bench.cells import OWN, RECIPE, RUN, cell
+from zoo import files
 from zoo.bench import plan_file
 from zoo.bench.forecast import forecast
 from zoo.bench.job import RANDOM
@@ -209,6 +210,42 @@ def test_a_plan_that_is_there_is_gone_on_with(plan, tmp_path):
     again = plan.model_copy(update={"cells": slower, "estimated_on": "cpu-99c"})
     assert write_plan(again, file) == plan
     assert read_plan(file) == plan
+
+
+@pytest.mark.parametrize("lacking", ["first", "second"])
+def test_a_machine_that_lacks_a_runtime_asks_the_same(plan, tmp_path, lacking):
+    """A version that is not known is any, as where the plan is measured; two that are known must be one."""
+
+    def of(version):
+        cells = (one.model_copy(update={"runtime_version": version}) for one in plan.cells)
+        return plan.model_copy(update={"cells": tuple(cells)})
+
+    first, second = (of(None), of("7.0")) if lacking == "first" else (of("7.0"), of(None))
+    write_plan(first, tmp_path / "plan.json")
+    assert write_plan(second, tmp_path / "plan.json") == first
+    write_plan(of("7.0"), tmp_path / "known.json")
+    with pytest.raises(UserError, match="is another plan already"):
+        write_plan(of("7.1"), tmp_path / "known.json")
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+def test_a_plan_that_comes_while_one_is_written_stays(plan, tmp_path, monkeypatch, is_same):
+    """Two planners at once: whoever is second finds the first one's plan, or is refused."""
+    file, draft_in = tmp_path / "plan.json", files.draft_in
+    first = plan.model_copy(update={"estimated_on": "cpu-99c"} if is_same else {"cells": plan.cells[1:]})
+
+    def draft(folder):
+        monkeypatch.setattr(files, "draft_in", draft_in)
+        write_plan(first, file)
+        return draft_in(folder)
+
+    monkeypatch.setattr(files, "draft_in", draft)
+    if is_same:
+        assert write_plan(plan, file) == first
+    else:
+        with pytest.raises(UserError, match="is another plan already"):
+            write_plan(plan, file)
+    assert read_plan(file) == first
 
 
 @pytest.mark.parametrize(

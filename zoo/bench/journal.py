@@ -1,8 +1,9 @@
 """Which record answers which cell, a line for each: so that who asks for one cell does not read those of all others.
 
 The line is written just before its record. It says where to look and no more: what is finished, the records say. One
-that is torn, or whose record never came, is passed over; records without one, of an older zoo or merged in, are found
-by their names.
+that is torn, or whose record never came, is passed over. Records without one (of an older zoo, merged in, or where it
+could not be written) are found by their names, if they were there when the ledger was opened; one that came since is
+not, so that its cell may be measured once more beside an older zoo.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import NamedTuple
 from zoo import locks
 
 PATIENCE_S = 5.0
-"""How long a writer waits for another; then it goes on, as a record is worth more than its line."""
+"""How long a writer waits for another; then it goes on."""
 
 
 class Line(NamedTuple):
@@ -56,14 +57,10 @@ class Journal:
         return _lines(whole)
 
     def add(self, folder: PurePosixPath, line: Line) -> None:
-        """Write a line.
-
-        Raises:
-            OSError: it cannot be written.
-        """
+        """Write a line, if that can be done: a record is worth more."""
         file = self._root / folder
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as stack:
+        with suppress(OSError), ExitStack() as stack:
+            file.parent.mkdir(parents=True, exist_ok=True)
             with suppress(locks.HeldError):
                 stack.enter_context(locks.hold(file, patience_s=PATIENCE_S))
             with file.open("ab") as stream:

@@ -40,11 +40,11 @@ class Ledger:
         self._lock = threading.RLock()
         self._journal = Journal(self.results)
         self._before, self._since = dict[str, list[str]](), dict[str, list[str]]()
-        """Names of records that the journal has, by key and by twin, until they are looked at."""
+        """Names of records that the journal has, by key and by twin, until they are read."""
         self._unlisted = dict[tuple[str, str], set[str]]()
         """Names of the records that are there now and that it may lack, by folder and conditions; likewise."""
         self._seen = set[str]()
-        """Files that were looked at."""
+        """Files that were read."""
         self._done = dict[str, tuple[datetime, Path]]()
         """Finished before, by key and by twin: the newest."""
         self._answered = dict[str, Path]()
@@ -125,11 +125,7 @@ class Ledger:
             self._look(path.parent, names)
             if twin in self._answered:
                 return False
-            try:
-                self._journal.add(path.parent, Line(*names, path.name))
-            except OSError as error:
-                advice = how_to_write(error, "another folder with --results")
-                raise UserError(f"cannot keep a record in {self.results}: {reason(error)}; {advice}") from error
+            self._journal.add(path.parent, Line(*names, path.name))
             kept = store.save(record, samples, self.results)
             self._seen.add(os.fspath(kept))
             self._answered |= dict.fromkeys(names, kept)
@@ -146,40 +142,48 @@ class Ledger:
                     return self._done[name][1]
         return None
 
-    def _recall(self, folder: PurePosixPath, conditions: str, names: Iterable[str]) -> None:
+    def _recall(self, folder: PurePosixPath, conditions: str, names: Sequence[str]) -> None:
         """Take note of a cell's records of before; by the journal, else of all that were made in its conditions."""
         place = os.fspath(self.results / folder)
         for line in self._journal.before(folder):
             self._unlisted.get((place, store.conditions_of(line.name)), set()).discard(line.name)
             _file(line, self._before)
-        unlisted = self._unlisted.pop((place, conditions), ())
-        for name in (*unlisted, *_take_out(names, self._before)):
+        for name in self._unlisted.pop((place, conditions), ()):
             self._note(Path(place, name), was_before=True)
+        self._note_lines(folder, names, self._before)
 
-    def _look(self, folder: PurePosixPath, names: Iterable[str]) -> None:
+    def _look(self, folder: PurePosixPath, names: Sequence[str]) -> None:
         """Take note of a cell's records that came since."""
         with self._lock:
             for line in self._journal.since(folder):
                 _file(line, self._since)
-            for name in _take_out(names, self._since):
-                self._note(Path(self.results / folder, name), was_before=False)
+            self._note_lines(folder, names, self._since)
 
-    def _note(self, path: Path, *, was_before: bool) -> None:
+    def _note_lines(self, folder: PurePosixPath, names: Sequence[str], lines: dict[str, list[str]]) -> None:
+        """Take note of a cell's records that have a line; a line comes first, so what is not there yet comes since."""
+        for name in _take_out(names, lines):
+            if not self._note(self.results / folder / name, was_before=lines is self._before):
+                for known_by in names:
+                    self._since.setdefault(known_by, []).append(name)
+
+    def _note(self, path: Path, *, was_before: bool) -> bool:
+        """Take note of a record; `False` where it cannot be read, or not yet."""
         if os.fspath(path) in self._seen:
-            return
-        self._seen.add(os.fspath(path))
+            return True
         try:
             record = store.load(path)
-        except UserError:  # damaged: measured again
-            return
+        except UserError as error:
+            return not isinstance(error.__cause__, OSError)  # else damaged: measured again
+        self._seen.add(os.fspath(path))
         if record.folder not in self.folders:
-            return
+            return True
         names = [name for name in (record.key, record_twin(record)) if name]
         if not was_before:
             self._answered |= dict.fromkeys(names, path)
         elif record.status in {"ok", "unsupported"} and not self._rerun:
             for name in names:
                 self._done[name] = max(self._done.get(name, (record.started_at, path)), (record.started_at, path))
+        return True
 
     def _claim(self, name: str) -> Path:
         return self.results / ".local" / "claims" / name
@@ -216,7 +220,7 @@ def _file(line: Line, names: dict[str, list[str]]) -> None:
 
 
 def _take_out(known_by: Iterable[str], names: dict[str, list[str]]) -> list[str]:
-    return [name for one in known_by for name in names.pop(one, ())]
+    return list(dict.fromkeys(name for one in known_by for name in names.pop(one, ())))
 
 
 def _place(cell: Cell, setting: Setting) -> tuple[PurePosixPath, str]:

@@ -185,16 +185,14 @@ def write_plan(plan: Plan, path: Path) -> Plan:
         UserError: another plan or another file is there, or it cannot be written.
     """
     require_place(path)
-    if path.exists():
-        return _the_same(plan, path)
     head = plan.model_dump_json(exclude={"cells"}, indent=1).removesuffix("\n}")
     cells = ",\n".join(f"  {cell.model_dump_json()}" for cell in plan.cells)
     try:
-        files.write_all({path: f'{head},\n "cells": [\n{cells}\n ]\n}}\n'.encode()})
+        is_first = files.write_new(path, f'{head},\n "cells": [\n{cells}\n ]\n}}\n'.encode())
     except OSError as error:
         advice = how_to_write(error, "another file with --plan")
         raise UserError(f"cannot write the plan {path}: {reason(error)}; {advice}") from error
-    return plan
+    return plan if is_first else _the_same(plan, path)
 
 
 def _the_same(plan: Plan, path: Path) -> Plan:
@@ -208,7 +206,7 @@ def _the_same(plan: Plan, path: Path) -> Plan:
         there = read_plan(path)
     except UserError as error:
         raise UserError(f"{error} into another file with --plan, or remove it") from error
-    if _question(there) == _question(plan):
+    if _question(there, plan) == _question(plan, there):
         return there
     old, new = ({cell.id for cell in one.cells} for one in (there, plan))
     what = "the same cells by another checkout or preset"
@@ -217,8 +215,15 @@ def _the_same(plan: Plan, path: Path) -> Plan:
     raise UserError(f"{path} is another plan already ({what}): {advice}")
 
 
-def _question(plan: Plan) -> Plan:
-    cells = sorted((cell.model_copy(update={"seconds": None}) for cell in plan.cells), key=lambda cell: cell.id)
+def _question(plan: Plan, beside: Plan) -> Plan:
+    """What a plan asks, as far as it can be held against another: a runtime's version where both machines have it."""
+    lacking = {cell.id for cell in (*plan.cells, *beside.cells) if cell.runtime_version is None}
+    cells = [
+        cell.model_copy(
+            update={"seconds": None, "runtime_version": None if cell.id in lacking else cell.runtime_version}
+        )
+        for cell in sorted(plan.cells, key=lambda cell: cell.id)
+    ]
     return plan.model_copy(update={"cells": tuple(cells), "estimated_on": ""})
 
 

@@ -87,7 +87,7 @@ def _slot(name: str, *, alone: bool, on_wait: OnWait) -> Iterator[None]:
 def _take(path: Path, *, alone: bool, on_wait: OnWait) -> locks.Release:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        while (release := locks.take(path, shared=not alone)) is None:
+        while (release := locks.take(path, shared=not alone, private=True)) is None:
             on_wait()
             time.sleep(locks.POLL_S)
         return release
