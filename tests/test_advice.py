@@ -97,15 +97,21 @@ def test_what_is_advised_of_records_is_advised_of_the_same_folder(records, tmp_p
 
 
 def test_answers_as_json_carry_it_too(records, tmp_path, capsys):
+    """The commands that have a key of their own, and those that notes name."""
     save(records.make("unet"), {}, tmp_path)
     for asked, commands in (
         ("pick", lambda answer: [answer["measure"], answer["export"]]),
+        ("pick --at 10hz", lambda answer: _in_backticks(answer["notes"])),
         ("info unet --no-parts", lambda answer: answer["commands"].values()),
     ):
         assert main([*asked.split(), "--format", "json", "--results", str(tmp_path)]) == 0
         found = [shlex.split(command) for command in commands(json.loads(capsys.readouterr().out)) if command]
         assert found
         assert all("--results" in words for words in found if takes(words, "--results"))
+
+
+def _in_backticks(texts):
+    return [command for text in texts for command in re.findall(r"`(zoo [^`]+)`", text)]
 
 
 @pytest.mark.parametrize("nobody", ["run:camvid_cpu:0", "run:mine:2", "run"])
