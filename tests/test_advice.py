@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,9 @@ from zoo.advice import carried, carried_command, giving
 from zoo.cli.flags import FOLDERS
 from zoo.cli.main import main, make_parser
 from zoo.cli.reference import verbs_of
+from zoo.labels import CITYSCAPES
+from zoo.report.doctor import Finding, Report, show_report
+from zoo.report.machine import Look, MachineReport, show_machine
 from zoo.store import save
 
 VERBS = dict(verbs_of(make_parser()))
@@ -108,6 +112,15 @@ def test_answers_as_json_carry_it_too(records, tmp_path, capsys):
         found = [shlex.split(command) for command in commands(json.loads(capsys.readouterr().out)) if command]
         assert found
         assert all("--results" in words for words in found if takes(words, "--results"))
+
+
+def test_findings_as_json_carry_it_too():
+    finding = Finding("note", "little room", "`zoo cache` shows what can go")
+    dataset = Report(Path("d"), full=False, spec=CITYSCAPES, splits=(), findings=(finding,))
+    looked = MachineReport((), 1, (Look("disk", "full", findings=(finding,)),))
+    with giving({"cache": {"--cache": "C"}}):
+        for text in (show_report(dataset, "json"), show_machine(looked, "json")):
+            assert json.loads(text)["findings"][0]["advice"] == "`zoo cache --cache C` shows what can go"
 
 
 def _in_backticks(texts):
