@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,9 @@ from zoo.advice import carried, carried_command, giving
 from zoo.cli.flags import FOLDERS
 from zoo.cli.main import main, make_parser
 from zoo.cli.reference import verbs_of
+from zoo.labels import CITYSCAPES
+from zoo.report.doctor import Finding, Report, show_report
+from zoo.report.machine import Look, MachineReport, show_machine
 from zoo.store import save
 
 VERBS = dict(verbs_of(make_parser()))
@@ -97,15 +101,30 @@ def test_what_is_advised_of_records_is_advised_of_the_same_folder(records, tmp_p
 
 
 def test_answers_as_json_carry_it_too(records, tmp_path, capsys):
+    """The commands that have a key of their own, and those that notes name."""
     save(records.make("unet"), {}, tmp_path)
     for asked, commands in (
         ("pick", lambda answer: [answer["measure"], answer["export"]]),
+        ("pick --at 10hz", lambda answer: _in_backticks(answer["notes"])),
         ("info unet --no-parts", lambda answer: answer["commands"].values()),
     ):
         assert main([*asked.split(), "--format", "json", "--results", str(tmp_path)]) == 0
         found = [shlex.split(command) for command in commands(json.loads(capsys.readouterr().out)) if command]
         assert found
         assert all("--results" in words for words in found if takes(words, "--results"))
+
+
+def test_findings_as_json_carry_it_too():
+    finding = Finding("note", "little room", "`zoo cache` shows what can go")
+    dataset = Report(Path("d"), full=False, spec=CITYSCAPES, splits=(), findings=(finding,))
+    looked = MachineReport((), 1, (Look("disk", "full", findings=(finding,)),))
+    with giving({"cache": {"--cache": "C"}}):
+        for text in (show_report(dataset, "json"), show_machine(looked, "json")):
+            assert json.loads(text)["findings"][0]["advice"] == "`zoo cache --cache C` shows what can go"
+
+
+def _in_backticks(texts):
+    return [command for text in texts for command in re.findall(r"`(zoo [^`]+)`", text)]
 
 
 @pytest.mark.parametrize("nobody", ["run:camvid_cpu:0", "run:mine:2", "run"])

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from zoo.config import BenchConfig, TrainConfig, load_config, parse_set
 from zoo.errors import UserError
-from zoo.presets import preset_names, recipes
+from zoo.presets import preset_folder, preset_names, recipes
 
 
 def test_every_shipped_preset_is_whole_and_valid():
@@ -44,6 +46,25 @@ def test_every_recipe_that_a_sweep_trains_by_is_one_for_a_training():
     assert load_config(TrainConfig, "camvid_cpu", {"steps": 7}).steps == 7
     with pytest.raises(UserError, match=r"no train preset 'camvid_gpu'. Did you mean 'camvid_cpu'.* Shipped: camvid, "):
         load_config(TrainConfig, "camvid_gpu")
+
+
+def test_the_file_of_a_sweep_is_its_recipe_however_its_path_is_written(tmp_path, monkeypatch):
+    """Relative, absolute, through a link, and a sweep of one's own: what it trains by is what the sweep trains."""
+    shipped = preset_folder("bench")
+    (tmp_path / "linked").symlink_to(shipped)
+    mine = tmp_path / "mine.toml"
+    mine.write_text('models = ["unet"]\n[train]\nsteps = 3\n')
+    assert load_config(TrainConfig, str(mine)) == load_config(BenchConfig, str(mine)).train
+    monkeypatch.chdir(shipped.parent)
+    for folder in (shipped, Path("bench"), tmp_path / "linked"):
+        camvid = load_config(TrainConfig, str(folder / "camvid.toml"))
+        assert camvid == load_config(BenchConfig, "camvid").train
+        with pytest.raises(UserError, match=r"latency\.toml .*no \[train\] table.* recipe: .*camvid_cpu") as none:
+            load_config(TrainConfig, str(folder / "latency.toml"))
+        assert "\n" not in str(none.value)
+    mine.write_text("train = 3")
+    with pytest.raises(UserError, match=r"mine\.toml .*no \[train\] table"):
+        load_config(TrainConfig, str(mine))
 
 
 @pytest.mark.parametrize(

@@ -227,7 +227,7 @@ _KINDS: dict[type[Facts], str] = {TrainConfig: "train", BenchConfig: "bench"}
 def load_config(cls: type[ConfigT], preset: str | None = None, changes: Mapping[str, Any] | None = None) -> ConfigT:
     """Read a preset (a shipped name or a TOML file), apply `changes` (dotted keys reach into tables), check everything.
 
-    A recipe may be one that a preset of a sweep trains by.
+    A recipe may be one that a preset of a sweep trains by, by its name or in the sweep's own file.
 
     Raises:
         UserError: no such preset, not TOML, unknown key, wrong type, value out of range.
@@ -241,9 +241,11 @@ def load_config(cls: type[ConfigT], preset: str | None = None, changes: Mapping[
             values = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise UserError(f"{path} cannot be read as TOML: {error}") from error
-        if cls is TrainConfig and path.parent == preset_folder("bench"):
-            values = values["train"]
-        values.setdefault("name", path.stem)
+        is_shipped_sweep = path.resolve().parent == preset_folder("bench").resolve()
+        if cls is TrainConfig and ("train" in values or is_shipped_sweep):  # a recipe has no tables
+            values = _recipe_of_sweep(values, path)
+        else:
+            values.setdefault("name", path.stem)
     for key, value in (changes or {}).items():
         _put(values, key.split("."), value)
     try:
@@ -298,6 +300,17 @@ def _find_preset(preset: str, kind: str) -> Path:
             f"Shipped: {', '.join(names)}; or give a path that ends in .toml"
         )
     return names[preset]
+
+
+def _recipe_of_sweep(values: dict[str, Any], path: Path) -> dict[str, Any]:
+    """What a preset of a sweep trains by, under the name that the sweep gives it."""
+    table = values.get("train")
+    if not isinstance(table, dict):
+        raise UserError(
+            f"{path} is a preset of a sweep and has no [train] table to train by; "
+            f"name a recipe: {', '.join(recipes())}; or a path that ends in .toml"
+        )
+    return table
 
 
 def _put(values: dict[str, Any], keys: list[str], value: Any) -> None:

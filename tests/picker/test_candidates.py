@@ -11,7 +11,7 @@ from zoo.errors import UserError
 from zoo.machine import Named
 from zoo.picker import pick as room
 from zoo.picker.candidates import NothingMeasuredError, accepting_published, worst
-from zoo.picker.pick import cost_per_million, pick
+from zoo.picker.pick import BY_LATENCY, cost_per_million, pick
 from zoo.report.choice import show_choice
 from zoo.score.commands import how_to_measure
 from zoo.score.limits import Limit
@@ -186,9 +186,10 @@ def test_limits_as_objects_and_as_text_are_one(records):
 
 def test_the_cost_of_a_million_images_says_what_it_follows_from(records):
     timed = row(records.make(pipeline_s=0.036))
-    assert cost_per_million(timed, 2.0) == (pytest.approx(20.0), "pipeline p50, one call after the other")
+    assert cost_per_million(timed, 2.0, batched=False) == (pytest.approx(20.0), BY_LATENCY)
+    assert BY_LATENCY == "pipeline p50, one call after the other"
     batched = row(records.make(pipeline_s=0.036, rates=(100.0,)))
-    assert cost_per_million(batched, 3.6) == (pytest.approx(10.0), "throughput")
+    assert cost_per_million(batched, 3.6, batched=True) == (pytest.approx(10.0), "throughput")
     assert "a million images at 2 an hour of intel-xeon-2c: 20.00 (by" in show_choice(pick([timed]), price=2.0)
     unknown = row(records.make(timed=False))
     assert "is not known" in show_choice(pick([unknown]), price=2.0)
@@ -209,16 +210,45 @@ def test_a_cost_is_a_metric_where_a_price_is_known(records):
     assert choice.winner.value("cost") == pytest.approx(12.5)
     assert choice.winner.interval("cost") == pytest.approx((12.375, 12.625))
     assert {loser.row.model: loser.why[0] for loser in choice.losers} == {
-        "batched": "cost of 1M images 16.7 against 12.5, whether by more than chance is not known",
+        "batched": "cost of 1M images 50.0, behind 12.5",
         "dear": "cost of 1M images 100, behind 12.5",
         "untimed": "cost of 1M images is not known",
     }
     assert "lowest cost of 1M images: 12.5 (3 of 4 rows qualify)" in show_choice(choice, price=3.6)
-    assert pick(rows, limits=["cost<=20"], price=3.6).winner.model == "batched"
+    assert pick(rows, limits=["cost<=60"], price=3.6).winner.model == "batched"
     assert pick(rows, limits=["cost<=20"], price=7.2).winner is None
     slow = rows_of([make("cheap", device="other", p50_s=0.03, right=0.4)])
     worse = pick([*rows, *slow], objective="cost", price=3.6, device=["intel-xeon-2c", "other"])
     assert worse.winner.value("cost") == pytest.approx(37.5), "where it is worst"
+
+
+@pytest.mark.parametrize("rates", [(), (200.0,)])
+def test_costs_of_one_choice_follow_from_one_number(records, rates):
+    """Of throughput only where all have it; who has none of either takes no part in that."""
+    rows = rows_of(
+        [
+            records.make("a", right=0.4, pipeline_s=0.020, rates=(20.0, 60.0)),
+            records.make("b", right=0.5, pipeline_s=0.010, rates=rates),
+            records.make("untimed", right=0.9, timed=False),
+            records.failed("broken"),
+        ]
+    )
+    choice = pick(rows, objective="cost", price=3.6)
+    costs = {one.model: one.value("cost") for one in choice.rows if one.model in "ab"}
+    assert costs == pytest.approx({"a": 1000 / 60, "b": 5.0} if rates else {"a": 20.0, "b": 10.0})
+    said = [note for note in choice.notes if note.startswith("costs follow from")]
+    text = show_choice(choice, price=3.6, width=200)
+    if rates:
+        assert not said
+        assert "a million images at 3.6 an hour of intel-xeon-2c: 5.00 (by throughput)" in text
+    else:
+        (note,) = said
+        assert f"{BY_LATENCY}, of all alike: only 1 of 4 rows knows the throughput; " in note
+        assert note.endswith("; `zoo bench --data DIR --preset camvid --throughput` measures it")
+        assert "a million images at 3.6 an hour of intel-xeon-2c: 10.00 (by pipeline p50" in text
+    by_miou = show_choice(pick(rows, price=3.6, limits=["latency<=1s"]), price=3.6, width=200)
+    table = by_miou.partition("Pareto set")[2]
+    assert all(f"{cost:.2f}" in table for cost in costs.values()) or "1M images" not in table
 
 
 def test_a_cost_without_a_price_is_refused_in_one_line(records, tmp_path, capsys):

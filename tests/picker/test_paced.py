@@ -111,7 +111,20 @@ def test_a_smoke_test_paced_stands_in_for_no_full_run(records, rows):
 
 def test_a_million_images_of_paced_calls_cost_their_time(records):
     (one,) = paced(records, ("unet", {}))
-    assert cost_per_million(one, 3.6) == (pytest.approx(100.0), "paced at 10 Hz")
+    assert cost_per_million(one, 3.6, batched=False) == (pytest.approx(100.0), "paced at 10 Hz")
+
+
+def test_where_deadlines_are_kept_the_tail_decides_among_ties(records):
+    """By p50 `calm` would come second: its median is the longer one."""
+    (calm,) = paced(records, ("calm", {"p50_s": 0.030}))
+    (hasty,) = paced(records, ("hasty", {"p50_s": 0.020}))
+    rows = [calm.having(pipeline_p99_s=0.040), hasty.having(pipeline_p99_s=0.090)]
+    for asked in ({"at": "10hz"}, {"limits": ["missed<=1%"]}):
+        choice = pick(rows, **asked)
+        assert choice.asked.latency.key == "pipeline_p99_s"
+        assert choice.winner is rows[0], "rows without samples: whether by chance is not known, yet the lower is taken"
+    assert pick(rows, at="10hz", limits=["latency<=90ms"]).winner is rows[1], "another latency is named"
+    assert pick(rows).winner is rows[1]
 
 
 def test_missed_and_cold_start_as_limits(records, tmp_path, capsys):

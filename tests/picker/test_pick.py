@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from zoo.errors import UserError
+from zoo.picker.deciding import Asked
 from zoo.picker.pick import pick
 from zoo.protocol import SPEED_PROTOCOL
 from zoo.record import Mode
 from zoo.report.choice import show_choice
 from zoo.report.compare import compare
-from zoo.score.limits import parse_latency
+from zoo.score.limits import Limit, parse_latency
+from zoo.score.metrics import METRICS
 from zoo.score.reading import read_rows, rows_of
 from zoo.score.rows import row
 from zoo.store import save
@@ -217,6 +219,27 @@ def test_one_latency_decides_and_nothing_beats_the_winner_in_what_decided(record
         beaten_by_another += any(one.value(key) < choice.winner.value(key) for one in better for key in others)
     assert decided
     assert beaten_by_another, "or the latency would make no difference"
+
+
+def test_a_latency_is_of_a_whole_call_and_no_other_milliseconds_are():
+    """Of every metric in ms, made best or held to a limit: stages and lateness leave ties to the pipeline."""
+    timed = {key: metric for key, metric in METRICS.items() if metric.unit == "ms"}
+    whole = {key for key, metric in timed.items() if metric.title.startswith(("pipeline p", "network p"))}
+    assert {"copy_in_s", "preprocess_s", "lateness_p50_s", "lateness_max_s"} <= timed.keys() - whole
+    for key, metric in timed.items():
+        meant = key if key in whole else "pipeline_p50_s"
+        assert Asked((), metric).latency.key == meant
+        assert Asked((Limit(METRICS["miou"], 0.1), Limit(metric, 1.0)), METRICS["miou"]).latency.key == meant
+
+
+def test_the_winner_is_of_the_set_even_where_it_was_never_timed(records):
+    rows = rows_of(
+        [records.make("counted", right=0.9, timed=False), *(records.make(name, right=0.3) for name in ("a", "b"))]
+    )
+    choice = pick(rows)
+    assert choice.winner.model == "counted"
+    assert choice.front[-1] is choice.winner
+    assert "→ counted" in show_choice(choice, width=200).partition("Pareto set")[2]
 
 
 def test_what_ties_with_the_best_does_not_beat_what_is_better_in_all(records):

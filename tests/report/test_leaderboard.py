@@ -18,6 +18,7 @@ from zoo.report.board import make_board
 from zoo.report.leaderboard import leaderboard, render
 from zoo.report.marks import FASTEST, FRONT, HURT, LOST, UNDER
 from zoo.report.output import write
+from zoo.score.comparing import latest
 from zoo.score.reading import rows_of
 from zoo.score.rows import COLUMNS, row
 from zoo.store import save
@@ -315,6 +316,22 @@ def test_the_artifacts_of_a_model_stand_in_one_table(artifacts):
         assert "▽ loses more than 1 % of its fp32 mIoU" in text
         assert "rows without network latency are one graph" in text
         assert "largest batch ≥: the rate stopped growing before memory ended" in text
+
+
+def test_what_a_filter_hides_is_looked_for_only_where_it_hides_something(records, monkeypatch):
+    """No row is held against itself, nor are the newest found twice."""
+    rows = [
+        row(records.make("a", p50_s=0.02, right=right, minutes=minutes, runtime=runtime, one_graph=True))
+        for runtime in ("onnxruntime", "openvino")
+        for minutes, right in ((0, 0.3), (5, 0.4))
+    ]
+    hidden, calls = [], []
+    monkeypatch.setattr("zoo.report.board.notes", lambda *asked: hidden.extend(asked[-1]) or ())
+    monkeypatch.setattr("zoo.report.board.latest", lambda rows: calls.append(1) or latest(rows))
+    make_board(rows, among=rows)
+    assert (hidden, len(calls)) == ([], 1)
+    make_board(rows[:2], among=rows)
+    assert hidden == [rows[3]], "the newest of what is hidden, and nothing that is shown"
 
 
 @pytest.mark.parametrize(

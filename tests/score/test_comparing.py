@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from zoo.record import MEAN_LABEL_MAP, Mode, Weights
+from zoo.score import comparing
 from zoo.score.accuracy import miou
 from zoo.score.comparing import (
     baseline_for,
@@ -48,6 +49,16 @@ def test_the_front_is_what_nobody_beats(records):
     front = pareto_front(rows)
     assert {row.model for row in front} == {row.model for row in rows if not beaten(row)}
     assert [row.pipeline_p50_s for row in front] == sorted(row.pipeline_p50_s for row in front)
+
+
+def test_the_front_of_two_metrics_holds_a_row_against_one_other(records, monkeypatch):
+    """Even where nothing beats anything: a folder may hold a hundred thousand rows."""
+    held = []
+    monkeypatch.setattr(comparing, "ge", lambda one, other: held.append(1) or one >= other)
+    (one,) = _rows(records, [(0.01, 0.5)])
+    rows = [one.having(pipeline_p50_s=0.01 + 0.001 * place, miou=0.1 + 0.001 * place) for place in range(200)]
+    assert pareto_front(rows) == rows
+    assert len(held) <= 2 * len(rows)
 
 
 def test_the_front_leaves_out_what_has_no_number(records):

@@ -8,9 +8,10 @@ import pytest
 from safetensors.numpy import save_file
 
 from tests.checkpoints import facts, leave, spec
+from zoo.catalog import find
 from zoo.checkpoint import FACTS_KEY
 from zoo.cli.main import make_parser
-from zoo.config import TrainConfig
+from zoo.config import TrainConfig, load_config
 from zoo.errors import UserError
 from zoo.labels import CITYSCAPES
 from zoo.published.kept import file_of
@@ -21,6 +22,7 @@ from zoo.weights.resolve import resolve
 from zoo.weights.source import Brought, Source, require_weights
 
 RECIPE = TrainConfig(name="tiny", steps=6)
+CAMVID_CPU = load_config(TrainConfig, "camvid_cpu").recipe_hash
 
 
 def classes(*names, **facts):
@@ -183,7 +185,17 @@ def test_what_is_asked_for_and_not_there_gets_one_line(tmp_path, own):
         ("run", "`zoo train pidnet_s --data DIR`"),
         ("run:camvid_cpu", "`zoo train pidnet_s --data DIR --config camvid_cpu`"),
         ("run:camvid_cpu:2", "`zoo train pidnet_s --data DIR --config camvid_cpu --seed 2`"),
-        ("run:camvid_cpu@0123456:0", "`zoo train pidnet_s --data DIR --config camvid_cpu`"),
+        (f"run:camvid_cpu@{CAMVID_CPU}:0", "`zoo train pidnet_s --data DIR --config camvid_cpu`"),
+        (f"run:camvid_cpu@{CAMVID_CPU[:7]}:1", "`zoo train pidnet_s --data DIR --config camvid_cpu --seed 1`"),
+        (f"run:{CAMVID_CPU[:6]}", "`zoo train pidnet_s --data DIR --config camvid_cpu`"),
+        (
+            "run:camvid_cpu@0123456:2",
+            (
+                "`zoo train pidnet_s --data DIR --config FILE --seed 2` "
+                "(FILE is the recipe camvid_cpu@0123456, which is not here: zoo's own camvid_cpu is another)"
+            ),
+        ),
+        ("run:0123456", "`zoo train pidnet_s --data DIR --config FILE` (FILE is the recipe 0123456)"),
         ("run:cityscapes_80k", "`zoo train pidnet_s --data DIR --config cityscapes_80k`"),
         ("run:mine:1", "`zoo train pidnet_s --data DIR --config FILE --seed 1` (FILE is the recipe mine)"),
     ],
@@ -200,6 +212,22 @@ def test_a_run_that_is_not_here_names_the_command_that_makes_it(tmp_path, asked,
             found(wanted, tmp_path, model=spec("pidnet_s"))
         assert str(other.value).endswith(f"; {command} makes it")
     make_parser().parse_args(shlex.split(command.split("`")[1])[1:])
+
+
+def test_a_model_of_ones_own_is_named_as_a_command_takes_it_here(tmp_path, own, monkeypatch):
+    def advised():
+        command = found(AUTO, tmp_path, model=own, brings=lambda: Brought(None)).missing.split("`")[1]
+        model = make_parser().parse_args(shlex.split(command)[1:]).model
+        assert find(model).builder == own.builder
+        return model
+
+    (tmp_path / "else where").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert advised() == "net.py:build"
+    monkeypatch.chdir(tmp_path / "else where")
+    assert advised() == own.builder
+    monkeypatch.chdir(tmp_path.parent)
+    assert advised() == f"{tmp_path.name}/net.py:build"
 
 
 def test_the_nearest_runs_are_named_where_none_will_do(tmp_path):

@@ -193,7 +193,7 @@ def choose(
             assert config.train is not None, "train_missing has one"
             if spec.name not in MODELS or spec in select(config.train_models):
                 return [_to_be_trained(config, config.train)]
-            missing = Asked("run", config.train.name, config.train.seed)
+            missing = _exactly(config.train)
             how = f"train it with {how_to_train_it(spec, dataset, missing)}, or name weights with --weights"
             source = source.model_copy(update={"missing": f"not trained in {config.name}; {how}"})
             return [Chosen(source, None, config.train.image_size, _resize(config, source))]  # as the trained ones
@@ -206,7 +206,7 @@ def choose(
     finished = finished_runs(runs, spec, dataset.fingerprint())
     for recipe in config.recipes:
         known = (recipe.recipe_hash, recipe.seed)
-        exactly = Asked("run", f"{recipe.name}@{recipe.recipe_hash}", recipe.seed)
+        exactly = _exactly(recipe)
         if any((run.facts.recipe_hash, run.facts.config.seed) == known for run in finished):
             source = resolve(exactly, spec, dataset, runs=runs, cache=cache)
             chosen.append(Chosen(source, None, source.input_size, _resize(config, source)))
@@ -219,6 +219,11 @@ def choose(
                 "the sweep do it with --set train_missing=true"
             )
     return chosen
+
+
+def _exactly(recipe: TrainConfig) -> Asked:
+    """The run of a recipe and seed, and of no other that goes by its name."""
+    return Asked("run", f"{recipe.name}@{recipe.recipe_hash}", recipe.seed)
 
 
 def _to_be_trained(config: BenchConfig, recipe: TrainConfig) -> Chosen:

@@ -9,11 +9,15 @@ from zoo.errors import listed
 from zoo.score.comparing import sharing, these_weights
 from zoo.score.limits import Limit
 from zoo.score.metrics import METRICS, Metric
-from zoo.score.paired import INTERVAL, SPREAD, Pairs, Tie
+from zoo.score.paired import INTERVAL, QUANTILES, SPREAD, Pairs, Tie
 from zoo.score.rows import MAX_CLASS_LOSS, MAX_MIOU_LOSS, Row
 
 LATENCY = "pipeline_p50_s"
 """The latency meant where none is named: the pipeline scope is what a user waits for."""
+TAIL = "pipeline_p99_s"
+"""That meant where deadlines are to be kept."""
+LATENCIES = (LATENCY, "latency_p50_s", *QUANTILES)
+"""How long a whole call takes, of either scope: one stage of it, and how late a frame is, say nothing of another's."""
 TIE, NO_WORSE = "a tie", "no worse than a tie"
 """With the best: what a row is that is left, though itself it may be apart from the best, and one that ties is not."""
 CHANCE = "whether by more than chance is not known"
@@ -30,9 +34,10 @@ class Asked:
 
     @property
     def latency(self) -> Metric:
-        """The latency that is meant: what is made best or held to a limit, where that is one."""
-        named = (self.goal, *(limit.metric for limit in self.limits))
-        return next((metric for metric in named if metric.unit == "ms"), METRICS[LATENCY])
+        """The latency that is meant: what is made best or held to a limit, where that is one; of deadlines the tail."""
+        named = [self.goal.key, *(limit.metric.key for limit in self.limits)]
+        meant = TAIL if "missed_share" in named else LATENCY
+        return METRICS[next((key for key in named if key in LATENCIES), meant)]
 
     @property
     def deciding(self) -> tuple[Metric, ...]:

@@ -19,6 +19,7 @@ from zoo.picker.candidates import (
     deadline,
     find_candidates,
     known_class,
+    worst,
 )
 from zoo.picker.deciding import INFINITE, LATENCY, Asked, Loser, Step, decide, lose, notes, reasons
 from zoo.score.commands import flags_for, measured_on, preset_words
@@ -40,8 +41,9 @@ OLD_LIMITS = {
     "min_miou": "miou",
 }
 """Keywords that stand for a limit → its metric."""
-BY_LATENCY = "pipeline p50, one call after the other"
-"""What a cost follows from where nothing else is known."""
+THROUGHPUT = "throughput_per_s"
+BY_THROUGHPUT, BY_LATENCY = "throughput", "pipeline p50, one call after the other"
+"""What a cost follows from: the second where throughput is not known of all that are chosen from."""
 NEAR = 0.25
 """Relative excess up to which a row is a near miss of one that qualifies."""
 FEW = 3
@@ -66,7 +68,8 @@ class Choice:
     """What all rows share; of several devices both names."""
     asked: Asked
     front: tuple[Row, ...] = ()
-    """Of those that qualify the Pareto set of `axes`: none is as good in all and better in one. The winner is of it."""
+    """Of those that qualify the Pareto set of `axes`: none is as good in all and better in one. A winner that lacks one
+    of the numbers, which nothing can beat in it, stands behind them."""
     axes: tuple[Metric, ...] = (METRICS[LATENCY], METRICS["miou"])
     """A latency or what is made best, mIoU or what stands in its place, and what else decided among ties."""
     left_out: tuple[tuple[str, int], ...] = ()
@@ -75,6 +78,8 @@ class Choice:
     """From all records to the winner, a line a step."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """By key, of every row."""
+    batched: bool = False
+    """Whether costs follow from throughput: it is known of all that take part."""
     places: Mapping[str, tuple[Row, ...]] = field(default_factory=dict)
     """By key, of every row those that it was made of, one a device."""
     here: tuple[machine.Named, ...] = ()
@@ -153,19 +158,27 @@ def pick(
     every = select(rows, models=models, **conditions)
     if accept:
         every = accepting_published(every)
-    if price is not None:
-        every = [_priced(row, price) for row in every]
+    if price is not None:  # by whatever is known, to find who takes part
+        every = [_priced(row, price, batched=row.value(THROUGHPUT) is not None) for row in every]
     bounds = [replace(limit, metric=known_class(limit.metric, every)) for limit in bounds]
     goal = known_class(goal, every)
     needed = [goal, *(limit.metric for limit in bounds)]
     found = find_candidates(every, needed, devices, here := machine.here(), rate)
+    batched = _all_batched(found)
+    if price is not None and not batched:
+        found = _by_latency(found, price)
     bounds += [] if rate is None else [deadline(found.groups[0], rate)]
     asked = Asked(tuple(bounds), goal, sale)
-    choice = _choose(found, asked, every, pairs)
+    choice = replace(_choose(found, asked, every, pairs), batched=batched)
     ahead = [counted(len(rows), "record")]
     if len(every) < len(rows):
         ahead.append(f"- {len(rows) - len(every)} that were not asked for")
-    own = (_accept_note(found, accept), _rate_note(found, rate, _listed(conditions.get("rate_hz"))), _sale_note(choice))
+    own = (
+        _accept_note(found, accept),
+        _rate_note(found, rate, _listed(conditions.get("rate_hz"))),
+        _sale_note(choice),
+        "" if price is None else _cost_note(found, batched=batched),
+    )
     said = (*found.notes, *choice.notes, *(note for note in own if note))
     return replace(choice, notes=said, warnings=warnings, here=here, elimination=(*ahead, *choice.elimination))
 
@@ -208,6 +221,7 @@ def _choose(found: Field, asked: Asked, every: list[Row], pairs: Pairs) -> Choic
     losers.sort(key=lambda loser: (loser.miss, asked.rank(loser.row)))
     group = found.groups[0]._replace(device=" and ".join(group.device for group in found.groups))
     axes = _axes(asked, fit, steps)
+    front = pareto_front(fit, *(metric.key for metric in axes))
     said = () if winner is None else reasons(winner, len(fit), len(rows), asked, steps, labels)
     return Choice(
         winner=winner,
@@ -218,7 +232,7 @@ def _choose(found: Field, asked: Asked, every: list[Row], pairs: Pairs) -> Choic
         notes=tuple(notes(winner, asked, steps, baseline_for(found.groups[0], every), labels)) if winner else (),
         group=group,
         asked=asked,
-        front=tuple(pareto_front(fit, *(metric.key for metric in axes))),
+        front=(*front, *([winner] if winner is not None and winner not in front else [])),
         axes=axes,
         left_out=found.left_out,
         elimination=tuple(_elimination(found, rows, losers, fit, asked, steps)),
@@ -319,9 +333,40 @@ def _sale_note(choice: Choice) -> str:
     return f"for sale: {NO_ADVICE}"
 
 
-def _priced(row: Row, price_per_hour: float) -> Row:
+def _all_batched(found: Field) -> bool:
+    """Whether throughput is known of all that are timed and may be chosen."""
+    places = [place for candidate in found.candidates if not candidate.missing for place in candidate.places]
+    timed = [place for place in places if place.status == "ok" and place.value(LATENCY) is not None]
+    return all(place.value(THROUGHPUT) is not None for place in timed)
+
+
+def _by_latency(found: Field, price_per_hour: float) -> Field:
+    """The candidates with costs that follow from pipeline p50 alone."""
+
+    def priced(candidate: Candidate) -> Candidate:
+        places = tuple(_priced(place, price_per_hour, batched=False) for place in candidate.places)
+        return replace(candidate, row=worst(places), places=places)
+
+    return replace(found, candidates=tuple(map(priced, found.candidates)))
+
+
+def _cost_note(found: Field, *, batched: bool) -> str:
+    """That costs do not follow from throughput, though it is known of some."""
+    places = [place for candidate in found.candidates for place in candidate.places]
+    known = sum(place.value(THROUGHPUT) is not None for place in places)
+    if batched or not known:
+        return ""
+    words = ["zoo bench", *preset_words(places, [METRICS[THROUGHPUT]]), *flags_for({THROUGHPUT}, None)]
+    return (
+        f"costs follow from {BY_LATENCY}, of all alike: only {known} of {counted(len(places), 'row')} "
+        f"{'knows' if known == 1 else 'know'} the throughput; `{' '.join(words)}` measures it"
+    )
+
+
+def _priced(row: Row, price_per_hour: float, *, batched: bool) -> Row:
     """The row with its cost; where that follows from pipeline p50, so does its interval."""
-    (cost, by), latency, span = cost_per_million(row, price_per_hour), row.pipeline_p50_s, row.interval(LATENCY)
+    cost, by = cost_per_million(row, price_per_hour, batched=batched)
+    latency, span = row.pipeline_p50_s, row.interval(LATENCY)
     of_latency = (span[0] / latency * cost, span[1] / latency * cost) if by == BY_LATENCY and span and latency else None
     return row.but(
         numbers={**row.numbers, COST.key: None if math.isnan(cost) else cost},
@@ -329,18 +374,16 @@ def _priced(row: Row, price_per_hour: float) -> Row:
     )
 
 
-def cost_per_million(row: Row, price_per_hour: float) -> tuple[float, str]:
+def cost_per_million(row: Row, price_per_hour: float, *, batched: bool) -> tuple[float, str]:
     """Return what a million images cost on a row's device, and from which number that follows.
 
-    Throughput where it was measured; of paced calls their rate; else one call after the other, by pipeline p50. NaN
-    where none is known.
+    Of batches throughput; of paced calls their rate; else one call after the other, by pipeline p50. NaN where that
+    number is not known. Costs that follow from different ones are not to be held against each other.
     """
-    rate = row.value("throughput_per_s")
+    rate = row.value(THROUGHPUT) if batched else row.rate_hz
     if rate is not None:
-        return price_per_hour / 3600 * 1e6 / rate, "throughput"
-    if row.rate_hz is not None:
-        return price_per_hour / 3600 * 1e6 / row.rate_hz, row.pace
-    latency = row.value(LATENCY)
+        return price_per_hour / 3600 * 1e6 / rate, BY_THROUGHPUT if batched else row.pace
+    latency = None if batched else row.value(LATENCY)
     if latency is None:
-        return float("nan"), "nothing that was measured"
+        return math.nan, "nothing that was measured"
     return price_per_hour / 3600 * 1e6 * latency / row.batch_size, BY_LATENCY

@@ -160,7 +160,7 @@ def make_board(rows: Iterable[Row], sort: str = "miou", among: Iterable[Row] = (
     Args:
         rows: What is shown.
         sort: Metric that rows are sorted by, best first: whatever `metric_named` takes.
-        among: All there is: fp32 that is not shown stands here for what int8 or another runtime is held against.
+        among: All there is: fp32 that a filter hides stands here for what int8 or another runtime is held against.
 
     Raises:
         UserError: no such metric, or none that a record has.
@@ -168,14 +168,12 @@ def make_board(rows: Iterable[Row], sort: str = "miou", among: Iterable[Row] = (
     metric = metric_named(sort)
     if metric is COST:
         raise UserError(NO_PRICE)
-    rows = sorted(latest(rows), key=lambda row: _order(row, metric))
+    found = list(rows)
+    hidden = _hidden_fp32(found, among)
+    rows = sorted(latest(found), key=lambda row: _order(row, metric))
     groups: dict[Group, list[Row]] = defaultdict(list)
     for row in [row for row in rows if not row.baseline] or rows:  # the baseline alone is a table too
         groups[group_of(row)].append(row)
-    unshown: dict[Group, list[Row]] = defaultdict(list)
-    for row in latest(among):
-        if row.status == "ok" and row.precision == "fp32" and not row.baseline:
-            unshown[group_of(row)].append(row)
     titles = {group: _title(group, members) for group, members in groups.items()}
     baselines = [row for row in rows if row.baseline]
     tables = []
@@ -187,8 +185,21 @@ def make_board(rows: Iterable[Row], sort: str = "miou", among: Iterable[Row] = (
         ]
         said = [f"{NAMES.get(field, field)} {text_of(getattr(group, field))}" for field in differences(*alike)]
         title = " · ".join((titles[group], *said))
-        tables.append(_table(group, title, groups[group], baseline_for(group, baselines), metric, unshown[group]))
+        tables.append(_table(group, title, groups[group], baseline_for(group, baselines), metric, hidden[group]))
     return Board(tuple(tables), tuple(rows), metric.key)
+
+
+def _hidden_fp32(shown: list[Row], among: Iterable[Row]) -> dict[Group, list[Row]]:
+    """By group the newest fp32 rows that a filter hides."""
+    known = {(row.key, row.started_at) for row in shown}
+    fp32 = [row for row in among if row.precision == "fp32" and not row.baseline]
+    found: dict[Group, list[Row]] = defaultdict(list)
+    if all((row.key, row.started_at) in known for row in fp32):
+        return found
+    for row in latest(fp32):
+        if row.status == "ok" and (row.key, row.started_at) not in known:
+            found[group_of(row)].append(row)
+    return found
 
 
 def _order(row: Row, metric: Metric) -> tuple[object, ...]:
@@ -212,11 +223,11 @@ def _group_order(group: Group, rows: list[Row]) -> tuple[object, ...]:
     return group.quick, group.rate_hz or 0.0, unscored, *named, group.output_size, group.batch_size, *map(str, group)
 
 
-def _table(group: Group, title: str, rows: list[Row], baseline: Row | None, sort: Metric, unshown: list[Row]) -> Table:
+def _table(group: Group, title: str, rows: list[Row], baseline: Row | None, sort: Metric, hidden: list[Row]) -> Table:
     good = [row for row in rows if row.status == "ok" and not row.baseline]
     labels = dict(zip((row.key for row in rows), tell_apart(rows, beside="weights"), strict=True))
     names = dict(zip((row.key for row in rows), tell_apart(rows), strict=True))
-    fastest = fastest_of_each(good, unshown)
+    fastest = fastest_of_each(good, hidden)
     several = len({family_of(row) for row in good}) < len(good)
     under = [row for row in good if baseline and row.miou is not None and row.miou < (baseline.miou or 0)]
     sunk = {row.key for row in under}
@@ -270,7 +281,7 @@ def _table(group: Group, title: str, rows: list[Row], baseline: Row | None, sort
         tuple(lines),
         _fastest(fastest) if several and fastest else (),
         tuple((tuple(names), reason) for reason, names in failed.items()),
-        notes(group, good, under, fastest if several else [], unshown)
+        notes(group, good, under, fastest if several else [], hidden)
         if any(not row.baseline for row in rows)
         else (NO_MODEL_YET,),
         tuple(front),

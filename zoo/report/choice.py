@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Literal
 
-from zoo.advice import carried_command
+from zoo.advice import carried, carried_command
 from zoo.errors import counted
 from zoo.picker.deciding import Loser, published_mark
 from zoo.picker.pick import Choice, cost_per_million
@@ -91,7 +91,7 @@ def _winner(choice: Choice, price: float | None) -> Iterator[str]:
     yield from (f"  {reason}" for reason in choice.reasons)
     yield from (f"  note: {note}" for note in choice.notes)
     if price is not None:
-        yield from (f"  {_cost(place, price)}" for place in places)
+        yield from (f"  {_cost(place, price, batched=choice.batched)}" for place in places)
     yield from (f"  {said}" for place in places if (said := _cold_start(place)))
     if winner.accepted and winner.published is not None:
         claim = winner.published.claim
@@ -161,8 +161,8 @@ def _cold_start(row: Row) -> str:
     return f"cold start on {row.device}: {row.say('cold_start_s')} ({said}); then {row.say('pipeline_p50_s')} a frame"
 
 
-def _cost(row: Row, price: float) -> str:
-    cost, basis = cost_per_million(row, price)
+def _cost(row: Row, price: float, *, batched: bool) -> str:
+    cost, basis = cost_per_million(row, price, batched=batched)
     said = "is not known" if math.isnan(cost) else f"{cost:.2f}"
     return f"a million images at {price:g} an hour of {row.device}: {said} (by {basis})"
 
@@ -225,7 +225,7 @@ def _front(choice: Choice, price: float | None, width: int) -> list[str]:
     if price is not None and COST.key not in keys:
         header.insert(3, "1M images")
         for row, line in zip(shown, cells, strict=True):
-            line.insert(3, f"{cost_per_million(row, price)[0]:.2f}")
+            line.insert(3, f"{cost_per_million(row, price, batched=choice.batched)[0]:.2f}")
     if choice.rests_on_several:
         header.insert(1, "rests on")
         for row, line in zip(shown, cells, strict=True):
@@ -288,7 +288,7 @@ def _in_short(choice: Choice, losers: list[Loser]) -> Iterable[str]:
 
 def _values(choice: Choice, price: float | None) -> dict[str, object]:
     winner = choice.winner
-    cost = None if winner is None or price is None else cost_per_million(winner, price)
+    cost = None if winner is None or price is None else cost_per_million(winner, price, batched=choice.batched)
     return {
         "winner": winner.as_dict() if winner else None,
         "label": choice.label,
@@ -297,7 +297,7 @@ def _values(choice: Choice, price: float | None) -> dict[str, object]:
         "limits": [limit.say() for limit in choice.asked.limits],
         "for_sale": choice.asked.for_sale,
         "reasons": choice.reasons,
-        "notes": choice.notes,
+        "notes": [carried(note) for note in choice.notes],
         "rests_on": _bases(choice, winner) if winner else None,
         "devices": {place.device: place.as_dict() for place in choice.places[winner.key]} if winner else None,
         "train": carried_command(how_to_have_weights(winner)) or None if winner else None,

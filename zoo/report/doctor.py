@@ -213,7 +213,7 @@ def _values(report: Report) -> dict[str, object]:
             {
                 "severity": finding.severity,
                 "what": finding.what,
-                "advice": finding.advice,
+                "advice": carried(finding.advice),
                 "files": list(finding.files),
             }
             for finding in report.findings

@@ -9,6 +9,7 @@ from typing import Literal
 from rich.console import Group
 from rich.text import Text
 
+from zoo.advice import carried
 from zoo.machine import Named
 from zoo.report.doctor import Finding, by_gravity, findings_shown, is_healthy
 from zoo.report.terminal import print_to_text, simple_table
@@ -73,7 +74,7 @@ def _values(report: MachineReport) -> dict[str, object]:
                 "severity": finding.severity,
                 "what": finding.what,
                 "effect": finding.effect,
-                "advice": finding.advice,
+                "advice": carried(finding.advice),
             }
             for finding in report.findings
         ],

@@ -16,7 +16,7 @@ FEW = 5
 
 
 def notes(
-    group: Group, good: list[Row], under: list[Row], fastest: list[Fastest], unshown: list[Row]
+    group: Group, good: list[Row], under: list[Row], fastest: list[Fastest], hidden: list[Row]
 ) -> tuple[str, ...]:
     """Return what is to be known beside the numbers of a table, a sentence each.
 
@@ -25,7 +25,7 @@ def notes(
         good: Its rows that are ok, but the baseline.
         under: Those that are under the baseline.
         fastest: The fastest artifact of each model, where some model has several.
-        unshown: Other rows in fp32 that may be compared with them.
+        hidden: Rows in fp32 that may be compared with them and that a filter hides.
     """
     said = []
     scored = {row.model for row in good if row.miou is not None}
@@ -64,7 +64,7 @@ def notes(
         which = "" if len(unchecked) == len(models_of(good)) else f" of {', '.join(unchecked)}"
         said.append(f"{FASTEST} accuracy{which} was not checked: no mIoU to hold against fp32")
     said += _hurt([row for row in good if row.hurt_classes])
-    said += [pair.text for pair in slower_int8(good, unshown)]
+    said += [pair.text for pair in slower_int8(good, hidden)]
     said += [f"int8 of {row.model} in {row.runtime}: {row.int8}" for row in good if row.int8_note]
     if len({row.input_size for row in good}) > 1:
         said.append("several input sizes: mIoU is counted at the ground truth's full size for all")

@@ -76,13 +76,12 @@ def how_to_train(model: str, recipe: str = "", seed: int = 0, *, on_data: bool) 
 
     Args:
         model: As it is typed.
-        recipe: As `run:RECIPE` names it; one that does not come with zoo is a `FILE`. Empty: the default one.
+        recipe: By its name; one that does not come with zoo is a `FILE`. Empty: the default one.
         seed: Of the run.
         on_data: Whether it is of a dataset that is not drawn.
     """
-    name = recipe.partition("@")[0]
     words = [f"zoo train {quoted(model)}", *(["--data DIR"] if on_data else [])]
-    words += [f"--config {name if name in recipes() else 'FILE'}"] if recipe else []
+    words += [f"--config {recipe if recipe in recipes() else 'FILE'}"] if recipe else []
     return " ".join([*words, *([f"--seed {seed}"] if seed else [])])
 
 

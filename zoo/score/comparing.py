@@ -394,7 +394,8 @@ def pareto_front(rows: Iterable[Row], *keys: str) -> list[Row]:
             points.append((known, candidate))
     front: list[tuple[list[float], Row]] = []
     for point, candidate in sorted(points, key=lambda pair: pair[0], reverse=True):  # what beats a row stands before it
-        if not any(all(map(ge, other, point)) and other != point for other, _ in front):
+        rivals = front[-1:] if len(keys) == 2 else front  # of two metrics the last has the best second one so far
+        if not any(all(map(ge, other, point)) and other != point for other, _ in rivals):
             front.append((point, candidate))
     return [candidate for _, candidate in front]
 

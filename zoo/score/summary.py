@@ -8,12 +8,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zoo.lived import Paced
-from zoo.record import Latency, Stage
+from zoo.lazy import Lazy
+
+if TYPE_CHECKING:  # how sure a quantile of kept rows is, is told without pydantic
+    from zoo import lived, record
+else:
+    lived, record = Lazy("zoo.lived"), Lazy("zoo.record")
 
 TAIL_COUNT = 100
 """p99 is null below this many samples …"""
@@ -33,7 +38,7 @@ class Samples:
     warmup_settled: bool
 
 
-def summarise(samples: Samples) -> Latency:
+def summarise(samples: Samples) -> record.Latency:
     """Summary of one scope's samples; nothing is clipped. Quantiles by linear interpolation (Hyndman and Fan, type 7).
 
     Intervals hold the quantile with 95 % confidence whatever the distribution: they are order statistics whose ranks
@@ -43,7 +48,7 @@ def summarise(samples: Samples) -> Latency:
     p25, p50, p75, p90, p95, p99, p999 = (
         float(q) for q in np.quantile(seconds, (0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999))
     )
-    return Latency(
+    return record.Latency(
         sample_count=len(seconds),
         min_s=float(seconds[0]),
         p25_s=p25,
@@ -64,18 +69,18 @@ def summarise(samples: Samples) -> Latency:
     )
 
 
-def summarise_stages(samples: Mapping[str, NDArray[np.float64]]) -> tuple[Stage, ...]:
+def summarise_stages(samples: Mapping[str, NDArray[np.float64]]) -> tuple[record.Stage, ...]:
     """Median of each stage's seconds with its interval, in the order they ran; `samples` are `measure_stages`'."""
     ordered = {name: np.sort(seconds) for name, seconds in samples.items()}
     return tuple(
-        Stage.model_validate(
+        record.Stage.model_validate(
             {"name": name, "p50_s": float(np.median(seconds)), "p50_interval_s": median_interval(seconds)}
         )
         for name, seconds in ordered.items()
     )
 
 
-def summarise_paced(rate_hz: float, seconds: NDArray[np.float64], frames: NDArray[np.int64]) -> Paced:
+def summarise_paced(rate_hz: float, seconds: NDArray[np.float64], frames: NDArray[np.int64]) -> lived.Paced:
     """How paced calls kept their deadlines: each has the time until the next frame is due.
 
     Args:
@@ -85,7 +90,7 @@ def summarise_paced(rate_hz: float, seconds: NDArray[np.float64], frames: NDArra
     """
     late = np.sort(seconds[seconds > 1 / rate_hz] - 1 / rate_hz)
     frame_count = int(frames[-1]) + 1
-    return Paced(
+    return lived.Paced(
         rate_hz=rate_hz,
         frame_count=frame_count,
         late_count=len(late),

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from zoo.checkpoint import CheckpointFacts, FinishedRun, finished_runs, read_facts, runs_of_other_code
-from zoo.config import TrainConfig
+from zoo.config import TrainConfig, load_config
 from zoo.data.layout import Dataset
 from zoo.errors import UserError, listed
 from zoo.files import sha256_of
+from zoo.presets import recipes
 from zoo.published.facts import Published
 from zoo.published.kept import file_of, sha256_as_kept
 from zoo.published.table import published_of
 from zoo.score.commands import how_to_train
+from zoo.score.fields import quoted
 from zoo.spec import IGNORE_INDEX, DatasetSpec, Feeding, ModelSpec
 from zoo.weights.asked import AUTO, TRAINED, Asked
 from zoo.weights.hub import hub_source
@@ -154,7 +157,8 @@ def _of_run(
     wanted = [
         run
         for run in found
-        if (asked.name is None or _is_recipe(run, asked.name)) and asked.seed in (None, run.facts.config.seed)
+        if (asked.name is None or _is_recipe(run.facts.config.name, run.facts.recipe_hash, asked.name))
+        and asked.seed in (None, run.facts.config.seed)
     ]
     if not wanted:
         what = f"recipe {asked.name}" + ("" if asked.seed is None else f" with seed {asked.seed}")
@@ -188,13 +192,12 @@ def _names(runs: Sequence[FinishedRun]) -> str:
     return listed(run_name(run.facts.config) for run in runs)
 
 
-def _is_recipe(run: FinishedRun, name: str) -> bool:
-    """Whether a name is a recipe's: its own, `NAME@HASH`, or the hash's first digits alone."""
+def _is_recipe(own: str, known: str, name: str) -> bool:
+    """Whether a name is that of a recipe: its own, `NAME@HASH`, or the first digits of the hash that is known of it."""
     recipe, at, digits = name.rpartition("@")
-    config, known = run.facts.config, run.facts.recipe_hash
     if at:
-        return config.name == recipe and known.startswith(digits)
-    return config.name == name or (len(name) >= LEAST_DIGITS and known.startswith(name))
+        return own == recipe and known.startswith(digits)
+    return own == name or (len(name) >= LEAST_DIGITS and known.startswith(name))
 
 
 def _of_file(file: Path, spec: ModelSpec, dataset: Dataset | None) -> Source:
@@ -313,7 +316,7 @@ def fitted(source: Source, spec: ModelSpec, dataset: Dataset | None) -> Source:
             if source.of_hub
             else f"{source.file} was trained for {len(names)} classes of {source.trained_on} ({known})"
         )
-        begin = f"{spec.hub} --init own" if source.of_hub else f"{spec.name} --init {source.file}"
+        begin = f"{quoted(_typed(spec))} --init {'own' if source.of_hub else source.file}"
         raise UserError(
             f"{spec.name}: {what} and {dataset.name} has others too ({', '.join(lacking[:3])}): give the dataset it "
             f"was trained on with --data, or begin from it with `zoo train {begin}`"
@@ -347,8 +350,29 @@ def _unnamed(source: Source, spec: ModelSpec, dataset: Dataset) -> Source:
 
 def how_to_train_it(spec: ModelSpec, dataset: Dataset, asked: Asked) -> str:
     """Return the command, in backticks, that makes the run that is asked for."""
-    command = how_to_train(spec.hub or spec.name, asked.name or "", asked.seed or 0, on_data=not dataset.synthetic)
-    return f"`{command}`" + (f" (FILE is the recipe {asked.name})" if "FILE" in command else "")
+    name = asked.name or ""
+    comes = next((one for one, known in _that_come_with_zoo().items() if _is_recipe(one, known, name)), name)
+    command = how_to_train(_typed(spec), comes, asked.seed or 0, on_data=not dataset.synthetic)
+    if "--config FILE" not in command:
+        return f"`{command}`"
+    namesake = name.partition("@")[0]
+    another = f", which is not here: zoo's own {namesake} is another" if namesake in _that_come_with_zoo() else ""
+    return f"`{command}` (FILE is the recipe {name}{another})"
+
+
+@functools.cache
+def _that_come_with_zoo() -> dict[str, str]:
+    """The hash of each recipe, by its name."""
+    return {name: load_config(TrainConfig, str(file)).recipe_hash for name, file in recipes().items()}
+
+
+def _typed(spec: ModelSpec) -> str:
+    """Return what names a model on the command line, in the current folder."""
+    file, _, function = spec.builder.rpartition(":")
+    if not (spec.own and file.endswith(".py")):
+        return spec.hub or spec.name
+    path, here = Path(file), Path.cwd()
+    return f"{path.relative_to(here) if path.is_relative_to(here) else path}:{function}"
 
 
 def _how_to_have_some(
