@@ -101,6 +101,16 @@ def test_rows_of_this_machine_that_cannot_answer_leave_the_choice_to_others(reco
     assert pick(rows, objective="latency").winner.model == "a"
 
 
+def test_a_smoke_test_of_this_machine_answers_for_no_full_record(records, monkeypatch):
+    """What a first `zoo bench` leaves: a baseline, and an mIoU that says nothing of an architecture."""
+    own = {"device": "cpu-here", "machine_id": "h" * 16}
+    smoke = [records.make("a", **own).model_copy(update={"quick": True}), records.baseline(**own)]
+    rows = rows_of([speed_alone(records, "a", **own), *smoke, records.make("b", device="nvidia-h200")])
+    monkeypatch.setattr(room.machine, "here", lambda: (Named("CPU", "cpu-here", "h" * 16),))
+    assert pick(rows).winner.model == "b"
+    assert pick(rows, objective="latency").winner.model == "a"
+
+
 def test_published_accuracy_takes_part_when_asked_and_every_line_says_so(records):
     rows = rows_of(
         [

@@ -89,7 +89,9 @@ def find_candidates(
     if not devices:
         measured = dict.fromkeys(row.device for row in rows if not row.baseline)
         ours = {device.machine_id for device in here}
-        own = {row.device for row in rows if row.machine_id in ours and _has_all(row, needed)}
+        known = [row for row in rows if not row.baseline and _has_all(row, needed)]
+        known = [row for row in known if not row.quick] or known
+        own = {row.device for row in known if row.machine_id in ours}
         if len(measured) > 1 and len(own & set(measured)) == 1:
             rows = [row for row in rows if row.baseline or row.device in own]
             others = [device for device in measured if device not in own]
