@@ -18,7 +18,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from zoo.errors import UserError, did_you_mean
 from zoo.files import short_hash
-from zoo.presets import preset_folder, preset_names, recipes
+from zoo.presets import preset_folder, preset_names, presets, recipes
 from zoo.protocol import PACED_PROTOCOL, SPEED_PROTOCOL
 from zoo.record import MemoryFormat, Precision
 from zoo.spec import Facts, Resize, Size
@@ -291,9 +291,7 @@ def _find_preset(preset: str, kind: str) -> Path:
         if not path.is_file():
             raise UserError(f"no preset file {preset}; shipped presets: {', '.join(preset_names(kind))}")
         return path
-    names = (
-        recipes() if kind == "train" else {name: preset_folder(kind) / f"{name}.toml" for name in preset_names(kind)}
-    )
+    names = recipes() if kind == "train" else presets(kind)
     if preset not in names:
         raise UserError(
             f"no {kind} preset {preset!r}.{did_you_mean(preset, names)} "

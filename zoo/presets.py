@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,15 +22,21 @@ def preset_folder(kind: str) -> Path:
     return installed if installed.is_dir() else package.parent / "configs" / kind
 
 
+def presets(kind: str) -> dict[str, Path]:
+    """Return the shipped presets of a kind (`"train"` or `"bench"`): name → its file."""
+    return {path.stem: path for path in sorted(preset_folder(kind).glob("*.toml"))}
+
+
 def preset_names(kind: str) -> list[str]:
-    """Names of the shipped presets of a kind (`"train"` or `"bench"`)."""
-    return sorted(path.stem for path in preset_folder(kind).glob("*.toml"))
+    """Names of the shipped presets of a kind."""
+    return list(presets(kind))
 
 
-def recipes() -> dict[str, Path]:
+@functools.cache  # advice asks for every model that has no weights
+def recipes() -> Mapping[str, Path]:
     """Return what `zoo train` takes by name → its file: its own presets, and the recipes that those of a sweep hold."""
-    found = {name: preset_folder("train") / f"{name}.toml" for name in preset_names("train")}
-    for path in sorted(preset_folder("bench").glob("*.toml")):
+    found = presets("train")
+    for path in presets("bench").values():
         table = tomllib.loads(path.read_text(encoding="utf-8")).get("train", {})
         if "name" in table:
             found.setdefault(table["name"], path)

@@ -242,12 +242,17 @@ def test_the_winner_is_of_the_set_even_where_it_was_never_timed(records):
     assert "→ counted" in show_choice(choice, width=200).partition("Pareto set")[2]
 
 
-def test_what_ties_with_the_best_does_not_beat_what_is_better_in_all(records):
-    known = {"best": (0.60, (0.420, 0.440)), "unsure": (0.58, (0.40, 0.425)), "sure": (0.59, (0.417, 0.419))}
-    rows = [
+def ever_faster(records, known):
+    """Rows by model of the share that is right and mIoU's interval, each 10 ms faster than the one before."""
+    return [
         row(records.make(name, right=right, miou_interval=interval, p50_s=0.03 - 0.01 * place))
         for place, (name, (right, interval)) in enumerate(known.items())
     ]
+
+
+def test_what_ties_with_the_best_does_not_beat_what_is_better_in_all(records):
+    known = {"best": (0.60, (0.420, 0.440)), "unsure": (0.58, (0.40, 0.425)), "sure": (0.59, (0.417, 0.419))}
+    rows = ever_faster(records, known)
     choice = pick(rows)
     assert choice.winner.model == "sure"
     assert choice.reasons[0].startswith("mIoU 41.9 %, no worse than a tie with the highest: 42.9 % of best (")
@@ -276,10 +281,7 @@ def test_memory_decides_where_latency_ties_too(records):
 
 def test_a_tie_is_one_with_the_best_since_ties_do_not_add_up(records):
     known = {"best": (0.60, (0.415, 0.445)), "near": (0.58, (0.40, 0.42)), "far": (0.56, (0.38, 0.405))}
-    rows = [
-        row(records.make(name, right=right, miou_interval=interval, p50_s=0.03 - 0.01 * place))
-        for place, (name, (right, interval)) in enumerate(known.items())
-    ]
+    rows = ever_faster(records, known)
     choice = pick(rows)
     assert choice.winner.model == "near", "far ties with near alone"
     assert {loser.label: loser.kind for loser in choice.losers} == {"best": "tie", "far": "behind"}

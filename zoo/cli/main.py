@@ -71,22 +71,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _given(arguments: argparse.Namespace) -> dict[str, dict[str, str]]:
     """The folders that were named, by verb those that it takes too; of several for one flag none is meant."""
-    from zoo.cli.reference import verbs_of
-
     folders = {}
     for name in FOLDERS:
         value = getattr(arguments, name, None)
         values = value if isinstance(value, list) else [value]
         if len(values) == 1 and values[0]:
             folders[f"--{name}"] = str(values[0])
-    verbs = verbs_of(make_parser()) if folders else ()
+    if not folders:
+        return {}
+    from zoo.cli.reference import verbs_of
+
     return {
         name: {
             flag: value
             for flag, value in folders.items()
             if (action := verb._option_string_actions.get(flag)) is not None and value != action.default  # noqa: SLF001
         }
-        for name, verb in verbs
+        for name, verb in verbs_of(make_parser())
     }
 
 
