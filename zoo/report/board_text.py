@@ -11,7 +11,17 @@ from rich.text import Text
 from zoo.collector import paused
 from zoo.report.board import Board, Line, Table
 from zoo.report.marks import BEST, FRONT
-from zoo.report.terminal import UNBROKEN, WIDE, grid, print_to_text, simple_table, text_width, widest, wrapped
+from zoo.report.terminal import (
+    UNBROKEN,
+    WIDE,
+    grid,
+    print_to_text,
+    say_hidden,
+    simple_table,
+    text_width,
+    widest,
+    wrapped,
+)
 from zoo.score.trust import REMEDIES
 
 WORDS = frozenset({"weights", "published", "grade", "why"})
@@ -63,9 +73,8 @@ def _render(table: Table, available: int) -> list[RenderableType]:
         shown, hidden = _fitting(table, available)
         header = ["", "model", *(_header(table.columns[index].title) for index in shown)]
         words = {0, 1} | {2 + place for place, index in enumerate(shown) if table.columns[index].key in WORDS}
-        if hidden:
-            names = ", ".join(table.columns[index].title for index in hidden)
-            parts.append(Text(f"hidden in this width: {names} (--format csv has all)", style="dim"))
+        lacking = say_hidden([table.columns[index].title for index in hidden], available)
+        parts += [Text(line, style="dim") for line in lacking]
         lines = [_line(table, line, shown) for line in table.lines]
         parts.append(grid(header, lines, words=frozenset(words)))
     return parts

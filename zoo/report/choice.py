@@ -14,7 +14,7 @@ from zoo.picker.deciding import Loser, published_mark
 from zoo.picker.pick import Choice, cost_per_million
 from zoo.published.claims import Stated
 from zoo.report.marks import HURT
-from zoo.report.terminal import simple_table, text_width, wrapped, wrapped_command
+from zoo.report.terminal import fitted_table, text_width, wrapped, wrapped_command
 from zoo.score.commands import (
     how_to_export,
     how_to_have_weights,
@@ -230,14 +230,11 @@ def _front(choice: Choice, price: float | None, width: int) -> list[str]:
         header.insert(1, "rests on")
         for row, line in zip(shown, cells, strict=True):
             line.insert(1, measured_on(row, choice.here))
-    while len(header) > 3 and max(map(len, simple_table(header, cells).plain)) > width:
-        header.pop()
-        for line in cells:
-            line.pop()
+    table, _ = fitted_table(header, cells, left=1, drop=header[:2:-1], width=width)
     more = f" ({FRONT} of {len(choice.front)})" if len(choice.front) > FRONT else ""
     *first, last = (metric.title for metric in (y, x, *others))
     title = f"Pareto set of those that qualify, by {', '.join(first)} and {last}{more}:"
-    return [title, *simple_table(header, cells).plain]
+    return [title, *table.plain]
 
 
 def _others(choice: Choice, *, explain: bool) -> Iterator[str]:
