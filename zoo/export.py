@@ -25,7 +25,7 @@ from zoo.measure.device import resolve_device
 from zoo.record import Precision, Record
 from zoo.runtimes import base, table
 from zoo.runtimes.opset import OPSET, oldest_onnxruntime, require_opset
-from zoo.score.comparing import newest, slower_int8
+from zoo.score.comparing import newest, say_slower, slower_int8
 from zoo.score.int8 import int8_text
 from zoo.score.limits import Limit
 from zoo.score.metrics import CLASS_LOSS
@@ -340,5 +340,5 @@ def _notes(card: Card, records: Sequence[Record]) -> tuple[str, ...]:
         notes.append("this very file has no record yet: `zoo bench --file FILE` measures it")
     else:
         slower = slower_int8(newest(rows_of(records)))
-        notes += [pair.text for pair in slower if pair.int8.key == card.record.key]
+        notes += say_slower(pair for pair in slower if pair.int8.key == card.record.key)
     return tuple(notes)

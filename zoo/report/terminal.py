@@ -6,13 +6,14 @@ import io
 import os
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.control import strip_control_codes
 from rich.segment import Segment
+from rich.text import Text
 
 from zoo.advice import carried, carried_command
 
@@ -20,7 +21,7 @@ WIDE = 160
 """Columns of text that goes into a file, or into a pipe where `COLUMNS` does not say."""
 
 UNBROKEN = "\N{NO-BREAK SPACE}"
-_COMMAND = re.compile(r"`zoo [^`]+`")
+_COMMAND = re.compile(r"`[^`]+`")
 _BEFORE_UNIT = re.compile(r"(?<=[\d\]]) (?=(?:%|ms|s|MiB|M|G|J|points)(?:\W|$))")
 
 
@@ -70,6 +71,11 @@ def wrapped(text: str, width: int | None = None, *, prefix: str = "") -> list[st
         break_on_hyphens=False,
     )
     return [line.replace(UNBROKEN, " ") for line in lines]
+
+
+def paragraphs(texts: Iterable[str], width: int, style: str = "") -> list[Text]:
+    """Each sentence as `wrapped` has it, to stand among what rich prints."""
+    return [Text(line, style=style) for text in texts for line in wrapped(text, width)]
 
 
 def wrapped_command(says: str, command: str, width: int, *, prefix: str = "") -> list[str]:
