@@ -17,6 +17,7 @@ from zoo.cache import cache_folder, choose, clear, entries, use
 from zoo.cli.main import main
 from zoo.data.layout import open_dataset
 from zoo.data.prepared import prepare
+from zoo.errors import UserError
 
 DAY_S = 86400
 USER = """
@@ -59,6 +60,9 @@ def test_every_entry_has_its_kind_size_and_last_use(root):
         assert abs(datetime.now(UTC) - entry.used_at - timedelta(days=days)) < timedelta(minutes=5)
     assert not any(entry.in_use for entry in found)
     assert entries(root / "none") == []
+    (root / "file").write_text("")
+    with pytest.raises(UserError, match="file is a file; name the folder of the cache with --cache"):
+        entries(root / "file")
 
 
 @pytest.mark.parametrize(

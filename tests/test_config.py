@@ -107,6 +107,16 @@ def test_a_wrong_flag_is_not_blamed_on_the_preset():
         load_config(BenchConfig, "quick", {"precisions": ["fp8"]})
 
 
+def test_a_recipe_that_is_named_by_its_hash_is_that_one():
+    digest = load_config(TrainConfig, "quick").recipe_hash
+    for digits in (digest, digest[:6]):
+        assert load_config(TrainConfig, f"quick@{digits}", {"steps": 3}).steps == 3, "changes come after"
+    with pytest.raises(UserError, match=f"quick that comes with zoo is {digest[:6]}, not 8875bc, .*; give the file"):
+        load_config(TrainConfig, "quick@8875bc")
+    with pytest.raises(UserError, match=r"no train preset 'quikc'\. Did you mean 'quick'"):
+        load_config(TrainConfig, "quikc@8875bc")
+
+
 def test_training_needs_its_recipe():
     with pytest.raises(UserError, match=r"needs a \[train\] table"):
         load_config(BenchConfig, None, {"train_missing": True})

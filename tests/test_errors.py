@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from zoo.errors import ModelError, UserError, blamed_on, counted
+from zoo.errors import ModelError, UserError, blamed_on, counted, grouped
 
 RAISED = [
     AssertionError("sides are multiples of 32"),
@@ -36,3 +36,19 @@ def test_what_is_no_fault_of_a_model_comes_through(error):
 def test_one_thing_is_no_plural():
     said = [counted(count, *words) for count in (0, 1, 2) for words in (("cell",), ("entry", "entries"))]
     assert said == ["0 cells", "0 entries", "1 cell", "1 entry", "2 cells", "2 entries"]
+
+
+def test_what_differs_in_a_models_name_alone_is_said_once():
+    def note(model):
+        return model, f"not trained; `zoo train {model}`, or `zoo weights fetch {model}:tag`, not unet_b"
+
+    assert grouped(
+        [note("unet"), ("enet", "untrained"), note("fpn"), ("erfnet", "untrained"), note("pan"), note("sfnet")]
+    ) == [
+        "unet, fpn, pan and 1 more: not trained; `zoo train MODEL`, or `zoo weights fetch MODEL:tag`, not unet_b",
+        "enet, erfnet: untrained",
+    ]
+    assert grouped([note("unet"), ("pan", "has unet beside it")]) == [
+        ": ".join(note("unet")),
+        "pan: has unet beside it",
+    ]

@@ -76,7 +76,7 @@ def test_an_exported_file_has_its_card_and_runs_without_zoo(runtime, name, more,
     batch = 2 if "--batch" in more else 1
     precision = "int8" if "int8" in more else "fp32"
     assert f"wrote {file}" in said
-    assert "no record yet" in said
+    assert f"no record yet: `zoo bench --file {file}" in said
     assert (card["file"], card["runtime"], card["precision"]) == (name, runtime, precision)
     assert card["sha256"] == store_sha256(file)
     assert card["bytes"] == file.stat().st_size

@@ -205,6 +205,9 @@ def test_a_missing_folder_matters_only_to_a_reader(tmp_path):
         store.scan(tmp_path / "none", required=True)
     with pytest.raises(UserError, match="holds no records; make some"):
         store.scan(tmp_path, required=True)
+    (tmp_path / "page.md").write_text("")
+    with pytest.raises(UserError, match=r"page\.md is a file; name the folder of the records with --results"):
+        store.scan(tmp_path / "page.md", required=True)
 
 
 def test_only_damaged_files_is_said(records, tmp_path):

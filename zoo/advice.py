@@ -1,7 +1,8 @@
 """Commands that zoo advises: they go on with the folders that it was given.
 
 Advice is worded deep inside, where no flag is known: in errors, notes, remedies. So the command line says once what it
-was given (`giving`), and whoever prints a sentence for a person passes it through `carried`.
+was given (`giving`), and whoever prints a sentence for a person passes it through `carried`. A command behind the word
+"there" is for another machine, where those folders need not be: it stays.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ Flags = Mapping[str, str]
 """Such as `--results` → the folder."""
 
 _GIVEN: ContextVar[Mapping[str, Flags]] = ContextVar("given", default={})  # noqa: B039  never written to
+_HERE = re.compile(r"(?<!there )`(zoo [^`]+)`")
 _STANDS_FOR_ONE = "DIR"
 _LOOKS_ELSEWHERE = {"--machine", "--predictions"}
 """With these a verb refuses folders that it takes else."""
@@ -33,7 +35,7 @@ def giving(flags: Mapping[str, Flags]) -> Iterator[None]:
 
 def carried(text: str) -> str:
     """Return a sentence with each of its commands, which stand in backticks, as `carried_command` has it."""
-    return re.sub(r"`(zoo [^`]+)`", lambda found: f"`{carried_command(found[1])}`", text) if _GIVEN.get() else text
+    return _HERE.sub(lambda found: f"`{carried_command(found[1])}`", text) if _GIVEN.get() else text
 
 
 def carried_command(command: str) -> str:

@@ -92,7 +92,12 @@ def entries(root: Path) -> list[Entry]:
     """Look a cache folder over, the entry first that was not used for longest.
 
     An entry was used when `use` named it or one of its files was written or, where the system notes that, read.
+
+    Raises:
+        UserError: it is a file.
     """
+    if root.is_file():
+        raise UserError(f"{root} is a file; name the folder of the cache with --cache")
     found = []
     for kind, pattern in KINDS.items():
         for folder in root.glob(pattern):

@@ -227,7 +227,8 @@ _KINDS: dict[type[Facts], str] = {TrainConfig: "train", BenchConfig: "bench"}
 def load_config(cls: type[ConfigT], preset: str | None = None, changes: Mapping[str, Any] | None = None) -> ConfigT:
     """Read a preset (a shipped name or a TOML file), apply `changes` (dotted keys reach into tables), check everything.
 
-    A recipe may be one that a preset of a sweep trains by, by its name or in the sweep's own file.
+    A recipe may be one that a preset of a sweep trains by, by its name or in the sweep's own file. `NAME@HASH` names it
+    where it is that one, and no other.
 
     Raises:
         UserError: no such preset, not TOML, unknown key, wrong type, value out of range.
@@ -235,6 +236,7 @@ def load_config(cls: type[ConfigT], preset: str | None = None, changes: Mapping[
     values: dict[str, Any] = {}
     source = "the flags"
     if preset is not None:
+        preset = _name_of_recipe(preset) if cls is TrainConfig else preset
         path = _find_preset(preset, _KINDS[cls])
         source = str(path)
         try:
@@ -283,6 +285,20 @@ def parse_rate(text: str) -> Fraction:
         if 0 < rate <= 1000:
             return rate
     raise UserError(f"a rate is frames per second, such as 25, 29.97 or 30000/1001; got {text!r}")
+
+
+def _name_of_recipe(preset: str) -> str:
+    """Return the name in `NAME@HASH`, once the recipe of that name is the one that is meant; else what is given."""
+    name, _, digits = preset.partition("@")
+    if not digits or preset.endswith(".toml"):
+        return preset
+    known = load_config(TrainConfig, name).recipe_hash
+    if not known.startswith(digits):
+        raise UserError(
+            f"the recipe {name} that comes with zoo is {known[: len(digits)]}, not {digits}, which was another by that "
+            f"name; give the file of that one, or --config {name} for what it is now"
+        )
+    return name
 
 
 def _find_preset(preset: str, kind: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,3 +57,14 @@ def listed(words: Iterable[str], count: int = 3) -> str:
     """Return the first words and how many there are beyond: `"a, b, c and 2 more"`."""
     words = list(words)
     return ", ".join(words[:count]) + (f" and {len(words) - count} more" if len(words) > count else "")
+
+
+def grouped(notes: Iterable[tuple[str, str]]) -> list[str]:
+    """Return a line for each note of a model; those that differ in its name alone are one, which says MODEL for it."""
+    alike = dict[str, dict[str, str]]()
+    for model, note in notes:
+        pattern = re.sub(rf"(?<![\w.-]){re.escape(model)}(?![\w-])", "MODEL", note)
+        alike.setdefault(pattern, {})[model] = note
+    return [
+        f"{listed(said)}: {pattern if len(said) > 1 else next(iter(said.values()))}" for pattern, said in alike.items()
+    ]

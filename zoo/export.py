@@ -25,7 +25,8 @@ from zoo.measure.device import resolve_device
 from zoo.record import Precision, Record
 from zoo.runtimes import base, table
 from zoo.runtimes.opset import OPSET, oldest_onnxruntime, require_opset
-from zoo.score.comparing import newest, slower_int8
+from zoo.score.comparing import newest, say_slower, slower_int8
+from zoo.score.fields import quoted
 from zoo.score.int8 import int8_text
 from zoo.score.limits import Limit
 from zoo.score.metrics import CLASS_LOSS
@@ -314,7 +315,7 @@ def _export(
         advice = how_to_write(error, "another file with -o")
         raise UserError(f"cannot write {target}: {reason(error)}; {advice}") from error
     snippet = table.snippet(wanted.runtime, target, options, card.input.shape).text
-    return Exported(target, card, wanted.source, snippet, (*([kept] if kept else []), *_notes(card, records)))
+    return Exported(target, card, wanted.source, snippet, (*([kept] if kept else []), *_notes(target, card, records)))
 
 
 def _kept(held: Held, on: str) -> str:
@@ -326,7 +327,7 @@ def _kept(held: Held, on: str) -> str:
     )
 
 
-def _notes(card: Card, records: Sequence[Record]) -> tuple[str, ...]:
+def _notes(file: Path, card: Card, records: Sequence[Record]) -> tuple[str, ...]:
     """What a file's user should know before it is deployed."""
     notes = []
     if card.opset is not None:
@@ -337,8 +338,9 @@ def _notes(card: Card, records: Sequence[Record]) -> tuple[str, ...]:
     if card.build.quantisation is not None:
         notes.append(f"int8 by {int8_text(card.build.quantisation)}")
     if card.record is None:
-        notes.append("this very file has no record yet: `zoo bench --file FILE` measures it")
+        trust = " --trust" if file.suffix == ".pt2" else ""
+        notes.append(f"this very file has no record yet: `zoo bench --file {quoted(str(file))}{trust}` measures it")
     else:
         slower = slower_int8(newest(rows_of(records)))
-        notes += [pair.text for pair in slower if pair.int8.key == card.record.key]
+        notes += say_slower(pair for pair in slower if pair.int8.key == card.record.key)
     return tuple(notes)

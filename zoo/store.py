@@ -183,7 +183,9 @@ def read_all(results: Path, read: Callable[[Path], Found], *, required: bool) ->
         except UserError as error:
             warnings.append(f"skipped {error}")
     if required and not found:
-        what = "does not exist" if not results.is_dir() else "holds no records"
+        if results.is_file():
+            raise UserError(f"{results} is a file; name the folder of the records with --results")
+        what = "holds no records" if results.is_dir() else "does not exist"
         unread = f" ({counted(len(warnings), 'file')} could not be read; {warnings[0]})" if warnings else ""
         raise UserError(f"{results} {what}{unread}; {HOW_TO_MAKE_RECORDS}")
     return found, tuple(warnings)

@@ -8,8 +8,9 @@ import re
 import pytest
 from rich.console import Console
 
-from zoo.bench.live import NAME_WIDTH, WIDTH, Live, header, row
+from zoo.bench.live import NAME_WIDTH, WIDTH, Live, header, print_note, row
 from zoo.bench.sweep import Event
+from zoo.record import Failure
 from zoo.score.metrics import METRICS, SHOWN
 
 
@@ -76,3 +77,27 @@ def test_in_a_file_a_cell_is_a_line(records):
     lines = plain.file.getvalue().splitlines()
     assert [line.split()[0] for line in lines[-2:]] == ["unet", "unet"]
     assert len(lines) == 5
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_what_is_refused_whatever_the_model_is_said_once(records, is_terminal):
+    console = Console(file=io.StringIO(), width=80, force_terminal=is_terminal, color_system=None)
+    why = Failure(step="plan", reason="tf32 needs a CUDA device")
+    with Live(console) as live:
+        for place, model in enumerate(("unet", "enet", "fpn")):
+            refused = records.failed(model, status="unsupported", precision="tf32")
+            live(Event(model, place, 6, record=refused.model_copy(update={"failure": why})))
+            live(Event(model, place, 6, record=records.make(model)))
+    lines = [line for line in lines_of(console) if "measured on" in line or "fpn" in line or "tf32" in line]
+    assert [line.split()[0] for line in lines if "/6" not in line] == ["refused:", "measured", "fpn"]
+    assert "refused: eager tf32: tf32 needs a CUDA device" in lines
+
+
+def test_a_note_is_as_wide_as_a_terminal_and_one_line_in_a_file():
+    note = "unet, enet: not trained in quick, which is long; train it with `zoo train MODEL --config quick`, or not"
+    for is_terminal in (True, False):
+        console = Console(file=io.StringIO(), width=80, force_terminal=is_terminal, color_system=None)
+        print_note(console, note)
+        lines = console.file.getvalue().splitlines()
+        assert max(map(len, lines)) <= 80 or lines == [note]
+        assert any("`zoo train MODEL --config quick`" in line for line in lines), "a command is not broken"

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from zoo.cli.main import VERBS
 from zoo.score.fields import FIELDS
 from zoo.store import save
 
@@ -21,6 +22,24 @@ def zoo(call, records, tmp_path, monkeypatch):
     ):
         save(records.make("unet", **changes), {}, tmp_path / "results")
     return call
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+@pytest.mark.parametrize("verb", [(), *((verb,) for verb in VERBS)])
+def test_help_is_as_wide_as_the_terminal(call, monkeypatch, verb, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    code, out, _ = call(*verb, "--help")
+    assert code == 0
+    assert max(map(len, out.splitlines())) <= columns
+
+
+def test_examples_in_a_help_keep_their_columns(call, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = call("--help")[1].splitlines()
+    at = next(place for place, line in enumerate(lines) if line.startswith("  zoo bench --models all "))
+    column = lines[at].index("measure every model")
+    assert lines[at + 1].startswith(" " * column + "machine")
+    assert lines[at - 3].startswith("  zoo list")
 
 
 @pytest.mark.parametrize("verb", ["leaderboard", "pick", "compare"])

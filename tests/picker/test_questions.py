@@ -161,7 +161,7 @@ def test_one_model_for_two_devices(ask, two):
     assert ask("--device intel-xeon-2c,amd-epyc-zen4-8c", two)[3]["label"] == "a", "mIoU is the same on both"
     code, _, error, _ = ask("--device intel-xeon-2c --device nvidia-h200", two)
     assert code == 3
-    assert "nothing was measured on 'nvidia-h200'. There is: amd-epyc-zen4-8c, intel-xeon-2c; run `zoo bench " in error
+    assert "nothing was measured on 'nvidia-h200'. There is: amd-epyc-zen4-8c, intel-xeon-2c; for nvidia-h200 " in error
 
 
 def test_nothing_qualifies(ask):

@@ -41,7 +41,7 @@ def test_what_a_number_rests_on(records, changes, basis):
             "pipeline_p50_s",
             (
                 "zoo bench --models unet --runtimes openvino --precision int8 --data DIR --preset camvid "
-                "--input-size 256x512 --weights run:camvid_cpu:0"
+                "--input-size 256x512 --weights run:camvid_cpu@abc123:0"
             ),
         ),
         (

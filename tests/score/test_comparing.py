@@ -19,6 +19,7 @@ from zoo.score.comparing import (
     latest,
     newest,
     pareto_front,
+    say_slower,
     sharing,
     slower_int8,
     tell_apart,
@@ -161,7 +162,7 @@ def test_int8_that_is_slower_than_fp32_is_named(records):
     def named(*changes):
         base = {"runtime": "onnxruntime", "width": 0.01}
         rows = [row(records.make(**base | change)) for change in changes]
-        return [pair.text for pair in slower_int8(rows)]
+        return say_slower(slower_int8(rows))
 
     fp32, int8 = {"p50_s": 0.010}, {"p50_s": 0.020, "precision": "int8"}
     said = "int8 is slower than fp32 here: unet in onnxruntime takes 25.0 ms against 12.5 ms"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -13,10 +14,12 @@ from zoo.bench.plan import Cell, Setting, cell_key, rounds
 from zoo.config import TrainConfig
 from zoo.errors import UserError, counted
 from zoo.record import Record
-from zoo.report.terminal import print_to_text, simple_table
+from zoo.report.terminal import fitted_table, print_to_text, say_hidden
 from zoo.units import show_duration, show_size
 
 HEADER = ("model", "weights", "runtime", "input", "about", "state")
+_DROPPED = ("input", "weights")
+"""Columns that a narrow terminal goes without, the first of them first."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Line:
         if self.finished:
             return "finished"
         if self.cell.refused:
-            return f"refused: {self.cell.refused}"
+            return "refused"
         return "to train first" if self.trains else "to measure"
 
     @property
@@ -182,7 +185,11 @@ def show_forecast(found: Forecast) -> str:
         about = "?" if line.seconds is None else f"{line.seconds:.0f} s" if line.seconds else ""
         runtime = "" if cell.is_baseline else f"{cell.runtime} {cell.precision}"
         rows.append([cell.spec.name, line.weights, runtime, show_size(cell.input_size), about, line.state])
-    return print_to_text(simple_table(HEADER, rows, left=len(HEADER))) + "".join(f"{line}\n" for line in summary(found))
+    table, hidden = fitted_table(HEADER, rows, left=len(HEADER), drop=_DROPPED)
+    above = say_hidden(hidden, whole="a wider terminal has all")
+    return (
+        "".join(f"{line}\n" for line in above) + print_to_text(table) + "".join(f"{line}\n" for line in summary(found))
+    )
 
 
 def summary(found: Forecast) -> list[str]:
@@ -195,6 +202,12 @@ def summary(found: Forecast) -> list[str]:
             f"about {found.seconds / 60:.1f} min"
         )
     ]
+    refused = Counter(
+        f"{line.cell.runtime} {line.cell.precision}: {line.cell.refused}"
+        for line in found.kept
+        if line.state == "refused"
+    )
+    lines += [f"refused: {counted(count, 'cell')} of {why}" for why, count in refused.items()]
     if found.left_out:
         names = ", ".join(dict.fromkeys(line.cell.spec.name for line in found.left_out))
         left = show_duration(max(found.budget_s or 0.0, 0.0))

@@ -14,7 +14,7 @@ from rich.text import Text
 from zoo.advice import carried
 from zoo.bench.sweep import Event
 from zoo.record import Record
-from zoo.report.terminal import WIDE
+from zoo.report.terminal import WIDE, wrapped
 from zoo.score.metrics import METRICS, SHOWN, SHOWN_OF_PACED, Metric
 from zoo.score.rows import text_of
 from zoo.score.trust import grade
@@ -49,6 +49,8 @@ class Live:
         self.task = self.progress.add_task("", total=None, left="", what="")
         self.first_cell_at: float | None = None
         self.measured_count = 0
+        self.refused = set[str]()
+        """What was said of these, which is the same for each of their cells."""
 
     def __enter__(self) -> Self:
         self.progress.start()
@@ -61,7 +63,11 @@ class Live:
 
     def __call__(self, event: Event) -> None:
         """Show one event."""
-        if event.record is not None:
+        if event.record is not None and (refused := refusal(event.record)):
+            if refused not in self.refused:
+                print_note(self.console, refused)
+                self.refused.add(refused)
+        elif event.record is not None:
             if self.measured_count == 0:
                 print_line(self.console, header(event.record, line_width(self.console)))
             self.measured_count += 1
@@ -69,7 +75,7 @@ class Live:
         elif event.model and self.first_cell_at is None:
             self.first_cell_at = time.monotonic()
         elif not event.model:
-            self.console.print(Text(carried(event.note), style="dim"))
+            print_note(self.console, event.note)
         self.progress.update(
             self.task,
             total=event.total,
@@ -98,6 +104,19 @@ def line_width(console: Console) -> int:
 def print_line(console: Console, line: Text) -> None:
     """Print one cell's line; in a file it is one line, however long."""
     console.print(line, soft_wrap=not console.is_terminal)
+
+
+def print_note(console: Console, note: str) -> None:
+    """Print what is no cell's: as wide as a terminal, and in a file one line, however long."""
+    for line in wrapped(note, console.width) if console.is_terminal else [carried(note)]:
+        print_line(console, Text(line, style="dim"))
+
+
+def refusal(record: Record) -> str:
+    """What a device does not run, whatever the model, and why; empty for a cell that was begun."""
+    if record.failure is None or record.failure.step != "plan":
+        return ""
+    return f"refused: {record.artifact.runtime} {record.artifact.precision}: {record.failure.reason}"
 
 
 def header(record: Record, width: int = WIDE) -> Text:

@@ -21,14 +21,12 @@ from zoo.bench.workshop import Workshop
 from zoo.catalog import MODELS
 from zoo.config import ALL_CUDA, INSTALLED
 from zoo.data.reading import frame_size
-from zoo.errors import UserError, listed
+from zoo.errors import UserError, grouped
 from zoo.record import MEAN_LABEL_MAP, Record
 from zoo.spec import ModelSpec, Size
 from zoo.weights.source import Brought
 
 SURVEY_TIMEOUT_S = 300.0
-MAX_NAMED = 3
-"""Models that one line names."""
 
 Tell = Callable[[str, str], None]
 """Takes a model, or nothing for all of them, and a line of progress."""
@@ -234,12 +232,12 @@ def _look(step: str, job: Job, workshop: Workshop, tell: Tell) -> Any:
 
 def _said(models: Models, *, scored: bool) -> list[str]:
     """A line for each set of weights, of models that have the same one for all."""
-    who = dict[str, list[str]]()
+    notes = []
     for spec, chosen in models:
         for source, recipe, *_ in chosen:
             if recipe is not None:
                 said = f"to be trained by the recipe {recipe.name} ({recipe.steps} steps, seed {recipe.seed})"
             else:  # without a dataset there is no accuracy, whatever the weights
                 said = (source if scored else source.model_copy(update={"missing": ""})).said
-            who.setdefault(said, []).append(spec.name)
-    return [f"{listed(names, MAX_NAMED)}: {said}" for said, names in who.items()]
+            notes.append((spec.name, said))
+    return grouped(notes)

@@ -28,7 +28,6 @@ asked is not known or not comparable
 def add(verbs: Verbs) -> None:
     """Add the verb and its flags."""
     parser = add_verb(verbs, "compare", run, "rows, models, devices, dates or folders against the first of them")
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
     parser.add_argument("what", nargs="*", metavar="WHAT", help="two or more: see below")
     parser.add_argument("--results", **RECORDS, action="append")

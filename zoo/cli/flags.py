@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
@@ -79,11 +81,36 @@ class Once(argparse.Action):
         setattr(namespace, self.dest, values)
 
 
+class Help(argparse.HelpFormatter):
+    """What stands below the flags keeps its paragraphs, and of examples its lines and columns."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        told = []
+        for paragraph in text.strip().split("\n\n"):
+            lines = paragraph.splitlines()
+            kept = lines if any(line.startswith("  zoo ") for line in lines) else [" ".join(paragraph.split())]
+            told.append("\n".join(part for line in kept for part in _hanging(line, width, indent)))
+        return "\n\n".join(told)
+
+
+def _hanging(line: str, width: int, indent: str) -> list[str]:
+    """A line as lines, those after the first under its second column where it has one."""
+    first, gap, _ = re.split(r"(?<=\S)( {3,})", line, maxsplit=1) if "   " in line.strip() else ("  ", "", "")
+    return textwrap.wrap(
+        line,
+        width,
+        initial_indent=indent,
+        subsequent_indent=indent + " " * len(first + gap),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
 class Parser(argparse.ArgumentParser):
     """One line for a mistake, as everywhere."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, **{"formatter_class": Help, **kwargs})
         self.register("action", None, Once)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:

@@ -20,5 +20,5 @@ def run(arguments: argparse.Namespace) -> int:
     from zoo.catalog import select
     from zoo.report.models import show_models
 
-    print(show_models(select(arguments.patterns or ["all"], tag=arguments.tag), arguments.format))
+    print(show_models(select(arguments.patterns or ["all"], tag=arguments.tag), arguments.format), end="")
     return 0

@@ -113,7 +113,6 @@ def make_parser(names: Iterable[str] = VERBS) -> Parser:
         prog="zoo",
         description="Which semantic-segmentation model should I deploy on my hardware, and can I trust the answer?",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"zoo {__version__}")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)

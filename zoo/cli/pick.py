@@ -28,7 +28,7 @@ exit codes: 0 chosen; 1 nothing qualifies; 2 a mistake in what was asked for; 3 
 def add(verbs: Verbs) -> None:
     """Add the verb and its flags."""
     parser = add_verb(verbs, "pick", run, "one model, with its reason")
-    parser.epilog, parser.formatter_class = EPILOG, argparse.RawDescriptionHelpFormatter
+    parser.epilog = EPILOG
     for end, text in (("max", "at most, such as latency=50ms or memory=1GiB"), ("min", "at least, such as miou=60%%")):
         parser.add_argument(f"--{end}", action="append", default=[], metavar="METRIC=VALUE", help=f"{text}; repeatable")
     parser.add_argument("--max-latency", metavar="T", help="such as 50ms or p99:50ms, from uint8 image to label map")

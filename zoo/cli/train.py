@@ -34,7 +34,9 @@ def add(verbs: Verbs) -> None:
     parser.add_argument("--data", **DATA)
     parser.add_argument("--cache", **CACHE)
     parser.add_argument(
-        "--config", metavar="FILE", help="a recipe that comes with zoo, such as camvid_cpu, or a TOML file"
+        "--config",
+        metavar="FILE",
+        help="a recipe that comes with zoo, such as camvid_cpu or camvid_cpu@11872d, or a TOML file",
     )
     parser.add_argument("--steps", type=count, metavar="N", help="how many (default: the recipe's)")
     parser.add_argument(

@@ -11,8 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from zoo.advice import carried
-from zoo.bench.live import header, line_width, print_line, row
+from zoo.bench.live import header, line_width, print_line, print_note, refusal, row
 from zoo.errors import counted
 from zoo.fleet.sweep import FleetEvent
 from zoo.units import show_duration
@@ -33,6 +32,7 @@ class LiveFleet:
         self.live = Live(console=console, transient=True, auto_refresh=False) if console.is_terminal else None
         self.shown_header = False
         self.due = 0.0
+        self.refused = set[str]()
 
     def __enter__(self) -> Self:
         if self.live:
@@ -47,7 +47,12 @@ class LiveFleet:
 
     def __call__(self, event: FleetEvent) -> None:
         """Show one event."""
-        if event.record is not None:
+        if event.record is not None and (refused := refusal(event.record)):
+            refused = f"{event.record.device.slug}: {refused}"
+            if refused not in self.refused:
+                print_note(self.console, refused)
+                self.refused.add(refused)
+        elif event.record is not None:
             width = line_width(self.console) - MAX_DEVICE - GAP
             if not self.shown_header:
                 print_line(self.console, header(event.record, width))
@@ -56,7 +61,7 @@ class LiveFleet:
             line.append(f"  {event.record.device.slug}", style="dim")
             print_line(self.console, line)
         elif event.note:
-            print_line(self.console, Text(carried(event.note), style="dim"))
+            print_note(self.console, event.note)
         if self.live and event.seats and time.monotonic() >= self.due:
             below = Text(summary(event))
             self.live.update(Group(table(event, self.console.width, self.console.height - REST), below), refresh=True)

@@ -199,7 +199,7 @@ def _require_measured(rows: list[Row], devices: Sequence[str]) -> None:
         if there and device not in there:
             raise NothingMeasuredError(
                 f"nothing was measured on {device!r}.{did_you_mean(device, there)} There is: {', '.join(there)}; "
-                "run `zoo bench` on it, and choose from its --results too"
+                f"for {device} run there `zoo bench`, and choose from its --results too"
             )
 
 

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import replace
 
 from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.text import Text
 
 from zoo.collector import paused
 from zoo.report.board import Board, Line, Table
 from zoo.report.marks import BEST, FRONT
-from zoo.report.terminal import UNBROKEN, WIDE, grid, print_to_text, simple_table, text_width, widest, wrapped
+from zoo.report.terminal import (
+    UNBROKEN,
+    WIDE,
+    grid,
+    paragraphs,
+    print_to_text,
+    say_hidden,
+    simple_table,
+    text_width,
+    widest,
+)
 from zoo.score.trust import REMEDIES
 
 WORDS = frozenset({"weights", "published", "grade", "why"})
@@ -31,8 +41,7 @@ def board_text(board: Board, *, width: int | None = None, plain: bool = False) -
     if any(table.lines for table in board.tables):
         marks = {BEST: "best of its column"} | board.marks
         legend = "   ".join(f"{mark} {text}".replace(" ", UNBROKEN) for mark, text in marks.items())
-        parts += [Text(line, style="dim") for line in wrapped(legend, available)]
-        parts += [Text(line, style="dim") for remedy in _remedies(board) for line in wrapped(remedy, available)]
+        parts += paragraphs([legend, *_remedies(board)], available, "dim")
     return print_to_text(Group(*parts), width=width, plain=plain)
 
 
@@ -44,18 +53,19 @@ def _remedies(board: Board) -> list[str]:
 
 
 def _render(table: Table, available: int) -> list[RenderableType]:
-    parts: list[RenderableType] = [Text(table.title, style="bold")]
+    parts: list[RenderableType] = [*paragraphs([table.title], available, "bold")]
     if table.caution:
-        parts.append(Text(table.caution, style="bold yellow"))
+        parts += paragraphs([table.caution], available, "bold yellow")
     if table.failed:
         parts.append(Text(f"Not ok: {sum(len(labels) for labels, _ in table.failed)}", style="bold red"))
-        parts += [Padding(Text(f"{', '.join(labels)} · {reason}"), (0, 0, 0, 2)) for labels, reason in table.failed]
-    parts += [Text(line) for note in table.notes for line in wrapped(note, available)]
+        parts += paragraphs((f"  {', '.join(labels)} · {reason}" for labels, reason in table.failed), available)
+    parts += paragraphs(table.notes, available)
     if table.lines and any(table.columns[index].key == "weights" for index in _fitting(table, available)[1]):
         table, said = _abbreviated(table)
-        parts += [Text(line, style="dim") for line in wrapped(said, available)]
+        parts += paragraphs([said], available, "dim")
     if table.fastest:
         header, *rows = map(list, table.fastest)
+        header = ["\n".join(textwrap.wrap(title, 9, break_long_words=False)) for title in header]
         parts.append(Text("Fastest artifact of each model", style="bold"))
         parts.append(simple_table(header, rows, left=len(header) - 2))
         parts.append(Text())
@@ -63,9 +73,8 @@ def _render(table: Table, available: int) -> list[RenderableType]:
         shown, hidden = _fitting(table, available)
         header = ["", "model", *(_header(table.columns[index].title) for index in shown)]
         words = {0, 1} | {2 + place for place, index in enumerate(shown) if table.columns[index].key in WORDS}
-        if hidden:
-            names = ", ".join(table.columns[index].title for index in hidden)
-            parts.append(Text(f"hidden in this width: {names} (--format csv has all)", style="dim"))
+        lacking = say_hidden([table.columns[index].title for index in hidden], available)
+        parts += [Text(line, style="dim") for line in lacking]
         lines = [_line(table, line, shown) for line in table.lines]
         parts.append(grid(header, lines, words=frozenset(words)))
     return parts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Literal
@@ -14,7 +15,7 @@ from zoo.picker.deciding import Loser, published_mark
 from zoo.picker.pick import Choice, cost_per_million
 from zoo.published.claims import Stated
 from zoo.report.marks import HURT
-from zoo.report.terminal import simple_table, text_width, wrapped, wrapped_command
+from zoo.report.terminal import fitted_table, text_width, widest, wrapped, wrapped_command
 from zoo.score.commands import (
     how_to_export,
     how_to_have_weights,
@@ -182,18 +183,21 @@ def _commands(choice: Choice) -> Iterator[tuple[str, str]]:
     winner = choice.winner
     if winner is None:
         return
+    data = f"; DIR holds {winner.dataset}" if winner.dataset is not None and not winner.synthetic else ""
     untrained = winner.licences.code_alone and not loads_published(winner)
     here = {measured_on(place, choice.here) == "measured here" for place in choice.places[winner.key]} == {True}
     if (command := how_to_have_weights(winner)) and (winner.quick or not here):  # a smoke test keeps no weights
         file = f"; FILE is the recipe {winner.recipe}" if "FILE" in command else ""
-        yield f"first its weights, where no such run is here yet{file}", command
+        yield f"first its weights, where no such run is here yet{file}{data}", command
+        data = ""
     if command := how_to_export(winner):
         train = f"; `zoo train {winner.model} --data DIR` gives it others" if untrained else ""
         ships = f"the file that ships{', with random weights' if untrained else ''}, and how to load it{train}"
-        yield ships + (f"; DIR holds {winner.dataset}" if "DIR" in command else ""), command
+        yield ships + data, command
+        data = ""
     if not untrained:
         seen = "what it sees of a picture" + (", in fp32" if winner.precision == "int8" else "")
-        yield seen, how_to_load(winner)
+        yield seen + data, how_to_load(winner)
     if not here:
         yield "to measure it on this machine", how_to_measure(winner)
 
@@ -230,14 +234,14 @@ def _front(choice: Choice, price: float | None, width: int) -> list[str]:
         header.insert(1, "rests on")
         for row, line in zip(shown, cells, strict=True):
             line.insert(1, measured_on(row, choice.here))
-    while len(header) > 3 and max(map(len, simple_table(header, cells).plain)) > width:
-        header.pop()
-        for line in cells:
-            line.pop()
+    table, _ = fitted_table(header, cells, left=1, drop=header[:2:-1], width=width)
+    if widest(table.plain) > width:  # then intervals are left out too, which `zoo leaderboard` has
+        cells = [[label, *(re.sub(r" \[.*?\]", "", cell) for cell in told)] for label, *told in cells]
+        table, _ = fitted_table(header, cells, left=1, drop=header[:2:-1], width=width)
     more = f" ({FRONT} of {len(choice.front)})" if len(choice.front) > FRONT else ""
     *first, last = (metric.title for metric in (y, x, *others))
     title = f"Pareto set of those that qualify, by {', '.join(first)} and {last}{more}:"
-    return [title, *simple_table(header, cells).plain]
+    return [title, *table.plain]
 
 
 def _others(choice: Choice, *, explain: bool) -> Iterator[str]:

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from zoo.errors import counted, listed
 from zoo.report.compare import LATENCY, Against, Comparison, Loss, Pair
-from zoo.report.terminal import Grid, print_to_text, simple_table, text_width, widest
+from zoo.report.terminal import Grid, paragraphs, print_to_text, simple_table, text_width, widest
 from zoo.score.comparing import ARTIFACT, group_of
 from zoo.score.limits import LossLimit
 from zoo.score.metrics import METRICS
@@ -77,7 +77,7 @@ def show_comparison(
     else:
         parts += _many(comparison, width)
     if limits:
-        parts += map(Text, _judged(comparison, limits, losses))
+        parts += paragraphs(_judged(comparison, limits, losses), width)
     return print_to_text(Stack(*parts), width=width, plain=plain)
 
 
@@ -107,7 +107,7 @@ def _two(against: Against, width: int) -> list[RenderableType]:
         percent = METRICS["miou"].show
         cells = [[name, percent(a), percent(b), f"{100 * (b - a):+.1f}"] for name, a, b in classes[:SHOWN_CLASSES]]
         parts += [Text("largest differences of class IoU %"), simple_table(["class", *names, "points"], cells)]
-    return [*parts, *_differing(against), *map(Text, against.notes), *map(Text, _ties(pair))]
+    return [*parts, *_differing(against), *paragraphs([*against.notes, *_ties(pair)], width)]
 
 
 def _ties(pair: Pair) -> Iterator[str]:
@@ -151,8 +151,8 @@ def _many(comparison: Comparison, width: int) -> list[RenderableType]:
         said = (
             note if note.startswith(("mIoU: ", name)) else f"{name}: {note}" for note in one.notes if note not in of_all
         )
-        parts += map(Text, said)
-    return [*parts, *map(Text, of_all)]
+        parts += paragraphs(said, width)
+    return [*parts, *paragraphs(of_all, width)]
 
 
 def _sets(comparison: Comparison, against: Against, width: int) -> Iterator[RenderableType]:
@@ -160,7 +160,7 @@ def _sets(comparison: Comparison, against: Against, width: int) -> Iterator[Rend
     pairs = against.pairs
     found = f"{counted(len(pairs), 'artifact')} measured on both" if pairs else "nothing was measured anew"
     yield Text(f"{against.side} against {comparison.side}: {found}", style="bold")
-    yield from map(Text, _in_sum(pairs))
+    yield from paragraphs(_in_sum(pairs), width)
     if (ranks := against.ranks) is not None:
         low, high = ranks.interval
         yield Text(
@@ -173,7 +173,7 @@ def _sets(comparison: Comparison, against: Against, width: int) -> Iterator[Rend
         yield Text(f"and {len(pairs) - SHOWN_PAIRS} more (--format json has all)")
     yield from _differing(against)
     same = [f"the same record on both sides: {against.same_count}"] if against.same_count else []
-    yield from map(Text, (*same, *against.notes, *_left(comparison, against)))
+    yield from paragraphs((*same, *against.notes, *_left(comparison, against)), width)
 
 
 def _artifacts(pairs: Sequence[Pair], width: int) -> list[RenderableType]:

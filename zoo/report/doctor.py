@@ -14,7 +14,7 @@ from rich.text import Text
 
 from zoo.advice import carried
 from zoo.errors import counted
-from zoo.report.terminal import Grid, print_to_text, simple_table
+from zoo.report.terminal import Grid, paragraphs, print_to_text, simple_table, text_width
 from zoo.score.rows import text_of
 from zoo.spec import DatasetSpec, Size
 
@@ -134,9 +134,8 @@ def findings_shown(findings: Sequence[Finding], use: str, more: str = "") -> lis
             beyond = len(finding.files) - _FILES_SHOWN
             shown = [*finding.files[:_FILES_SHOWN], *([f"and {beyond} more"] if beyond > 0 else [])]
             parts.append(Padding(Text("\n".join(shown), style="dim", overflow="fold"), (0, 0, 0, 4)))
-        if finding.effect:
-            parts.append(Padding(Text(finding.effect), (0, 0, 0, 2)))
-        parts.append(Padding(Text(f"→ {carried(finding.advice)}", overflow="fold"), (0, 0, 0, 2)))
+        says = [f"  {finding.effect}"] if finding.effect else []
+        parts += paragraphs([*says, f"  → {finding.advice}"], text_width())
     counts = [(name, sum(finding.severity == name for finding in findings)) for name in _LOOK]
     said = ", ".join(counted(count, name) for name, count in counts if count)
     if is_healthy(findings):

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from typing import Literal
 
 from zoo.report.markdown import grid
-from zoo.report.terminal import print_to_text, simple_table
+from zoo.report.terminal import fitted_table, print_to_text, say_hidden
 from zoo.spec import ModelSpec
 
 HEADER = ["name", "family", "encoder", "recipe", "tags", "paper"]
+_DROPPED = ("recipe", "paper", "encoder", "tags", "family")
+"""Columns that a narrow terminal goes without, the first of them first; most names hold the encoder."""
 
 
 def show_models(specs: Sequence[ModelSpec], form: Literal["table", "json", "csv", "md"] = "table") -> str:
@@ -26,4 +28,5 @@ def show_models(specs: Sequence[ModelSpec], form: Literal["table", "json", "csv"
         return out.getvalue()
     if form == "md":
         return grid(HEADER, rows, left=len(HEADER)) + "\n"
-    return print_to_text(simple_table(HEADER, rows, left=len(HEADER)))
+    table, hidden = fitted_table(HEADER, rows, left=len(HEADER), drop=_DROPPED)
+    return "".join(f"{line}\n" for line in say_hidden(hidden)) + print_to_text(table)

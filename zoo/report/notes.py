@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from zoo.errors import counted
+from zoo.errors import counted, grouped
 from zoo.report.marks import FASTEST, HURT, UNDER
 from zoo.report.quoted import notes_on
-from zoo.score.comparing import Fastest, Group, deadlines, sharing, slower_int8, tie
+from zoo.score.comparing import Fastest, Group, deadlines, say_slower, sharing, slower_int8, tie
 from zoo.score.rows import Row
 from zoo.score.trust import MAX_GROWTH_BYTES
 
@@ -64,8 +64,9 @@ def notes(
         which = "" if len(unchecked) == len(models_of(good)) else f" of {', '.join(unchecked)}"
         said.append(f"{FASTEST} accuracy{which} was not checked: no mIoU to hold against fp32")
     said += _hurt([row for row in good if row.hurt_classes])
-    said += [pair.text for pair in slower_int8(good, hidden)]
-    said += [f"int8 of {row.model} in {row.runtime}: {row.int8}" for row in good if row.int8_note]
+    said += say_slower(slower_int8(good, hidden))
+    made = grouped((f"{row.model} in {row.runtime}", row.int8 or "") for row in good if row.int8_note)
+    said += [f"int8 of {line}" for line in made]
     if len({row.input_size for row in good}) > 1:
         said.append("several input sizes: mIoU is counted at the ground truth's full size for all")
     said += _uncertainty(group, [row for row in good if row.miou is not None])

@@ -6,13 +6,14 @@ import io
 import os
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.control import strip_control_codes
 from rich.segment import Segment
+from rich.text import Text
 
 from zoo.advice import carried, carried_command
 
@@ -20,6 +21,7 @@ WIDE = 160
 """Columns of text that goes into a file, or into a pipe where `COLUMNS` does not say."""
 
 UNBROKEN = "\N{NO-BREAK SPACE}"
+_COMMAND = re.compile(r"`[^`]+`")
 _BEFORE_UNIT = re.compile(r"(?<=[\d\]]) (?=(?:%|ms|s|MiB|M|G|J|points)(?:\W|$))")
 
 
@@ -48,21 +50,32 @@ def text_width() -> int:
 def wrapped(text: str, width: int | None = None, *, prefix: str = "") -> list[str]:
     """Return a sentence as lines, those after the first indented, each behind `prefix`; names are not broken.
 
+    Nor is a command that fits into a line, since it is copied from there.
+
     Args:
         text: The sentence; spaces in front of it stay.
         width: Columns; `None`: the terminal's.
         prefix: Before every line.
     """
-    indent = text[: len(text) - len(text.lstrip())]
+    width, rest = max(width or text_width(), 20), f"{prefix}{text[: len(text) - len(text.lstrip())]}  "
+
+    def whole(found: re.Match[str]) -> str:
+        return found[0].replace(" ", UNBROKEN) if len(rest) + len(found[0]) < width else found[0]
+
     lines = textwrap.wrap(
-        _BEFORE_UNIT.sub(UNBROKEN, carried(text)),
-        max(width or text_width(), 20),
+        _COMMAND.sub(whole, _BEFORE_UNIT.sub(UNBROKEN, carried(text))),
+        width,
         initial_indent=prefix,
-        subsequent_indent=f"{prefix}{indent}  ",
+        subsequent_indent=rest,
         break_long_words=False,
         break_on_hyphens=False,
     )
     return [line.replace(UNBROKEN, " ") for line in lines]
+
+
+def paragraphs(texts: Iterable[str], width: int, style: str = "") -> list[Text]:
+    """Each sentence as `wrapped` has it, to stand among what rich prints."""
+    return [Text(line, style=style) for text in texts for line in wrapped(text, width)]
 
 
 def wrapped_command(says: str, command: str, width: int, *, prefix: str = "") -> list[str]:
@@ -93,6 +106,38 @@ class Grid:
 def simple_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> Grid:
     """Return a table whose first `left` columns hold words and the others numbers."""
     return grid(header, [[(cell, "") for cell in row] for row in rows], words=frozenset(range(left)))
+
+
+def fitted_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int, drop: Sequence[str], width: int | None = None
+) -> tuple[Grid, list[str]]:
+    """As `simple_table`, but where it is wider than the terminal without the columns of `drop`, as many as need be.
+
+    Args:
+        header: Titles, each another.
+        rows: The cells.
+        left: So many columns hold words.
+        drop: Titles of columns that may be left out, the first of them first.
+        width: Columns; `None`: the terminal's.
+
+    Returns:
+        The table, and the titles that it is without.
+    """
+    width, places, hidden = width or text_width(), list(range(len(header))), list[str]()
+    wide = {title: widest(column) for title, *column in zip(header, header, *rows, strict=True)}
+    for title in drop:
+        if sum(wide[header[place]] + 2 for place in places) - 2 <= width:
+            break
+        places.remove(header.index(title))
+        hidden.append(title)
+    kept = [[line[place] for place in places] for line in (header, *rows)]
+    return simple_table(kept[0], kept[1:], left=sum(place < left for place in places)), hidden
+
+
+def say_hidden(titles: Sequence[str], width: int | None = None, *, whole: str = "--format csv has all") -> list[str]:
+    """Say in lines which columns there was no room for, and where they are; no line where there was for all."""
+    names = ", ".join(title.replace(" ", UNBROKEN) for title in titles)
+    return wrapped(f"hidden in this width: {names} ({whole})", width) if titles else []
 
 
 def grid(header: Sequence[str], rows: Sequence[Sequence[tuple[str, str]]], *, words: frozenset[int]) -> Grid:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from zoo.report.markdown import grid
-from zoo.report.terminal import print_to_text, simple_table, wrapped
+from zoo.report.terminal import Grid, print_to_text, simple_table, text_width, widest, wrapped
 from zoo.score.metrics import METRICS
 from zoo.score.verifying import Line
 
@@ -23,6 +23,8 @@ TITLE = (
 NAMES = {"params": "parameters", "macs": "MACs", "miou": "mIoU"}
 _METRIC = {"params": "param_count", "macs": "mac_count", "miou": "miou"}
 _HEADER = ("model", "what", "measured", "published", "difference", "why")
+_LEAST = 11
+"""Characters of what is counted, however narrow a terminal is; the other formats have it whole."""
 FIELDS = (*Line._fields, "difference")
 """Columns of CSV and JSON: numbers, fractions; the difference of counts is relative."""
 
@@ -42,7 +44,7 @@ def show_lines(lines: Sequence[Line], form: Format = "table") -> str:
             return _page(lines)
         case "table":
             cells = [_cells(line) for line in lines]
-            table = simple_table(_HEADER[:-1], [row[:-1] for row in cells], left=2)
+            table = _table([row[:-1] for row in cells])
             reasons = [line for model, what, *_, why in cells if why for line in wrapped(f"{model}, {what}: {why}")]
             return print_to_text(table) + "\n".join((*reasons, *_sums(lines))) + "\n"
 
@@ -55,6 +57,17 @@ def unexplained(lines: Sequence[Line]) -> list[str]:
         for line in lines
         if line.verdict == "unexplained"
     ]
+
+
+def _table(cells: Sequence[Sequence[str]]) -> Grid:
+    """A line each; what is counted is cut to what the terminal has room for beside names and numbers."""
+    beside = simple_table(_HEADER[:-1], [[model, "", *numbers] for model, _, *numbers in cells], left=2)
+    room = max(text_width() - widest(beside.plain) + len(_HEADER[1]), _LEAST)
+    cut = [
+        [model, what if len(what) <= room else f"{what[: room - 1].rstrip()}…", *numbers]
+        for model, what, *numbers in cells
+    ]
+    return simple_table(_HEADER[:-1], cut, left=2)
 
 
 def _page(lines: Sequence[Line]) -> str:

@@ -56,6 +56,8 @@ def audit(results: Path, on_audited: OnAudited | None = None) -> Audit:
     def unlisted(error: OSError) -> None:
         faults.append(f"{error.filename}: {error.strerror}")
 
+    if results.is_file():
+        raise UserError(f"{results} is a file; name the folder of the records with --results")
     paths = visible_files(results, ".json", unlisted)
     if not paths:
         raise UserError(f"{results} holds no records to verify; name their folder with --results")

@@ -71,17 +71,18 @@ def how_to_measure(row: Row, key: str = "pipeline_p50_s") -> str:
     return first + " ".join([*words, *([weights] if weights else [])])
 
 
-def how_to_train(model: str, recipe: str = "", seed: int = 0, *, on_data: bool) -> str:
+def how_to_train(model: str, recipe: str = "", seed: int = 0, *, version: str = "", on_data: bool) -> str:
     """Return the command that makes a run.
 
     Args:
         model: As it is typed.
         recipe: By its name; one that does not come with zoo is a `FILE`. Empty: the default one.
         seed: Of the run.
+        version: `@HASH` of the recipe, where it may be another by now.
         on_data: Whether it is of a dataset that is not drawn.
     """
     words = [f"zoo train {quoted(model)}", *(["--data DIR"] if on_data else [])]
-    words += [f"--config {recipe if recipe in recipes() else 'FILE'}"] if recipe else []
+    words += [f"--config {recipe + version if recipe in recipes() else 'FILE'}"] if recipe else []
     return " ".join([*words, *([f"--seed {seed}"] if seed else [])])
 
 
@@ -99,7 +100,7 @@ def weights_flag(row: Row) -> str:
             return f"--weights {row.weights_source}"
         case "run":
             seed = f":{row.seed}" if row.seed_count == 1 and row.seed is not None else ""
-            return f"--weights {quoted(f'run:{row.recipe}{seed}')}"
+            return f"--weights {quoted(f'run:{row.recipe}{_version(row)}{seed}')}"
         case "published":
             tag = row.weights.removeprefix("published").strip()
             return f"--weights {quoted(f'published:{tag}')}" if tag else "--weights published"
@@ -136,7 +137,13 @@ def how_to_have_weights(row: Row) -> str:
     """Return the command that trains the run that a row's other commands name; empty for other weights."""
     if row.weights_source != "run":
         return ""
-    return how_to_train(row.model, row.recipe, row.seed or 0 if row.seed_count == 1 else 0, on_data=_needs_data(row))
+    seed = row.seed or 0 if row.seed_count == 1 else 0
+    return how_to_train(row.model, row.recipe, seed, version=_version(row), on_data=_needs_data(row))
+
+
+def _version(row: Row) -> str:
+    """What tells the recipe of a row from others by its name, as `--weights` and `--config` take it."""
+    return f"@{row.recipe_hash[:_DIGITS]}" if row.recipe_hash else ""
 
 
 def preset_words(asked: Iterable[Row], needed: Sequence[Metric]) -> list[str]:
@@ -152,6 +159,8 @@ def preset_words(asked: Iterable[Row], needed: Sequence[Metric]) -> list[str]:
 
 
 _OF_PACED_CALLS = {"missed_share", "lateness_p50_s", "lateness_max_s", "frame_count"}
+_DIGITS = 6
+"""Of a recipe's hash: the least that a flag takes for one."""
 _OF_BATCHES = {"throughput_per_s", "largest_batch"}
 _SUFFIXES = {"onnxruntime": ".onnx", "openvino": ".onnx", "tensorrt": ".onnx", "aoti": ".pt2"}
 """What the runtimes that run a file write, as `runtimes.table.file_format` tells with torch."""

@@ -9,6 +9,7 @@ from datetime import datetime
 from operator import attrgetter, ge
 from typing import TYPE_CHECKING, NamedTuple
 
+from zoo.errors import listed
 from zoo.frames import CITYSCAPES_NAME, OFFICIAL_SIZES
 from zoo.lazy import Lazy
 from zoo.protocol import ACCURACY_PROTOCOL
@@ -95,6 +96,8 @@ class Scored(NamedTuple):
     images: Images
 
 
+_MAX_SLOWER = 8
+"""Artifacts that one note names."""
 _GROUP = attrgetter(*Group._fields)
 _IMAGES = attrgetter(*Images._fields)
 
@@ -335,11 +338,16 @@ class Slower(NamedTuple):
     fp32: Row
 
     @property
-    def text(self) -> str:
-        """As a note."""
-        which = f"{self.int8.model} in {self.int8.runtime}"
+    def said(self) -> str:
+        """Which, and by how much."""
         times = [METRICS["pipeline_p50_s"].say(one.pipeline_p50_s) for one in self]
-        return f"int8 is slower than fp32 here: {which} takes {' against '.join(times)}"
+        return f"{self.int8.model} in {self.int8.runtime} takes {' against '.join(times)}"
+
+
+def say_slower(found: Iterable[Slower]) -> list[str]:
+    """As one note, or none."""
+    said = listed([pair.said for pair in found], _MAX_SLOWER)
+    return [f"int8 is slower than fp32 here: {said}"] if said else []
 
 
 def slower_int8(rows: Iterable[Row], among: Iterable[Row] = ()) -> list[Slower]:

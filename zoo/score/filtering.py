@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from zoo.errors import UserError, did_you_mean
+from zoo.errors import UserError, did_you_mean, listed
 from zoo.lazy import Lazy
 from zoo.score.comparing import Group, group_of
 from zoo.score.fields import FIELDS
@@ -20,6 +20,8 @@ else:
 
 VERSIONS = {field.name: field.version for field in FIELDS.values() if field.version}
 """Fields whose values may mean several things, told apart by a hash: `camvid@3f2a8c11` names one."""
+MAX_NAMED = 12
+"""Values that an error names, of those that there are."""
 _SHOWN_DIGITS = 8
 _LEAST_DIGITS = 6
 """Of a hash, to be taken for one where a name is expected."""
@@ -142,4 +144,4 @@ def _no_record(field: str, wanted: str, rows: list[Row]) -> str:
         several = {name for name in names if sum(name == of for of, _ in versions) > 1 or "@" in wanted}
         names = (names - several) | {version for name, version in versions if name in several}
     hint = did_you_mean(wanted, names)
-    return f"no record with {field.replace('_', ' ')} {wanted!r}.{hint} There is: {', '.join(sorted(names))}"
+    return f"no record with {field.replace('_', ' ')} {wanted!r}.{hint} There is: {listed(sorted(names), MAX_NAMED)}"

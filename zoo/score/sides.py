@@ -14,11 +14,11 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from zoo.errors import UserError, did_you_mean
+from zoo.errors import UserError, did_you_mean, listed
 from zoo.lazy import Lazy
 from zoo.score.comparing import ARTIFACT, Group, differences, group_of, latest, newest
 from zoo.score.fields import FIELDS, quoted
-from zoo.score.filtering import matches, select
+from zoo.score.filtering import MAX_NAMED, matches, select
 from zoo.score.reading import Rows, Source, Sources, linked, read_rows
 from zoo.score.rows import WHOLE, Row, row, text_of
 from zoo.store import load
@@ -202,7 +202,7 @@ def _narrowed(side: Side, rows: list[Row]) -> list[Row]:
             models = sorted({one.model for one in rows if one.status == "ok"})
             devices = sorted({one.device for one in rows if not one.baseline})
             hint = did_you_mean(side.model, [*models, *devices])
-            there = f"There is: {', '.join(models)}; or a device: {', '.join(devices)}"
+            there = f"There is: {listed(models, MAX_NAMED)}; or a device: {', '.join(devices)}"
             raise UserError(f"no ok record of {side.model!r}.{hint} {there}")
     for field, value in conditions:
         values = sorted({text_of(getattr(one, field)) for one in found})

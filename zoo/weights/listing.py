@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from zoo.advice import carried
 from zoo.published.facts import Published
 from zoo.published.kept import file_of, published_folder
 from zoo.report.markdown import grid
-from zoo.report.terminal import print_to_text, simple_table
+from zoo.report.terminal import fitted_table, print_to_text, say_hidden
 from zoo.spec import IMAGENET_MEAN, IMAGENET_STD, Feeding
 
 HEADER = [
@@ -20,8 +21,10 @@ HEADER = [
 ]  # fmt: skip
 _WORDS = 8
 """So many columns hold words, the others numbers."""
-_LONGEST = 14
-"""Of a cell of words at a terminal; the other formats have them whole."""
+_LONGEST = (60, 14)
+"""Of a cell of words at a terminal: as many characters as there is room for, from so many to so many."""
+_DROPPED = ("trained on", "code", "fed", "data", "MiB", "claimed on", "weights", "here")
+"""Columns that a narrow terminal goes without, the first of them first."""
 
 
 def show_published(
@@ -44,9 +47,13 @@ def show_published(
     if form == "md":
         return grid(HEADER, lines, left=_WORDS) + "\n"
     here = sum(bool(line[1]) for line in lines)
-    lines = [[*line[:3], *map(_short, line[3:])] for line in lines]
+    for longest in range(_LONGEST[0], _LONGEST[1] - 1, -1):
+        cut = [[*line[:3], *(_short(cell, longest) for cell in line[3:])] for line in lines]
+        table, hidden = fitted_table(HEADER, cut, left=_WORDS, drop=_DROPPED)
+        if not hidden:
+            break
     said = f"{here} of {len(lines)} are in {published_folder(cache)}; `zoo weights fetch ID` brings others"
-    return f"{print_to_text(simple_table(HEADER, lines, left=_WORDS))}{said}\n"
+    return "".join(f"{line}\n" for line in say_hidden(hidden)) + print_to_text(table) + f"{carried(said)}\n"
 
 
 def said_of(one: Published) -> str:
@@ -99,7 +106,7 @@ def _size(one: Published, file: Path) -> int | None:
     return file.stat().st_size if file.is_file() else one.byte_count
 
 
-def _short(text: str) -> str:
+def _short(text: str, longest: int) -> str:
     """Fit a cell into a terminal's table, where all is about Cityscapes."""
     text = text.removeprefix("Cityscapes").lstrip(": ")
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1].rstrip()}…"
+    return text if len(text) <= longest else f"{text[: longest - 1].rstrip()}…"
