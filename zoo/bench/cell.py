@@ -129,7 +129,8 @@ class Maker:
                 run_dir=run_folder(root, cell.spec, self.setting.dataset, cell.recipe),
             )
             calls[cell.training] = partial(self.run, ["train"], job)
-        outcomes = dict(zip(calls, self.workshop.together(list(calls.values())), strict=True))
+        ended = self.workshop.together(list(calls.values()), self.setting.trainings_at_once)
+        outcomes = dict(zip(calls, ended, strict=True))
         for outcome in outcomes.values():
             for trained in outcome.answers.values():
                 for warning in trained.warnings:

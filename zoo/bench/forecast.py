@@ -134,7 +134,7 @@ def _beside(cells: Sequence[Cell], at_once: int) -> dict[object, int]:
     found = dict[object, int]()
     for together in rounds(cells, at_once):
         names = {cell.training for cell in together} - {None}
-        found |= dict.fromkeys(names, len(names))
+        found |= dict.fromkeys(names, min(len(names), at_once))
     return found
 
 

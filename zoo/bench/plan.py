@@ -285,19 +285,20 @@ def trainings(cells: Sequence[Cell]) -> list[list[Cell]]:
 
 
 def rounds(cells: Sequence[Cell], at_once: int) -> list[list[Cell]]:
-    """Cells that are made together: those of `at_once` trainings, which stand where the last of them did."""
+    """Cells that are made together: where trainings run beside each other all that have one, where the last stood."""
     groups = trainings(cells)
-    made, waiting = list[list[Cell]](), list[list[Cell]]()
+    if at_once == 1:
+        return groups
+    made, together = list[list[Cell]](), list[Cell]()
     left = sum(group[0].training is not None for group in groups)
     for group in groups:
         if group[0].training is None:
             made.append(group)
             continue
-        waiting.append(group)
+        together += group
         left -= 1
-        if len(waiting) == at_once or not left:
-            made.append([cell for one in waiting for cell in one])
-            waiting = []
+        if not left:
+            made.append(together)
     return made
 
 

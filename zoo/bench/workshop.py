@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -107,15 +108,19 @@ class Workshop:
         """End what other threads have running: their `run` raises `KeyboardInterrupt`."""
         self._halt.close()
 
-    def together(self, calls: Sequence[Callable[[], T]]) -> list[T]:
+    def together(self, calls: Sequence[Callable[[], T]], at_once: int | None = None) -> list[T]:
         """Make calls beside each other, of one alone in this thread, and return their answers; what ends one ends all.
+
+        Args:
+            calls: Begun in their order.
+            at_once: How many are under way at a time; `None`: all.
 
         Raises:
             BaseException: what a call raised, before the `KeyboardInterrupt` of those that ended for it.
         """
         if len(calls) < 2:
             return [call() for call in calls]
-        with futures.ThreadPoolExecutor(len(calls)) as pool:
+        with futures.ThreadPoolExecutor(at_once or len(calls)) as pool:
             running = [pool.submit(call) for call in calls]
             try:
                 if futures.wait(running, return_when=futures.FIRST_EXCEPTION).not_done:
@@ -241,6 +246,7 @@ class Workshop:
 
 def _work(steps: list[str], job: Job, answers: Connection, lifeline: Connection, chatter: Connection) -> None:
     """What a new process does: see to its end and its limits, then to its steps."""
+    gc.freeze()  # of what the libraries made, which never goes; else each collection walks over it for 0.2 s
     os.setsid()  # a process group: whatever it starts ends with it
     if sys.platform == "linux":  # the kernel ends the group with the sweep, even where Python hangs in native code
         fcntl.fcntl(lifeline.fileno(), fcntl.F_SETSIG, signal.SIGKILL)

@@ -29,12 +29,13 @@ def make_optimizer(module: nn.Module, config: TrainConfig, family: RecipeFamily)
             lr=config.sgd_learning_rate,
             momentum=config.sgd_momentum,
             weight_decay=config.sgd_weight_decay,
+            fused=True,
         )
     # One-dimensional parameters are biases and the scales of norms: shrinking them regularises nothing.
     decayed = [parameter for parameter in module.parameters() if parameter.ndim > 1]
     kept = [parameter for parameter in module.parameters() if parameter.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": config.adamw_weight_decay}, {"params": kept, "weight_decay": 0.0}]
-    return AdamW([group for group in groups if group["params"]], lr=config.adamw_learning_rate)
+    return AdamW([group for group in groups if group["params"]], lr=config.adamw_learning_rate, fused=True)
 
 
 def learning_rate(step: int, config: TrainConfig, family: RecipeFamily) -> float:
