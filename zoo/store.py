@@ -43,6 +43,7 @@ IDENTITY_S = 10.0
 """How long to wait for another process that gives a new folder its id."""
 SHIPPED = f"no folder {DEFAULT} here: these records came with zoo; `zoo bench --models all` measures this machine"
 
+_encoded = json.JSONEncoder(allow_nan=False, sort_keys=True).encode  # `json.dumps` would make one for each value
 
 Found = TypeVar("Found")
 
@@ -387,11 +388,11 @@ def _lines(value: Any, newline: str) -> str:
     """JSON of `value`, one line for each member of a dict and of a list that holds lists or dicts."""
     inner = newline + " "
     if isinstance(value, dict) and value:
-        members = (f"{json.dumps(str(key))}: {_lines(value[key], inner)}" for key in sorted(value))
+        members = (f"{_encoded(str(key))}: {_lines(value[key], inner)}" for key in sorted(value))
         return "{" + inner + ("," + inner).join(members) + newline + "}"
     if isinstance(value, list) and any(isinstance(item, list | dict) for item in value):
         return "[" + inner + ("," + inner).join(_lines(item, inner) for item in value) + newline + "]"
-    return json.dumps(value, allow_nan=False, sort_keys=True)
+    return _encoded(value)
 
 
 def _slug(text: str) -> str:
