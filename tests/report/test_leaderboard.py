@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import re
-from dataclasses import replace
 
 import pytest
 
@@ -89,7 +88,7 @@ def test_no_miou_says_how_to_fill_it(records):
     assert " · weights random · " in board.tables[0].title
     board = make_board([row(records.make("a", right=None, dataset=None))])
     assert board.tables[0].notes[0].startswith("no mIoU: accuracy was not asked for")
-    theirs = replace(row(records.make("theirs", right=None, dataset=None)), weights_source="file")
+    theirs = row(records.make("theirs", right=None, dataset=None))._replace(weights_source="file")
     (note,) = make_board([theirs]).tables[0].notes
     assert note.startswith("no mIoU for theirs: `zoo bench --file FILE` counts it with --data"), "no MODEL to train"
     assert "--mean, --std and --classes" in note

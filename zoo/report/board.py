@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from zoo.collector import paused
 from zoo.errors import UserError, counted
@@ -65,16 +66,14 @@ RANDOM = "random"
 CAUTION = "a row speaks of its weights, not of the architecture"
 
 
-@dataclass(frozen=True)
-class Cell:
+class Cell(NamedTuple):
     """The text of one value, and whether it is the best of its column."""
 
     text: str
     best: bool = False
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """One row of a printed table."""
 
     row: Row

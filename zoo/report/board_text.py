@@ -110,8 +110,7 @@ def _abbreviated(table: Table) -> tuple[Table, str]:
     texts = dict.fromkeys(text for line in table.lines if (text := line.cells[place].text))
     marks = {text: f"w{number}" for number, text in enumerate(texts, 1)}
     lines = tuple(
-        replace(
-            line,
+        line._replace(
             label=f"{line.label} {marks.get(line.cells[place].text, '')}".rstrip(),
             cells=(*line.cells[:place], *line.cells[place + 1 :]),
         )

@@ -138,7 +138,7 @@ def _narrowed(board: Board, names: Sequence[str]) -> Board:
 
     def narrow(table: Table) -> Table:
         kept = [index for index, column in enumerate(table.columns) if column.key in keys]
-        lines = (replace(line, cells=tuple(line.cells[index] for index in kept)) for line in table.lines)
+        lines = (line._replace(cells=tuple(line.cells[index] for index in kept)) for line in table.lines)
         hidden = [] if "published" in keys else list(notes_on([line.row for line in table.lines]))
         notes = tuple(note for note in table.notes if note not in hidden)
         return replace(table, columns=tuple(table.columns[index] for index in kept), lines=tuple(lines), notes=notes)

@@ -205,7 +205,7 @@ def _over_seeds(rows: list[Row]) -> Row:
     middle = sorted(rows, key=_pipeline_p50)[len(rows) // 2]
     averaged = [key for key, metric in METRICS.items() if metric.averaged]
     mious = [one.miou for one in rows if one.miou is not None]
-    return middle.but(
+    return middle._replace(
         numbers={**middle.numbers, **{key: _mean([one.value(key) for one in rows]) for key in averaged}},
         intervals={**middle.intervals, **{key: _mean_interval(rows, key) for key in averaged if METRICS[key].interval}},
         class_iou={name: _mean([one.class_iou.get(name) for one in rows]) for name in middle.class_iou},

@@ -15,13 +15,15 @@ import os
 import pickle
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from zoo import store
+from zoo import forked, store
 from zoo.cache import cache_folder
+from zoo.errors import UserError
 from zoo.files import short_hash, write_all
 from zoo.lazy import Lazy
 from zoo.score.rows import Row, row
@@ -37,9 +39,13 @@ LEAST_SHARE = 0.05
 """the least share of all that they are: what is kept is not written anew for every record that is measured."""
 SETTLED_S = 3.0
 """Seconds after which no second write can carry the times of the first, on any file system."""
+MANY = 2000
+"""Files to be decoded that several processes share: by one alone they take half a second."""
+PART = 200
+"""Of them that are handed over at once."""
 _PACKAGE = Path(__file__).parent.parent
 _HASH_BYTES = 32
-_SHARE = Row.__match_args__.index("class_share")
+_SHARE = Row._fields.index("class_share")
 
 Look: TypeAlias = "tuple[int, int, int] | None"
 """A file's size, and the times of its last write and change in ns; `None` where they do not tell."""
@@ -57,26 +63,55 @@ class Kept:
         self._rows: dict[bytes, tuple[Any, ...]] = {}
         self._new = 0
         self._pool: dict[Any, Any] = {}
+        self._looks: dict[str, Look] = {}
+        self._ahead: dict[str, bytes] = {}
 
-    def read(self, path: Path) -> Row:
+    def look_ahead(self, names: Sequence[str]) -> None:
+        """Look at all files, and where many are to be decoded have several processes do it.
+
+        What these make is as good as what was kept of before; what they do not make `read` finds missing, and reads.
+        """
+        self._looks = {name: _look(name) for name in names}
+        news = [name for name, look in self._looks.items() if look is None or look != self._seen_of(name)[0]]
+        count = forked.process_count() if len(news) > MANY else 1
+        if count < 2:
+            return
+        decoding.decoded(b"")  # what is imported now no process imports for itself
+        parts = [news[first : first + PART] for first in range(0, len(news), PART)]
+        with suppress(OSError):  # no more processes
+            for part in forked.made(parts, self._make, count):
+                for name, known_by, values in part:
+                    self._ahead[name] = known_by
+                    if values is not None:
+                        self._before[known_by] = self._pooled(values)
+                        self._new += 1
+
+    def _make(self, names: Sequence[str]) -> list[tuple[str, bytes, tuple[Any, ...] | None]]:
+        """Of the files that can be read: hash and row; of one that is known by its hash no row."""
+        made = []
+        for name in names:
+            with suppress(UserError):  # `read` says it
+                known_by, content = _hashed(name)
+                made.append((name, known_by, None if known_by in self._before else _values(content, name)))
+        return made
+
+    def read(self, name: str) -> Row:
         """Read a record as a row.
 
         Raises:
             UserError: as `store.load`.
         """
-        name = os.fspath(path)
-        place, look = name[self._results :], _look(name)
-        seen, known_by = self._seen.get(place, (None, b""))
-        if look is None or look != seen:
-            content = store.content(path)
-            known_by = sha256(content).digest()
-        values = self._before.get(known_by)
-        if values is None:
-            values = self._pooled(row(decoding.decoded(content) or store.parse(content, path)))
+        look = self._looks[name]
+        seen, known_by = self._seen_of(name)
+        if name in self._ahead:
+            known_by = self._ahead[name]
+        elif look is None or look != seen:
+            known_by, content = _hashed(name)
+        values = self._before.get(known_by) or self._pooled(_values(content, name))
         self._new += known_by not in self._before or look not in (None, seen)
-        self._now[place] = look, known_by
+        self._now[name[self._results :]] = look, known_by
         self._rows[known_by] = values
-        return Row(*values)
+        return Row._make(values)
 
     def keep(self) -> None:
         """Keep what was read for the next process, where that is worth it."""
@@ -101,12 +136,15 @@ class Kept:
             return {}, {}
         return seen, rows
 
-    def _pooled(self, one: Row) -> tuple[Any, ...]:
+    def _seen_of(self, name: str) -> tuple[Look, bytes]:
+        return self._seen.get(name[self._results :], (None, b""))
+
+    def _pooled(self, values: Sequence[Any]) -> tuple[Any, ...]:
         """A row's values; what many rows have stands in memory, and in what is kept, once."""
         once = self._pool.setdefault
-        values = [once(value, value) if type(value) in (str, tuple) else value for value in one.values()]
-        values[_SHARE] = once(("share", *one.class_share.items()), one.class_share)
-        return tuple(values)
+        pooled = [once(value, value) if type(value) in (str, tuple) else value for value in values]
+        pooled[_SHARE] = once(("share", *values[_SHARE].items()), values[_SHARE])
+        return tuple(pooled)
 
 
 class _Plain(pickle.Unpickler):
@@ -117,6 +155,17 @@ class _Plain(pickle.Unpickler):
         if not isinstance(found, type):
             raise pickle.UnpicklingError(f"{module}.{name} is no fact of a row")
         return found
+
+
+def _hashed(name: str) -> tuple[bytes, bytes]:
+    """What a record is known by, and its bytes."""
+    content = store.content(Path(name))
+    return sha256(content).digest(), content
+
+
+def _values(content: bytes, name: str) -> tuple[Any, ...]:
+    """A row, as it is handed over and kept: no object of a class."""
+    return tuple(row(decoding.decoded(content) or store.parse(content, Path(name))))
 
 
 def _look(name: str) -> Look:
