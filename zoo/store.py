@@ -334,14 +334,15 @@ def load(path: Path) -> Record:
     return parse(content(path), path)
 
 
-def content(path: Path) -> bytes:
+def content(path: Path | str) -> bytes:
     """Read a file's bytes.
 
     Raises:
         UserError: it cannot be read.
     """
     try:
-        return path.read_bytes()
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123  one of very many
+            return file.read()
     except OSError as error:
         raise UserError(f"{path}: {reason(error)}; {how_to_read(error)}") from error
 

@@ -101,8 +101,8 @@ _IMAGES = attrgetter(*Images._fields)
 
 def group_of(candidate: Row) -> Group:
     """Return the comparable group a row belongs to."""
-    group = Group._make(_GROUP(candidate))
-    return group if group.miou_protocol else group._replace(miou_protocol=ACCURACY_PROTOCOL)
+    *shared, miou_protocol = _GROUP(candidate)
+    return Group._make((*shared, miou_protocol or ACCURACY_PROTOCOL))
 
 
 def images_of(group: Group) -> Images:

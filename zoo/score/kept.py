@@ -15,7 +15,7 @@ import os
 import pickle
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -26,6 +26,8 @@ from zoo.cache import cache_folder
 from zoo.errors import UserError
 from zoo.files import short_hash, write_all
 from zoo.lazy import Lazy
+from zoo.published.claims import Quote
+from zoo.score.licences import Licences
 from zoo.score.rows import Row, row
 
 if TYPE_CHECKING:
@@ -44,8 +46,11 @@ MANY = 2000
 PART = 200
 """Of them that are handed over at once."""
 _PACKAGE = Path(__file__).parent.parent
-_HASH_BYTES = 32
+_BODY = 2 * 32
+"""Where what is kept begins, after the hash of the code and its own."""
 _SHARE = Row._fields.index("class_share")
+_SHARED = {str, tuple, Licences, Quote, type(None)}
+"""Of what is not told from its like by its type: 1 would be as good as true."""
 
 Look: TypeAlias = "tuple[int, int, int] | None"
 """A file's size, and the times of its last write and change in ns; `None` where they do not tell."""
@@ -80,20 +85,21 @@ class Kept:
         parts = [news[first : first + PART] for first in range(0, len(news), PART)]
         with suppress(OSError):  # no more processes
             for part in forked.made(parts, self._make, count):
-                for name, known_by, values in part:
-                    self._ahead[name] = known_by
-                    if values is not None:
-                        self._before[known_by] = self._pooled(values)
-                        self._new += 1
+                known, rows = part
+                self._ahead |= known
+                self._before |= zip(rows, self._pooled(rows.values()), strict=True)
+                self._new += len(rows)
 
-    def _make(self, names: Sequence[str]) -> list[tuple[str, bytes, tuple[Any, ...] | None]]:
-        """Of the files that can be read: hash and row; of one that is known by its hash no row."""
-        made = []
+    def _make(self, names: Sequence[str]) -> tuple[dict[str, bytes], dict[bytes, tuple[Any, ...]]]:
+        """Of the files that can be read the hash, and of those that are not known by it the row."""
+        known, rows = dict[str, bytes](), dict[bytes, tuple[Any, ...]]()
         for name in names:
             with suppress(UserError):  # `read` says it
                 known_by, content = _hashed(name)
-                made.append((name, known_by, None if known_by in self._before else _values(content, name)))
-        return made
+                if known_by not in self._before:
+                    rows[known_by] = _values(content, name)
+                known[name] = known_by
+        return known, rows
 
     def read(self, name: str) -> Row:
         """Read a record as a row.
@@ -107,7 +113,7 @@ class Kept:
             known_by = self._ahead[name]
         elif look is None or look != seen:
             known_by, content = _hashed(name)
-        values = self._before.get(known_by) or self._pooled(_values(content, name))
+        values = self._before.get(known_by) or self._pooled([_values(content, name)])[0]
         self._new += known_by not in self._before or look not in (None, seen)
         self._now[name[self._results :]] = look, known_by
         self._rows[known_by] = values
@@ -117,9 +123,13 @@ class Kept:
         """Keep what was read for the next process, where that is worth it."""
         if self._new < max(LEAST, LEAST_SHARE * len(self._now)):
             return
-        body = pickle.dumps((self._now, self._rows), protocol=5)
+        kept = io.BytesIO()
+        kept.seek(_BODY)
+        pickle.dump((self._now, self._rows), kept, protocol=5)
+        with kept.getbuffer() as content:
+            content[:_BODY] = self._code + sha256(content[_BODY:]).digest()
         with suppress(OSError):
-            write_all({self._file: self._code + sha256(body).digest() + body})
+            write_all({self._file: kept.getvalue()})
 
     def _load(self) -> tuple[dict[str, tuple[Look, bytes]], dict[bytes, tuple[Any, ...]]]:
         """Of before: each file's look with its hash, and the values of a row by that hash."""
@@ -127,11 +137,12 @@ class Kept:
             kept = self._file.read_bytes()
         except OSError:
             return {}, {}
-        code, hashed, body = kept[:_HASH_BYTES], kept[_HASH_BYTES : 2 * _HASH_BYTES], kept[2 * _HASH_BYTES :]
-        if code != self._code or hashed != sha256(body).digest():
+        if kept[:_BODY] != self._code + sha256(memoryview(kept)[_BODY:]).digest():
             return {}, {}
+        body = io.BytesIO(kept)
+        body.seek(_BODY)
         try:
-            seen, rows = _Plain(io.BytesIO(body)).load()
+            seen, rows = _Plain(body).load()
         except Exception:  # noqa: BLE001  whoever wrote this, it was not zoo
             return {}, {}
         return seen, rows
@@ -139,12 +150,17 @@ class Kept:
     def _seen_of(self, name: str) -> tuple[Look, bytes]:
         return self._seen.get(name[self._results :], (None, b""))
 
-    def _pooled(self, values: Sequence[Any]) -> tuple[Any, ...]:
-        """A row's values; what many rows have stands in memory, and in what is kept, once."""
+    def _pooled(self, rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """The same rows; what many have stands in memory, and in what is kept, once."""
         once = self._pool.setdefault
-        pooled = [once(value, value) if type(value) in (str, tuple) else value for value in values]
-        pooled[_SHARE] = once(("share", *values[_SHARE].items()), values[_SHARE])
-        return tuple(pooled)
+        columns: list[Iterable[Any]] = list(zip(*rows, strict=True))
+        if not columns:
+            return []
+        for place, column in enumerate(columns):
+            if _SHARED.issuperset(map(type, column)):
+                columns[place] = map(once, column, column)
+        columns[_SHARE] = [once(("share", *share.items()), share) for share in columns[_SHARE]]
+        return list(zip(*columns, strict=True))
 
 
 class _Plain(pickle.Unpickler):
@@ -159,7 +175,7 @@ class _Plain(pickle.Unpickler):
 
 def _hashed(name: str) -> tuple[bytes, bytes]:
     """What a record is known by, and its bytes."""
-    content = store.content(Path(name))
+    content = store.content(name)
     return sha256(content).digest(), content
 
 

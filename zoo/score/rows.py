@@ -180,8 +180,8 @@ class Row(NamedTuple):
     @property
     def hurt_classes(self) -> dict[str, float]:
         """IoU lost by name of the common classes that lose more than may be, the worst first."""
-        if max(filter(None, self.class_lost.values()), default=0.0) <= MAX_CLASS_LOSS:  # of most rows none
-            return {}
+        if not self.class_lost or max(filter(None, self.class_lost.values()), default=0.0) <= MAX_CLASS_LOSS:
+            return {}  # of most rows
         known = [(name, lost) for name, lost in self.class_lost.items() if lost is not None and self.is_common(name)]
         return dict(sorted((one for one in known if one[1] > MAX_CLASS_LOSS), key=itemgetter(1), reverse=True))
 

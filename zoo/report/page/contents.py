@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_05UP, Context
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from zoo import __version__
@@ -93,7 +94,8 @@ def page_contents(board: Board, here: Sequence[Named]) -> dict[str, Any]:
     for card, name in zip(cards, _names(rows), strict=True):
         card["id"] = name
     worsts = [row.worst_class for row in rows]
-    numbers: dict[str, list[float | None]] = {key: [row.numbers[key] for row in rows] for key in METRICS}
+    columns = zip(*map(itemgetter(*METRICS), (row.numbers for row in rows)), strict=True)
+    numbers: dict[str, Sequence[float | None]] = dict.fromkeys(METRICS, ()) | dict(zip(METRICS, columns, strict=False))
     numbers[CLASS_LOSS] = [worst and worst[1] for worst in worsts]
     spans = {metric.key: [_span(row, metric.key) for row in rows] for metric in METRICS.values() if metric.interval}
     return {
@@ -110,7 +112,7 @@ def page_contents(board: Board, here: Sequence[Named]) -> dict[str, Any]:
         | {"rests_on": [measured_on(row, here) for row in rows]}
         | {"worst_class": [worst[0] if worst and worst[1] > 0 else None for worst in worsts]},
         "numbers": {
-            one.key: [_round(one, value) for value in numbers[one.key]]
+            one.key: [None if value is None else _round(one, value) for value in numbers[one.key]]
             for one in METRICS_SHOWN
             if _is_known(numbers[one.key])
         },
@@ -157,9 +159,7 @@ def _texts(values: Sequence[Hashable]) -> list[str | int | None]:
     return [said[value] for value in values]
 
 
-def _round(metric: Metric, value: float | None) -> float | int | None:
-    if value is None:
-        return None
+def _round(metric: Metric, value: float) -> float | int | None:
     if metric.exact or float(value).is_integer():
         return round(value)
     return _short(value)
