@@ -82,8 +82,12 @@ class Metric:
         scaled = value * self.scale
         if self.decimals is not None:
             return f"{round(scaled, self.decimals) + 0.0:.{self.decimals}f}"  # + 0.0: never "-0.0"
-        digits = 2 - math.floor(math.log10(abs(scaled))) if scaled else 2
-        return f"{scaled:.{min(max(digits, 0), 6)}f}"
+        size = abs(scaled)
+        if size >= 100:
+            return f"{scaled:.0f}"
+        if size >= 1 or not size:  # of most numbers: no logarithm
+            return f"{scaled:.1f}" if size >= 10 else f"{scaled:.2f}"
+        return f"{scaled:.{min(2 - math.floor(math.log10(size)), 6)}f}"
 
     def say(self, value: float | None) -> str:
         """Return the number with its unit: `"12.3 ms"`."""
