@@ -11,12 +11,11 @@ from zoo.published import large, small, two_branch, zh320
 from zoo.published.facts import Published
 
 PUBLISHED: tuple[Published, ...] = (*zh320.SMP, *two_branch.TWO_BRANCH, *small.SMALL, *large.LARGE)
-_BY_MODEL = {name: [one for one in PUBLISHED if one.model == name] for name in {one.model for one in PUBLISHED}}
 
 
 def published_of(model: str, tag: str | None = None) -> list[Published]:
     """Those of a model, in the table's order; of one tag where it is given."""
-    return [one for one in _BY_MODEL.get(model, ()) if tag in (None, one.tag)]
+    return [one for one in PUBLISHED if one.model == model and tag in (None, one.tag)]
 
 
 def find_published(name: str) -> Published:
