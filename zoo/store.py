@@ -160,13 +160,21 @@ def scan(results: Path, *, history: bool = False, required: bool = False) -> Sca
     Raises:
         UserError: `required`, and there is no readable record.
     """
-    records, warnings = read_all(results, load, required=required)
+    records, warnings = read_all(results, lambda name: load(Path(name)), required=required)
     return Scan(tuple(records if history else newest(records)), warnings)
 
 
 @paused()
-def read_all(results: Path, read: Callable[[Path], Found], *, required: bool) -> tuple[list[Found], tuple[str, ...]]:
+def read_all(
+    results: Path,
+    read: Callable[[str], Found],
+    *,
+    required: bool,
+    ahead: Callable[[Sequence[str]], None] = lambda _: None,
+) -> tuple[list[Found], tuple[str, ...]]:
     """Read every `*.json` below `results` by `read`; return what it found, and a line for each file it refused.
+
+    `ahead` is told of all of them before the first is read.
 
     Raises:
         UserError: `required`, and there is no readable record.
@@ -178,9 +186,11 @@ def read_all(results: Path, read: Callable[[Path], Found], *, required: bool) ->
         if not isinstance(error, FileNotFoundError | NotADirectoryError):  # none, or gone since it was listed
             warnings.append(f"skipped {error.filename}: {error.strerror}")
 
-    for path in visible_files(results, ".json", warn):
+    names = visible_names(results, ".json", warn)
+    ahead(names)
+    for name in names:
         try:
-            found.append(read(path))
+            found.append(read(name))
         except UserError as error:
             warnings.append(f"skipped {error}")
     if required and not found:
@@ -292,13 +302,18 @@ def add_folder_ids(results: Path, ids: Iterable[str]) -> None:
 
 def visible_files(folder: Path, ending: str, on_error: Callable[[OSError], None]) -> list[Path]:
     """Every file of an ending below a folder, sorted; not those that are hidden, and no pipe, which would never end."""
-    found, ahead = list[Path](), _visible(os.fspath(folder), on_error)
+    return [Path(name) for name in visible_names(folder, ending, on_error)]
+
+
+def visible_names(folder: Path, ending: str, on_error: Callable[[OSError], None]) -> list[str]:
+    """The same as text, for those who read very many."""
+    found, ahead = list[str](), _visible(os.fspath(folder), on_error)
     while ahead:
         entry = ahead.pop()
         if entry.is_dir(follow_symlinks=False):
             ahead += _visible(entry.path, on_error)
         if entry.name.endswith(ending) and (entry.is_file(follow_symlinks=False) or not Path(entry.path).is_fifo()):
-            found.append(Path(entry.path))
+            found.append(entry.path)
     return found
 
 
@@ -322,14 +337,15 @@ def load(path: Path) -> Record:
     return parse(content(path), path)
 
 
-def content(path: Path) -> bytes:
+def content(path: Path | str) -> bytes:
     """Read a file's bytes.
 
     Raises:
         UserError: it cannot be read.
     """
     try:
-        return path.read_bytes()
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123  one of very many
+            return file.read()
     except OSError as error:
         raise UserError(f"{path}: {reason(error)}; {how_to_read(error)}") from error
 

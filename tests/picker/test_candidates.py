@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from zoo.cli.main import main
@@ -33,7 +31,7 @@ def test_every_record_that_takes_no_part_is_counted_once(records):
             records.baseline(),
         ]
     )
-    rows = (*rows, replace(rows[0], model="old", protocol="zoo-lat/1", key="old"))
+    rows = (*rows, rows[0]._replace(model="old", protocol="zoo-lat/1", key="old"))
     choice = pick(rows)
     assert dict(choice.left_out) == {
         "measured again since, or another seed of one row": 1,
@@ -48,8 +46,8 @@ def test_every_record_that_takes_no_part_is_counted_once(records):
 
 def test_a_device_that_was_timed_by_other_rules_alone_is_named(records):
     new, old = (row(records.make(device, device=device)) for device in ("new", "old"))
-    older = replace(old, protocol="zoo-lat/1")
-    choice = pick([new, older, replace(new, protocol="zoo-lat/1", key="b")])
+    older = old._replace(protocol="zoo-lat/1")
+    choice = pick([new, older, new._replace(protocol="zoo-lat/1", key="b")])
     assert choice.winner.device == "new"
     assert "no row of old takes part; name a device with --device" in choice.notes
     assert not any("no row of" in note for note in pick([new, older], device="new").notes)

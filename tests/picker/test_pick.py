@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 
@@ -66,7 +65,7 @@ def test_the_best_within_the_limits(rows, limits, model):
 
 
 def test_rows_of_older_rules_take_part_where_there_are_no_others(rows):
-    older = [dataclasses.replace(one, protocol="zoo-lat/1", key=f"{one.key}-old") for one in rows]
+    older = [one._replace(protocol="zoo-lat/1", key=f"{one.key}-old") for one in rows]
     assert winner(older) == "large"
     measured_again = [one for one in rows if one.model in {"middle", "small"}]
     choice = pick([*older, *measured_again])
@@ -206,7 +205,7 @@ def test_one_latency_decides_and_nothing_beats_the_winner_in_what_decided(record
             memory = float(random.integers(3, 9)) * 2**24
             class_iou = {**one.class_iou, "class 3": miou}
             numbers = one.having(miou=miou, peak_memory_bytes=memory, **times)
-            rows.append(numbers.but(intervals={**one.intervals, **spans}, class_iou=class_iou))
+            rows.append(numbers._replace(intervals={**one.intervals, **spans}, class_iou=class_iou))
         choice = pick(rows, **asked)
         keys = [metric.key for metric in choice.axes]
         assert latency in keys or asked.get("objective") == "params"
@@ -410,12 +409,12 @@ def test_an_image_more_is_a_version_too_and_a_part_of_the_images_is_none(records
         row(records.make(model, fingerprint=fingerprint, minutes=minutes))
         for model, fingerprint, minutes in (("old", "0123456789abcdef", 0), ("new", "fedcba9876543210", 5))
     )
-    grown = dataclasses.replace(new, image_count=new.image_count + 1)
+    grown = new._replace(image_count=new.image_count + 1)
     choice = pick([old, grown])
     assert choice.winner.model == "new"
     assert "streets@fedcba98; name another with --dataset (streets@01234567)" in choice.notes[0]
     assert winner([old, grown], dataset="streets@01234567") == "old"
-    part = dataclasses.replace(new, image_count=2, image_limit=2)
+    part = new._replace(image_count=2, image_limit=2)
     with pytest.raises(UserError, match=r"image count is 16 or 2; .*choose one, such as with"):
         pick([old, part])
 

@@ -10,6 +10,7 @@ from zoo.score import accuracy
 from zoo.score.accuracy import (
     BOOTSTRAP_SEED,
     RESAMPLES,
+    _mean,
     category_iou,
     class_iou,
     instance_iou,
@@ -174,3 +175,9 @@ def test_many_images_leave_little_doubt():
     counts = np.random.default_rng(0).integers(0, 2**20, (3, 2975, 19))
     interval = miou_interval(counts, names(2975, 1))
     assert interval.high - interval.low < 0.01
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 9, 19, 127, 128, 129, 150, 1000])
+def test_a_mean_is_numpys_bit_for_bit(count):
+    values = np.random.default_rng(count).random(count) ** 9
+    assert _mean(values.tolist()) == float(np.mean(values))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import replace
 
 import pytest
 
@@ -28,7 +27,7 @@ def test_what_a_number_rests_on(records, changes, basis):
     assert rests_on(one, "pipeline_p50_s", HERE) == basis
     assert rests_on(one, "grade", HERE) == basis
     assert rests_on(one, "energy_per_image_j", HERE) == "not known"
-    accepted = replace(one.having(miou=0.7), accepted=True)
+    accepted = one.having(miou=0.7)._replace(accepted=True)
     assert rests_on(accepted, "miou", HERE) == "published"
     assert rests_on(accepted, "pipeline_p50_s", HERE) == basis
 
@@ -63,7 +62,7 @@ def test_what_a_number_rests_on(records, changes, basis):
     ],
 )
 def test_the_command_that_would_measure_it(records, changes, key, command):
-    one = replace(row(records.make(**changes)), preset="camvid")
+    one = row(records.make(**changes))._replace(preset="camvid")
     assert how_to_measure(one, key) == command
     for part in command.split(" && "):
         make_parser().parse_args(shlex.split(part)[1:])

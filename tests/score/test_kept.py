@@ -262,6 +262,70 @@ def test_folders_do_not_mix(records, results, tmp_path, cache):
     assert len(list(cache.iterdir())) == 2
 
 
+@pytest.fixture
+def forks(monkeypatch):
+    """Three processes that share what is to be decoded, whatever threads there are here."""
+    monkeypatch.setattr(kept, "MANY", 1)
+    monkeypatch.setattr(kept, "PART", 2)
+    monkeypatch.setattr(kept.forked, "process_count", lambda: 3)
+
+
+FORKS = pytest.mark.skipif(sys.platform != "linux", reason="nothing is forked elsewhere")
+THREADS = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+
+
+def mixed(records, results):
+    """Beside the good ones what is damaged, foreign, too new, and not to be read."""
+    for name, content in {"a": b"{", "b": b"[1]", "m": b'{"schema_version": 99}', "z": b""}.items():
+        save(records.make(name), {}, results).write_bytes(content)
+    save(records.make("folder"), {}, results).unlink()
+    (results / "there.json").symlink_to(results / "gone")
+
+
+@FORKS
+@THREADS
+def test_several_processes_read_what_one_would(records, results, decoded, cache, forks, monkeypatch):
+    mixed(records, results)
+    found = read_rows(results, history=True)
+    assert decoded == [], "of the good ones none is left for this process"
+    (file,) = cache.iterdir()
+    later = read_rows(results, history=True)
+    assert decoded == []
+    file.unlink()
+    monkeypatch.setattr(kept, "MANY", 1000)
+    alone = read_rows(results, history=True)
+    assert len(decoded) == len(alone.rows)
+    assert len(alone.warnings) == 5
+    assert found == later == alone
+    assert [list(row.numbers) for row in found.rows] == [list(row.numbers) for row in alone.rows]
+
+
+@FORKS
+@THREADS
+def test_what_a_process_that_dies_leaves_is_read_here(records, results, forks, monkeypatch):
+    mixed(records, results)
+    here, real = os.getpid(), kept._values
+
+    def values(content, name):
+        if os.getpid() != here and "pidnet" in name:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(content, name)
+
+    monkeypatch.setattr(kept, "_values", values)
+    found = read_rows(results)
+    assert found.rows == truth(results)
+    assert len(found.warnings) == 5
+
+
+@FORKS
+def test_where_no_process_can_be_started_this_one_reads_all(results, forks, monkeypatch):
+    def none(*_):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(kept.forked.os, "fork", none)
+    assert read_rows(results).rows == truth(results)
+
+
 def test_no_readable_record_is_an_error_as_ever(tmp_path, cache):
     with pytest.raises(UserError, match="holds no records"):
         read_rows(tmp_path)

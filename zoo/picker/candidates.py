@@ -119,7 +119,7 @@ def accepting_published(rows: Iterable[Row]) -> list[Row]:
         alike = row.dataset in (None, CITYSCAPES_NAME) and row.weights_source in {"random", "published"}
         if row.published is None or not (fits and alike):
             return row
-        return row.having(miou=row.published.claim.miou).but(accepted=True)
+        return row.having(miou=row.published.claim.miou)._replace(accepted=True)
 
     return [accept(row) for row in rows]
 
@@ -278,7 +278,7 @@ def worst(rows: Sequence[Row]) -> Row:
     least = max(rows, key=lambda row: row.grade or "")
     class_iou = {name: _of_all(min, [row.class_iou.get(name) for row in rows]) for name in base.class_iou}
     class_lost = {name: _of_all(max, [row.class_lost.get(name) for row in rows]) for name in base.class_lost}
-    return base.but(
+    return base._replace(
         device=" and ".join(row.device for row in rows),
         numbers=numbers,
         intervals=intervals,

@@ -368,7 +368,7 @@ def _priced(row: Row, price_per_hour: float, *, batched: bool) -> Row:
     cost, by = cost_per_million(row, price_per_hour, batched=batched)
     latency, span = row.pipeline_p50_s, row.interval(LATENCY)
     of_latency = (span[0] / latency * cost, span[1] / latency * cost) if by == BY_LATENCY and span and latency else None
-    return row.but(
+    return row._replace(
         numbers={**row.numbers, COST.key: None if math.isnan(cost) else cost},
         intervals={**row.intervals, COST.key: of_latency},
     )

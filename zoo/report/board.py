@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
 
 from zoo.collector import paused
 from zoo.errors import UserError, counted
@@ -65,16 +67,14 @@ RANDOM = "random"
 CAUTION = "a row speaks of its weights, not of the architecture"
 
 
-@dataclass(frozen=True)
-class Cell:
+class Cell(NamedTuple):
     """The text of one value, and whether it is the best of its column."""
 
     text: str
     best: bool = False
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """One row of a printed table."""
 
     row: Row
@@ -84,8 +84,6 @@ class Line:
     """What tells the row apart where it stands alone."""
     marks: str
     """Some of `MARKS`."""
-    cells: tuple[Cell, ...]
-    """In the order of the table's columns."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +105,19 @@ class Table:
     front: tuple[Row, ...]
     best: tuple[Row, ...]
     """The fastest row of each model."""
+    best_values: Mapping[str, float]
+    """By key of the columns in which one is marked."""
+
+    @cached_property
+    def cells(self) -> tuple[list[Cell], ...]:
+        """By column, and in it by line; put into words when they are asked for, which a page of many rows does not."""
+        rows = [line.row for line in self.lines]
+        return tuple(_cells(column.key, rows, self.best_values.get(column.key)) for column in self.columns)
+
+    @property
+    def printed(self) -> list[tuple[Line, list[Cell]]]:
+        """Each line with its cells."""
+        return [(line, [column[place] for column in self.cells]) for place, line in enumerate(self.lines)]
 
     @property
     def points(self) -> tuple[Line, ...]:
@@ -240,6 +251,10 @@ def _table(group: Group, title: str, rows: list[Row], baseline: Row | None, sort
         HURT: {row.key for row in good if row.hurt_classes},
         UNDER: sunk,
     }
+    marks: dict[str, str] = defaultdict(str)
+    for mark in MARKS:
+        for key in marked[mark]:
+            marks[key] += mark
     ranked = [row for row in good if row.key not in sunk]
     best = {
         key: (max if metric.better == "higher" else min)(values)
@@ -257,16 +272,14 @@ def _table(group: Group, title: str, rows: list[Row], baseline: Row | None, sort
         for column in COLUMNS
         if (shown and not alike if column.key == "weights" else _is_known(column.key, shown))
     )
-    cells = [_cells(column.key, shown, best.get(column.key)) for column in columns]
     lines = [
         Line(
             row,
             label=f"{row.model} (baseline)" if row is baseline else labels[row.key],
             name=f"{row.model} (baseline)" if row is baseline else names[row.key],
-            marks="".join(mark for mark in MARKS if row.key in marked[mark]),
-            cells=tuple(column[place] for column in cells),
+            marks=marks.get(row.key, ""),
         )
-        for place, row in enumerate(shown)
+        for row in shown
     ]
     failed: dict[str, list[str]] = defaultdict(list)
     planned = tell_apart(rows, (*ARTIFACT, "weights")) if any(row.status != "ok" for row in rows) else ()
@@ -286,6 +299,7 @@ def _table(group: Group, title: str, rows: list[Row], baseline: Row | None, sort
         else (NO_MODEL_YET,),
         tuple(front),
         tuple(one.row for one in fastest),
+        best,
     )
 
 

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from zoo.collector import paused
-from zoo.report.board import Board, Line, Table
+from zoo.report.board import Board, Cell, Line, Table
 from zoo.report.marks import BEST, FRONT
 from zoo.report.terminal import (
     UNBROKEN,
@@ -75,7 +75,7 @@ def _render(table: Table, available: int) -> list[RenderableType]:
         words = {0, 1} | {2 + place for place, index in enumerate(shown) if table.columns[index].key in WORDS}
         lacking = say_hidden([table.columns[index].title for index in hidden], available)
         parts += [Text(line, style="dim") for line in lacking]
-        lines = [_line(table, line, shown) for line in table.lines]
+        lines = [_line(table, line, cells, shown) for line, cells in table.printed]
         parts.append(grid(header, lines, words=frozenset(words)))
     return parts
 
@@ -86,22 +86,22 @@ def _header(title: str) -> str:
     return f"{first}\n{rest}" if rest else first
 
 
-def _line(table: Table, line: Line, shown: list[int]) -> list[tuple[str, str]]:
+def _line(table: Table, line: Line, known: list[Cell], shown: list[int]) -> list[tuple[str, str]]:
     front = FRONT in line.marks
     cells = [(line.marks, "cyan" if front else "red")]
     cells.append((line.label, "italic" if line.row.baseline else "bold" if front else ""))
     for index in shown:
-        cell = line.cells[index]
-        star = "" if table.columns[index].key in WORDS else BEST if cell.best else " "  # points stay under each other
-        cells.append((cell.text + star, "bold green" if cell.best else ""))
+        text, best = known[index]
+        star = "" if table.columns[index].key in WORDS else BEST if best else " "  # points stay under each other
+        cells.append((text + star, "bold green" if best else ""))
     return cells
 
 
 def _fitting(table: Table, available: int) -> tuple[list[int], list[int]]:
     """Split the columns into those that fit beside whole model names and those that do not."""
     widths = [
-        max(widest(_header(column.title).split("\n")), widest([line.cells[index].text for line in table.lines]) + 1)
-        for index, column in enumerate(table.columns)
+        max(widest(_header(column.title).split("\n")), widest([cell.text for cell in cells]) + 1)
+        for column, cells in zip(table.columns, table.cells, strict=True)
     ]
     shown = list(range(len(table.columns)))
     hidden: list[int] = []
@@ -116,15 +116,11 @@ def _fitting(table: Table, available: int) -> tuple[list[int], list[int]]:
 def _abbreviated(table: Table) -> tuple[Table, str]:
     """The table with a short mark behind each name in place of the column of weights, and what the marks mean."""
     place = next(place for place, column in enumerate(table.columns) if column.key == "weights")
-    texts = dict.fromkeys(text for line in table.lines if (text := line.cells[place].text))
+    texts = dict.fromkeys(cell.text for cell in table.cells[place] if cell.text)
     marks = {text: f"w{number}" for number, text in enumerate(texts, 1)}
     lines = tuple(
-        replace(
-            line,
-            label=f"{line.label} {marks.get(line.cells[place].text, '')}".rstrip(),
-            cells=(*line.cells[:place], *line.cells[place + 1 :]),
-        )
-        for line in table.lines
+        line._replace(label=f"{line.label} {marks.get(cell.text, '')}".rstrip())
+        for line, cell in zip(table.lines, table.cells[place], strict=True)
     )
     columns = (*table.columns[:place], *table.columns[place + 1 :])
     varying = table.fastest[0].index("weights") if table.fastest and "weights" in table.fastest[0] else None

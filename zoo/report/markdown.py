@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from zoo.files import write_all
 from zoo.score.fields import FIELDS
 
 if TYPE_CHECKING:
-    from zoo.report.board import Board, Line, Table
+    from zoo.report.board import Board, Cell, Line, Table
 
 BEGIN = "<!-- leaderboard:begin"
 END = "<!-- leaderboard:end -->"
@@ -141,7 +141,7 @@ def _table(table: Table) -> str:
     if table.lines:
         header = ["", "model", *(column.title for column in table.columns)]
         left = 3 if table.columns[:1] and table.columns[0].key == "weights" else 2
-        parts.append(grid(header, [_line(line) for line in table.lines], left=left))
+        parts.append(grid(header, [_line(*one) for one in table.printed], left=left))
     if table.fastest:
         header, *rows = map(list, table.fastest)
         parts += ["Fastest artifact of each model:", grid(header, rows, left=len(header) - 2)]
@@ -152,8 +152,8 @@ def _table(table: Table) -> str:
     return "\n\n".join(parts)
 
 
-def _line(line: Line) -> list[str]:
-    return [line.marks, f"`{line.label}`", *(f"**{cell.text}**" if cell.best else cell.text for cell in line.cells)]
+def _line(line: Line, cells: Iterable[Cell]) -> list[str]:
+    return [line.marks, f"`{line.label}`", *(f"**{cell.text}**" if cell.best else cell.text for cell in cells)]
 
 
 def _escape(cell: str) -> str:

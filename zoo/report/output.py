@@ -137,11 +137,10 @@ def _narrowed(board: Board, names: Sequence[str]) -> Board:
         raise UserError(f"leaderboard marker: {', '.join(sorted(unknown))} is no column of the tables")
 
     def narrow(table: Table) -> Table:
-        kept = [index for index, column in enumerate(table.columns) if column.key in keys]
-        lines = (replace(line, cells=tuple(line.cells[index] for index in kept)) for line in table.lines)
+        columns = tuple(column for column in table.columns if column.key in keys)
         hidden = [] if "published" in keys else list(notes_on([line.row for line in table.lines]))
         notes = tuple(note for note in table.notes if note not in hidden)
-        return replace(table, columns=tuple(table.columns[index] for index in kept), lines=tuple(lines), notes=notes)
+        return replace(table, columns=columns, notes=notes)
 
     return replace(board, tables=tuple(narrow(table) for table in board.tables))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping, Sequence
+from operator import add
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from zoo.frames import sequence_of
@@ -108,7 +109,7 @@ def category_iou(confusion: Confusion, class_categories: Sequence[str]) -> dict[
         members.setdefault(name, []).append(place)
     found = {}
     for name, places in members.items():
-        hit = sum(int(confusion[row][column]) for row in places for column in places)
+        hit = int(sum(sum(map(confusion[row].__getitem__, places)) for row in places))
         found[name] = _share(hit, sum(true[place] + predicted[place] for place in places) - hit)
     return found
 
@@ -221,7 +222,22 @@ def _share(part: float, whole: float) -> float | None:
 
 def _mean(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
-    return float(np.add.reduce(known)) / len(known) if known else None  # `np.mean`, in a third of its time
+    return _sum(known) / len(known) if known else None
+
+
+def _sum(values: list[float]) -> float:
+    """What `np.sum` returns, bit for bit, since added in its order: reading records takes no import of numpy."""
+    if len(values) > 128:
+        half = len(values) // 16 * 8
+        return _sum(values[:half]) + _sum(values[half:])
+    found, whole = 0.0, len(values) // 8 * 8
+    if whole:
+        lanes = values[:8]
+        for start in range(8, whole, 8):
+            lanes = list(map(add, lanes, values[start : start + 8]))
+        a, b, c, d, e, f, g, h = lanes
+        found = ((a + b) + (c + d)) + ((e + f) + (g + h))
+    return functools.reduce(add, values[whole:], found)
 
 
 def confusion_of(record: Record) -> Confusion | None:

@@ -104,8 +104,8 @@ _IMAGES = attrgetter(*Images._fields)
 
 def group_of(candidate: Row) -> Group:
     """Return the comparable group a row belongs to."""
-    group = Group._make(_GROUP(candidate))
-    return group if group.miou_protocol else group._replace(miou_protocol=ACCURACY_PROTOCOL)
+    *shared, miou_protocol = _GROUP(candidate)
+    return Group._make((*shared, miou_protocol or ACCURACY_PROTOCOL))
 
 
 def images_of(group: Group) -> Images:
@@ -208,7 +208,7 @@ def _over_seeds(rows: list[Row]) -> Row:
     middle = sorted(rows, key=_pipeline_p50)[len(rows) // 2]
     averaged = [key for key, metric in METRICS.items() if metric.averaged]
     mious = [one.miou for one in rows if one.miou is not None]
-    return middle.but(
+    return middle._replace(
         numbers={**middle.numbers, **{key: _mean([one.value(key) for one in rows]) for key in averaged}},
         intervals={**middle.intervals, **{key: _mean_interval(rows, key) for key in averaged if METRICS[key].interval}},
         class_iou={name: _mean([one.class_iou.get(name) for one in rows]) for name in middle.class_iou},

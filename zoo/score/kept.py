@@ -15,15 +15,19 @@ import os
 import pickle
 import sys
 import time
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from zoo import store
+from zoo import forked, store
 from zoo.cache import cache_folder
+from zoo.errors import UserError
 from zoo.files import short_hash, write_all
 from zoo.lazy import Lazy
+from zoo.published.claims import Quote
+from zoo.score.licences import Licences
 from zoo.score.rows import Row, row
 
 if TYPE_CHECKING:
@@ -37,9 +41,16 @@ LEAST_SHARE = 0.05
 """the least share of all that they are: what is kept is not written anew for every record that is measured."""
 SETTLED_S = 3.0
 """Seconds after which no second write can carry the times of the first, on any file system."""
+MANY = 2000
+"""Files to be decoded that several processes share: by one alone they take half a second."""
+PART = 200
+"""Of them that are handed over at once."""
 _PACKAGE = Path(__file__).parent.parent
-_HASH_BYTES = 32
-_SHARE = Row.__match_args__.index("class_share")
+_BODY = 2 * 32
+"""Where what is kept begins, after the hash of the code and its own."""
+_SHARE = Row._fields.index("class_share")
+_SHARED = {str, tuple, Licences, Quote, type(None)}
+"""Of what is not told from its like by its type: 1 would be as good as true."""
 
 Look: TypeAlias = "tuple[int, int, int] | None"
 """A file's size, and the times of its last write and change in ns; `None` where they do not tell."""
@@ -57,34 +68,68 @@ class Kept:
         self._rows: dict[bytes, tuple[Any, ...]] = {}
         self._new = 0
         self._pool: dict[Any, Any] = {}
+        self._looks: dict[str, Look] = {}
+        self._ahead: dict[str, bytes] = {}
 
-    def read(self, path: Path) -> Row:
+    def look_ahead(self, names: Sequence[str]) -> None:
+        """Look at all files, and where many are to be decoded have several processes do it.
+
+        What these make is as good as what was kept of before; what they do not make `read` finds missing, and reads.
+        """
+        self._looks = {name: _look(name) for name in names}
+        news = [name for name, look in self._looks.items() if look is None or look != self._seen_of(name)[0]]
+        count = forked.process_count() if len(news) > MANY else 1
+        if count < 2:
+            return
+        decoding.decoded(b"")  # what is imported now no process imports for itself
+        parts = [news[first : first + PART] for first in range(0, len(news), PART)]
+        with suppress(OSError):  # no more processes
+            for part in forked.made(parts, self._make, count):
+                known, rows = part
+                self._ahead |= known
+                self._before |= zip(rows, self._pooled(rows.values()), strict=True)
+                self._new += len(rows)
+
+    def _make(self, names: Sequence[str]) -> tuple[dict[str, bytes], dict[bytes, tuple[Any, ...]]]:
+        """Of the files that can be read the hash, and of those that are not known by it the row."""
+        known, rows = dict[str, bytes](), dict[bytes, tuple[Any, ...]]()
+        for name in names:
+            with suppress(UserError):  # `read` says it
+                known_by, content = _hashed(name)
+                if known_by not in self._before:
+                    rows[known_by] = _values(content, name)
+                known[name] = known_by
+        return known, rows
+
+    def read(self, name: str) -> Row:
         """Read a record as a row.
 
         Raises:
             UserError: as `store.load`.
         """
-        name = os.fspath(path)
-        place, look = name[self._results :], _look(name)
-        seen, known_by = self._seen.get(place, (None, b""))
-        if look is None or look != seen:
-            content = store.content(path)
-            known_by = sha256(content).digest()
-        values = self._before.get(known_by)
-        if values is None:
-            values = self._pooled(row(decoding.decoded(content) or store.parse(content, path)))
+        look = self._looks[name]
+        seen, known_by = self._seen_of(name)
+        if name in self._ahead:
+            known_by = self._ahead[name]
+        elif look is None or look != seen:
+            known_by, content = _hashed(name)
+        values = self._before.get(known_by) or self._pooled([_values(content, name)])[0]
         self._new += known_by not in self._before or look not in (None, seen)
-        self._now[place] = look, known_by
+        self._now[name[self._results :]] = look, known_by
         self._rows[known_by] = values
-        return Row(*values)
+        return Row._make(values)
 
     def keep(self) -> None:
         """Keep what was read for the next process, where that is worth it."""
         if self._new < max(LEAST, LEAST_SHARE * len(self._now)):
             return
-        body = pickle.dumps((self._now, self._rows), protocol=5)
+        kept = io.BytesIO()
+        kept.seek(_BODY)
+        pickle.dump((self._now, self._rows), kept, protocol=5)
+        with kept.getbuffer() as content:
+            content[:_BODY] = self._code + sha256(content[_BODY:]).digest()
         with suppress(OSError):
-            write_all({self._file: self._code + sha256(body).digest() + body})
+            write_all({self._file: kept.getvalue()})
 
     def _load(self) -> tuple[dict[str, tuple[Look, bytes]], dict[bytes, tuple[Any, ...]]]:
         """Of before: each file's look with its hash, and the values of a row by that hash."""
@@ -92,21 +137,30 @@ class Kept:
             kept = self._file.read_bytes()
         except OSError:
             return {}, {}
-        code, hashed, body = kept[:_HASH_BYTES], kept[_HASH_BYTES : 2 * _HASH_BYTES], kept[2 * _HASH_BYTES :]
-        if code != self._code or hashed != sha256(body).digest():
+        if kept[:_BODY] != self._code + sha256(memoryview(kept)[_BODY:]).digest():
             return {}, {}
+        body = io.BytesIO(kept)
+        body.seek(_BODY)
         try:
-            seen, rows = _Plain(io.BytesIO(body)).load()
+            seen, rows = _Plain(body).load()
         except Exception:  # noqa: BLE001  whoever wrote this, it was not zoo
             return {}, {}
         return seen, rows
 
-    def _pooled(self, one: Row) -> tuple[Any, ...]:
-        """A row's values; what many rows have stands in memory, and in what is kept, once."""
+    def _seen_of(self, name: str) -> tuple[Look, bytes]:
+        return self._seen.get(name[self._results :], (None, b""))
+
+    def _pooled(self, rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """The same rows; what many have stands in memory, and in what is kept, once."""
         once = self._pool.setdefault
-        values = [once(value, value) if type(value) in (str, tuple) else value for value in one.values()]
-        values[_SHARE] = once(("share", *one.class_share.items()), one.class_share)
-        return tuple(values)
+        columns: list[Iterable[Any]] = list(zip(*rows, strict=True))
+        if not columns:
+            return []
+        for place, column in enumerate(columns):
+            if _SHARED.issuperset(map(type, column)):
+                columns[place] = map(once, column, column)
+        columns[_SHARE] = [once(("share", *share.items()), share) for share in columns[_SHARE]]
+        return list(zip(*columns, strict=True))
 
 
 class _Plain(pickle.Unpickler):
@@ -117,6 +171,17 @@ class _Plain(pickle.Unpickler):
         if not isinstance(found, type):
             raise pickle.UnpicklingError(f"{module}.{name} is no fact of a row")
         return found
+
+
+def _hashed(name: str) -> tuple[bytes, bytes]:
+    """What a record is known by, and its bytes."""
+    content = store.content(name)
+    return sha256(content).digest(), content
+
+
+def _values(content: bytes, name: str) -> tuple[Any, ...]:
+    """A row, as it is handed over and kept: no object of a class."""
+    return tuple(row(decoding.decoded(content) or store.parse(content, Path(name))))
 
 
 def _look(name: str) -> Look:

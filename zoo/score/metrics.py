@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from zoo.errors import UserError, did_you_mean
 from zoo.protocol import StageName
 from zoo.score.accuracy import (
-    Confusion,
     category_iou,
-    confusion_of,
     instance_iou,
     mean_class_accuracy,
     mean_of,
     miou,
     pixel_accuracy,
 )
+from zoo.score.parts import Off, off
 
 if TYPE_CHECKING:  # kept rows are shown without pydantic
-    from zoo.lived import Paced, Start
-    from zoo.record import Accuracy, Build, InstanceCounts, Latency, Record
+    from zoo.record import Accuracy, BatchRate, InstanceCounts, Record, Stage
 
 Better = Literal["higher", "lower"]
 
@@ -84,8 +82,12 @@ class Metric:
         scaled = value * self.scale
         if self.decimals is not None:
             return f"{round(scaled, self.decimals) + 0.0:.{self.decimals}f}"  # + 0.0: never "-0.0"
-        digits = 2 - math.floor(math.log10(abs(scaled))) if scaled else 2
-        return f"{scaled:.{min(max(digits, 0), 6)}f}"
+        size = abs(scaled)
+        if size >= 100:
+            return f"{scaled:.0f}"
+        if size >= 1 or not size:  # of most numbers: no logarithm
+            return f"{scaled:.1f}" if size >= 10 else f"{scaled:.2f}"
+        return f"{scaled:.{min(2 - math.floor(math.log10(size)), 6)}f}"
 
     def say(self, value: float | None) -> str:
         """Return the number with its unit: `"12.3 ms"`."""
@@ -121,70 +123,29 @@ def _typed(text: str) -> str:
     return re.sub(r"[\s_]+", "-", text.strip().lower())
 
 
-_Read = TypeVar("_Read")
-
-
-def _network(read: Callable[[Latency], _Read | None]) -> Callable[[Record], _Read | None]:
-    return lambda record: None if record.speed is None or record.speed.network is None else read(record.speed.network)
-
-
-def _pipeline(read: Callable[[Latency], _Read | None]) -> Callable[[Record], _Read | None]:
-    return lambda record: None if record.speed is None or record.speed.pipeline is None else read(record.speed.pipeline)
-
-
-def _built(read: Callable[[Build], float | None]) -> Callable[[Record], float | None]:
-    return lambda record: None if record.build is None else read(record.build)
-
-
-def _paced(read: Callable[[Paced], float | None]) -> Callable[[Record], float | None]:
-    return lambda record: None if record.paced is None else read(record.paced)
-
-
-def _started(read: Callable[[Start], float]) -> Callable[[Record], float | None]:
-    return lambda record: None if record.cold_start is None else read(record.cold_start.typical)
-
-
-def _stage(name: StageName) -> Callable[[Record], float | None]:
-    def read(record: Record) -> float | None:
-        stages = record.speed.waterfall if record.speed is not None else ()
-        return next((stage.p50_s for stage in stages if stage.name == name), None)
-
-    return read
-
-
-def _most_images_per_s(record: Record) -> float | None:
+def _most_images_per_s(rates: Sequence[BatchRate]) -> float | None:
     """Throughput is a scenario of its own (zoo-lat/3, rule 8), never 1 / latency."""
-    return (
-        None
-        if record.throughput is None
-        else max((rate.images_per_s for rate in record.throughput.rates), default=None)
-    )
+    return max((rate.images_per_s for rate in rates), default=None)
 
 
-def _counted(read: Callable[[Confusion], float | None]) -> Callable[[Record], float | None]:
-    return lambda record: None if (confusion := confusion_of(record)) is None else read(confusion)
-
-
-def _categories(record: Record) -> float | None:
-    confusion = confusion_of(record)
-    if confusion is None or record.accuracy is None or not record.accuracy.class_categories:
+def _stage(name: StageName) -> Off[float]:
+    def read(stages: Sequence[Stage]) -> float | None:
+        for stage in stages:
+            if stage.name == name:
+                return stage.p50_s
         return None
-    return mean_of(category_iou(confusion, record.accuracy.class_categories))
+
+    return Off("speed.waterfall", read)
 
 
-def _instances(
-    read: Callable[[Accuracy], Mapping[str, InstanceCounts] | None],
-) -> Callable[[Record], float | None]:
-    return lambda record: (
-        None if record.accuracy is None or (counts := read(record.accuracy)) is None else mean_of(instance_iou(counts))
-    )
+def _categories(accuracy: Accuracy) -> float | None:
+    return mean_of(category_iou(accuracy.confusion, accuracy.class_categories)) if accuracy.class_categories else None
 
 
-_START_PARTS: dict[str, Callable[[Start], float]] = {
-    "import": lambda start: start.import_s,
-    "load": lambda start: start.load_s,
-    "first_call": lambda start: start.first_call_s,
-}
+def _instances(counts: Mapping[str, InstanceCounts]) -> float | None:
+    return mean_of(instance_iou(counts))
+
+
 _PERCENT: dict[str, Any] = {"unit": "%", "scale": 100.0, "decimals": 1, "least": 1e-3}
 _ACCURACY: dict[str, Any] = _PERCENT | {"better": "higher", "averaged": True}
 _LOST: dict[str, Any] = {"unit": "points", "better": "lower"}
@@ -198,8 +159,8 @@ METRICS: dict[str, Metric] = {
         Metric(
             "miou",
             "mIoU",
-            of=_counted(miou),
-            interval=lambda record: None if record.accuracy is None else record.accuracy.miou_interval,
+            of=Off("accuracy.confusion", miou),
+            interval=off("accuracy", "miou_interval"),
             column="mIoU %",
             keep=15,
             marked=True,
@@ -218,8 +179,8 @@ METRICS: dict[str, Metric] = {
         Metric(
             "pipeline_p50_s",
             "pipeline p50",
-            of=_pipeline(lambda x: x.p50_s),
-            interval=_pipeline(lambda x: x.p50_interval_s),
+            of=off("speed.pipeline", "p50_s"),
+            interval=off("speed.pipeline", "p50_interval_s"),
             column="pipeline p50 ms",
             keep=14,
             marked=True,
@@ -230,8 +191,8 @@ METRICS: dict[str, Metric] = {
         Metric(
             "latency_p50_s",
             "network p50",
-            of=_network(lambda x: x.p50_s),
-            interval=_network(lambda x: x.p50_interval_s),
+            of=off("speed.network", "p50_s"),
+            interval=off("speed.network", "p50_interval_s"),
             column="network p50 ms",
             keep=11,
             marked=True,
@@ -239,12 +200,12 @@ METRICS: dict[str, Metric] = {
             short="network",
             **_MS,
         ),
-        Metric("pipeline_p90_s", "pipeline p90", of=_pipeline(lambda x: x.p90_s), short="p90", **_MS),
-        Metric("latency_p90_s", "network p90", of=_network(lambda x: x.p90_s), **_MS),
+        Metric("pipeline_p90_s", "pipeline p90", of=off("speed.pipeline", "p90_s"), short="p90", **_MS),
+        Metric("latency_p90_s", "network p90", of=off("speed.network", "p90_s"), **_MS),
         Metric(
             "pipeline_p99_s",
             "pipeline p99",
-            of=_pipeline(lambda x: x.p99_s),
+            of=off("speed.pipeline", "p99_s"),
             column="pipeline p99 ms",
             keep=12,
             marked=True,
@@ -254,20 +215,20 @@ METRICS: dict[str, Metric] = {
         Metric(
             "latency_p99_s",
             "network p99",
-            of=_network(lambda x: x.p99_s),
+            of=off("speed.network", "p99_s"),
             column="network p99 ms",
             keep=6,
             marked=True,
             **_MS,
         ),
-        Metric("pipeline_p999_s", "pipeline p99.9", of=_pipeline(lambda x: x.p999_s), short="p99.9", **_MS),
-        Metric("latency_p999_s", "network p99.9", of=_network(lambda x: x.p999_s), **_MS),
+        Metric("pipeline_p999_s", "pipeline p99.9", of=off("speed.pipeline", "p999_s"), short="p99.9", **_MS),
+        Metric("latency_p999_s", "network p99.9", of=off("speed.network", "p999_s"), **_MS),
         Metric(
             "throughput_per_s",
             "throughput",
             "images/s",
             "higher",
-            _most_images_per_s,
+            Off("throughput.rates", _most_images_per_s),
             column="images/s",
             keep=12,
             marked=True,
@@ -277,7 +238,7 @@ METRICS: dict[str, Metric] = {
             "largest batch",
             "images",
             "higher",
-            of=lambda record: None if record.throughput is None else record.throughput.largest_batch,
+            of=off("throughput", "largest_batch"),
             decimals=0,
             column="largest batch",
             keep=4,
@@ -287,7 +248,7 @@ METRICS: dict[str, Metric] = {
             "missed deadlines",
             "%",
             "lower",
-            of=_paced(lambda x: x.missed_share),
+            of=off("paced", "missed_share"),
             scale=100.0,
             decimals=1,
             least=1e-3,
@@ -296,11 +257,11 @@ METRICS: dict[str, Metric] = {
             marked=True,
             short="missed",
         ),
-        Metric("lateness_p50_s", "lateness p50", of=_paced(lambda x: x.lateness_p50_s), short="lateness", **_MS),
+        Metric("lateness_p50_s", "lateness p50", of=off("paced", "lateness_p50_s"), short="lateness", **_MS),
         Metric(
             "lateness_max_s",
             "lateness max",
-            of=_paced(lambda x: x.lateness_max_s),
+            of=off("paced", "lateness_max_s"),
             column="late max ms",
             keep=7,
             **_MS,
@@ -310,7 +271,7 @@ METRICS: dict[str, Metric] = {
             "frames asked",
             "",
             "higher",  # the more, the surer
-            of=_paced(lambda x: x.frame_count),
+            of=off("paced", "frame_count"),
             decimals=0,
             column="frames asked",
             keep=5,
@@ -318,24 +279,24 @@ METRICS: dict[str, Metric] = {
         Metric(
             "cold_start_s",
             "cold start",
-            of=_started(lambda x: x.total_s),
+            of=off("cold_start.typical", "total_s"),
             column="cold start s",
             keep=5,
             marked=True,
             **_BUILD,
         ),
         *(
-            Metric(f"cold_{part}_s", f"cold {part.replace('_', ' ')}", of=_started(read), **_BUILD)
-            for part, read in _START_PARTS.items()
+            Metric(
+                f"cold_{part}_s", f"cold {part.replace('_', ' ')}", of=off("cold_start.typical", f"{part}_s"), **_BUILD
+            )
+            for part in ("import", "load", "first_call")
         ),
         Metric(
             "energy_per_image_j",
             "energy per image",
             "J",
             "lower",
-            of=lambda record: (
-                None if record.speed is None or record.speed.energy is None else record.speed.energy.per_image_j
-            ),
+            of=off("speed.energy", "per_image_j"),
             column="J/ image",
             keep=3,
             marked=True,
@@ -344,7 +305,7 @@ METRICS: dict[str, Metric] = {
         Metric(
             "peak_memory_bytes",
             "peak memory",
-            of=lambda record: None if record.memory is None else record.memory.peak_bytes,
+            of=off("memory", "peak_bytes"),
             column="memory MiB",
             keep=10,
             marked=True,
@@ -355,7 +316,7 @@ METRICS: dict[str, Metric] = {
         Metric(
             "file_bytes",
             "file",
-            of=lambda record: record.artifact.file_bytes,
+            of=off("artifact", "file_bytes"),
             column="file MiB",
             keep=2,
             marked=True,
@@ -366,7 +327,7 @@ METRICS: dict[str, Metric] = {
             "parameters",
             "M",
             "lower",
-            of=lambda record: None if record.cost is None else record.cost.param_count,
+            of=off("cost", "param_count"),
             scale=1e-6,
             exact=True,
             column="params M",
@@ -380,7 +341,7 @@ METRICS: dict[str, Metric] = {
             "MACs",
             "G",
             "lower",
-            of=lambda record: None if record.cost is None else record.cost.mac_count,
+            of=off("cost", "mac_count"),
             scale=1e-9,
             exact=True,
             column="MACs G",
@@ -391,42 +352,42 @@ METRICS: dict[str, Metric] = {
         Metric(
             "pixel_accuracy",
             "pixel accuracy",
-            of=_counted(pixel_accuracy),
+            of=Off("accuracy.confusion", pixel_accuracy),
             column="pixel acc. %",
             keep=1,
             marked=True,
             **_ACCURACY,
         ),
-        Metric("mean_class_accuracy", "class accuracy", of=_counted(mean_class_accuracy), **_ACCURACY),
-        Metric("category_miou", "category IoU", of=_categories, **_ACCURACY),
-        Metric("iiou", "iIoU", of=_instances(lambda x: x.class_instances), **_ACCURACY),
-        Metric("category_iiou", "category iIoU", of=_instances(lambda x: x.category_instances), **_ACCURACY),
+        Metric("mean_class_accuracy", "class accuracy", of=Off("accuracy.confusion", mean_class_accuracy), **_ACCURACY),
+        Metric("category_miou", "category IoU", of=Off("accuracy", _categories), **_ACCURACY),
+        Metric("iiou", "iIoU", of=Off("accuracy.class_instances", _instances), **_ACCURACY),
+        Metric("category_iiou", "category iIoU", of=Off("accuracy.category_instances", _instances), **_ACCURACY),
         Metric(
             "equal_label_share",
             "labels equal to fp32",
-            of=lambda record: None if record.agreement is None else record.agreement.equal_label_share,
+            of=off("agreement", "equal_label_share"),
             column="labels equal %",
             keep=7,
             short="labels-equal",
             **_ACCURACY | {"decimals": 2, "least": 0.0001},
         ),
         *(Metric(f"{stage}_s", f"stage {stage}", of=_stage(stage), **_MS) for stage in STAGES),
-        Metric("export_s", "export", of=_built(lambda x: x.export_s), **_BUILD),
-        Metric("compile_s", "compilation", of=_built(lambda x: x.compile_s), **_BUILD),
-        Metric("calibrate_s", "calibration", of=_built(lambda x: x.calibrate_s), **_BUILD),
+        Metric("export_s", "export", of=off("build", "export_s"), **_BUILD),
+        Metric("compile_s", "compilation", of=off("build", "compile_s"), **_BUILD),
+        Metric("calibrate_s", "calibration", of=off("build", "calibrate_s"), **_BUILD),
         Metric(
             "graph_break_count",
             "graph breaks",
             "",
             "lower",
-            of=_built(lambda x: x.graph_break_count),
+            of=off("build", "graph_break_count"),
             decimals=0,
             exact=True,
         ),
         Metric(
             "memory_growth_bytes",
             "memory growth",
-            of=lambda record: None if record.memory is None else record.memory.growth_bytes,
+            of=off("memory", "growth_bytes"),
             **_MIB,
         ),
     )

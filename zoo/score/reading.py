@@ -53,7 +53,7 @@ def linked(rows: Iterable[Row]) -> tuple[Row, ...]:
             for name, iou in one.class_iou.items()
         }
         numbers = {**one.numbers, "miou_lost": (nearest.miou or 0) - one.miou}
-        return one.but(numbers=numbers, class_lost=lost)
+        return one._replace(numbers=numbers, class_lost=lost)
 
     return tuple(with_loss(candidate) for candidate in rows)
 
@@ -70,7 +70,7 @@ def _under_one_name(rows: list[Row]) -> list[Row]:
     return [
         one
         if one.dataset_fingerprint is None or one.dataset == (name := names[one.dataset_fingerprint])
-        else one.but(dataset=name)
+        else one._replace(dataset=name)
         for one in rows
     ]
 
@@ -128,11 +128,11 @@ def _read_kept(folder: Path, files: dict[tuple[str, datetime], Source]) -> tuple
     """Read a folder's rows, and name the file of each; what was kept of before is gone from memory at the end."""
     kept = Kept(folder)
 
-    def read(path: Path) -> Row:
-        one = kept.read(path)
-        files[one.key, one.started_at] = Source(str(path))
+    def read(name: str) -> Row:
+        one = kept.read(name)
+        files[one.key, one.started_at] = Source(name)
         return one
 
-    found, warnings = read_all(folder, read, required=True)
+    found, warnings = read_all(folder, read, required=True, ahead=kept.look_ahead)
     kept.keep()
     return found, warnings

@@ -5,10 +5,9 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from operator import attrgetter, itemgetter
-from typing import TYPE_CHECKING, Any
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zoo.errors import counted, listed
 from zoo.frames import CITYSCAPES_NAME, OFFICIAL_SIZES
@@ -18,6 +17,7 @@ from zoo.score.accuracy import class_iou, class_shares, confusion_of
 from zoo.score.int8 import int8_of, int8_text, needs_saying
 from zoo.score.licences import LICENCE_COLUMNS, Licences, licences_of
 from zoo.score.metrics import CLASS_IOU, CLASS_LOSS, COST, GRADE, METRICS, STAGES, metric_of
+from zoo.score.parts import Reader
 from zoo.score.trust import Doubt, Grade, grade
 from zoo.units import show_size
 
@@ -40,8 +40,7 @@ WHOLE = "whole"
 """`Row.mode` of frames that were read whole."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One record as a row: the conditions it was measured under, and its numbers by metric.
 
     `latest` makes one row of records that differ in the seed alone: what the weights decide (`Metric.averaged`) is
@@ -114,17 +113,17 @@ class Row:
     preset: str
     key: str
     started_at: datetime
-    numbers: Mapping[str, float | None] = field(hash=False)
+    numbers: Mapping[str, float | None]
     """By key of `METRICS`, all of them: SI units, fractions; `None` where nothing was counted. Of those, `miou_lost` is
     mIoU of the same model, weights, sizes and images in eager fp32, minus this one: a gain is below 0. Beside them
     `cost`, where a price was named."""
-    intervals: Mapping[str, tuple[float, float] | None] = field(hash=False)
+    intervals: Mapping[str, tuple[float, float] | None]
     """95 %, by key of the metrics that have one (mIoU, medians)."""
-    class_iou: Mapping[str, float | None] = field(hash=False)
+    class_iou: Mapping[str, float | None]
     """By class name; `None` for a class that is neither true nor predicted. Empty where nothing was counted."""
-    class_share: Mapping[str, float] = field(hash=False)
+    class_share: Mapping[str, float]
     """Share of the counted pixels that are of a class, by its name."""
-    class_lost: Mapping[str, float | None] = field(hash=False)
+    class_lost: Mapping[str, float | None]
     """As `miou_lost`, of each class; empty where mIoU was not held against fp32."""
     licences: Licences
     """Of code, weights and training data."""
@@ -139,6 +138,9 @@ class Row:
     """Whether that is to be said of the row: a remedy was needed, or none held."""
     accepted: bool = False
     """Whether `miou` is the published one, in place of none: somebody asked for it (`accepting_published`)."""
+
+    def __hash__(self) -> int:
+        return hash((self.key, self.started_at))
 
     def value(self, key: str) -> float | None:
         """Return the number of a metric, by its key (`metric_of`)."""
@@ -163,19 +165,7 @@ class Row:
     def having(self, **numbers: float | None) -> Row:
         """Return the row with other numbers, by their keys in `METRICS`."""
         assert numbers.keys() <= METRICS.keys()
-        return self.but(numbers={**self.numbers, **numbers})
-
-    def but(self, **changes: Any) -> Row:
-        """Return the row with some fields changed; `dataclasses.replace` takes five times as long."""
-        values = list(self.values())
-        for name, value in changes.items():
-            values[_PLACES[name]] = value
-        return Row(*values)
-
-    def values(self) -> tuple[Any, ...]:
-        """Return its fields in order: what `Row` is made of."""
-        found: tuple[Any, ...] = _VALUES(self)
-        return found
+        return self._replace(numbers={**self.numbers, **numbers})
 
     def is_common(self, name: str) -> bool:
         """Whether a class holds at least `LEAST_CLASS_SHARE` of the counted pixels."""
@@ -190,8 +180,8 @@ class Row:
     @property
     def hurt_classes(self) -> dict[str, float]:
         """IoU lost by name of the common classes that lose more than may be, the worst first."""
-        if max(filter(None, self.class_lost.values()), default=0.0) <= MAX_CLASS_LOSS:  # of most rows none
-            return {}
+        if not self.class_lost or max(filter(None, self.class_lost.values()), default=0.0) <= MAX_CLASS_LOSS:
+            return {}  # of most rows
         known = [(name, lost) for name, lost in self.class_lost.items() if lost is not None and self.is_common(name)]
         return dict(sorted((one for one in known if one[1] > MAX_CLASS_LOSS), key=itemgetter(1), reverse=True))
 
@@ -344,11 +334,11 @@ def _beside(one: Row) -> dict[str, Any]:
     return dict(zip(_BESIDE, (*stated, one.published_difference, one.published_why), strict=True))
 
 
-_VALUES = attrgetter(*Row.__match_args__)
-_PLACES = {name: place for place, name in enumerate(Row.__match_args__)}
+_NUMBERS = Reader({key: metric.of for key, metric in METRICS.items()})
+_INTERVALS = Reader({key: metric.interval for key, metric in METRICS.items() if metric.interval is not None})
 _NOT_FLAT = {"software", "numbers", "intervals", "doubts", "licences", "published", "int8_note", "accepted"}
 _OF_GRADE = "grade_reasons", "grade_remedies"
-_FACTS = tuple(name for name in Row.__match_args__ if name not in _NOT_FLAT)
+_FACTS = tuple(name for name in Row._fields if name not in _NOT_FLAT)
 _BESIDE = tuple(f"published_{fact}" for fact in ("miou", "protocol", "weights", "source", "difference", "why"))
 _WITH_INTERVAL = tuple(key for key, metric in METRICS.items() if metric.interval is not None)
 _PROMISED = (
@@ -433,8 +423,8 @@ def row(record: Record) -> Row:
         preset=record.preset,
         key=record.key,
         started_at=record.started_at.replace(tzinfo=timezone(record.started_at.utcoffset() or timedelta())),
-        numbers={key: metric.of(record) for key, metric in METRICS.items()},
-        intervals={key: metric.interval(record) for key, metric in METRICS.items() if metric.interval is not None},
+        numbers=_NUMBERS(record),
+        intervals=_INTERVALS(record),
         class_iou=_by_class(record, class_iou),
         class_share=_by_class(record, class_shares),
         class_lost={},

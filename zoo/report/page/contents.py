@@ -5,13 +5,14 @@ What many rows share (weights, machines, confusion matrices …) stands once, in
 
 from __future__ import annotations
 
-import functools
 import math
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import ROUND_05UP, Context
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from zoo import __version__
@@ -63,7 +64,9 @@ class Pools:
 
     def place(self, pool: str, value: Any) -> int | None:
         """Return where a value stands in its pool; none for nothing."""
-        return None if value is None else self.place_of(pool, repr(value), lambda _: value)
+        if value is None:
+            return None
+        return self.place_of(pool, tuple(value.items() if isinstance(value, dict) else value), lambda _: value)
 
     def place_of(self, pool: str, facts: Hashable, make: Callable[[Any], Any]) -> int:
         """Return where stands what is made of some facts, which is made once."""
@@ -82,18 +85,19 @@ def page_contents(board: Board, here: Sequence[Named]) -> dict[str, Any]:
         here: The devices of the machine that the page is made on (`zoo.machine.here`): what was measured on it.
     """
     pools = Pools()
-    lines: dict[tuple[str, str], Line] = {}
+    lines: dict[tuple[str, datetime], Line] = {}
     for table in board.tables:
         for line in table.lines:
             lines.setdefault(_id(line.row), line)
     place = {known: index for index, known in enumerate(lines)}
     rows = [line.row for line in lines.values()]
     whole = len(rows) <= MOST_WHOLE
-    cards = [_card(row, board.sources.get((row.key, row.started_at)), pools, whole=whole) for row in rows]
+    cards = [_card(row, board.sources.get(_id(row)), pools, whole=whole) for row in rows]
     for card, name in zip(cards, _names(rows), strict=True):
         card["id"] = name
     worsts = [row.worst_class for row in rows]
-    numbers: dict[str, list[float | None]] = {key: [row.numbers[key] for row in rows] for key in METRICS}
+    columns = zip(*map(itemgetter(*METRICS), (row.numbers for row in rows)), strict=True)
+    numbers: dict[str, Sequence[float | None]] = dict.fromkeys(METRICS, ()) | dict(zip(METRICS, columns, strict=False))
     numbers[CLASS_LOSS] = [worst and worst[1] for worst in worsts]
     spans = {metric.key: [_span(row, metric.key) for row in rows] for metric in METRICS.values() if metric.interval}
     return {
@@ -109,19 +113,15 @@ def page_contents(board: Board, here: Sequence[Named]) -> dict[str, Any]:
         "facts": {name: _texts([getattr(row, name) for row in rows]) for name in FACTS}
         | {"rests_on": [measured_on(row, here) for row in rows]}
         | {"worst_class": [worst[0] if worst and worst[1] > 0 else None for worst in worsts]},
-        "numbers": {
-            one.key: [_round(one, value) for value in numbers[one.key]]
-            for one in METRICS_SHOWN
-            if _is_known(numbers[one.key])
-        },
+        "numbers": {one.key: _rounded(one, numbers[one.key]) for one in METRICS_SHOWN if _is_known(numbers[one.key])},
         "spans": {key: column for key, column in spans.items() if _is_known(column)},
         "columns": {name: [card[name] for card in cards] for name in cards[0]} if cards else {},
         "pools": pools.values,
     }
 
 
-def _id(row: Row) -> tuple[str, str]:
-    return row.key, row.started_at.isoformat()
+def _id(row: Row) -> tuple[str, datetime]:
+    return row.key, row.started_at
 
 
 def _metric(metric: Metric) -> dict[str, Any]:
@@ -157,27 +157,20 @@ def _texts(values: Sequence[Hashable]) -> list[str | int | None]:
     return [said[value] for value in values]
 
 
-def _round(metric: Metric, value: float | None) -> float | int | None:
-    if value is None:
-        return None
-    if metric.exact or float(value).is_integer():
-        return round(value)
-    return _short(value)
+def _rounded(metric: Metric, values: Sequence[float | None]) -> list[float | int | None]:
+    """A column of numbers: whole ones as they are, others by `_short`."""
+    return [
+        None if value is None else round(value) if metric.exact or float(value).is_integer() else _short(value)
+        for value in values
+    ]
 
 
-def _plain(value: float) -> str:
-    """A number without the last digits of a float, which are chance."""
-    return f"{value:.12g}"
-
-
-def _short(value: float | None, digits: int = DIGITS) -> float | None:
+def _short(value: float, digits: int = DIGITS) -> float:
     """Of fewer digits, from which the page rounds as from all of them, and so as every table does."""
-    return None if value is None else float(_context(digits).create_decimal(_plain(value)))
+    return float(_ROUNDED[digits].create_decimal(f"{value:.12g}"))  # the last digits of a float are chance
 
 
-@functools.cache
-def _context(digits: int) -> Context:
-    return Context(digits, ROUND_05UP)
+_ROUNDED = {digits: Context(digits, ROUND_05UP) for digits in (DIGITS, 4)}
 
 
 def _is_known(column: Iterable[object]) -> bool:
@@ -201,7 +194,7 @@ def _card(row: Row, source: Source | None, pools: Pools, *, whole: bool) -> dict
     licences = pools.place_of("licences", row.licences, _licences)
     lost = {} if row.is_reference else row.class_lost
     return {
-        "at": f"{row.started_at:%Y-%m-%d %H:%M}",
+        "at": row.started_at.isoformat(" ", "minutes")[:16],
         "baseline": int(row.baseline),
         "for_sale": int(not pools.values["licences"][licences]["against"]),
         "doubts": pools.place("doubts", row.doubts or None),

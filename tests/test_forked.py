@@ -1,0 +1,80 @@
+"""`zoo.forked`: what copies of this process make is what this process would make."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from zoo import forked
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="nothing is forked elsewhere"),
+    pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning"),  # these copies call no library
+]
+
+
+def children():
+    return [listed for task in Path("/proc/self/task").iterdir() for listed in (task / "children").read_text().split()]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 9])
+def test_in_order_by_any_number_of_copies(count):
+    before = children()
+    assert list(forked.made(range(7), lambda part: (part, os.getpid() != HERE), count)) == [
+        (part, True) for part in range(7)
+    ]
+    assert children() == before
+
+
+HERE = os.getpid()
+
+
+def test_more_than_a_pipe_holds():
+    assert [len(one) for one in forked.made(range(6), lambda _: b"x" * (1 << 20), 2)] == [1 << 20] * 6
+
+
+def test_what_a_copy_that_dies_did_not_make_is_missing():
+    def make(part):
+        if part == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if part == 4:
+            raise ValueError(part)
+        return part
+
+    assert list(forked.made(range(9), make, 3)) == [0, 1, 2, 5, 8]
+
+
+def test_a_copy_that_dies_in_the_middle_of_its_word():
+    def make(part):
+        if part == 1:
+            threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGKILL)).start()  # while it waits for a reader
+        return [b"x" * (1 << 20), part]
+
+    found = []
+    for one in forked.made(range(2), make, 2):
+        time.sleep(1)
+        found.append(one[1])
+    assert found == [0]
+
+
+def test_none_is_left_when_nobody_asks_for_more():
+    before = children()
+    found = forked.made(range(100), lambda part: part, 2)
+    assert next(found) == 0
+    found.close()
+    assert children() == before
+
+
+def test_nothing_is_forked_beside_a_thread():
+    done = threading.Event()
+    thread = threading.Thread(target=done.wait)
+    thread.start()
+    assert forked.process_count() == 1
+    done.set()
+    thread.join()
