@@ -61,12 +61,15 @@ SNIPPET_CASES = [
     ("onnxruntime", "ort.onnx", ("--batch", "2")),
     ("onnxruntime", "int8.onnx", ("--precision", "int8")),
     ("openvino", "ov.onnx", ()),
-    pytest.param("aoti", "model.pt2", (), marks=pytest.mark.slow),
 ]
 
 
 @pytest.mark.parametrize(("runtime", "name", "more"), SNIPPET_CASES)
 def test_an_exported_file_has_its_card_and_runs_without_zoo(runtime, name, more, place, capsys):
+    check_exported(runtime, name, more, place, capsys)
+
+
+def check_exported(runtime, name, more, place, capsys):
     if reason := table.why_missing(runtime, CPU):
         pytest.skip(reason)
     assert cli.main(arguments(place, runtime, name, *more)) == 0
@@ -345,11 +348,8 @@ def test_a_file_of_another_maker_is_one_row_without_a_network_scope(place, capsy
 
 
 @pytest.mark.slow
-def test_a_package_is_measured_when_it_is_trusted(place, capsys):
-    if reason := table.why_missing("aoti", CPU):
-        pytest.skip(reason)
-    assert cli.main(arguments(place, "aoti", "trusted.pt2")) == 0
-    capsys.readouterr()
+def test_a_package_runs_without_zoo_and_is_measured_when_it_is_trusted(place, capsys):
+    check_exported("aoti", "trusted.pt2", (), place, capsys)  # which takes most of a minute to compile
     assert bench(place, place / "trusted.pt2") == 2
     assert "--trust" in one_line(capsys)
     assert bench(place, place / "trusted.pt2", "--trust") == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,10 @@ HERE = Path(__file__).parent
 
 @pytest.fixture(scope="session")
 def surroundings():
-    """Environment of processes that are started here; Ray's sockets want a short path."""
+    """Environment of processes that are started here; Ray's sockets want a short path, nobody else's Ray in it."""
     path = os.pathsep.join(filter(None, (str(HERE.parents[1]), os.environ.get("PYTHONPATH"))))
-    return {**os.environ, "PYTHONPATH": path, "COLUMNS": "120", "TMPDIR": "/tmp"}
+    with tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True) as folder:  # Ray's agents end later
+        yield {**os.environ, "PYTHONPATH": path, "COLUMNS": "120", "TMPDIR": folder}
 
 
 @pytest.fixture(scope="module")

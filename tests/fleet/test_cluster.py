@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -125,13 +126,17 @@ LISTENING = """
 
 
 @pytest.mark.slow
-def test_a_local_cluster_listens_to_this_machine_alone(surroundings, tmp_path):
+def test_a_local_cluster_is_its_own_and_listens_to_this_machine_alone(surroundings, closed_port, tmp_path):
     pytest.importorskip("ray")
+    gone = f"127.0.0.1:{closed_port}"
+    last_started = Path(surroundings["TMPDIR"], "ray", "ray_current_cluster")
+    last_started.parent.mkdir(exist_ok=True)
+    last_started.write_text(gone)
     script = tmp_path / "listening.py"
     script.write_text(textwrap.dedent(LISTENING))
     done = subprocess.run(
         [sys.executable, script],
-        env={**surroundings, "HOME": str(tmp_path)},
+        env={**surroundings, "HOME": str(tmp_path), "RAY_ADDRESS": gone},
         capture_output=True,
         text=True,
         timeout=200,

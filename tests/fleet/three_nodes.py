@@ -16,11 +16,12 @@ from ray.cluster_utils import Cluster
 
 
 def main() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    head = {"num_cpus": 1, "include_dashboard": False, "ray_client_server_port": port}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
+    with socket.socket() as ours:
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # Ray's too says so: only others are kept off
+        ours.bind(("127.0.0.1", 0))
+        port = ours.getsockname()[1]
+        head = {"num_cpus": 1, "include_dashboard": False, "ray_client_server_port": port}
+        cluster = Cluster(initialize_head=True, head_node_args=head)
     others = [cluster.add_node(num_cpus=1) for _ in range(2)]
     print(f"ray://127.0.0.1:{port}", flush=True)
     for line in sys.stdin:

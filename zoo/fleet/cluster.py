@@ -45,9 +45,10 @@ _LOOPBACK = {
     "RAY_AUTH_MODE": "token",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_worker_niceness": "0",
+    "RAY_NUM_REDIS_GET_RETRIES": "2",  # of a head that does not answer, 41 s each; Ray would try 20 times
 }
 """For a cluster of this machine alone: nothing listens beyond it, no other user of it is let in, nothing is sent to
-Ray's makers, and workers have the priority of any other process."""
+Ray's makers, workers have the priority of any other process, and a head that does not answer ends the start."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,8 @@ def joined(address: str) -> Iterator[None]:
         try:
             with warnings.catch_warnings(action="ignore"):  # what matters is raised too
                 if address == LOCAL:
-                    ray.init(include_dashboard=False, **quiet)
+                    # without an address it joins what RAY_ADDRESS or the last `ray start` names, even if gone
+                    ray.init(LOCAL, include_dashboard=False, **quiet)
                 else:
                     ray.init(address, **quiet)
         except Exception as error:  # a head of another version raises anything from RuntimeError to gRPC's own
