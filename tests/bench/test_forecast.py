@@ -8,11 +8,12 @@ from tests.bench.cells import RECIPE, RUN, cell
 from zoo.bench.forecast import Forecast, Line, fit, forecast, show_forecast
 from zoo.bench.gauge import Gauge
 from zoo.bench.job import RANDOM
+from zoo.bench.past import Spent, spent_of
 from zoo.bench.plan import Cell, Chosen, cell_key, cells
 from zoo.catalog import find
 from zoo.data.layout import open_dataset
 from zoo.errors import UserError
-from zoo.record import MEAN_LABEL_MAP, Cost, Record
+from zoo.record import MEAN_LABEL_MAP, Cost
 from zoo.spec import ModelSpec
 
 
@@ -25,15 +26,15 @@ def test_what_a_sweep_would_do_and_how_long_it_takes(setting, records, streets, 
 
     def spent(model, runtime, minutes=0, steps=5, **seconds):
         made = records.make(model, runtime=runtime, minutes=minutes, step_count=steps)
-        return made.model_copy(update={"seconds": seconds, "quick": False})
+        if model == "fpn":
+            made = made.model_copy(update={"device": given.survey.device.model_copy(update={"slug": "nvidia-h200"})})
+        return spent_of(made.model_copy(update={"seconds": seconds, "quick": False}))
 
     kept = [
         spent("unet", "eager", measure=900.0),
         spent("unet", "eager", minutes=1, start=1.0, measure=4.0, throughput=500.0),
         spent("encoder_decoder", "eager", train=50.0, start=1.0, measure=2.0, memory=1.0),
-        spent("fpn", "onnxruntime", measure=30.0).model_copy(
-            update={"device": given.survey.device.model_copy(update={"slug": "nvidia-h200"})}
-        ),
+        spent("fpn", "onnxruntime", measure=30.0),
     ]
     found = forecast(given, listed, set(), kept)
     lines = {(line.cell.spec.name, line.cell.runtime, line.cell.precision): line for line in found.lines}
@@ -60,8 +61,10 @@ def test_trainings_that_run_beside_each_other_share_the_time(setting, records, s
     given = setting(open_dataset(streets), trainings_at_once=2, threads=2)
     names = ("unet", "cgnet", "edanet")
     kept = [
-        records.make(name, step_count=10).model_copy(
-            update={"seconds": {"train": 40.0, "measure": 2.0}, "quick": False}
+        spent_of(
+            records.make(name, step_count=10).model_copy(
+                update={"seconds": {"train": 40.0, "measure": 2.0}, "quick": False}
+            )
         )
         for name in names
     ]
@@ -80,8 +83,8 @@ def test_trainings_that_run_beside_each_other_share_the_time(setting, records, s
 def test_records_are_gone_through_once_for_all_cells_that_ask_the_same(setting, records, monkeypatch, kept_model):
     """Cells times records is what a large plan over a large folder has not the time for."""
     given, looks = setting(), []
-    kept = [records.make(kept_model, minutes=minutes) for minutes in range(5)]
-    monkeypatch.setattr(Record, "is_baseline", property(lambda _record: bool(looks.append(None))))
+    kept = [spent_of(records.make(kept_model, minutes=minutes)) for minutes in range(5)]
+    monkeypatch.setattr(Spent, "is_baseline", property(lambda _record: bool(looks.append(None))))
 
     def looked(count):
         looks.clear()
@@ -148,7 +151,7 @@ def test_what_has_no_like_is_estimated_by_what_it_computes(setting, records, str
         }
     )
     here = records.make("fast_scnn").model_copy(update={"seconds": {"measure": 7.0}, "quick": True})
-    known = [elsewhere, here]
+    known = [spent_of(elsewhere), spent_of(here)]
     found = forecast(given, [small, large, own], set(), known, Gauge(given, known, look))
     assert asked == [("cost", "enet"), ("probe", "enet")], "what a network computes is the same on every machine"
     seconds = [line.seconds for line in found.lines]

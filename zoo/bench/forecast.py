@@ -6,14 +6,11 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from statistics import median
 
-from zoo.bench.cell import steps_of
 from zoo.bench.gauge import Gauge
+from zoo.bench.past import Past, Spent
 from zoo.bench.plan import Cell, Setting, cell_key, rounds
-from zoo.config import TrainConfig
 from zoo.errors import UserError, counted
-from zoo.record import Record
 from zoo.report.terminal import fitted_table, print_to_text, say_hidden
 from zoo.units import show_duration, show_size
 
@@ -93,7 +90,7 @@ def forecast(
     setting: Setting,
     cells: Sequence[Cell],
     finished: Collection[str],
-    records: Sequence[Record],
+    records: Sequence[Spent],
     gauge: Gauge | None = None,
 ) -> Forecast:
     """Say what a sweep would do with each cell.
@@ -105,7 +102,7 @@ def forecast(
         records: From which the time is estimated.
         gauge: Estimates what has no like among them.
     """
-    past = _Past(setting, records)
+    past = Past(setting, records)
     done = {index for index, cell in enumerate(cells) if finished and cell_key(cell, setting) in finished}
     open_cells = [cell for index, cell in enumerate(cells) if index not in done and not cell.refused]
     beside = _beside(open_cells, setting.trainings_at_once)
@@ -223,71 +220,10 @@ def summary(found: Forecast) -> list[str]:
     return lines
 
 
-def _measuring(cell: Cell, past: _Past, gauge: Gauge | None) -> tuple[float | None, bool]:
+def _measuring(cell: Cell, past: Past, gauge: Gauge | None) -> tuple[float | None, bool]:
     """Seconds of a cell whose weights are there, and whether that is rough."""
     exactly = past.exactly(cell)
     rough = gauge.measuring(cell) if exactly is None and gauge is not None else None
     if rough is not None:
         return rough, True
     return (past.nearly(cell) if exactly is None else exactly), False
-
-
-class _Past:
-    """What this kind of device took before; many cells ask the same, and records are gone through once for it."""
-
-    def __init__(self, setting: Setting, records: Sequence[Record]) -> None:
-        self._setting = setting
-        self._own = [
-            record
-            for record in sorted(records, key=lambda record: record.started_at)
-            if record.status == "ok" and record.device.slug == setting.survey.device.slug
-        ]
-        self._of_model = dict[str, list[Record]]()
-        for record in self._own:
-            self._of_model.setdefault(record.artifact.model, []).append(record)
-        self._spent_by = dict[object, list[float]]()
-        self._step_s = dict[tuple[str, str], float | None]()
-
-    def exactly(self, cell: Cell) -> float | None:
-        """Seconds of the newest record of the same model, runtime and precision."""
-        spent = self._spent(cell, self._of_model.get(cell.spec.name, ()), ("model", "runtime", "precision"))
-        return spent[-1] if spent else None
-
-    def nearly(self, cell: Cell) -> float | None:
-        """The median of the nearest like."""
-        for same in (("runtime", "precision"), ("runtime",)):
-            if spent := self._spent(cell, self._own, same):
-                return median(spent)
-        return None
-
-    def training(self, cell: Cell, recipe: TrainConfig) -> float | None:
-        """Seconds of the newest training of the same model, as many times as it has more steps."""
-        asked = cell.spec.name, recipe.recipe_hash
-        if asked not in self._step_s:
-            like = [
-                (record.artifact.weights.recipe_hash, count, record.seconds["train"])
-                for record in self._of_model.get(cell.spec.name, ())
-                if "train" in record.seconds and (count := record.artifact.weights.step_count)
-            ]
-            exactly = [one for one in like if one[0] == recipe.recipe_hash]
-            newest = (exactly or like)[-1:]
-            self._step_s[asked] = next((seconds / count for _, count, seconds in newest), None)
-        step_s = self._step_s[asked]
-        return None if step_s is None else step_s * recipe.steps
-
-    def _spent(self, cell: Cell, records: Sequence[Record], same: Sequence[str]) -> list[float]:
-        """Seconds of the records that have these facts in common with a cell, of the steps that are wanted of it."""
-        facts = {"model": cell.spec.name, "runtime": cell.runtime, "precision": cell.precision}
-        facts, wanted = {fact: facts[fact] for fact in same}, frozenset({"start", *steps_of(cell, self._setting)})
-        asked = cell.is_baseline, wanted, *facts.items()
-        if asked not in self._spent_by:
-            like = [record for record in records if record.is_baseline == cell.is_baseline]
-            if not cell.is_baseline:
-                as_now = self._setting.config.quick, self._setting.config.rate_hz
-                like = [record for record in like if (record.quick, record.config.get("rate_hz")) == as_now]
-            self._spent_by[asked] = [
-                sum(seconds for step, seconds in record.seconds.items() if step in wanted)
-                for record in like
-                if all(getattr(record.artifact, fact) == value for fact, value in facts.items())
-            ]
-        return self._spent_by[asked]

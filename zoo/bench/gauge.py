@@ -11,13 +11,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from zoo.bench.job import Job
+from zoo.bench.past import Spent, SpentCost
 from zoo.bench.plan import Cell, Setting
 from zoo.config import TrainConfig
 from zoo.measure.clock import FULL, QUICK
 from zoo.measure.cold import COUNT
 from zoo.measure.memory import CALL_COUNT
 from zoo.measure.pace import PACED, PACED_QUICK
-from zoo.record import Cost, Record
+from zoo.record import Cost
 from zoo.spec import Size
 
 SHARE = 0.5
@@ -48,10 +49,10 @@ class Gauge:
         look: Runs the worker's steps `probe` and `cost`.
     """
 
-    def __init__(self, setting: Setting, records: Sequence[Record], look: Look) -> None:
+    def __init__(self, setting: Setting, records: Sequence[Spent], look: Look) -> None:
         self._setting, self._look = setting, look
         known = [(record.artifact.model, record.cost) for record in records]
-        self._costs: dict[str, Cost | None] = {model: cost for model, cost in known if cost is not None}
+        self._costs: dict[str, Cost | SpentCost | None] = {model: cost for model, cost in known if cost is not None}
         self.macs_per_s: float | None = None
         """Of one large convolution here; `None` as long as nothing had to be estimated by it."""
 
@@ -90,7 +91,7 @@ class Gauge:
         pixels = batch_size * size[0] * size[1] / (cost.mac_input_size[0] * cost.mac_input_size[1])
         return CALL_S + pixels * cost.mac_count / (SHARE * self.macs_per_s)
 
-    def _cost(self, cell: Cell) -> Cost | None:
+    def _cost(self, cell: Cell) -> Cost | SpentCost | None:
         """What a network costs, at whatever size it was counted; of eager mode alone, and of no file."""
         if cell.runtime != "eager" or cell.file is not None:
             return None

@@ -13,6 +13,7 @@ from zoo.bench.forecast import Forecast, fit, forecast
 from zoo.bench.gauge import Gauge
 from zoo.bench.job import RANDOM, Job, Survey
 from zoo.bench.ledger import Ledger
+from zoo.bench.past import Spent, read_spent
 from zoo.bench.pinning import chosen_of, require_same, weights_of
 from zoo.bench.plan import Cell, Chosen, Setting, baseline_cell, cells, choose, make_cell, of_file
 from zoo.bench.plan_file import Pinned, Plan, make_plan
@@ -22,7 +23,7 @@ from zoo.catalog import MODELS
 from zoo.config import ALL_CUDA, INSTALLED
 from zoo.data.reading import frame_size
 from zoo.errors import UserError, grouped
-from zoo.record import MEAN_LABEL_MAP, Record
+from zoo.record import MEAN_LABEL_MAP
 from zoo.spec import ModelSpec, Size
 from zoo.weights.source import Brought
 
@@ -69,7 +70,7 @@ def plan_bench(request: Request, tell: Tell = lambda _model, _note: None, *, els
     wanted, results = read(request), Path(request.results)
     with Workshop() as workshop:
         hand = prepare(wanted, store.folder_ids(results), workshop, tell, elsewhere=elsewhere)[0]
-        found = store.scan(results, history=True).records
+        found = read_spent(results)
         gauge = gauge_of(hand.setting, found, workshop, tell)
         finished = set[str]()
         if not (request.rerun or hand.is_substitute):
@@ -121,7 +122,7 @@ def prepare(
     return hands
 
 
-def gauge_of(setting: Setting, found: Sequence[Record], workshop: Workshop, tell: Tell) -> Gauge:
+def gauge_of(setting: Setting, found: Sequence[Spent], workshop: Workshop, tell: Tell) -> Gauge:
     """Estimates what has no like among the records, by what it computes."""
 
     def look(step: str, job: Job) -> Any:

@@ -15,6 +15,7 @@ from zoo import store
 from zoo.bench.cell import Maker, Samples
 from zoo.bench.forecast import fit, forecast, summary
 from zoo.bench.ledger import Ledger
+from zoo.bench.past import read_spent
 from zoo.bench.plan import Cell, cell_id, require_disk, rounds
 from zoo.bench.planning import Hand, Tell, gauge_of, prepare
 from zoo.bench.request import Request, read
@@ -234,7 +235,7 @@ def _within(
     deadline: float, hand: Hand, request: Request, ledger: Ledger, sweep: Sweep, workshop: Workshop, tell: Tell
 ) -> Hand:
     """What fits, slowest last; that is told, and what does not is noted in the sweep."""
-    found = store.scan(Path(request.results), history=True).records
+    found = read_spent(Path(request.results))
     gauge = gauge_of(hand.setting, found, workshop, tell)
     finished = ledger.finished_of(hand.cells, hand.setting)
     foreseen = forecast(hand.setting, hand.cells, finished, store.newest(found), gauge)
