@@ -111,7 +111,7 @@ def test_a_recipe_that_is_named_by_its_hash_is_that_one():
     digest = load_config(TrainConfig, "quick").recipe_hash
     for digits in (digest, digest[:6]):
         assert load_config(TrainConfig, f"quick@{digits}", {"steps": 3}).steps == 3, "changes come after"
-    with pytest.raises(UserError, match=f"quick that comes with zoo is {digest[:6]}, not 8875bc, .*; give the file"):
+    with pytest.raises(UserError, match=f"quick that comes with zoo is {digest[:6]}, not 8875bc; give the file"):
         load_config(TrainConfig, "quick@8875bc")
     with pytest.raises(UserError, match=r"no train preset 'quikc'\. Did you mean 'quick'"):
         load_config(TrainConfig, "quikc@8875bc")
@@ -163,7 +163,7 @@ def test_recipes_that_records_name_keep_their_hashes():
         "steps": 6, "batch_size": 2, "image_size": [128, 256], "crop_size": [128, 256], "scale_range": [0.75, 1.5],
         "optimizer": "auto",
         "sgd_learning_rate": 0.02, "adamw_learning_rate": 6e-4, "warmup_steps": 0, "color_jitter": 0.3,
-        "grad_clip": 1.0,
+        "grad_clip": 1.0, "poly_power": 0.9, "precision": "auto",
     }  # fmt: skip
     assert load_config(BenchConfig, "camvid", older).train.recipe_hash == "cd5955001c24"
     assert (

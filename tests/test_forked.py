@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -71,10 +72,25 @@ def test_none_is_left_when_nobody_asks_for_more():
     assert children() == before
 
 
-def test_nothing_is_forked_beside_a_thread():
-    done = threading.Event()
-    thread = threading.Thread(target=done.wait)
-    thread.start()
+@pytest.mark.parametrize(("threads", "expected"), [(0, min(len(os.sched_getaffinity(0)), forked.AT_MOST)), (1, 1)])
+def test_nothing_is_forked_beside_a_thread(threads, expected):
+    """In a process that has no thread of its own, as that of a verb that reads."""
+    script = f"""
+import threading
+import zoo.report.board_text, zoo.score.kept
+from zoo import decoding, forked
+done = threading.Event()
+for _ in range({threads}):
+    threading.Thread(target=done.wait).start()
+print(forked.process_count())
+done.set()
+"""
+    assert subprocess.check_output([sys.executable, "-c", script], text=True) == f"{expected}\n"
+
+
+def test_nothing_is_forked_where_threads_cannot_be_counted(monkeypatch):
+    def refuse(_folder):
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
     assert forked.process_count() == 1
-    done.set()
-    thread.join()

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from zoo.errors import UserError, did_you_mean
-from zoo.files import short_hash
+from zoo.files import LEAST_DIGITS, short_hash
 from zoo.presets import preset_folder, preset_names, presets, recipes
 from zoo.protocol import PACED_PROTOCOL, SPEED_PROTOCOL
 from zoo.record import MemoryFormat, Precision
@@ -292,11 +292,13 @@ def _name_of_recipe(preset: str) -> str:
     name, _, digits = preset.partition("@")
     if not digits or preset.endswith(".toml"):
         return preset
+    if len(digits) < LEAST_DIGITS:
+        raise UserError(f"{preset}: name at least {LEAST_DIGITS} digits of the recipe's hash, or {name} alone")
     known = load_config(TrainConfig, name).recipe_hash
-    if not known.startswith(digits):
+    if not known.startswith(digits.lower()):
         raise UserError(
-            f"the recipe {name} that comes with zoo is {known[: len(digits)]}, not {digits}, which was another by that "
-            f"name; give the file of that one, or --config {name} for what it is now"
+            f"the recipe {name} that comes with zoo is {known[: len(digits)]}, not {digits}; give the file of that "
+            f"one, or --config {name} for what it is now"
         )
     return name
 

@@ -43,6 +43,10 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+LEAST_DIGITS = 6
+"""Of a hash that a person types: fewer may be a word, or fit another as well."""
+
+
 def short_hash(value: object, length: int = 64) -> str:
     """Return the first `length` hex digits of the SHA-256 of `value` as canonical JSON."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))

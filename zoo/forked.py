@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import pickle
 import signal
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -24,7 +23,11 @@ Made = TypeVar("Made")
 
 def process_count() -> int:
     """How many copies of this process may work at once; 1 where none is to be made."""
-    if sys.platform != "linux" or len(list(Path("/proc/self/task").iterdir())) > 1:  # threads, of libraries too
+    try:
+        thread_count = len(list(Path("/proc/self/task").iterdir()))  # those of libraries too
+    except OSError:  # not Linux, or no /proc: nobody knows
+        return 1
+    if thread_count > 1:
         return 1
     return min(len(os.sched_getaffinity(0)), AT_MOST)
 
@@ -52,7 +55,12 @@ def made(parts: Sequence[Part], make: Callable[[Part], Made], count: int) -> Ite
 def _copy(parts: Sequence[Part], make: Callable[[Part], Any], others: Sequence[IO[bytes]]) -> tuple[int, IO[bytes]]:
     """Start one; return its id and what it writes."""
     reading, writing = os.pipe()
-    process = os.fork()
+    try:
+        process = os.fork()
+    except OSError:
+        os.close(reading)
+        os.close(writing)
+        raise
     if process:
         os.close(writing)
         return process, os.fdopen(reading, "rb")

@@ -33,3 +33,10 @@ def test_a_record_of_a_newer_zoo_is_passed_over(tmp_path, record):
     path = store.save(record("unet"), {}, tmp_path)
     path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": SCHEMA + 1}))
     assert read_spent(tmp_path) == read_spent(tmp_path / "none") == []
+
+
+@pytest.mark.parametrize("rate", ["10", [1], None, 10.0])
+def test_a_configuration_may_hold_anything(tmp_path, record, rate):
+    """As `Record.config` may."""
+    store.save(record("unet").model_copy(update={"config": {"rate_hz": rate, "other": {}}}), {}, tmp_path)
+    assert [one.config.rate_hz for one in read_spent(tmp_path)] == [rate]

@@ -165,6 +165,13 @@ def test_cells_of_trainings_that_run_beside_each_other_stand_where_the_last_did(
     assert [" ".join(one.spec.name for one in together) for together in rounds(listed, at_once)] == expected
 
 
+def test_what_is_trained_together_is_not_everything():
+    """Else a budget that ends, Ctrl-C or a full disk in the last training costs all of them."""
+    listed = [cell("enet", recipe=RECIPE.model_copy(update={"seed": seed})) for seed in range(9)]
+    assert [len(together) for together in rounds(listed, 2)] == [8, 1]
+    assert [len(together) for together in rounds(listed, 1)] == [1] * 9
+
+
 def test_an_accelerator_has_one_training_at_a_time(setting):
     given = setting(trainings_at_once=2, threads=8)
     assert given.trainings_at_once == 2

@@ -1,6 +1,7 @@
 """Learning rates and parameter groups."""
 
 import pytest
+import torch
 from torch import nn
 
 from zoo.config import TrainConfig
@@ -27,6 +28,18 @@ def test_warmup():
     assert max(rates) == rates[10] == pytest.approx(1e-3 * 0.9**0.9)
     assert rates[10:] == sorted(rates[10:], reverse=True)
     assert learning_rate(0, CONFIG.model_copy(update={"warmup_steps": 0}), "adamw_poly") == 1e-3
+
+
+@pytest.mark.parametrize("family", ["sgd_poly", "adamw_poly"])
+def test_complex_parameters_are_trained_too(family):
+    """Which a fused optimizer refuses."""
+    module = network()
+    module.phase = nn.Parameter(torch.ones(4, dtype=torch.cfloat))
+    optimizer = make_optimizer(module, CONFIG, family)
+    module.phase.abs().sum().backward()
+    optimizer.step()
+    assert (module.phase != 1).all()
+    assert make_optimizer(network(), CONFIG, family).defaults["fused"], "it takes a quarter of the time"
 
 
 def test_adamw_decays_neither_norms_nor_biases():

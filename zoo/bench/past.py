@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from statistics import median
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -41,7 +41,7 @@ class _Device(_Part):
 
 
 class _Config(_Part):
-    rate_hz: float | None = None
+    rate_hz: Any = None
 
 
 class SpentCost(_Part):
@@ -81,7 +81,10 @@ def spent_of(record: Record) -> Spent:
 
 
 def read_spent(results: Path) -> list[Spent]:
-    """Read what all records below `results` say; a missing folder holds none, and what is no record is passed over."""
+    """Read what all records below `results` say; a missing folder holds none.
+
+    What is no record is passed over; one that is damaged elsewhere than in what is read here counts.
+    """
 
     def read(path: str) -> Spent:
         content = store.content(path)

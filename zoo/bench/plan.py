@@ -284,12 +284,19 @@ def trainings(cells: Sequence[Cell]) -> list[list[Cell]]:
     return [[cell for _, cell in together] for _, together in numbered]
 
 
+QUEUED = 4
+"""Trainings of a round for each that runs at a time."""
+
+
 def rounds(cells: Sequence[Cell], at_once: int) -> list[list[Cell]]:
-    """Cells that are made together: where trainings run beside each other all that have one, where the last stood."""
+    """Cells that are made together: where trainings run beside each other those of a few, where the last of them stood.
+
+    More would pass the time better, but are lost, claimed and on the disk together.
+    """
     groups = trainings(cells)
     if at_once == 1:
         return groups
-    made, together = list[list[Cell]](), list[Cell]()
+    made, together, queued = list[list[Cell]](), list[Cell](), 0
     left = sum(group[0].training is not None for group in groups)
     for group in groups:
         if group[0].training is None:
@@ -297,8 +304,10 @@ def rounds(cells: Sequence[Cell], at_once: int) -> list[list[Cell]]:
             continue
         together += group
         left -= 1
-        if not left:
+        queued += 1
+        if queued == QUEUED * at_once or not left:
             made.append(together)
+            together, queued = [], 0
     return made
 
 

@@ -108,6 +108,11 @@ class Workshop:
         """End what other threads have running: their `run` raises `KeyboardInterrupt`."""
         self._halt.close()
 
+    def _halt_all(self, running: Sequence[futures.Future[Any]]) -> None:
+        self.halt()
+        for one in running:  # those that have not begun
+            one.cancel()
+
     def together(self, calls: Sequence[Callable[[], T]], at_once: int | None = None) -> list[T]:
         """Make calls beside each other, of one alone in this thread, and return their answers; what ends one ends all.
 
@@ -124,11 +129,11 @@ class Workshop:
             running = [pool.submit(call) for call in calls]
             try:
                 if futures.wait(running, return_when=futures.FIRST_EXCEPTION).not_done:
-                    self.halt()
+                    self._halt_all(running)
             except BaseException:
-                self.halt()
+                self._halt_all(running)
                 raise
-        errors = [error for one in running if (error := one.exception()) is not None]
+        errors = [error for one in running if not one.cancelled() and (error := one.exception()) is not None]
         for error in sorted(errors, key=lambda error: isinstance(error, KeyboardInterrupt)):
             raise error
         return [one.result() for one in running]

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from zoo.files import LEAST_DIGITS
 from zoo.lazy import Lazy
 from zoo.machine import Named
 from zoo.presets import recipes
@@ -143,7 +144,7 @@ def how_to_have_weights(row: Row) -> str:
 
 def _version(row: Row) -> str:
     """What tells the recipe of a row from others by its name, as `--weights` and `--config` take it."""
-    return f"@{row.recipe_hash[:_DIGITS]}" if row.recipe_hash else ""
+    return f"@{row.recipe_hash[:LEAST_DIGITS]}" if row.recipe_hash else ""
 
 
 def preset_words(asked: Iterable[Row], needed: Sequence[Metric]) -> list[str]:
@@ -159,8 +160,6 @@ def preset_words(asked: Iterable[Row], needed: Sequence[Metric]) -> list[str]:
 
 
 _OF_PACED_CALLS = {"missed_share", "lateness_p50_s", "lateness_max_s", "frame_count"}
-_DIGITS = 6
-"""Of a recipe's hash: the least that a flag takes for one."""
 _OF_BATCHES = {"throughput_per_s", "largest_batch"}
 _SUFFIXES = {"onnxruntime": ".onnx", "openvino": ".onnx", "tensorrt": ".onnx", "aoti": ".pt2"}
 """What the runtimes that run a file write, as `runtimes.table.file_format` tells with torch."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from zoo.errors import UserError, did_you_mean, listed
+from zoo.files import LEAST_DIGITS
 from zoo.lazy import Lazy
 from zoo.score.comparing import Group, group_of
 from zoo.score.fields import FIELDS
@@ -23,8 +24,6 @@ VERSIONS = {field.name: field.version for field in FIELDS.values() if field.vers
 MAX_NAMED = 12
 """Values that an error names, of those that there are."""
 _SHOWN_DIGITS = 8
-_LEAST_DIGITS = 6
-"""Of a hash, to be taken for one where a name is expected."""
 
 
 def select(rows: Iterable[Row], *, models: Sequence[str] = (), **conditions: object) -> list[Row]:
@@ -70,7 +69,7 @@ def matches(one: Row, field: str, wanted: str) -> bool:
     if text_of(value) == wanted:
         return True
     if known.is_hash:
-        return len(wanted) >= _LEAST_DIGITS and str(value).startswith(wanted)
+        return len(wanted) >= LEAST_DIGITS and str(value).startswith(wanted)
     if known.has_kinds:
         return str(value).partition(" ")[0] == wanted
     if not known.version:
@@ -78,7 +77,7 @@ def matches(one: Row, field: str, wanted: str) -> bool:
     name, at, digits = wanted.rpartition("@")
     version = str(getattr(one, known.version))
     return (bool(at and digits) and text_of(value) == name and version.startswith(digits)) or (
-        len(wanted) >= _LEAST_DIGITS and version.startswith(wanted)
+        len(wanted) >= LEAST_DIGITS and version.startswith(wanted)
     )
 
 

@@ -70,6 +70,7 @@ class Kept:
         self._pool: dict[Any, Any] = {}
         self._looks: dict[str, Look] = {}
         self._ahead: dict[str, bytes] = {}
+        self._made = set[bytes]()
 
     def look_ahead(self, names: Sequence[str]) -> None:
         """Look at all files, and where many are to be decoded have several processes do it.
@@ -88,7 +89,7 @@ class Kept:
                 known, rows = part
                 self._ahead |= known
                 self._before |= zip(rows, self._pooled(rows.values()), strict=True)
-                self._new += len(rows)
+                self._made |= rows.keys()
 
     def _make(self, names: Sequence[str]) -> tuple[dict[str, bytes], dict[bytes, tuple[Any, ...]]]:
         """Of the files that can be read the hash, and of those that are not known by it the row."""
@@ -114,7 +115,8 @@ class Kept:
         elif look is None or look != seen:
             known_by, content = _hashed(name)
         values = self._before.get(known_by) or self._pooled([_values(content, name)])[0]
-        self._new += known_by not in self._before or look not in (None, seen)
+        is_new = known_by in self._made or known_by not in self._before
+        self._new += is_new or look not in (None, seen)
         self._now[name[self._results :]] = look, known_by
         self._rows[known_by] = values
         return Row._make(values)

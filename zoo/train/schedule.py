@@ -23,19 +23,20 @@ def family_of(spec: ModelSpec, config: TrainConfig) -> RecipeFamily:
 
 def make_optimizer(module: nn.Module, config: TrainConfig, family: RecipeFamily) -> Optimizer:
     """Build the optimizer of a recipe family; its learning rate is set before every step (`learning_rate`)."""
+    fused = all(parameter.is_floating_point() for parameter in module.parameters())  # not where some are complex
     if family == "sgd_poly":
         return SGD(
             module.parameters(),
             lr=config.sgd_learning_rate,
             momentum=config.sgd_momentum,
             weight_decay=config.sgd_weight_decay,
-            fused=True,
+            fused=fused,
         )
     # One-dimensional parameters are biases and the scales of norms: shrinking them regularises nothing.
     decayed = [parameter for parameter in module.parameters() if parameter.ndim > 1]
     kept = [parameter for parameter in module.parameters() if parameter.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": config.adamw_weight_decay}, {"params": kept, "weight_decay": 0.0}]
-    return AdamW([group for group in groups if group["params"]], lr=config.adamw_learning_rate, fused=True)
+    return AdamW([group for group in groups if group["params"]], lr=config.adamw_learning_rate, fused=fused)
 
 
 def learning_rate(step: int, config: TrainConfig, family: RecipeFamily) -> float:

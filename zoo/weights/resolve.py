@@ -10,7 +10,7 @@ from zoo.checkpoint import CheckpointFacts, FinishedRun, finished_runs, read_fac
 from zoo.config import TrainConfig, load_config
 from zoo.data.layout import Dataset
 from zoo.errors import UserError, listed
-from zoo.files import sha256_of
+from zoo.files import LEAST_DIGITS, sha256_of
 from zoo.presets import recipes
 from zoo.published.facts import Published
 from zoo.published.kept import file_of, sha256_as_kept
@@ -21,9 +21,6 @@ from zoo.spec import IGNORE_INDEX, DatasetSpec, Feeding, ModelSpec
 from zoo.weights.asked import AUTO, TRAINED, Asked
 from zoo.weights.hub import hub_source
 from zoo.weights.source import Brought, Source
-
-LEAST_DIGITS = 6
-"""Of a recipe's hash, to be taken for one."""
 
 
 def resolve(
