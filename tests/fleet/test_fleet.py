@@ -16,9 +16,12 @@ from zoo.train.run import read_run
 pytest.importorskip("ray")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
+CORE = ("--models", "core", "--set", "train.steps=2")
+"""In quick, the large ones trained for less than a minute each."""
+
 
 def test_core_in_quick_loses_a_node_and_no_record(cluster, zoo, tmp_path):
-    asked = ("bench", "--models", "core", "--fleet", cluster.address, "--on", "cpu", "--results", tmp_path / "results")
+    asked = ("bench", *CORE, "--fleet", cluster.address, "--on", "cpu", "--results", tmp_path / "results")
     running, said = zoo(*asked), []
     for line in running.stdout:
         said.append(line)
@@ -50,7 +53,7 @@ def test_core_in_quick_loses_a_node_and_no_record(cluster, zoo, tmp_path):
 
 
 def test_an_interrupt_ends_the_fleet_and_keeps_what_is_finished(cluster, zoo, tmp_path):
-    running = zoo("bench", "--models", "core", "--fleet", cluster.address, "--results", tmp_path / "results")
+    running = zoo("bench", *CORE, "--fleet", cluster.address, "--results", tmp_path / "results")
     for line in running.stdout:
         if line.startswith("mean_label_map"):
             running.send_signal(signal.SIGINT)
