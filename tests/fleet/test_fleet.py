@@ -16,7 +16,7 @@ from zoo.train.run import read_run
 pytest.importorskip("ray")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
-CORE = ("--models", "core", "--set", "train.steps=2")
+CORE = ("--models", "core", "--set", "train.steps=2", "--set", "train.warmup_steps=0")
 """In quick, the large ones trained for less than a minute each."""
 
 
