@@ -78,7 +78,7 @@ def test_a_cell_costs_a_fleet_little(benchmark, fleet):
     names = [path.name for path in results.rglob("*.json")]
     assert len(names) == tally.cell_count == 78 * SEEDS * 16 + 1
     assert set(Counter(tally.kept).values()) == {1}
-    assert tally.lost == 10
+    assert 0 < tally.lost <= 10, "of the nodes that are lost those that had something"
     benchmark.extra_info |= {"seconds": tally.overhead_s, "target_s": CELL_S, "plan_s": tally.plan_s}
     assert tally.overhead_s <= CELL_S
 
