@@ -194,12 +194,21 @@ def read_all(
         except UserError as error:
             warnings.append(f"skipped {error}")
     if required and not found:
-        if results.is_file():
-            raise UserError(f"{results} is a file; name the folder of the records with --results")
+        refuse_file(results)
         what = "holds no records" if results.is_dir() else "does not exist"
         unread = f" ({counted(len(warnings), 'file')} could not be read; {warnings[0]})" if warnings else ""
         raise UserError(f"{results} {what}{unread}; {HOW_TO_MAKE_RECORDS}")
     return found, tuple(warnings)
+
+
+def refuse_file(results: Path) -> None:
+    """See that what is named as a results folder is no file.
+
+    Raises:
+        UserError: it is one.
+    """
+    if results.is_file():
+        raise UserError(f"{results} is a file; name the folder of the records with --results")
 
 
 def newest(records: Sequence[AnyRun]) -> list[AnyRun]:

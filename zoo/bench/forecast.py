@@ -11,7 +11,7 @@ from zoo.bench.gauge import Gauge
 from zoo.bench.past import Past, Spent
 from zoo.bench.plan import Cell, Setting, cell_key, rounds
 from zoo.errors import UserError, counted
-from zoo.report.terminal import fitted_table, print_to_text, say_hidden
+from zoo.report.terminal import fitted_table, fitted_text
 from zoo.units import show_duration, show_size
 
 HEADER = ("model", "weights", "runtime", "input", "about", "state")
@@ -183,10 +183,8 @@ def show_forecast(found: Forecast) -> str:
         runtime = "" if cell.is_baseline else f"{cell.runtime} {cell.precision}"
         rows.append([cell.spec.name, line.weights, runtime, show_size(cell.input_size), about, line.state])
     table, hidden = fitted_table(HEADER, rows, left=len(HEADER), drop=_DROPPED)
-    above = say_hidden(hidden, whole="a wider terminal has all")
-    return (
-        "".join(f"{line}\n" for line in above) + print_to_text(table) + "".join(f"{line}\n" for line in summary(found))
-    )
+    below = "".join(f"{line}\n" for line in summary(found))
+    return fitted_text(table, hidden, whole="a wider terminal has all") + below
 
 
 def summary(found: Forecast) -> list[str]:

@@ -64,9 +64,7 @@ class Live:
     def __call__(self, event: Event) -> None:
         """Show one event."""
         if event.record is not None and (refused := refusal(event.record)):
-            if refused not in self.refused:
-                print_note(self.console, refused)
-                self.refused.add(refused)
+            print_once(self.console, refused, self.refused)
         elif event.record is not None:
             if self.measured_count == 0:
                 print_line(self.console, header(event.record, line_width(self.console)))
@@ -110,6 +108,13 @@ def print_note(console: Console, note: str) -> None:
     """Print what is no cell's: as wide as a terminal, and in a file one line, however long."""
     for line in wrapped(note, console.width) if console.is_terminal else [carried(note)]:
         print_line(console, Text(line, style="dim"))
+
+
+def print_once(console: Console, note: str, said: set[str]) -> None:
+    """Print a note that is not among what was said, and remember it there."""
+    if note not in said:
+        said.add(note)
+        print_note(console, note)
 
 
 def refusal(record: Record) -> str:

@@ -285,29 +285,26 @@ def trainings(cells: Sequence[Cell]) -> list[list[Cell]]:
 
 
 QUEUED = 4
-"""Trainings of a round for each that runs at a time."""
+"""Trainings of a round for each that runs at a time, where some run beside others."""
 
 
 def rounds(cells: Sequence[Cell], at_once: int) -> list[list[Cell]]:
-    """Cells that are made together: where trainings run beside each other those of a few, where the last of them stood.
+    """Cells that are made together: those of a few trainings where some run at once, which stand where the last did.
 
     More would pass the time better, but are lost, claimed and on the disk together.
     """
-    groups = trainings(cells)
-    if at_once == 1:
-        return groups
-    made, together, queued = list[list[Cell]](), list[Cell](), 0
+    groups, most = trainings(cells), at_once * QUEUED if at_once > 1 else 1
+    made, waiting = list[list[Cell]](), list[list[Cell]]()
     left = sum(group[0].training is not None for group in groups)
     for group in groups:
         if group[0].training is None:
             made.append(group)
             continue
-        together += group
+        waiting.append(group)
         left -= 1
-        queued += 1
-        if queued == QUEUED * at_once or not left:
-            made.append(together)
-            together, queued = [], 0
+        if len(waiting) == most or not left:
+            made.append([cell for one in waiting for cell in one])
+            waiting = []
     return made
 
 

@@ -108,11 +108,6 @@ class Workshop:
         """End what other threads have running: their `run` raises `KeyboardInterrupt`."""
         self._halt.close()
 
-    def _halt_all(self, running: Sequence[futures.Future[Any]]) -> None:
-        self.halt()
-        for one in running:  # those that have not begun
-            one.cancel()
-
     def together(self, calls: Sequence[Callable[[], T]], at_once: int | None = None) -> list[T]:
         """Make calls beside each other, of one alone in this thread, and return their answers; what ends one ends all.
 
@@ -126,13 +121,13 @@ class Workshop:
         if len(calls) < 2:
             return [call() for call in calls]
         with futures.ThreadPoolExecutor(at_once or len(calls)) as pool:
-            running = [pool.submit(call) for call in calls]
+            running, are_done = [pool.submit(call) for call in calls], False
             try:
-                if futures.wait(running, return_when=futures.FIRST_EXCEPTION).not_done:
-                    self._halt_all(running)
-            except BaseException:
-                self._halt_all(running)
-                raise
+                are_done = not futures.wait(running, return_when=futures.FIRST_EXCEPTION).not_done
+            finally:
+                if not are_done:
+                    self.halt()
+                    pool.shutdown(wait=False, cancel_futures=True)
         errors = [error for one in running if not one.cancelled() and (error := one.exception()) is not None]
         for error in sorted(errors, key=lambda error: isinstance(error, KeyboardInterrupt)):
             raise error

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from zoo.bench.live import header, line_width, print_line, print_note, refusal, row
+from zoo.bench.live import header, line_width, print_line, print_note, print_once, refusal, row
 from zoo.errors import counted
 from zoo.fleet.sweep import FleetEvent
 from zoo.units import show_duration
@@ -48,10 +48,7 @@ class LiveFleet:
     def __call__(self, event: FleetEvent) -> None:
         """Show one event."""
         if event.record is not None and (refused := refusal(event.record)):
-            refused = f"{event.record.device.slug}: {refused}"
-            if refused not in self.refused:
-                print_note(self.console, refused)
-                self.refused.add(refused)
+            print_once(self.console, f"{event.record.device.slug}: {refused}", self.refused)
         elif event.record is not None:
             width = line_width(self.console) - MAX_DEVICE - GAP
             if not self.shown_header:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from zoo.report.markdown import grid
-from zoo.report.terminal import fitted_table, print_to_text, say_hidden
+from zoo.report.terminal import fitted_table, fitted_text
 from zoo.spec import ModelSpec
 
 HEADER = ["name", "family", "encoder", "recipe", "tags", "paper"]
@@ -28,5 +28,4 @@ def show_models(specs: Sequence[ModelSpec], form: Literal["table", "json", "csv"
         return out.getvalue()
     if form == "md":
         return grid(HEADER, rows, left=len(HEADER)) + "\n"
-    table, hidden = fitted_table(HEADER, rows, left=len(HEADER), drop=_DROPPED)
-    return "".join(f"{line}\n" for line in say_hidden(hidden)) + print_to_text(table)
+    return fitted_text(*fitted_table(HEADER, rows, left=len(HEADER), drop=_DROPPED))

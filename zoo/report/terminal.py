@@ -140,6 +140,11 @@ def say_hidden(titles: Sequence[str], width: int | None = None, *, whole: str = 
     return wrapped(f"hidden in this width: {names} ({whole})", width) if titles else []
 
 
+def fitted_text(table: Grid, hidden: Sequence[str], *, whole: str = "--format csv has all") -> str:
+    """A table of `fitted_table` as text, below what is said of the columns it is without."""
+    return "".join(f"{line}\n" for line in say_hidden(hidden, whole=whole)) + print_to_text(table)
+
+
 def grid(header: Sequence[str], rows: Sequence[Sequence[tuple[str, str]]], *, words: frozenset[int]) -> Grid:
     """Lay out cells (text, style) under titles of one or two lines; columns of `words` stand left, others right."""
     titles = [title.split("\n") for title in header]

@@ -22,7 +22,7 @@ from zoo.record import Accuracy, Latency, Record, Speed
 from zoo.score.accuracy import miou_interval
 from zoo.score.summary import MEDIAN_COUNT, Samples, summarise, summarise_paced, summarise_stages
 from zoo.spec import Facts
-from zoo.store import load, result_path, samples, visible_files
+from zoo.store import load, refuse_file, result_path, samples, visible_files
 
 INTERVAL_SCHEMA = 3
 """The first one whose records hold the interval of mIoU."""
@@ -56,8 +56,7 @@ def audit(results: Path, on_audited: OnAudited | None = None) -> Audit:
     def unlisted(error: OSError) -> None:
         faults.append(f"{error.filename}: {error.strerror}")
 
-    if results.is_file():
-        raise UserError(f"{results} is a file; name the folder of the records with --results")
+    refuse_file(results)
     paths = visible_files(results, ".json", unlisted)
     if not paths:
         raise UserError(f"{results} holds no records to verify; name their folder with --results")

@@ -13,7 +13,7 @@ from zoo.advice import carried
 from zoo.published.facts import Published
 from zoo.published.kept import file_of, published_folder
 from zoo.report.markdown import grid
-from zoo.report.terminal import fitted_table, print_to_text, say_hidden
+from zoo.report.terminal import fitted_table, fitted_text
 from zoo.spec import IMAGENET_MEAN, IMAGENET_STD, Feeding
 
 HEADER = [
@@ -53,7 +53,7 @@ def show_published(
         if not hidden:
             break
     said = f"{here} of {len(lines)} are in {published_folder(cache)}; `zoo weights fetch ID` brings others"
-    return "".join(f"{line}\n" for line in say_hidden(hidden)) + print_to_text(table) + f"{carried(said)}\n"
+    return fitted_text(table, hidden) + f"{carried(said)}\n"
 
 
 def said_of(one: Published) -> str:
