@@ -6,6 +6,7 @@ kept in the cache.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -189,7 +190,7 @@ def make_deployed(
     """
     sizes = None if input_size is None else (input_size,)
     module, fed, weights = make_network(spec, classes, source, sizes)
-    trials = [fed.padded(size) for size in (CHECK_SIZE, *(sizes or ()))]
+    trials = sorted((fed.padded(size) for size in (CHECK_SIZE, *(sizes or ()))), key=math.prod)
     if deployed(module, trials) is None:
         module, fed, weights = make_network(spec, classes, source, sizes)
     return module, fed, weights

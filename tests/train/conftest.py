@@ -44,6 +44,11 @@ class Aux(Net):
         x = self.stem(image)
         return self.head(x), self.aux(x)
 
+class Dilated(Net):
+    def __init__(self, num_classes):
+        super().__init__(num_classes)
+        self.stem.append(nn.Conv2d(8, 8, 3, padding=2, dilation=2, groups=8))
+
 class Edge(Aux):
     training_only = ("aux", "edge")
     boundary_weights = (20.0, 1.0)

@@ -2,10 +2,13 @@
 
 import pytest
 import torch
+from torch import nn
 
 from zoo.config import TrainConfig
 from zoo.data.loading import Batch
+from zoo.errors import ModelError
 from zoo.models.build import build_model
+from zoo.train import step as step_module
 from zoo.train.step import TrainingStep
 
 CPU = torch.device("cpu")
@@ -23,7 +26,8 @@ def batch():
 def make(tiny, name, **changes):
     torch.manual_seed(0)
     module, spec = build_model(tiny(name), 19)
-    return TrainingStep(module, spec, TrainConfig(precision="fp32", **changes), num_classes=19, device=CPU)
+    config = TrainConfig(**{"precision": "fp32"} | changes)
+    return TrainingStep(module, spec, config, num_classes=19, device=CPU)
 
 
 def test_a_boundary_head_learns_boundaries_and_is_no_head_of_classes(tiny, batch):
@@ -45,3 +49,37 @@ def test_a_boundary_heads_loss_does_not_depend_on_the_pieces(tiny, batch):
     whole, length = step.gradients(0, [batch])
     pieces = [Batch(*(part[i : i + 1] for part in batch)) for i in range(2)]
     assert step.gradients(0, pieces) == pytest.approx((whole, length), rel=1e-4)
+
+
+def test_a_processor_trains_in_bf16_what_it_gets_right(tiny, monkeypatch):
+    """oneDNN's gradient of dilated depthwise convolutions holds whatever lay in memory before."""
+    monkeypatch.setattr(step_module, "gains_from_bf16", lambda _device: True)
+    assert make(tiny, "Net", precision="auto").bf16
+    assert make(tiny, "Net", precision="bf16").bf16
+    assert not make(tiny, "Dilated", precision="auto").bf16
+    with pytest.raises(ModelError, match=r"Dilated cannot be trained in bf16 on a processor: .* auto or fp32$"):
+        make(tiny, "Dilated", precision="bf16")
+
+
+def fill_what_is_freed():
+    """Leave infinities in the memory that the next tensors get."""
+    for size in (2**power for power in range(6, 20)):
+        torch.full((size,), float("inf"))
+
+
+@pytest.mark.parametrize(("width", "dilation"), [(1, 1), (2, 1), (32, 1), (2, 2), (8, 2), (32, 2)])
+def test_what_a_processor_trains_in_bf16_has_the_gradients_of_fp32(width, dilation):
+    """A convolution of 32 channels in groups of `width`."""
+    torch.manual_seed(0)
+    part = nn.Conv2d(32, 32, 3, padding=dilation, dilation=dilation, groups=32 // width)
+    assert not step_module._is_dilated_depthwise(part)
+    part.to(memory_format=torch.channels_last)
+    image, back = (torch.randn(2, 32, 16, 32).to(memory_format=torch.channels_last) for _ in range(2))
+    weights = []
+    for bf16 in (False, True):
+        fill_what_is_freed()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            (part(image).float() * back).sum().backward()
+        weights.append(part.weight.grad.clone())
+        part.zero_grad()
+    assert (weights[1] - weights[0]).norm() < 0.02 * weights[0].norm()
