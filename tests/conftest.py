@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import shutil
@@ -66,3 +67,9 @@ def streets(_drawn_streets, tmp_path):
     root = tmp_path / "streets"
     shutil.copytree(_drawn_streets, root, ignore=shutil.ignore_patterns("zoo-dataset.json"))
     return root
+
+
+def pytest_collection_finish():
+    """What was imported by now stays: a collection need not walk over it again."""
+    gc.collect()
+    gc.freeze()
