@@ -19,6 +19,7 @@ def pytest_configure(config):
     folder = tempfile.mkdtemp(prefix="test-")
     Finalize(None, shutil.rmtree, (folder, True), exitpriority=-200)  # after multiprocessing's own folder, -100
     os.environ.setdefault("ZOO_CACHE", str(Path(folder, "cache")))  # the first process's
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(folder, "inductor")))  # likewise: headers compile once
     os.environ["ZOO_SLOTS"] = str(Path(folder, "slots"))  # else they wait for each other, and for who measures here
     if hasattr(config, "workerinput"):
         os.environ["OMP_NUM_THREADS"] = "1"
