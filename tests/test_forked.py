@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from zoo import forked
+from zoo.machine import core_count
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="nothing is forked elsewhere"),
@@ -72,7 +73,7 @@ def test_none_is_left_when_nobody_asks_for_more():
     assert children() == before
 
 
-@pytest.mark.parametrize(("threads", "expected"), [(0, min(len(os.sched_getaffinity(0)), forked.AT_MOST)), (1, 1)])
+@pytest.mark.parametrize(("threads", "expected"), [(0, min(core_count(), forked.AT_MOST)), (1, 1)])
 def test_nothing_is_forked_beside_a_thread(threads, expected):
     """In a process that has no thread of its own, as that of a verb that reads."""
     script = f"""
@@ -93,4 +94,11 @@ def test_nothing_is_forked_where_threads_cannot_be_counted(monkeypatch):
         raise FileNotFoundError(2, "No such file or directory")
 
     monkeypatch.setattr(Path, "iterdir", refuse)
+    assert forked.process_count() == 1
+
+
+def test_a_quota_of_the_container_counts_as_cores_do(monkeypatch, tmp_path):
+    (tmp_path / "cpu.max").write_text("100000 100000")
+    monkeypatch.setattr("zoo.machine.CGROUP", tmp_path)
+    monkeypatch.setattr(Path, "iterdir", lambda _folder: iter([Path("1")]))  # of threads
     assert forked.process_count() == 1

@@ -12,7 +12,14 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
+
+from zoo.lazy import Lazy
+
+if TYPE_CHECKING:
+    from zoo import machine
+else:
+    machine = Lazy("zoo.machine")
 
 AT_MOST = 8
 """Processes: the one that gathers what they make is not faster than these."""
@@ -29,7 +36,7 @@ def process_count() -> int:
         return 1
     if thread_count > 1:
         return 1
-    return min(len(os.sched_getaffinity(0)), AT_MOST)
+    return min(machine.core_count(), AT_MOST)
 
 
 def made(parts: Sequence[Part], make: Callable[[Part], Made], count: int) -> Iterator[Made]:
