@@ -185,8 +185,7 @@ def _commands(choice: Choice) -> Iterator[tuple[str, str]]:
         return
     data = f"; DIR holds {winner.dataset}" if winner.dataset is not None and not winner.synthetic else ""
     untrained = winner.licences.code_alone and not loads_published(winner)
-    here = {measured_on(place, choice.here) == "measured here" for place in choice.places[winner.key]} == {True}
-    if (command := how_to_have_weights(winner)) and (winner.quick or not here):  # a smoke test keeps no weights
+    if command := how_to_have_weights(winner):  # also where it was measured on this kind of machine
         file = f"; FILE is the recipe {winner.recipe}" if "FILE" in command else ""
         yield f"first its weights, where no such run is here yet{file}{data}", command
         data = ""
@@ -198,6 +197,7 @@ def _commands(choice: Choice) -> Iterator[tuple[str, str]]:
     if not untrained:
         seen = "what it sees of a picture" + (", in fp32" if winner.precision == "int8" else "")
         yield seen + data, how_to_load(winner)
+    here = {measured_on(place, choice.here) == "measured here" for place in choice.places[winner.key]} == {True}
     if not here:
         yield "to measure it on this machine", how_to_measure(winner)
 
