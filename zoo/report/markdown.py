@@ -75,7 +75,7 @@ class Block:
     """From `columns=A,B`: only these, by the names that `--sort` takes; empty: all that have a value."""
 
 
-FILTERS = (*(field.name for field in FIELDS.values() if field.flag), "models", "quick")
+FILTERS = (*FIELDS, "models")
 PICTURES = ("plot", "waterfall")
 SHAPES = ("rows", "columns")
 _BLOCK = re.compile(
