@@ -79,7 +79,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(zoo, line, words):
     assert words in error
 
 
-@pytest.mark.parametrize("line", ["pick", "leaderboard --format csv", "compare unet fcn_resnet50", "verify enet"])
+@pytest.mark.parametrize("line", ["pick", "leaderboard --format csv", "compare edanet icnet_resnet18", "verify enet"])
 def test_before_anything_was_measured_the_shipped_records_answer_and_a_line_says_so(zoo, line):
     code, out, error = zoo(line)
     assert code == 0
