@@ -190,6 +190,7 @@ def make_deployed(
     """
     sizes = None if input_size is None else (input_size,)
     module, fed, weights = make_network(spec, classes, source, sizes)
+    # A trial is three runs of the network: the smaller size comes first.
     trials = sorted((fed.padded(size) for size in (CHECK_SIZE, *(sizes or ()))), key=math.prod)
     if deployed(module, trials) is None:
         module, fed, weights = make_network(spec, classes, source, sizes)

@@ -168,6 +168,7 @@ def test_nothing_qualifies(ask):
     code, said, error, answer = ask("--max latency=6ms --min miou=40%")
     assert (code, error, answer["winner"]) == (1, "", None)
     assert said.startswith("nothing qualifies (intel-xeon-2c · camvid")
+    assert "nearest: contextnet onnxruntime: mIoU 38.7 % < 40.0 % (3.2% off) ddrnet_23_slim onnxruntime" in said
     assert "ddrnet_23_slim onnxruntime: pipeline p50 6.31 ms > 6.00 ms (5.2% off)" in said
 
 

@@ -214,6 +214,16 @@ def test_a_block_may_ask_for_weights_by_their_name(records, tmp_path):
         write(make_board(rows), page)
 
 
+def test_a_block_takes_a_condition_that_has_no_flag(records, tmp_path):
+    page = tmp_path / "README.md"
+    page.write_text("<!-- leaderboard:begin output_size=64x128 -->\n<!-- leaderboard:end -->\n")
+    made = [records.make("small"), records.make("large")]
+    rows = [row(made[0])._replace(output_size=(64, 128)), row(made[1])._replace(output_size=(128, 256))]
+    write(make_board(rows), page)
+    assert "`small`" in page.read_text()
+    assert "`large`" not in page.read_text()
+
+
 def test_a_block_of_the_best_has_a_row_per_model_and_the_columns_it_names(records, tmp_path):
     page = tmp_path / "README.md"
     page.write_text("<!-- leaderboard:begin rows=best columns=miou,latency,grade -->\n<!-- leaderboard:end -->\n")

@@ -197,8 +197,7 @@ def _commands(choice: Choice) -> Iterator[tuple[str, str]]:
     if not untrained:
         seen = "what it sees of a picture" + (", in fp32" if winner.precision == "int8" else "")
         yield seen + data, how_to_load(winner)
-    here = {measured_on(place, choice.here) == "measured here" for place in choice.places[winner.key]} == {True}
-    if not here:
+    if any(measured_on(place, choice.here) != "measured here" for place in choice.places[winner.key]):
         yield "to measure it on this machine", how_to_measure(winner)
 
 
