@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from zoo.errors import UserError
+from zoo.protocol import SPEED_PROTOCOL
 from zoo.record import Mode
 from zoo.report.compare import compare
 from zoo.report.compare_text import show_comparison
@@ -448,6 +449,17 @@ def test_whole_frames_are_meant_where_no_mode_is_named(put, tmp_path):
         put(model, mode=Mode(flip=True), right=0.7, key=model * 32)
     assert two("a", "b", results=tmp_path).first.mode == "whole"
     assert two("a,mode=flip", "b", results=tmp_path).second.mode == "flip"
+
+
+def test_todays_protocol_is_meant_where_none_is_named(put, records, tmp_path):
+    for model in ("a", "b", "c"):
+        old = records.make(model, minutes=1, key=model * 32).model_copy(update={"protocol": "zoo-lat/2"})
+        save(old, {}, tmp_path)
+    for model in ("a", "b"):
+        put(model)
+    assert two("a", "b", results=tmp_path).first.protocol == SPEED_PROTOCOL
+    assert two("a,protocol=zoo-lat/2", "b", results=tmp_path).second.protocol == "zoo-lat/2"
+    assert two("a", "c", results=tmp_path).first.protocol == "zoo-lat/2", "an older one where a row has no other"
 
 
 def test_stages_stand_beside_each_other(put, tmp_path):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from zoo.errors import UserError, did_you_mean, listed
 from zoo.lazy import Lazy
+from zoo.protocol import SPEED_PROTOCOL
 from zoo.score.comparing import ARTIFACT, Group, differences, group_of, latest, newest
 from zoo.score.fields import FIELDS, quoted
 from zoo.score.filtering import MAX_NAMED, matches, select
@@ -298,8 +299,8 @@ _Wish: TypeAlias = Callable[[tuple[Row, Row]], bool]
 def _likeliest(pairs: list[tuple[Row, Row]]) -> list[tuple[Row, Row]]:
     """Keep what was likeliest meant.
 
-    Full runs, then calls that were not paced, then whole frames, then those with mIoU, then two of the same weights,
-    runtime, precision and size, then eager fp32.
+    Full runs, then calls that were not paced, then those of today's protocol, then whole frames, then those with mIoU,
+    then two of the same weights, runtime, precision and size, then eager fp32.
     """
     weights, *alike = map(_same, ("weights", *ARTIFACT))
     usual = [_has(side, field, value) for side in (0, 1) for field, value in USUAL.items()]
@@ -307,6 +308,7 @@ def _likeliest(pairs: list[tuple[Row, Row]]) -> list[tuple[Row, Row]]:
     full: list[_Wish] = [
         lambda pair: not pair[0].quick,
         lambda pair: pair[0].rate_hz is None,
+        lambda pair: pair[0].protocol == SPEED_PROTOCOL,
         lambda pair: pair[0].mode == WHOLE,
         lambda pair: all(one.miou is not None for one in pair),
     ]
