@@ -54,7 +54,8 @@ def _trains_in_bf16(module: nn.Module, spec: ModelSpec, config: TrainConfig, dev
 def _is_dilated_depthwise(part: nn.Module) -> bool:
     """Whether, in bf16 and channels last, oneDNN's gradient of its weights holds what lay in memory before.
 
-    Seen with torch 2.15 on a Xeon with AMX at every size tried, on a Zen 4 (AVX-512 BF16) from some size on; neither fp32 nor grouped nor undilated ones have it.
+    Seen with torch 2.15 at every size on a Xeon with AMX, from some size on on a Zen 4 with AVX-512 BF16; neither fp32
+    nor grouped nor undilated ones have it.
     """
     return isinstance(part, nn.Conv2d) and part.groups == part.in_channels > 1 and max(part.dilation) > 1
 
