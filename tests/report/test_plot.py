@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pytest
+
 from zoo.catalog import MODELS
 from zoo.report.board import X, make_board
 from zoo.report.plot import CLAIM, MANY_POINTS, RUNTIMES, draw, svg
@@ -44,6 +47,31 @@ def test_among_many_points_the_front_and_the_fastest_have_names(records):
     (axes,) = draw(board).axes
     assert _names(axes) == {f"m{index}" for index in range(5)}
     assert len([text for text in axes.texts if text.get_text()]) < 12
+
+
+def test_names_in_a_crowd_cover_nothing_and_belong_to_one_mark(records):
+    rng = np.random.default_rng(0)
+    made = [
+        records.make(f"model_{index}", right=right, p50_s=p50_s)
+        for index, (right, p50_s) in enumerate(
+            zip(rng.uniform(0.5, 0.56, 12), rng.uniform(0.02, 0.05, 12), strict=True)
+        )
+    ]
+    made.append(records.make("far", right=0.3, p50_s=0.5))
+    (axes,) = draw(make_board(rows_of(made))).axes
+    marks = np.array([axes.transData.transform(mark.get_offsets()[0]) for mark in axes.collections])
+    texts = [text for text in axes.texts if text.get_text()]
+    assert len(texts) == len(marks) == 13
+    boxes = [text.get_window_extent() for text in texts]
+    leaders = {tuple(line.get_xydata()[0]) for line in axes.lines if line.get_linewidth() == 0.5}
+    assert leaders, "it is a crowd"
+    for box, text in zip(boxes, texts, strict=True):
+        assert not any(box.contains(*mark) for mark in marks)
+        others = [other.padded(-1) for other in boxes if other is not box]
+        assert not any(box.overlaps(other) for other in others)
+        if tuple(text.xy) not in leaders:
+            away = np.linalg.norm(np.clip(marks, box.min, box.max) - marks, axis=1)
+            assert axes.transData.transform(text.xy) == pytest.approx(marks[away.argmin()]), "the nearest is meant"
 
 
 def test_what_is_known_of_miou_is_a_bar(records):

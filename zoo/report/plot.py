@@ -7,14 +7,14 @@ import io
 import math
 import textwrap
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeAlias
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-from matplotlib.transforms import Bbox
+from numpy.typing import NDArray
 
 from zoo.report.board import Board, Line, Table, X, Y
 from zoo.score.comparing import family_of
@@ -39,8 +39,11 @@ MANY_POINTS = 12
 """A panel with more names only some of them: see `_named`."""
 STYLE: Any = {"svg.hashsalt": "zoo", "svg.fonttype": "path", "font.family": "DejaVu Sans", "font.size": 9}
 
-_STEPS = [(radius, angle) for radius in (7, 14, 24, 36, 50) for angle in range(0, 360, 30)]
+_STEPS = [(radius, angle) for radius in (7, 14, 24, 36, 50, 66) for angle in range(0, 360, 15)]
 """Places tried for a label, nearest first: points away from its mark, degrees."""
+FAR_POINTS = 9
+"""A label farther from its mark has a leader."""
+Pixels: TypeAlias = NDArray[np.float64]
 
 
 def svg(board: Board) -> str | None:
@@ -165,18 +168,18 @@ def _panel(axes: Any, table: Table) -> None:
 
 
 def _place_labels(axes: Any, table: Table) -> None:
-    """Put each name at the nearest place where it covers no mark and no other name; draw a thin leader when far."""
+    """Put each name where it costs least (`_cost`), those of the front first; draw a thin leader when far."""
     renderer = axes.figure.canvas.get_renderer()
     pixels_per_point = axes.figure.dpi / 72
-    frame = axes.get_window_extent(renderer)
+    far = FAR_POINTS * pixels_per_point
+    frame = axes.get_window_extent(renderer).extents
     spots = [(line, _xy(line.row)) for line in table.points] or [(line, _claimed(line)) for line in table.claims]
     front = table.front if table.points else ()
-    marks = [axes.transData.transform(spot) for _, spot in spots]
-    hollow = [axes.transData.transform(_claimed(line)) for line in table.claims]
-    taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in (*marks, *hollow)]
+    marks = axes.transData.transform([spot for _, spot in spots] + [_claimed(line) for line in table.claims])
+    taken = [_around(mark, 10, 10) for mark in marks]
     taken += _front_boxes(axes, table) if front else []
     if (legend := axes.get_legend()) is not None:
-        taken.append(legend.get_window_extent(renderer))
+        taken.append(legend.get_window_extent(renderer).extents)
     named, several = _named(table), len({line.row.runtime for line in table.points}) > 1
     order = sorted(
         (index for index, (line, _) in enumerate(spots) if line.row.key in named),
@@ -192,24 +195,65 @@ def _place_labels(axes: Any, table: Table) -> None:
             fontsize=8, fontweight="bold" if on_front else "normal",
             color=colour if several else INK if on_front else "#52606d",
         )  # fmt: skip
-        size = text.get_window_extent(renderer)
-        best = (math.inf, 0.0, 0.0)
-        for radius, angle in _STEPS:
-            across, up = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-            dx = across * (radius * pixels_per_point + size.width / 2)
-            dy = up * (radius * pixels_per_point + size.height / 2)
-            x, y = marks[index]
-            place = Bbox.from_bounds(x + dx - size.width / 2, y + dy - size.height / 2, size.width, size.height)
-            covered = sum(_overlap(place, other) for other in taken)
-            outside = size.width * size.height - _overlap(place, frame)
-            best = min(best, (covered + 4 * outside + radius * pixels_per_point, dx, dy))
-        _, dx, dy = best
-        x, y = marks[index]
-        taken.append(Bbox.from_bounds(x + dx - size.width / 2, y + dy - size.height / 2, size.width, size.height))
-        text.set_position((dx / pixels_per_point, dy / pixels_per_point))
-        if max(abs(dx) - size.width / 2, abs(dy) - size.height / 2) > 12 * pixels_per_point:
-            end = axes.transData.inverted().transform((x + dx, y + dy))
-            axes.plot(*zip(spot, end, strict=True), color=MUTED, linewidth=0.5, alpha=0.7, zorder=1.5)
+        size, mark = text.get_window_extent(renderer).size, marks[index]
+        others = np.array(taken[:index] + taken[index + 1 :]).reshape(-1, 4)
+        rivals = np.delete(marks, index, axis=0)
+        steps = [_step(radius * pixels_per_point, angle, size) for radius, angle in _STEPS]
+        boxes = [_around(mark + step, *size) for step in steps]
+        costs = [_cost(box, mark, others, rivals, frame, far) for box in boxes]
+        best = costs.index(min(costs))
+        taken.append(boxes[best])
+        text.set_position(steps[best] / pixels_per_point)
+        end = _nearest(boxes[best], mark)
+        if math.dist(mark, end) > far:
+            axes.plot(
+                *zip(spot, axes.transData.inverted().transform(end), strict=True),
+                color=MUTED, linewidth=0.5, alpha=0.7, zorder=1.5,
+            )  # fmt: skip
+
+
+def _step(radius: float, angle: float, size: Pixels) -> Pixels:
+    """From a mark to the middle of a label: `radius` pixels, and half of the label."""
+    return np.array([math.cos(math.radians(angle)), math.sin(math.radians(angle))]) * (radius + size / 2)
+
+
+def _cost(box: Pixels, mark: Pixels, others: Pixels, rivals: Pixels, frame: Pixels, far: float) -> float:
+    """Square pixels that a label there, or its leader, covers; more where it is far, or nearer to another mark.
+
+    Args:
+        box: The label's place, as all boxes (x0, y0, x1, y1).
+        mark: (2,) what it names.
+        others: (N, 4) what is to be seen: marks, labels, the front.
+        rivals: (M, 2) marks of others.
+        frame: What it should stay in.
+        far: Pixels from which on it has a leader.
+    """
+    end = _nearest(box, mark)
+    away = math.dist(mark, end)
+    leader = [_around(point, 3, 3) for point in np.linspace(mark, end, 2 + int(away / 3))]
+    covered = _overlaps(box, others).sum() + sum(_overlaps(piece, others).sum() for piece in leader)
+    outside = np.prod(box[2:] - box[:2]) - _overlaps(box, frame[None])[0]
+    cost = 4 * covered + 4 * outside + 2 * away
+    if away <= far and len(rivals):  # without a leader the nearest mark seems meant
+        nearest = min(math.dist(_nearest(box, rival), rival) for rival in rivals)
+        cost += 60 * max(0.0, away + 3 - nearest)
+    return float(cost)
+
+
+def _around(centre: Pixels, width: float, height: float) -> Pixels:
+    half = np.array([width, height]) / 2
+    return np.concatenate([centre - half, centre + half])
+
+
+def _nearest(box: Pixels, point: Pixels) -> Pixels:
+    """The point of a box that is nearest to another."""
+    return np.clip(point, box[:2], box[2:])
+
+
+def _overlaps(box: Pixels, others: Pixels) -> Pixels:
+    """(N,) areas that a box shares with each of (N, 4) others, in square pixels."""
+    width, height = np.clip(np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2]), 0, None).T
+    return width * height  # type: ignore[no-any-return]
 
 
 def _named(table: Table) -> set[str]:
@@ -233,18 +277,10 @@ def _named(table: Table) -> set[str]:
     return {*first.values(), *last.values(), *(row.key for row in table.best)}
 
 
-def _front_boxes(axes: Any, table: Table) -> list[Bbox]:
+def _front_boxes(axes: Any, table: Table) -> list[Pixels]:
     """Small boxes along the steps of the Pareto front, so that names keep off the line."""
-    corners = [axes.transData.transform(_xy(row)) for row in table.front]
     boxes = []
-    for (x0, y0), (x1, y1) in pairwise(corners):
-        boxes += [Bbox.from_bounds(x - 2, y0 - 2, 5, 4) for x in np.arange(x0, x1, 5)]
-        boxes += [Bbox.from_bounds(x1 - 2, y - 2, 4, 5) for y in np.arange(y0, y1, 5)]
+    for (x0, y0), (x1, y1) in pairwise(axes.transData.transform([_xy(row) for row in table.front])):
+        boxes += [_around(np.array([x, y0]), 5, 4) for x in np.arange(x0, x1, 5)]
+        boxes += [_around(np.array([x1, y]), 4, 5) for y in np.arange(y0, y1, 5)]
     return boxes
-
-
-def _overlap(first: Any, second: Any) -> float:
-    """Area that two boxes share, in square pixels."""
-    width = min(first.x1, second.x1) - max(first.x0, second.x0)
-    height = min(first.y1, second.y1) - max(first.y0, second.y0)
-    return float(max(width, 0.0) * max(height, 0.0))
