@@ -52,7 +52,6 @@ def test_a_boundary_heads_loss_does_not_depend_on_the_pieces(tiny, batch):
 
 
 def test_a_processor_trains_in_bf16_what_it_gets_right(tiny, monkeypatch):
-    """oneDNN's gradient of dilated depthwise convolutions holds whatever lay in memory before."""
     monkeypatch.setattr(step_module, "gains_from_bf16", lambda _device: True)
     assert make(tiny, "Net", precision="auto").bf16
     assert make(tiny, "Net", precision="bf16").bf16
@@ -61,20 +60,40 @@ def test_a_processor_trains_in_bf16_what_it_gets_right(tiny, monkeypatch):
         make(tiny, "Dilated", precision="bf16")
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        nn.Conv2d(32, 32, 3, dilation=2, groups=32),
+        nn.Conv2d(32, 32, 3, dilation=2, groups=4),
+        nn.Conv2d(40, 40, (3, 1), dilation=(2, 1)),
+        nn.ConvTranspose2d(16, 16, 3, dilation=2),
+    ],
+    ids=["depthwise", "grouped", "dense", "transposed"],
+)
+def test_what_a_processor_gets_wrong_in_bf16(part):
+    assert step_module._is_wrong_in_bf16(part)
+
+
 def fill_what_is_freed():
     """Leave infinities in the memory that the next tensors get."""
     for size in (2**power for power in range(6, 20)):
         torch.full((size,), float("inf"))
 
 
-@pytest.mark.parametrize(("width", "dilation"), [(1, 1), (2, 1), (32, 1), (2, 2), (8, 2), (32, 2)])
-def test_what_a_processor_trains_in_bf16_has_the_gradients_of_fp32(width, dilation):
-    """A convolution of 32 channels in groups of `width`."""
+KINDS = [  # channels, groups, dilation
+    *((32, 32, 1), (32, 16, 1), (40, 1, 1)),
+    *((32, 2, 2), (64, 2, 2), (16, 1, 2), (32, 1, 4), (48, 1, 2)),
+]
+
+
+@pytest.mark.parametrize(("channel_count", "group_count", "dilation"), KINDS)
+def test_what_a_processor_trains_in_bf16_has_the_gradients_of_fp32(channel_count, group_count, dilation):
     torch.manual_seed(0)
-    part = nn.Conv2d(32, 32, 3, padding=dilation, dilation=dilation, groups=32 // width)
-    assert not step_module._is_dilated_depthwise(part)
+    part = nn.Conv2d(channel_count, channel_count, 3, padding=dilation, dilation=dilation, groups=group_count)
+    assert not step_module._is_wrong_in_bf16(part)
     part.to(memory_format=torch.channels_last)
-    image, back = (torch.randn(2, 32, 16, 32).to(memory_format=torch.channels_last) for _ in range(2))
+    shape = (2, channel_count, 16, 32)
+    image, back = (torch.randn(shape).to(memory_format=torch.channels_last) for _ in range(2))
     weights = []
     for bf16 in (False, True):
         fill_what_is_freed()

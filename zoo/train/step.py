@@ -41,23 +41,26 @@ def _trains_in_bf16(module: nn.Module, spec: ModelSpec, config: TrainConfig, dev
         ModelError: bf16 is asked for, and the processor would compute other gradients.
     """
     wanted = config.precision == "bf16" or (config.precision == "auto" and gains_from_bf16(device))
-    if not wanted or device.type != "cpu" or not any(map(_is_dilated_depthwise, module.modules())):
+    if not wanted or device.type != "cpu" or not any(map(_is_wrong_in_bf16, module.modules())):
         return wanted
     if config.precision == "bf16":
         raise ModelError(
-            f"{spec.name} cannot be trained in bf16 on a processor: it has dilated depthwise convolutions, whose "
-            "gradient oneDNN gets wrong there; set precision to auto or fp32"
+            f"{spec.name} cannot be trained in bf16 on a processor: it has dilated convolutions without whole blocks "
+            "of 16 channels a group, whose gradient oneDNN gets wrong there; set precision to auto or fp32"
         )
     return False
 
 
-def _is_dilated_depthwise(part: nn.Module) -> bool:
+def _is_wrong_in_bf16(part: nn.Module) -> bool:
     """Whether, in bf16 and channels last, oneDNN's gradient of its weights holds what lay in memory before.
 
-    Seen with torch 2.15 at every size on a Xeon with AMX, from some size on on a Zen 4 with AVX-512 BF16; neither fp32
-    nor grouped nor undilated ones have it.
+    Seen with torch 2.15 where a dilated convolution has no whole blocks of 16 channels a group: on a Zen 4 (AVX-512
+    BF16) depthwise, grouped, transposed and dense ones on maps 32 wide or more, on a Xeon (AMX) depthwise ones of every
+    size. Neither has it in fp32, in whole blocks, or undilated.
     """
-    return isinstance(part, nn.Conv2d) and part.groups == part.in_channels > 1 and max(part.dilation) > 1
+    if not isinstance(part, nn.Conv2d | nn.ConvTranspose2d) or max(part.dilation) == 1:
+        return False
+    return part.transposed or part.in_channels // part.groups % 16 > 0
 
 
 class TrainingStep:
