@@ -53,14 +53,24 @@ MODELS = "enet,encoder_decoder,fast_scnn"
 
 @pytest.fixture
 def bench(streets, tmp_path):
-    """`bench("shared", "--shard", "1/2")`: a sweep on a results folder, in a process of its own."""
+    """`bench("shared", "--shard", "1/2")`: a sweep on a results folder, a process of its own; `bench.here` in ours."""
+
+    def words(results, flags):
+        where = [
+            "--data",
+            str(streets),
+            "--results",
+            str(tmp_path / results),
+            "--runs",
+            str(tmp_path / f"{results}-runs"),
+        ]
+        return ["bench", *where, *flags]
 
     def start(results, *flags):
-        command = ["bench", "--data", str(streets), "--results", str(tmp_path / results)]
-        command += ["--runs", str(tmp_path / f"{results}-runs"), *flags]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        return subprocess.Popen([sys.executable, "-c", RUN, *command], **pipes)
+        return subprocess.Popen([sys.executable, "-c", RUN, *words(results, flags)], **pipes)
 
+    start.here = lambda results, *flags: main(words(results, flags))
     return start
 
 
@@ -102,7 +112,7 @@ def table(folder):
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_shares_on_one_folder_and_on_two_that_are_merged_are_what_one_process_makes(bench, plan, tmp_path):
-    assert ends(bench("one", "--plan", str(plan)))[0] == 0
+    assert bench.here("one", "--plan", str(plan)) == 0
     expected = table(tmp_path / "one")
     assert expected.keys() == {cell.id for cell in read_plan(plan).cells}
     assert Counter(told[0] for told, _ in expected.values()) == {"ok": 4, "unsupported": 3}
@@ -129,7 +139,7 @@ def test_what_is_free_is_taken_by_whoever_comes_and_what_a_killed_one_leaves_by_
     first.send_signal(signal.SIGKILL)
     first.communicate()
     assert ends(second)[0] == 0
-    assert ends(bench("shared", "--plan", str(plan)))[0] == 0
+    assert bench.here("shared", "--plan", str(plan)) == 0
     assert table(tmp_path / "shared").keys() == {cell.id for cell in read_plan(plan).cells}
 
 
