@@ -104,6 +104,38 @@ def test_no_head_there_is_one_line_and_no_wait(closed_port):
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("said", "death_count", "try_count"),
+    [
+        ("Starting Ray client server failed. See …", 1, 2),
+        ("Starting Ray client server failed. See …", 2, 2),
+        ("no", 1, 1),
+    ],
+)
+def test_a_head_whose_process_for_us_dies_is_asked_once_more(said, death_count, try_count, monkeypatch):
+    pytest.importorskip("ray")
+    tries = []
+
+    def init(address, **_):
+        tries.append(address)
+        if len(tries) <= death_count:
+            raise ConnectionAbortedError(f"Initialization failure from server:\n{said}")
+
+    monkeypatch.setattr(cluster.ray, "init", init)
+    monkeypatch.setattr(cluster.ray, "shutdown", lambda: None)
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        address = f"ray://127.0.0.1:{head.getsockname()[1]}"
+        entered = joined(address)
+        if death_count < try_count:
+            with entered:
+                pass
+        else:
+            with pytest.raises(UserError, match="Ray does not let us in") as raised, entered:
+                pass
+            assert "\n" not in str(raised.value)
+    assert tries == [address] * try_count
+
+
 LISTENING = """
     import os, psutil
     from zoo.fleet.cluster import joined, nodes

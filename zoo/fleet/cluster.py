@@ -37,6 +37,8 @@ CONNECT_S = 10.0
 """How long a head may take to answer at its port."""
 
 _ACCELERATOR = "accelerator_type:"
+_DIED = "Starting Ray client server failed"
+"""What a head says where the process that it starts for a client died."""
 _ALWAYS = {"RAY_ENABLE_AUTO_CONNECT": "0"}
 """Else a connection that is lost is followed by a cluster of this machine that nobody asked for."""
 _LOOPBACK = {
@@ -130,7 +132,7 @@ def joined(address: str) -> Iterator[None]:
                     # without an address it joins what RAY_ADDRESS or the last `ray start` names, even if gone
                     ray.init(LOCAL, include_dashboard=False, **quiet)
                 else:
-                    ray.init(address, **quiet)
+                    _enter(address, quiet)
         except Exception as error:  # a head of another version raises anything from RuntimeError to gRPC's own
             raise UserError(_why_not_joined(address, error)) from error
         try:
@@ -146,6 +148,16 @@ def joined(address: str) -> Iterator[None]:
             ) from error
         finally:
             ray.shutdown()
+
+
+def _enter(address: str, quiet: Mapping[str, Any]) -> None:
+    """Be a client; once more where the process that the head started for us died at once, as seen on busy heads."""
+    try:
+        ray.init(address, **quiet)
+    except ConnectionAbortedError as error:
+        if _DIED not in str(error):
+            raise
+        ray.init(address, **quiet)
 
 
 def _require_loopback() -> None:
