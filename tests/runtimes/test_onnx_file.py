@@ -8,6 +8,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from torch import nn
 
 from zoo.runtimes import onnx_file, table
 from zoo.runtimes.opset import OPSET
@@ -70,6 +71,27 @@ def test_cuts_make_up_the_whole(precision, files, images):
 def test_equal_weights_give_equal_bytes(files, pipeline, tmp_path):
     table.build("onnxruntime", pipeline(resize="fit"), tmp_path / "again.onnx", device=CPU, precision="fp32")
     assert (tmp_path / "again.onnx").read_bytes() == (files / "fp32.onnx").read_bytes()
+
+
+class Small(nn.Conv2d):
+    """Terms so small that the exporter's optimiser takes them for 0, each of which decides."""
+
+    def forward(self, x):
+        nothing = super().forward(x).clamp(0, 0)
+        added, added_to, taken = nothing + 1e-15, 1e-9 + nothing, nothing - 1e-12
+        return torch.cat((added * 2e15, added_to * 3e9, taken * -4e12), 1)
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_small_terms_stay(runtime, pipeline, images, tmp_path):
+    pipe = pipeline(Small(3, 1, 1))
+    labels = table.load_pipeline("eager", pipe, device=CPU, precision="fp32").predict(images(1))
+    assert (labels == 2).all()
+    table.build(runtime, pipe, tmp_path / "model.onnx", device=CPU, precision="fp32")
+    runnable = table.load_file(runtime, tmp_path / "model.onnx", device=CPU, precision="fp32")
+    assert (runnable.predict(images(1)) == labels).all()
+    found = runnable.network(runnable.preprocess(images(1)))
+    assert found.flatten(2).mean(2).flatten().tolist() == pytest.approx([2, 3, 4])
 
 
 def test_int8_is_int8_when_it_runs(files, tmp_path):

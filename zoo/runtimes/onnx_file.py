@@ -28,15 +28,18 @@ from zoo.runtimes.quantising import DEFAULT, Quantiser, Way
 
 try:
     import onnx
+    import onnx_ir  # the exporter's own
     from onnx import compose
 except ImportError:
-    onnx = compose = None  # type: ignore[assignment]
+    onnx = onnx_ir = compose = None  # type: ignore[assignment]
 
 FORMAT = ".onnx"
 FRAME = "frame"
 """The images once more, as the last stage of a graph for any size takes them before the stages are merged."""
 SIDES = ("height", "width")
 """Names of the sides of the images, where they are open."""
+_TAKEN_FOR_0 = 1e-8
+"""By the exporter's optimiser, where it is added."""
 _INT8 = {"QuantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger"}
 """Operators that only a quantised file has, beside those of a `QLinear…` name."""
 
@@ -271,9 +274,12 @@ def _export(stage: str, module: nn.Module, given: tuple[Tensor, ...], opset: int
             opset_version=opset,
             input_names=[begin, FRAME][: len(given)],
             output_names=[end],
+            optimize=False,
             verbose=False,
         )
-    assert program is not None
+        assert program is not None
+        _keep_small_terms(program.model.graph)
+        program.optimize()
     model = program.model_proto
     graph = model.graph
     for part in (graph, *graph.node, *graph.initializer, *graph.value_info, *graph.input, *graph.output):
@@ -281,6 +287,24 @@ def _export(stage: str, module: nn.Module, given: tuple[Tensor, ...], opset: int
     if any_size:
         _name_sides(graph)
     return compose.add_prefix(model, f"{stage}/", rename_inputs=False, rename_outputs=False)
+
+
+def _keep_small_terms(graph: onnx_ir.Graph) -> None:
+    """Make vectors of one element of the terms that the exporter's optimiser would leave out: `x + 1e-15` is not `x`.
+
+    It takes every scalar of at most 1e-8 for 0, and looks at scalars alone.
+    """
+    for node in graph:
+        value = node.attributes.get("value")
+        if (
+            node.op_type != "Constant"
+            or value is None
+            or not all(user.op_type in ("Add", "Sub") for user, _ in node.outputs[0].uses())
+        ):
+            continue
+        term = value.as_tensor().numpy()
+        if term.ndim == 0 and 0 < abs(term) <= _TAKEN_FOR_0:
+            node.attributes["value"] = onnx_ir.AttrTensor("value", onnx_ir.tensor(term.reshape(1)))
 
 
 def _name_sides(graph: onnx.GraphProto) -> None:
