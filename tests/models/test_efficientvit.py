@@ -45,3 +45,13 @@ def test_a_query_that_meets_no_key_gets_nothing():
     with torch.no_grad():
         layer.qkv.weight.zero_()
         assert layer(torch.randn(1, 32, 5, 7)).isfinite().all()
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0, 100.0], ids=["nothing attended to", "usual", "sums beyond 65504"])
+def test_linear_attention_in_half_precision_is_that_in_full(scale):
+    torch.manual_seed(0)
+    layer, x = _LinearAttention(32, 16).eval(), scale * torch.randn(1, 32, 40, 40)
+    with torch.inference_mode():
+        full, half = layer(x), layer.half()(x.half()).float()
+    assert half.isfinite().all()
+    assert (half - full).norm() <= 0.01 * full.norm() + 1e-3

@@ -120,11 +120,14 @@ class _LinearAttention(nn.Module):
         qkv = torch.cat((qkv, self.aggregate(qkv)), dim=1)
         batch, _, height, width = qkv.shape
         heads = qkv.view(batch, -1, 3 * self.head_dim, height * width)
+        if heads.dtype == torch.float16:  # sums over pixels leave its range, and _EPS is 0 in it
+            heads = heads.float()
         queries, keys, values = heads.chunk(3, dim=2)
         queries, keys = queries.relu(), keys.relu()
         sums = torch.cat((values @ keys.transpose(2, 3), keys.sum(3).unsqueeze(2)), dim=2)  # (N, heads, d + 1, d)
         weighted = sums @ queries
-        y: Tensor = self.project((weighted[:, :, :-1] / (weighted[:, :, -1:] + _EPS)).view(batch, -1, height, width))
+        mean = (weighted[:, :, :-1] / (weighted[:, :, -1:] + _EPS)).to(qkv.dtype)
+        y: Tensor = self.project(mean.view(batch, -1, height, width))
         return y
 
 
