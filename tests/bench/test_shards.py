@@ -56,15 +56,8 @@ def bench(streets, tmp_path):
     """`bench("shared", "--shard", "1/2")`: a sweep on a results folder, a process of its own; `bench.here` in ours."""
 
     def words(results, flags):
-        where = [
-            "--data",
-            str(streets),
-            "--results",
-            str(tmp_path / results),
-            "--runs",
-            str(tmp_path / f"{results}-runs"),
-        ]
-        return ["bench", *where, *flags]
+        where = {"data": streets, "results": tmp_path / results, "runs": tmp_path / f"{results}-runs"}
+        return ["bench", *(word for name, path in where.items() for word in (f"--{name}", str(path))), *flags]
 
     def start(results, *flags):
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}

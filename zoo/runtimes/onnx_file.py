@@ -12,13 +12,14 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 
 from zoo.any_size import AnySizePostprocess, AnySizePreprocess
 from zoo.errors import UserError
+from zoo.lazy import Lazy
 from zoo.pipeline import Pipeline
 from zoo.quantisation import Quantisation
 from zoo.record import Build, MemoryFormat, Precision
@@ -28,10 +29,13 @@ from zoo.runtimes.quantising import DEFAULT, Quantiser, Way
 
 try:
     import onnx
-    import onnx_ir  # the exporter's own
     from onnx import compose
 except ImportError:
-    onnx = onnx_ir = compose = None  # type: ignore[assignment]
+    onnx = compose = None  # type: ignore[assignment]
+if TYPE_CHECKING:
+    import onnx_ir
+else:
+    onnx_ir = Lazy("onnx_ir")  # of the exporter: what only reads files has none
 
 FORMAT = ".onnx"
 FRAME = "frame"
