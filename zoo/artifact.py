@@ -471,7 +471,7 @@ def _content(wanted: Wanted) -> str:
     precision = table.graph_precision(wanted.runtime, wanted.device, wanted.precision)
     return short_hash(
         {
-            "format": table.file_format(wanted.runtime),
+            "builder": table.builder_of(wanted.runtime),
             "precision": precision,
             "model": network_sha256(wanted.spec),
             "classes": wanted.classes.num_classes,

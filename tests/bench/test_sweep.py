@@ -433,7 +433,7 @@ def test_a_sweep_adds_to_a_folder_beside_a_merge(tmp_path):
 
 
 def test_a_sweep_over_runtimes_and_precisions(streets, tmp_path):
-    """One training; each row its own artifact, scored and checked against fp32 eager; built files are found again."""
+    """One training; each row its own artifact, scored and checked against fp32 eager."""
     config = QUICK.model_copy(
         update={
             "models": ("encoder_decoder",),
@@ -448,10 +448,9 @@ def test_a_sweep_over_runtimes_and_precisions(streets, tmp_path):
     assert [r.status for r in rows.values()] == ["ok"] * 5, [r.failure for r in rows.values()]
     assert len({r.artifact.weights.sha256 for r in rows.values()}) == 1, "trained once"
     full = rows["onnxruntime", "fp32"]
-    assert full.artifact.file_sha256 == rows["openvino", "fp32"].artifact.file_sha256, "the very same file"
-    assert full.artifact.file_sha256 != rows["onnxruntime", "int8"].artifact.file_sha256
+    others = rows["onnxruntime", "int8"], rows["openvino", "fp32"]
+    assert full.artifact.file_sha256 not in {r.artifact.file_sha256 for r in others}
     assert full.build.export_s > 0
-    assert rows["openvino", "fp32"].build.cached
     assert rows["onnxruntime", "int8"].build.calibration_image_count == 4
     assert full.software.runtime.startswith("onnxruntime ")
     assert full.artifact.memory_format == "own"

@@ -1,4 +1,4 @@
-"""The ONNX file that ONNX Runtime, OpenVINO and TensorRT run: written once, cut into stages by name, quantised.
+"""The ONNX file that ONNX Runtime, OpenVINO and TensorRT run: cut into stages by name, quantised.
 
 The file holds the whole pipeline, `uint8` image to `uint8` label map, in standard operators, full-size logits included.
 Two tensors inside it keep their names: the network scope and the waterfall are measured on cuts of the very file.
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -70,6 +71,7 @@ def build(
     calibration: Sequence[Tensor],
     opset: int,
     any_size: bool,
+    by_reductions: bool = False,
 ) -> Build:
     """Write `pipeline` as one ONNX file, of the lowest IR version that its operator set allows.
 
@@ -83,6 +85,7 @@ def build(
         calibration: images `(1, *image_size, 3)` `uint8`, for int8 alone.
         opset: one of `OPSETS`.
         any_size: leave the sides of the frame open.
+        by_reductions: find the largest logit without `ArgMax`.
 
     Raises:
         ModelError: the network cannot be recorded, converted or quantised, or its file be written.
@@ -93,6 +96,8 @@ def build(
     images = torch.zeros((batch_size, *pipeline.image_size, 3), dtype=torch.uint8, device=device)
     # One by one, so that no optimiser moves an operator across a border.
     graph, *others = (_export(*stage, opset, any_size) for stage in _stages(pipeline, images, any_size))
+    if by_reductions:
+        _find_largest_by_reductions(others[-1].graph)
     for border, other in zip((INPUT, LOGITS), others, strict=True):
         ends = list(graph.graph.output)
         graph = compose.merge_models(graph, other, io_map=[(border, border)])
@@ -309,6 +314,33 @@ def _keep_small_terms(graph: onnx_ir.Graph) -> None:
         term = value.as_tensor().numpy()
         if term.ndim == 0 and 0 < abs(term) <= _TAKEN_FOR_0:
             node.attributes["value"] = onnx_ir.AttrTensor("value", onnx_ir.tensor(term.reshape(1)))
+
+
+def _find_largest_by_reductions(graph: onnx.GraphProto) -> None:
+    """Replace `ArgMax` and the cast of what it finds: the first channel that equals the largest, as it does.
+
+    The last one where none does, which NaN makes so.
+    """
+    argmax = next(node for node in graph.node if node.op_type == "ArgMax")
+    cast = next(node for node in graph.node if argmax.output[0] in node.input)
+    assert cast.op_type == "Cast", "to uint8"
+    (logits,), (labels,), count = argmax.input, cast.output, _port(graph.input[0]).shape[1]
+    ids = np.arange(count, dtype=np.uint8)
+    held = {"ids": ids.reshape(1, count, 1, 1), "last": ids[-1:], "classes": np.array([1])}
+    graph.initializer.extend(
+        onnx.numpy_helper.from_array(value, f"upsample_argmax/{name}") for name, value in held.items()
+    )
+    axes, largest, found, named = (f"upsample_argmax/{name}" for name in ("classes", "largest", "found", "named"))
+    nodes = (
+        onnx.helper.make_node("ReduceMax", [logits, axes], [largest], keepdims=1),
+        onnx.helper.make_node("Equal", [logits, largest], [found]),
+        onnx.helper.make_node("Where", [found, "upsample_argmax/ids", "upsample_argmax/last"], [named]),
+        onnx.helper.make_node("ReduceMin", [named, axes], [labels], keepdims=0),
+    )
+    at = list(graph.node).index(argmax)
+    kept = [node for node in graph.node if node not in (argmax, cast)]
+    del graph.node[:]
+    graph.node.extend((*kept[:at], *nodes, *kept[at:]))
 
 
 def _name_sides(graph: onnx.GraphProto) -> None:

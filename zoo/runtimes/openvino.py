@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from zoo.errors import UserError
+from zoo.pipeline import Pipeline
 from zoo.record import Build, Precision
 from zoo.runtimes import onnx_file
 from zoo.runtimes.base import Call, Ends, Runnable, Snippet, UnsupportedError, gains_from_bf16, graph_state, why_not
@@ -28,7 +29,6 @@ except ImportError:
 
 VERSION = f"openvino {openvino.__version__}" if openvino else ""
 FORMAT = onnx_file.FORMAT
-build = onnx_file.build
 why_one_size = ""
 _HINTS: dict[Precision, str] = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}
 """Precision of what is not quantised."""
@@ -55,8 +55,19 @@ def why_unsupported(device: torch.device, precision: Precision) -> str:
 
 
 def graph_precision(_device: torch.device, precision: Precision) -> Precision:
-    """Only int8 stands in the file; the rest is chosen on loading."""
-    return "int8" if precision == "int8" else "fp32"
+    """Only int8 stands in the file, and whether it is for bf16; the rest is chosen on loading."""
+    return precision if precision in ("int8", "bf16") else "fp32"
+
+
+def build(pipeline: Pipeline, file: Path, *, precision: Precision, **how: Any) -> Build:
+    """Write an ONNX file, as `onnx_file.build`, whose largest logit OpenVINO finds fast.
+
+    In fp32 its `ArgMax` goes pixel by pixel, channels last; in bf16 it does not, and the reductions are slower.
+    `benchmarks/test_upsample_argmax.py` has the figures.
+    """
+    if precision == "bf16":
+        return onnx_file.build(pipeline, file, precision="fp32", **how)
+    return onnx_file.build(pipeline, file, precision=precision, by_reductions=True, **how)
 
 
 def load(file: Path, *, device: torch.device, precision: Precision) -> Runnable:

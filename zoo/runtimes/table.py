@@ -162,6 +162,12 @@ def file_format(runtime: str) -> str:
     return suffix
 
 
+def builder_of(runtime: str) -> str:
+    """Module that writes a runtime's files: runtimes that share it share the file of each precision."""
+    builder: Builder = _module(runtime).build
+    return builder.__module__
+
+
 def graph_precision(runtime: str, device: torch.device, precision: Precision) -> Precision:
     """What the file itself holds when a runtime runs `precision`."""
     found: Precision = _module(runtime).graph_precision(device, precision)
