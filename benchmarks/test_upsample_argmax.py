@@ -21,7 +21,7 @@ the same label where several are largest. Stride-8 logits (1, 19, 128, 256) → 
 in ms with one thread of an EPYC of Zen 4, fp32 | bf16:
 
     ArgMax (TopK, stable)                   194 | 57: bf16 goes through a reorder to NCHW, where it is fast
-    ReduceMax, Equal, Where, ReduceMin      88 | 176 (ids in uint8: 91 | 152), the first chosen for fp32
+    ReduceMax, Equal, Where, ReduceMin      91 | 152, ids in uint8, chosen for fp32; 88 | 176, ids in fp32
     TopK, not stable                        60 | 56, but of several largest it takes any
     Reshape to (1, 19, H * W), ArgMax       215 | 60: its own reorder to NCHW takes 169; at 360x480 it is the fastest, 7
     Resize of (19, 1, h, w), ArgMax         526 | 540: Resize is slow in NCHW

@@ -35,8 +35,8 @@ def test_equal_content_is_built_once(wanted, monkeypatch):
     again, cached = artifact.build(wanted)
     assert (again, cached.sha256) == (file, built.sha256)
     assert cached.build.cached
-    shared, _ = artifact.build(replace(wanted, runtime="tensorrt"))
-    assert shared == file, "one fp32 file serves ONNX Runtime and TensorRT"
+    for other in ({"runtime": "tensorrt"}, {"runtime": "openvino", "precision": "bf16"}):
+        assert artifact.build(replace(wanted, **other))[0] == file, "one fp32 file serves them all"
 
 
 def test_whatever_changes_the_file_changes_its_name(wanted, place, tmp_path):

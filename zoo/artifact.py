@@ -471,7 +471,7 @@ def _content(wanted: Wanted) -> str:
     precision = table.graph_precision(wanted.runtime, wanted.device, wanted.precision)
     return short_hash(
         {
-            "builder": table.builder_of(wanted.runtime),
+            "builder": table.builder_of(wanted.runtime, wanted.precision),
             "precision": precision,
             "model": network_sha256(wanted.spec),
             "classes": wanted.classes.num_classes,

@@ -76,7 +76,8 @@ def built(pipeline, images, tmp_path_factory):
 
     def build(runtime: str, precision: str, resize: str, batch: int, device: torch.device = CPU):
         suffix, holds = table.file_format(runtime), table.graph_precision(runtime, device, precision)
-        shares = table.builder_of(runtime) == table.builder_of("onnxruntime") and device == CPU
+        writers = (table.builder_of(one, precision) for one in (runtime, "onnxruntime"))
+        shares = len(set(writers)) == 1 and device == CPU
         return of_content(suffix, holds, resize, batch, "onnxruntime" if shares else runtime, device)
 
     return build

@@ -22,6 +22,7 @@ from zoo.protocol import StageName
 from zoo.record import Build, MemoryFormat, Precision
 from zoo.runtimes import eager
 from zoo.runtimes.base import (
+    Builder,
     Call,
     Runnable,
     Snippet,
@@ -59,7 +60,12 @@ def graph_precision(_device: torch.device, precision: Precision) -> Precision:
     return precision
 
 
-def build(
+def builder(_precision: Precision) -> Builder:
+    """One for all."""
+    return _build
+
+
+def _build(
     pipeline: Pipeline,
     file: Path,
     *,

@@ -9,7 +9,8 @@ A runtime is one module with
     why_unsupported(device, precision)      why it does not run such a pair; empty when it does
     load(...) -> Runnable                   of a file (`FileLoader`), without a FORMAT of a pipeline (`PipelineLoader`)
     graph_precision(device, precision)      with a FORMAT: what the file itself must hold; the rest is chosen on loading
-    build(...) -> record.Build              with a FORMAT: writes the file (`Builder`)
+    builder(precision) -> Builder           with a FORMAT: what writes the file; runtimes and precisions of one builder
+                                            share the file of each `graph_precision`
     load_network(...) -> Runnable           where it has one: of a file of another maker (`NetworkLoader`)
     prepare(device)                         where it has one: brings what it loads late into memory
     why_one_size                            with a FORMAT: why a file takes frames of one size; empty if it need not
@@ -193,7 +194,7 @@ class NetworkLoader(Protocol):
 
 
 class Builder(Protocol):
-    """`build` of a runtime that runs a file."""
+    """What writes the file of a runtime."""
 
     def __call__(
         self,

@@ -1,6 +1,6 @@
-"""The ONNX file that ONNX Runtime, OpenVINO and TensorRT run: cut into stages by name, quantised.
+"""The ONNX files that ONNX Runtime, OpenVINO and TensorRT run: cut into stages by name, quantised.
 
-The file holds the whole pipeline, `uint8` image to `uint8` label map, in standard operators, full-size logits included.
+A file holds the whole pipeline, `uint8` image to `uint8` label map, in standard operators, full-size logits included.
 Two tensors inside it keep their names: the network scope and the waterfall are measured on cuts of the very file.
 """
 
@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -115,6 +115,11 @@ def build(
         )
     _save(graph, file)
     return facts
+
+
+def build_by_reductions(pipeline: Pipeline, file: Path, **how: Any) -> Build:
+    """Write it as `build` does, but for `ArgMax`: the same label is found by reductions."""
+    return build(pipeline, file, by_reductions=True, **how)
 
 
 def quantise(quantiser: Quantiser, way: Way, file: Path) -> None:
@@ -325,22 +330,25 @@ def _find_largest_by_reductions(graph: onnx.GraphProto) -> None:
     cast = next(node for node in graph.node if argmax.output[0] in node.input)
     assert cast.op_type == "Cast", "to uint8"
     (logits,), (labels,), count = argmax.input, cast.output, _port(graph.input[0]).shape[1]
-    ids = np.arange(count, dtype=np.uint8)
-    held = {"ids": ids.reshape(1, count, 1, 1), "last": ids[-1:], "classes": np.array([1])}
-    graph.initializer.extend(
-        onnx.numpy_helper.from_array(value, f"upsample_argmax/{name}") for name, value in held.items()
+    ids, last, axis, largest, found, named, first = (
+        f"upsample_argmax/{name}" for name in ("ids", "last", "axis", "largest", "found", "named", "first")
     )
-    axes, largest, found, named = (f"upsample_argmax/{name}" for name in ("classes", "largest", "found", "named"))
+    channels = np.arange(count, dtype=np.uint8)
+    held = {ids: channels.reshape(1, count, 1, 1), last: channels[-1:], axis: np.array([1])}
+    graph.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in held.items())
     nodes = (
-        onnx.helper.make_node("ReduceMax", [logits, axes], [largest], keepdims=1),
-        onnx.helper.make_node("Equal", [logits, largest], [found]),
-        onnx.helper.make_node("Where", [found, "upsample_argmax/ids", "upsample_argmax/last"], [named]),
-        onnx.helper.make_node("ReduceMin", [named, axes], [labels], keepdims=0),
+        onnx.helper.make_node("ReduceMax", [logits, axis], [largest], largest, keepdims=1),
+        onnx.helper.make_node("Equal", [logits, largest], [found], found),
+        onnx.helper.make_node("Where", [found, ids, last], [named], named),
+        onnx.helper.make_node("ReduceMin", [named, axis], [labels], first, keepdims=0),
     )
     at = list(graph.node).index(argmax)
     kept = [node for node in graph.node if node not in (argmax, cast)]
     del graph.node[:]
     graph.node.extend((*kept[:at], *nodes, *kept[at:]))
+    shapes = [value for value in graph.value_info if value.name != argmax.output[0]]
+    del graph.value_info[:]
+    graph.value_info.extend(shapes)
 
 
 def _name_sides(graph: onnx.GraphProto) -> None:

@@ -18,6 +18,7 @@ from zoo.errors import UserError
 from zoo.record import Build, Precision
 from zoo.runtimes import onnx_file
 from zoo.runtimes.base import (
+    Builder,
     Call,
     Ends,
     Runnable,
@@ -37,7 +38,6 @@ except ImportError:
 
 VERSION = f"onnxruntime {onnxruntime.__version__}" if onnxruntime else ""
 FORMAT = onnx_file.FORMAT
-build = onnx_file.build
 why_one_size = ""
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 EXACT = "session.x64quantprecision"
@@ -69,6 +69,11 @@ def why_unsupported(device: torch.device, precision: Precision) -> str:
     if device.type == "cuda" and precision in ("int8", "bf16"):
         return f"ONNX Runtime's CUDA provider has no {precision} convolution: use tensorrt, or fp16"
     return ""
+
+
+def builder(_precision: Precision) -> Builder:
+    """One for all."""
+    return onnx_file.build
 
 
 def graph_precision(_device: torch.device, precision: Precision) -> Precision:

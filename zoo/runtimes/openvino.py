@@ -1,4 +1,4 @@
-"""OpenVINO on a CPU, from the ONNX file.
+"""OpenVINO on a CPU, from an ONNX file.
 
 Left alone it computes in bf16 wherever the CPU has it, so every row forces its precision and looks at what came of it.
 Source: https://docs.openvino.ai/
@@ -17,10 +17,19 @@ import torch
 from torch import Tensor
 
 from zoo.errors import UserError
-from zoo.pipeline import Pipeline
 from zoo.record import Build, Precision
 from zoo.runtimes import onnx_file
-from zoo.runtimes.base import Call, Ends, Runnable, Snippet, UnsupportedError, gains_from_bf16, graph_state, why_not
+from zoo.runtimes.base import (
+    Builder,
+    Call,
+    Ends,
+    Runnable,
+    Snippet,
+    UnsupportedError,
+    gains_from_bf16,
+    graph_state,
+    why_not,
+)
 
 try:
     import openvino
@@ -55,19 +64,16 @@ def why_unsupported(device: torch.device, precision: Precision) -> str:
 
 
 def graph_precision(_device: torch.device, precision: Precision) -> Precision:
-    """Only int8 stands in the file, and whether it is for bf16; the rest is chosen on loading."""
-    return precision if precision in ("int8", "bf16") else "fp32"
+    """Only int8 stands in the file; the rest is chosen on loading."""
+    return "int8" if precision == "int8" else "fp32"
 
 
-def build(pipeline: Pipeline, file: Path, *, precision: Precision, **how: Any) -> Build:
-    """Write an ONNX file, as `onnx_file.build`, whose largest logit OpenVINO finds fast.
+def builder(precision: Precision) -> Builder:
+    """In fp32, and after an int8 network, `ArgMax` goes pixel by pixel, channels last; in bf16 reductions are slower.
 
-    In fp32 its `ArgMax` goes pixel by pixel, channels last; in bf16 it does not, and the reductions are slower.
     `benchmarks/test_upsample_argmax.py` has the figures.
     """
-    if precision == "bf16":
-        return onnx_file.build(pipeline, file, precision="fp32", **how)
-    return onnx_file.build(pipeline, file, precision=precision, by_reductions=True, **how)
+    return onnx_file.build_by_reductions if precision in ("fp32", "int8") else onnx_file.build
 
 
 def load(file: Path, *, device: torch.device, precision: Precision) -> Runnable:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -141,7 +141,7 @@ def build(
         raise UserError(reason)
     drop_aux_heads(pipeline.model)
     pipeline.eval().requires_grad_(False)
-    builder: Builder = _module(runtime).build
+    builder: Builder = _module(runtime).builder(precision)
     with memory_errors():
         return builder(
             pipeline,
@@ -162,10 +162,10 @@ def file_format(runtime: str) -> str:
     return suffix
 
 
-def builder_of(runtime: str) -> str:
-    """Module that writes a runtime's files: runtimes that share it share the file of each precision."""
-    builder: Builder = _module(runtime).build
-    return builder.__module__
+def builder_of(runtime: str, precision: Precision) -> str:
+    """Name of what writes a runtime's file; the same name and `graph_precision` are the same file."""
+    builder: Callable[..., Build] = _module(runtime).builder(precision)
+    return f"{builder.__module__}.{builder.__qualname__}"
 
 
 def graph_precision(runtime: str, device: torch.device, precision: Precision) -> Precision:

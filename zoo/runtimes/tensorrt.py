@@ -19,7 +19,7 @@ from torch import Tensor
 from zoo.errors import UserError
 from zoo.record import Build, Precision
 from zoo.runtimes import onnx_file
-from zoo.runtimes.base import Call, Runnable, Snippet, graph_state, use_own_stream
+from zoo.runtimes.base import Builder, Call, Runnable, Snippet, graph_state, use_own_stream
 
 try:
     import tensorrt
@@ -28,7 +28,6 @@ except ImportError:
 
 VERSION = f"tensorrt {tensorrt.__version__}" if tensorrt else ""
 FORMAT = onnx_file.FORMAT
-build = onnx_file.build
 why_one_size = "TensorRT wants a range of sizes for an engine, which zoo does not ask for: leave --dynamic out"
 _FLAGS: dict[Precision, str] = {"fp32": "", "tf32": "TF32", "bf16": "BF16", "fp16": "FP16", "int8": "INT8"}
 _DTYPES = {"UINT8": torch.uint8, "FLOAT": torch.float32, "HALF": torch.float16}
@@ -46,6 +45,11 @@ def why_unsupported(device: torch.device, precision: Precision) -> str:
     if precision in ("tf32", "bf16") and torch.cuda.get_device_capability(device) < (8, 0):
         return f"{precision} needs a CUDA device of compute capability 8.0 or newer"
     return ""
+
+
+def builder(_precision: Precision) -> Builder:
+    """One for all."""
+    return onnx_file.build
 
 
 def graph_precision(_device: torch.device, precision: Precision) -> Precision:
