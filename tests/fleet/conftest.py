@@ -21,6 +21,17 @@ def surroundings():
         yield {**os.environ, "PYTHONPATH": path, "COLUMNS": "120", "TMPDIR": folder}
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    """Add what the processes said that Ray's head starts for clients: their files go with the cluster."""
+    report = yield
+    if report.failed and "surroundings" in getattr(item, "funcargs", ()):
+        folder = Path(item.funcargs["surroundings"]["TMPDIR"])
+        for file in sorted(folder.glob("ray/session_2*/logs/ray_client_server*.err")):
+            report.sections.append((file.name, file.read_text(errors="replace")[-2000:]))
+    return report
+
+
 @pytest.fixture(scope="module")
 def cluster(surroundings):
     """`cluster.address` of three nodes, and `cluster.kill()`, which ends one of them as a power cut does."""

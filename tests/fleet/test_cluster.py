@@ -107,12 +107,14 @@ def test_no_head_there_is_one_line_and_no_wait(closed_port):
 @pytest.mark.parametrize(
     ("said", "death_count", "try_count"),
     [
+        ("Starting Ray client server failed. See …", 0, 1),
         ("Starting Ray client server failed. See …", 1, 2),
-        ("Starting Ray client server failed. See …", 2, 2),
+        ("Starting Ray client server failed. See …", 3, 4),
+        ("Starting Ray client server failed. See …", 4, 4),
         ("no", 1, 1),
     ],
 )
-def test_a_head_whose_process_for_us_dies_is_asked_once_more(said, death_count, try_count, monkeypatch):
+def test_a_head_whose_process_for_us_dies_is_asked_again(said, death_count, try_count, monkeypatch):
     pytest.importorskip("ray")
     tries = []
 
@@ -123,6 +125,7 @@ def test_a_head_whose_process_for_us_dies_is_asked_once_more(said, death_count, 
 
     monkeypatch.setattr(cluster.ray, "init", init)
     monkeypatch.setattr(cluster.ray, "shutdown", lambda: None)
+    monkeypatch.setattr(cluster, "PAUSES_S", (0, 0, 0))
     with socket.create_server(("127.0.0.1", 0)) as head:
         address = f"ray://127.0.0.1:{head.getsockname()[1]}"
         entered = joined(address)

@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import socket
+import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -39,6 +40,8 @@ CONNECT_S = 10.0
 _ACCELERATOR = "accelerator_type:"
 _DIED = "Starting Ray client server failed"
 """What a head says where the process that it starts for a client died."""
+PAUSES_S = (1.0, 4.0, 16.0)
+"""Before a head that said so is asked again."""
 _ALWAYS = {"RAY_ENABLE_AUTO_CONNECT": "0"}
 """Else a connection that is lost is followed by a cluster of this machine that nobody asked for."""
 _LOOPBACK = {
@@ -151,13 +154,17 @@ def joined(address: str) -> Iterator[None]:
 
 
 def _enter(address: str, quiet: Mapping[str, Any]) -> None:
-    """Be a client; once more where the process that the head started for us died at once, as seen on busy heads."""
-    try:
-        ray.init(address, **quiet)
-    except ConnectionAbortedError as error:
-        if _DIED not in str(error):
-            raise
-        ray.init(address, **quiet)
+    """Be a client; again where the process that the head started for us died at once, as seen on busy heads."""
+    for pause_s in PAUSES_S:
+        try:
+            ray.init(address, **quiet)
+        except ConnectionAbortedError as error:
+            if _DIED not in str(error):
+                raise
+            time.sleep(pause_s)
+        else:
+            return
+    ray.init(address, **quiet)
 
 
 def _require_loopback() -> None:
