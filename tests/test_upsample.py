@@ -16,10 +16,15 @@ from zoo.upsample import upsample_argmax, upsample_argmax_reference
 
 
 def undecided(logits: torch.Tensor, size, crop, align_corners: bool) -> torch.Tensor:
-    """Where rounding decides: the two best classes differ by a few units in the last place."""
+    """Where rounding decides: the two best classes differ by a few units in the last place.
+
+    Those of a value, and of where a pixel lies among the logits, whose rounding moves a class by up to twice the
+    largest value: a unit of 512 columns is that of 1, 256 times.
+    """
     grid = F.interpolate(logits.float(), size, mode="bilinear", align_corners=align_corners)[..., : crop[0], : crop[1]]
     best = grid.topk(min(2, grid.shape[1]), dim=1).values
-    return best[:, 0] - best[:, -1] <= 4e-6 * logits.float().abs().max()
+    units = 32 + 2 * max(logits.shape[2:])
+    return best[:, 0] - best[:, -1] <= units * 2**-23 * logits.float().abs().max()
 
 
 def check_equal(logits: torch.Tensor, size, crop, align_corners: bool, op=upsample_argmax) -> None:
@@ -148,11 +153,12 @@ def test_kernel_compiles_without_a_device(tmp_path, monkeypatch, dtype, align_co
     from zoo.upsample_triton import _upsample_argmax_kernel as kernel
 
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    types = {"logits": f"*{dtype}", "labels": "*u8", "scale_h": "fp32", "scale_w": "fp32", "stride_n": "i64"}
+    types = {one.name: one.annotation_type for one in kernel.params} | {"logits": f"*{dtype}", "labels": "*u8"}
     fixed = {"align_corners": align_corners, "rows": 4, "columns": 128, "unroll": 4}
     for ones in ({"stride_w": 1}, dict.fromkeys(("classes", "height", "width", "stride_k", "crop_height"), 1)):
         constants = fixed | ones
-        signature = {name: "constexpr" if name in constants else types.get(name, "i32") for name in kernel.arg_names}
+        signature = {name: "constexpr" if name in constants else types[name] for name in kernel.arg_names}
+        assert {"i64", "constexpr"} >= {signature[name] for name in kernel.arg_names if name.startswith("stride")}
         values = {(kernel.arg_names.index(name),): value for name, value in constants.items()}
         source = compiler.ASTSource(kernel, signature, values)
         built = compiler.compile(source, target=GPUTarget("cuda", 90, 32), options={"enable_fp_fusion": True})
@@ -177,7 +183,7 @@ def test_cuda_never_holds_the_full_logits(stride, memory_format):
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
     labels = upsample_argmax(logits, size, size, False)
-    assert torch.cuda.max_memory_allocated() - before <= labels.numel() + 512
+    assert torch.cuda.max_memory_allocated() - before <= labels.numel() + (1 << 20), "torch splits off no less"
 
 
 @pytest.mark.gpu

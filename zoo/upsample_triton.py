@@ -29,10 +29,10 @@ def _upsample_argmax_kernel(
     classes: int,
     height: int,
     width: int,
-    stride_n: int,
-    stride_k: int,
-    stride_h: int,
-    stride_w: int,
+    stride_n: tl.int64,
+    stride_k: tl.int64,
+    stride_h: tl.int64,
+    stride_w: tl.int64,
     crop_height: int,
     crop_width: int,
     scale_h: float,
@@ -46,7 +46,8 @@ def _upsample_argmax_kernel(
 
     The arithmetic is that of torch's `upsample_bilinear2d_out_frame` (aten/src/ATen/native/cuda/UpSampleBilinear2d.cu)
     and of the functions it takes from UpSample.cuh, in `float32` and in that order; what depends on the column alone
-    is shared by the tile's rows. Pointers are 64 bits wide: offsets in a large batch pass 2^31.
+    is shared by the tile's rows. Strides and offsets are 64 bits wide (Triton takes `int` for 32): in a large
+    batch they pass 2^31.
     """
     image = tl.program_id(2).to(tl.int64)
     row = tl.program_id(1) * rows + tl.arange(0, rows)
