@@ -237,10 +237,10 @@ def test_a_package_is_loaded_without_a_compiler(monkeypatch, tmp_path):
 
 
 def test_aoti_on_cuda_needs_its_toolkit(monkeypatch):
-    monkeypatch.setattr(torch.utils._triton, "has_triton", lambda: True)
+    monkeypatch.setattr("torch.utils._triton.has_triton", lambda: True)
     monkeypatch.setattr("torch.utils.cpp_extension.CUDA_HOME", None)
     assert "CUDA_HOME" in table.why_missing("aoti", torch.device("cuda"))
-    monkeypatch.setattr(torch.utils._triton, "has_triton", lambda: False)
+    monkeypatch.setattr("torch.utils._triton.has_triton", lambda: False)
     assert "runtime aoti needs Triton" in table.why_missing("aoti", torch.device("cuda"))
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 
 from zoo.cli.main import main
 from zoo.measure.checkup import examine as room
-from zoo.measure.checkup import load, space
+from zoo.measure.checkup import gpu, load, space
 from zoo.report.machine import show_machine
 
 CPU = "sys/devices/system/cpu"
@@ -24,6 +25,7 @@ def examine(system, sensors, monkeypatch, tmp_path):
         monkeypatch.setattr(load, "_programs", dict)
         monkeypatch.setattr(load, "_stolen_s", lambda: 0.0)
         monkeypatch.setattr(space, "spare_bytes", lambda: 2**40)
+        monkeypatch.setattr(gpu, "gpus", tuple)
         return room.examine_machine(tmp_path / "results", cache=tmp_path, root=root, pause=lambda _: None)
 
     return look
@@ -86,5 +88,5 @@ def test_a_runtime_that_is_missing_says_what_to_install(monkeypatch):
     look = room.runtimes()
     assert "openvino" not in look.seen
     assert "eager" in look.seen
-    assert "tensorrt" not in look.seen or room.torch.cuda.is_available()
+    assert "tensorrt" not in look.seen or torch.cuda.is_available()
     assert [finding.advice for finding in look.findings] == [why]
