@@ -60,10 +60,14 @@ def test_a_record_of_zeros_is_no_traceback(records, kind):
     assert graded(record.model_copy(update={"speed": speed})) == ("B", ["network spread inf%"])
 
 
+HELD = Witness(clock_start_hz=1.98e9, clock_end_hz=1.98e9)
+CLIMBED = Witness(clock_start_hz=0.345e9, clock_end_hz=1.98e9)
 DOUBTFUL = [
     ({"spread": 0.2}, "spread", "performance"),
     ({"spread": 0.2, "quick": True}, "few samples", "--preset latency"),
     ({"kind": "cuda", "spread": 0.2}, "spread of an accelerator", "nvidia-smi -lgc"),
+    ({"kind": "cuda", "spread": 0.2, "witness": CLIMBED}, "spread of an accelerator", "nvidia-smi -lgc"),
+    ({"kind": "cuda", "spread": 0.2, "witness": HELD}, "spread at a steady clock", "the host"),
     ({"kind": "cuda", "witness": Witness(throttle_reasons=("thermal_software", "power_cap"))}, "heat", "cool"),
     ({"kind": "cuda", "witness": Witness(throttle_reasons=("power_cap",))}, "power", "nvidia-smi -pl"),
     ({"witness": Witness(foreign_load=0.4), "runtime": "openvino"}, "other load", "zoo doctor --machine"),
