@@ -179,14 +179,19 @@ def _why_none(asked: list[Row], needed: Sequence[Metric], rate_hz: float | None,
     if not any(row.status == "ok" for row in asked):
         why = list(dict.fromkeys(f"{row.status}: {row.reason or 'no reason was recorded'}" for row in asked))
         return f"no {kind} here is ok; {listed(why, 1)}; `zoo leaderboard` names all"
-    missing = [metric.title for metric in needed if all(row.value(metric.key) is None for row in asked)]
+    missing = list(
+        dict.fromkeys(metric.title for metric in needed if all(row.value(metric.key) is None for row in asked))
+    )
     what = ", ".join(missing) or " and ".join(metric.title for metric in needed)
     words = ["zoo bench", *preset_words(asked, needed), *flags_for({metric.key for metric in needed}, rate_hz)]
-    how = f"measure with `{' '.join(words)}`"
+    ways = [f"measure with `{' '.join(words)}`"]
     if "mIoU" in missing:
-        how = "train with `zoo train MODEL --data DIR` or name weights with `zoo bench --weights MODEL=FILE`"
-    if missing == ["mIoU"] == [needed[0].title] and all(metric.key != "miou" for metric in needed[1:]):
-        how = f"choose by something else with --minimize (latency, memory, params, macs), or {how}"
+        ways = ["train with `zoo train MODEL --data DIR`", "name weights with `zoo bench --weights MODEL=FILE`"]
+        if missing == [needed[0].title] and all(metric.key != "miou" for metric in needed[1:]):
+            ways.insert(0, "choose by something else with --minimize (latency, memory, params, macs)")
+        if any(row.accepted for row in accepting_published(asked)):
+            ways.insert(0, "take what others state of these networks with --accept published")
+    how = " or ".join([", ".join(ways[:-1]), ways[-1]] if ways[1:] else ways)
     return f"no {kind} knows its {what}; {how}"
 
 
