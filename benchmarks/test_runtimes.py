@@ -1,6 +1,6 @@
 r"""Artifacts beside what a user of torchvision runs: its own model in eager NCHW fp32, upsampled by it, then argmax.
 
-`uint8` image to `uint8` label map at 512x1024 on a CPU (1024x2048 on CUDA, which nobody has run yet), in turns within
+`uint8` image to `uint8` label map at 512x1024 on a CPU (1024x2048 on CUDA, which nobody ran yet), in turns within
 one process, trained weights. The peer does what torchvision's `references/segmentation` does: normalise,
 `model(image)["out"]`, `argmax(1)`. Labels are compared with the peer's own.
 
