@@ -33,7 +33,7 @@ from zoo.identity import makers, network_sha256
 from zoo.labels import CITYSCAPES
 from zoo.lazy import Lazy
 from zoo.machine import cpu_features
-from zoo.models.build import build_empty, build_model, read_hub
+from zoo.models.build import build_empty, build_model, build_random, read_hub
 from zoo.models.contract import tensors_of
 from zoo.models.deployment import deployed
 from zoo.models.trial import CHECK_SIZE, fit_model
@@ -106,7 +106,8 @@ def make_network(
     count = source.num_classes or classes.num_classes
     if source.file is None:
         torch.manual_seed(RANDOM_SEED)
-        module, spec = build_model(spec, count, sizes=sizes)
+        build = build_random if source.kind == "random" else build_model
+        module, spec = build(spec, count, sizes=sizes)
         sha256 = weights_sha256(tensors_of(module)) if source.kind == "own" else None
         if sha256 != source.sha256:
             raise ModelError(f"{spec.name}: the weights it brings are others than a moment ago; its files were changed")

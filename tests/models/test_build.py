@@ -6,7 +6,7 @@ import torch
 
 from zoo.catalog import MODELS
 from zoo.errors import UserError
-from zoo.models.build import build_model, create_model
+from zoo.models.build import DRAW_COUNT, build_model, build_random, create_model
 from zoo.models.contract import drop_aux_heads, has_aux_heads
 
 
@@ -51,3 +51,24 @@ def test_a_fault_of_ours_is_not_called_a_download(monkeypatch):
     spec = MODELS["fcn_resnet50"].model_copy(update={"args": {"function": "no_such"}})
     with pytest.raises(AttributeError):
         build_model(spec, 3, pretrained=True)
+
+
+@pytest.mark.parametrize("name", ["segformer_b0", "fcn_resnet50", "fc_hardnet_70"])
+def test_weights_to_be_timed_are_as_others_but_drawn_fast(name):
+    def built(build):
+        torch.manual_seed(0)
+        return build(MODELS[name], 19)[0].state_dict()
+
+    plain, fast, again = built(build_model), built(build_random), built(build_random)
+    assert plain.keys() == fast.keys()
+    assert all(torch.equal(fast[key], again[key]) for key in fast)
+    large = [key for key, value in fast.items() if value.numel() > DRAW_COUNT]
+    assert large
+    for key, value in fast.items():
+        assert (value.shape, value.dtype, value.stride()) == (plain[key].shape, plain[key].dtype, plain[key].stride())
+        if value.numel() > 1000 and value.is_floating_point():
+            torch.testing.assert_close(value.std(), plain[key].std(), rtol=0.2, atol=1e-6)
+    for key in large:
+        values = fast[key].flatten()
+        assert torch.equal(values[: len(values) - DRAW_COUNT], values[DRAW_COUNT:])
+        assert len(fast[key].flatten(1).unique(dim=0)) == len(fast[key]), "rows are each other's"
