@@ -157,6 +157,20 @@ def test_groups_are_never_ranked_together(show):
     assert page.inner_text("#caution").startswith("QUICK")
 
 
+def test_published_marks_are_named_and_leave_with_their_rows(show):
+    page = show()
+    page.select_option("#device", "nvidia-h200")
+    page.locator("#group option", has_text="no dataset").wait_for(state="attached")
+    page.select_option("#group", page.locator("#group option", has_text="no dataset").get_attribute("value"))
+    assert models(page) == ["pidnet_s"]
+    assert page.locator("#y option:checked").inner_text() == "mIoU"
+    assert page.locator("#plot .names text").all_text_contents() == ["pidnet_s"]
+    assert page.locator("#plot .claim").get_attribute("d")
+    page.fill("#search", "unet")
+    until(page, "!document.querySelector('#plot .claim').getAttribute('d')")
+    assert page.locator("#plot .names text").count() == 0
+
+
 def test_a_name_that_is_markup_is_a_name(show):
     page = show()
     page.fill("#search", "<img")

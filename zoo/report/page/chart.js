@@ -15,10 +15,10 @@ const EDGE = { left: 56, right: 16, top: 12, bottom: 44 };
 let plot = null; // of the last drawing: where every point stands
 let focused = null;
 
+const canBeUp = (key) => known(key) || (key === "miou" && current().claims.length > 0);
 const axes = () => {
-  const has = (key) => key && (known(key) || (key === "miou" && current().claims.length));
-  const y = has(state.y) ? state.y : has("miou") ? "miou" : ["throughput_per_s", "peak_memory_bytes", "param_count"].find(has);
-  const x = has(state.x) ? state.x : ["pipeline_p50_s", "latency_p50_s", "peak_memory_bytes", "mac_count", "param_count"].find((key) => has(key) && key !== y);
+  const y = [state.y, "miou", "throughput_per_s", "peak_memory_bytes", "param_count"].find((key) => key && canBeUp(key));
+  const x = [state.x, "pipeline_p50_s", "latency_p50_s", "peak_memory_bytes", "mac_count", "param_count"].find((key) => key && known(key) && (key === state.x || key !== y));
   return [x ?? y, y];
 };
 
@@ -86,9 +86,10 @@ function drawPlot(rows, winner) {
     plot = null;
     return void box.replaceChildren(h("p", { className: "muted" }, "No row has two numbers to draw."));
   }
-  const { width, height, across, up, points, claims, where } = frame;
+  const { width, height, across, up, points, where } = frame;
   syncAxes(x, y, frame);
   const inside = new Set(rows), front = frontOf(rows, x, y), onFront = new Set(front);
+  const claims = frame.claims.filter((point) => inside.has(point.row));
   const kept = points.filter((point) => inside.has(point.row)), out = points.filter((point) => !inside.has(point.row));
   const drawn = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "application", tabindex: 0,
     class: rows.length > 300 ? "many" : "", "aria-roledescription": "scatter plot",
@@ -104,7 +105,7 @@ function drawPlot(rows, winner) {
     drawn.append(svg("path", { class: `${series} front`, d: marks(found.filter((point) => onFront.has(point.row))) }));
   }
   drawn.append(svg("path", { class: "claim", d: marks(claims) }));
-  drawn.append(names(kept, front, winner, frame));
+  drawn.append(names(kept, claims, front, winner, frame));
   drawn.append(svg("circle", { class: "halo", r: 9, cx: -99, cy: -99 }));
   const tip = h("div", { className: "tip", hidden: true });
   box.replaceChildren(drawn, tip);
@@ -200,7 +201,7 @@ function cellsOf(left, top, right, bottom) {
   return found;
 }
 
-function names(kept, front, winner, { width, height, across, all, claims, where, covered }) {
+function names(kept, claims, front, winner, { width, height, across, all, where, covered }) {
   const made = svg("g", { class: "names" }), taken = new Set();
   if (!pen) {
     pen = document.createElement("canvas").getContext("2d");
@@ -217,8 +218,9 @@ function names(kept, front, winner, { width, height, across, all, claims, where,
     take(corner - 1, Math.min(before.top, point.top), corner + 1, Math.max(before.top, point.top));
   });
   const first = (point) => (point.row === winner ? 0 : onFront.has(point.row) ? 1 : 2);
-  const asked = kept.filter((point) => few || onFront.has(point.row) || point.row === winner || state.compare.includes(point.row));
-  const seen = new Set(kept.map((point) => fact("runtime", point.row)));
+  const measured = kept.filter((point) => few || onFront.has(point.row) || point.row === winner || state.compare.includes(point.row));
+  const asked = kept.length ? measured : [...claims];
+  const seen = new Set((kept.length ? kept : claims).map((point) => fact("runtime", point.row)));
   for (const point of asked.sort((a, b) => first(a) - first(b) || a.left - b.left).slice(0, 40)) {
     const name = seen.size > 1 ? nameOf(point.row).replace(` ${fact("runtime", point.row)}`, "") : nameOf(point.row);
     const text = name.length > 34 ? `${name.slice(0, 33)}…` : name, wide = pen.measureText(text).width + 2;

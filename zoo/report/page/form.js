@@ -7,11 +7,11 @@ function options(select, pairs, chosen) {
   select.replaceChildren(...pairs.map(([value, text]) => h("option", { value, selected: value === chosen }, text)));
 }
 
-function grouped(select, chosen) {
+function grouped(select, chosen, can = known) {
   const one = (key) => h("option", { value: key, selected: key === chosen }, metric(key).title);
   const classes = classesHere().filter((name) => known(`iou.${name}`));
   select.replaceChildren(
-    h("optgroup", { label: "Metrics" }, metricsHere().map((found) => one(found.key))),
+    h("optgroup", { label: "Metrics" }, DATA.metrics.filter((found) => found.better && can(found.key)).map((found) => one(found.key))),
     ...(classes.length ? [h("optgroup", { label: "IoU of a class" }, classes.map((name) => one(`iou.${name}`)))] : []),
   );
 }
@@ -27,7 +27,7 @@ function buildForm() {
   const [x, y] = axes();
   grouped(byId("objective"), state.objective);
   grouped(byId("x"), x);
-  grouped(byId("y"), y);
+  grouped(byId("y"), y, canBeUp);
 }
 
 function buildLimits() {
