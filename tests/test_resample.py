@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from zoo.resample import BLOCK, _filters, resize_by_products
+from zoo.resample import BLOCK, filters, resize_by_products
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_equal_to_interpolate_with_antialias(source, target):
     torch.testing.assert_close(resize_by_products(x, target), expected, rtol=0, atol=2e-3)  # of 255
 
 
-def test_filters_lie_where_the_image_does():
+def testfilters_lie_where_the_image_does():
     x = torch.zeros(1, 3, 90, 120, device="meta")
     answer = resize_by_products(x, (24, 32))
     assert (answer.device, answer.shape) == (x.device, (1, 3, 24, 32))
@@ -62,6 +62,6 @@ def test_any_camera_to_any_input(source):
 
 @pytest.mark.parametrize(("source", "target"), [(2046, 965), (1241, 512), (1920, 814), (481, 511)])
 def test_sizes_without_a_common_divisor_cost_no_more_than_others(source, target):
-    _, weights = _filters(source, target)
+    _, weights = filters(source, target)
     scale = max(1, source / target)
     assert weights.shape[-1] <= (BLOCK + 1) * scale + 3

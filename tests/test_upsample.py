@@ -183,7 +183,7 @@ def test_cuda_never_holds_the_full_logits(stride, memory_format):
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
     labels = upsample_argmax(logits, size, size, False)
-    assert torch.cuda.max_memory_allocated() - before <= labels.numel() + (1 << 20), "torch splits off no less"
+    assert torch.cuda.max_memory_allocated() - before <= labels.numel() + 511 + (1 << 20), "torch splits off no less"
 
 
 @pytest.mark.gpu

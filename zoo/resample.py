@@ -43,19 +43,17 @@ def resize_by_products(x: Tensor, size: Size) -> Tensor:
 def _resize_rows(x: Tensor, target: int) -> Tensor:
     """`(B, source, width)` → `(B, target, width)`."""
     batch, source, width = x.shape
-    filters: tuple[Tensor, Tensor] = _filters(source, target)
-    seen, weights = (part.to(x.device) for part in filters)  # (blocks, T), (blocks, BLOCK, T)
+    seen, weights = (part.to(x.device) for part in filters(source, target))  # (blocks, T), (blocks, BLOCK, T)
     blocks, taps = seen.shape
     x = x.index_select(1, seen.flatten()).reshape(batch, blocks, taps, width)
     return (weights @ x).reshape(batch, blocks * BLOCK, width)[:, :target]
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def _filters(source: int, target: int) -> tuple[Tensor, Tensor]:
+def filters(source: int, target: int) -> tuple[Tensor, Tensor]:
     """Input rows `(blocks, T)` that a block of output rows sees, and their weights `(blocks, BLOCK, T)`.
 
     Reckoned by NumPy: what torch computes while a graph is recorded becomes a part of the graph, which then does it
-    anew for each frame, or, in `float64`, not at all. Dynamo would follow NumPy too, and torch 2.11's breaks off at it.
+    anew for each frame, or, in `float64`, not at all.
     """
     scale = source / target
     support = max(1.0, scale)

@@ -556,6 +556,10 @@ def test_rows_without_the_number_say_how_to_get_it(records):
         pick([row(records.make("a", right=None))], objective="latency", min_miou=0.3)
     with pytest.raises(UserError, match=r"knows its mIoU; take what others state of these networks with --accept pub"):
         pick([row(records.make("unet_resnet18", right=None, dataset=None))])
+    with pytest.raises(
+        UserError, match=r"knows its mIoU, file; train with `zoo train MODEL --data DIR` or name weights"
+    ):
+        pick([row(records.make("unet_resnet18", right=None, dataset=None))], limits=["file<=10MiB"])
     with pytest.raises(UserError, match=r"no record here is ok"):
         pick([row(records.failed("a"))])
 

@@ -189,7 +189,7 @@ def _why_none(asked: list[Row], needed: Sequence[Metric], rate_hz: float | None,
         ways = ["train with `zoo train MODEL --data DIR`", "name weights with `zoo bench --weights MODEL=FILE`"]
         if missing == [needed[0].title] and all(metric.key != "miou" for metric in needed[1:]):
             ways.insert(0, "choose by something else with --minimize (latency, memory, params, macs)")
-        if any(row.accepted for row in accepting_published(asked)):
+        if any(row.accepted and _has_all(row, needed) for row in accepting_published(asked)):
             ways.insert(0, "take what others state of these networks with --accept published")
     how = " or ".join([", ".join(ways[:-1]), ways[-1]] if ways[1:] else ways)
     return f"no {kind} knows its {what}; {how}"

@@ -24,6 +24,7 @@ from torch._inductor.async_compile import shutdown_compile_workers
 from zoo.models.contract import tensors_of
 from zoo.pipeline import Pipeline
 from zoo.record import Build, MemoryFormat, Precision, State
+from zoo.resample import filters
 from zoo.runtimes import eager
 from zoo.runtimes.base import Runnable, tensor_bytes, why_torch_does_not
 
@@ -31,6 +32,8 @@ VERSION = FORMAT = ""
 ARTIFACT_LIMIT = 256
 """How many artifacts one process may compile."""
 why_unsupported = why_torch_does_not
+# Dynamo would follow their NumPy into the graph; torch 2.11's breaks off there eleven times. Of sizes that are fixed.
+torch.compiler.assume_constant_result(filters)  # type: ignore[no-untyped-call]
 
 
 def why_missing(device: torch.device, _building: bool) -> str:

@@ -19,7 +19,7 @@ MAX_VARIATION_ACCELERATOR = 0.025
 MAX_SPREAD_CPU = 0.05
 """Grade A: largest interquartile range over median on a CPU (zoo-lat/3, rule 10)."""
 MAX_CLOCK_DRIFT = 0.01
-"""Between the start and the end of timing: an accelerator's clock that held."""
+"""Between the start and the end of timing, of an accelerator's clock that is taken to have held."""
 MAX_FOREIGN_CORES = 0.1
 """Grade A: cores that may be busy with other work on a CPU; what an idle desktop does by itself."""
 SPINNING = frozenset({"eager", "compile", "aoti"})
@@ -35,8 +35,10 @@ REMEDIES: Mapping[str, str] = {
     "few samples": "quick takes few: measure with `--preset latency`",
     "spread": f"close what else runs, and keep the clock up: `{GOVERNOR}`",
     "spread of an accelerator": "hold a clock of `nvidia-smi -q -d SUPPORTED_CLOCKS`: `sudo nvidia-smi -lgc MHZ`",
-    "spread at a steady clock": "its clock held, so what varies is the host, which launches its kernels: close what "
-    "else runs there (`zoo doctor --machine`), or take a runtime with fewer launches (compile, aoti, tensorrt)",
+    "spread at a steady clock": "its clock was the same before and after, so it may be the host, which launches its "
+    "kernels: close what else runs there (`zoo doctor --machine`)",
+    "spread of launches": "its clock was the same before and after, so it may be the host, which launches kernel after "
+    "kernel: close what else runs there (`zoo doctor --machine`), or take compile, aoti or tensorrt, which need fewer",
     "heat": "let it cool down, and see to its air",
     "power": "raise its limit, `sudo nvidia-smi -pl WATTS`, or hold a clock that it keeps, `sudo nvidia-smi -lgc MHZ`",
     "other load": "close it (`zoo doctor --machine` names it), or keep to other cores: `taskset -c CORES zoo bench …`",
@@ -77,7 +79,7 @@ def grade(record: Record) -> tuple[Grade | None, tuple[Doubt, ...]]:
     scopes = {name: latency for name, latency in timed.items() if latency is not None}
     scope, spread = max(((name, _spread(latency, record)) for name, latency in scopes.items()), key=itemgetter(1))
     if spread > (MAX_SPREAD_CPU if on_cpu else MAX_VARIATION_ACCELERATOR):
-        kind = "spread" if on_cpu else _spread_of_accelerator(speed.witness)
+        kind = "spread" if on_cpu else _spread_of_accelerator(record, speed.witness)
         doubts.append(Doubt(f"{scope} spread {spread:.1%}", REMEDIES["few samples" if record.quick else kind]))
     crowded = _is_crowded(record, speed)
     doubts += witnessed(speed.witness, spinning=crowded)
@@ -90,11 +92,13 @@ def grade(record: Record) -> tuple[Grade | None, tuple[Doubt, ...]]:
     return "C" if crowded else letters[min(len(doubts), 2)], tuple(doubts)
 
 
-def _spread_of_accelerator(witness: Witness) -> str:
+def _spread_of_accelerator(record: Record, witness: Witness) -> str:
     """Which remedy: of a clock that moved or is not known, or of the host beside one that held."""
     start_hz, end_hz = witness.clock_start_hz, witness.clock_end_hz
     held = start_hz and end_hz and math.isclose(start_hz, end_hz, rel_tol=MAX_CLOCK_DRIFT)
-    return "spread at a steady clock" if held and not witness.throttle_reasons else "spread of an accelerator"
+    if not held or witness.throttle_reasons or witness.foreign_process_count:
+        return "spread of an accelerator"
+    return "spread of launches" if record.artifact.runtime == "eager" else "spread at a steady clock"
 
 
 def _is_crowded(record: Record, speed: Speed) -> bool:
