@@ -28,7 +28,7 @@ def test_equal_to_interpolate_with_antialias(source, target):
     torch.testing.assert_close(resize_by_products(x, target), expected, rtol=0, atol=2e-3)  # of 255
 
 
-def testfilters_lie_where_the_image_does():
+def test_filters_lie_where_the_image_does():
     x = torch.zeros(1, 3, 90, 120, device="meta")
     answer = resize_by_products(x, (24, 32))
     assert (answer.device, answer.shape) == (x.device, (1, 3, 24, 32))

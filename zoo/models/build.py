@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +85,7 @@ def build_random(
 
     Each keeps its own distribution. Drawing all 134 million values of VGG-16 takes longer than a quick row's samples.
     """
-    if spec.own:
-        return build_model(spec, num_classes, sizes=sizes)
-    with _RepeatedDraws():  # type: ignore[no-untyped-call]
+    with nullcontext() if spec.own else _RepeatedDraws():  # type: ignore[no-untyped-call]
         return build_model(spec, num_classes, sizes=sizes)
 
 

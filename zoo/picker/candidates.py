@@ -191,7 +191,8 @@ def _why_none(asked: list[Row], needed: Sequence[Metric], rate_hz: float | None,
             ways.insert(0, "choose by something else with --minimize (latency, memory, params, macs)")
         if any(row.accepted and _has_all(row, needed) for row in accepting_published(asked)):
             ways.insert(0, "take what others state of these networks with --accept published")
-    how = " or ".join([", ".join(ways[:-1]), ways[-1]] if ways[1:] else ways)
+    *others, last = ways
+    how = f"{', '.join(others)} or {last}" if others else last
     return f"no {kind} knows its {what}; {how}"
 
 

@@ -31,14 +31,16 @@ MAX_GROWTH_BYTES = 4 * 2**20
 _WHO = "`zoo doctor --machine` says what keeps it from that"
 GOVERNOR = "echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"
 """What keeps Linux from slowing an idle core down."""
+_QUIET_HOST = (
+    "its clock was the same before and after, so it may be the host, which launches its kernels: close what else runs "
+    "there (`zoo doctor --machine`)"
+)
 REMEDIES: Mapping[str, str] = {
     "few samples": "quick takes few: measure with `--preset latency`",
     "spread": f"close what else runs, and keep the clock up: `{GOVERNOR}`",
     "spread of an accelerator": "hold a clock of `nvidia-smi -q -d SUPPORTED_CLOCKS`: `sudo nvidia-smi -lgc MHZ`",
-    "spread at a steady clock": "its clock was the same before and after, so it may be the host, which launches its "
-    "kernels: close what else runs there (`zoo doctor --machine`)",
-    "spread of launches": "its clock was the same before and after, so it may be the host, which launches kernel after "
-    "kernel: close what else runs there (`zoo doctor --machine`), or take compile, aoti or tensorrt, which need fewer",
+    "spread at a steady clock": _QUIET_HOST,
+    "spread of launches": f"{_QUIET_HOST}, or take compile, aoti or tensorrt, which need fewer",
     "heat": "let it cool down, and see to its air",
     "power": "raise its limit, `sudo nvidia-smi -pl WATTS`, or hold a clock that it keeps, `sudo nvidia-smi -lgc MHZ`",
     "other load": "close it (`zoo doctor --machine` names it), or keep to other cores: `taskset -c CORES zoo bench …`",

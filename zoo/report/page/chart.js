@@ -218,9 +218,9 @@ function names(kept, claims, front, winner, { width, height, across, all, where,
     take(corner - 1, Math.min(before.top, point.top), corner + 1, Math.max(before.top, point.top));
   });
   const first = (point) => (point.row === winner ? 0 : onFront.has(point.row) ? 1 : 2);
-  const measured = kept.filter((point) => few || onFront.has(point.row) || point.row === winner || state.compare.includes(point.row));
-  const asked = kept.length ? measured : [...claims];
-  const seen = new Set((kept.length ? kept : claims).map((point) => fact("runtime", point.row)));
+  const shown = kept.length ? kept : claims;
+  const asked = shown.filter((point) => few || onFront.has(point.row) || point.row === winner || state.compare.includes(point.row));
+  const seen = new Set(shown.map((point) => fact("runtime", point.row)));
   for (const point of asked.sort((a, b) => first(a) - first(b) || a.left - b.left).slice(0, 40)) {
     const name = seen.size > 1 ? nameOf(point.row).replace(` ${fact("runtime", point.row)}`, "") : nameOf(point.row);
     const text = name.length > 34 ? `${name.slice(0, 33)}…` : name, wide = pen.measureText(text).width + 2;

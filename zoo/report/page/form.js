@@ -7,11 +7,11 @@ function options(select, pairs, chosen) {
   select.replaceChildren(...pairs.map(([value, text]) => h("option", { value, selected: value === chosen }, text)));
 }
 
-function grouped(select, chosen, can = known) {
+function grouped(select, chosen, can) {
   const one = (key) => h("option", { value: key, selected: key === chosen }, metric(key).title);
   const classes = classesHere().filter((name) => known(`iou.${name}`));
   select.replaceChildren(
-    h("optgroup", { label: "Metrics" }, DATA.metrics.filter((found) => found.better && can(found.key)).map((found) => one(found.key))),
+    h("optgroup", { label: "Metrics" }, metricsHere(can).map((found) => one(found.key))),
     ...(classes.length ? [h("optgroup", { label: "IoU of a class" }, classes.map((name) => one(`iou.${name}`)))] : []),
   );
 }

@@ -67,7 +67,7 @@ function readState() {
 
 const rowsHere = () => (current().models ??= current().rows.filter((row) => !own("baseline", row)));
 const known = (key, rows = rowsHere()) => rows.some((row) => valueOf(row, key) !== null);
-const metricsHere = () => DATA.metrics.filter((one) => one.better && known(one.key));
+const metricsHere = (can = known) => DATA.metrics.filter((one) => one.better && can(one.key));
 const classNames = () => [...new Set((DATA.pools.classes ?? []).flat())];
 const classesHere = () => [...new Set(current().rows.flatMap((row) => classesOf(row)))];
 
