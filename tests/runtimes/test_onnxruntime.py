@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import platform
+from types import SimpleNamespace
 
 import onnx
 import onnxruntime
@@ -10,7 +12,7 @@ import pytest
 import torch
 
 from zoo.runtimes import base, table
-from zoo.runtimes.onnxruntime import EXACT
+from zoo.runtimes.onnxruntime import EXACT, load
 
 CPU = torch.device("cpu")
 MACHINES = [
@@ -95,3 +97,29 @@ def test_another_provider_than_the_cpus_is_made_sure_of(tmp_path):
     first, *_, last = table.snippet("onnxruntime", tmp_path / "a.onnx", options, (1, 41, 57, 3)).load.splitlines()
     assert first == "onnxruntime.preload_dlls()"
     assert last.startswith('assert session.get_providers()[0] == "CUDAExecutionProvider"')
+
+
+def test_a_session_on_cuda_is_freed_once_its_work_is_done(file, monkeypatch):
+    happened = []
+
+    class Native:
+        def __del__(self):
+            happened.append("freed")
+
+    class OnCuda(onnxruntime.InferenceSession):
+        def __init__(self, model, options, providers):
+            super().__init__(model, providers=["CPUExecutionProvider"])
+            self.native, self.asked = Native(), providers
+
+        def get_providers(self):
+            return [name for name, _ in self.asked]
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", OnCuda)
+    monkeypatch.setattr("zoo.runtimes.onnxruntime.use_own_stream", lambda _: None)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda _: SimpleNamespace(cuda_stream=1))
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: happened.append(f"waited for {device}"))
+    runnable = load(file, device=torch.device("cuda:0"), precision="int8")
+    assert happened == []
+    del runnable
+    gc.collect()
+    assert happened == ["waited for cuda:0", "freed"]
