@@ -6,12 +6,12 @@ import pytest
 
 from zoo.config import BenchConfig, TrainConfig, load_config, parse_set
 from zoo.errors import UserError
-from zoo.presets import preset_folder, preset_names, recipes
+from zoo.presets import RECIPE_HASHES, preset_folder, preset_names, recipes
 
 
 def test_every_shipped_preset_is_whole_and_valid():
     assert {"quick", "camvid", "cityscapes", "latency"} <= set(preset_names("bench"))
-    assert {"camvid", "cityscapes_80k", "cityscapes_fast"} == set(preset_names("train"))
+    assert {"camvid", "camvid_fast", "cityscapes_80k", "cityscapes_fast"} == set(preset_names("train"))
     for name in preset_names("bench"):
         assert load_config(BenchConfig, name).name == name
     for name in preset_names("train"):
@@ -41,6 +41,7 @@ def test_every_recipe_that_a_sweep_trains_by_is_one_for_a_training():
     of_sweeps = [recipe for name in preset_names("bench") if (recipe := load_config(BenchConfig, name).train)]
     assert {"camvid_cpu", "quick"} <= {recipe.name for recipe in of_sweeps}
     assert set(recipes()) == {*preset_names("train"), *(recipe.name for recipe in of_sweeps)}
+    assert {name: load_config(TrainConfig, name).recipe_hash for name in recipes()} == RECIPE_HASHES
     for recipe in of_sweeps:
         assert load_config(TrainConfig, recipe.name) == recipe, "one run, whoever trains it"
     assert load_config(TrainConfig, "camvid_cpu", {"steps": 7}).steps == 7

@@ -333,10 +333,17 @@ def test_a_reader_takes_what_was_named_then_results_then_what_is_shipped(records
     assert store.folder_to_read(None) == (Path("results"), ()), "nothing is shipped"
     for shipped in (package.parent / "results", package / "results"):  # the checkout's, the wheel's
         shipped.mkdir(parents=True)
-        assert store.folder_to_read(None) == (shipped, (store.SHIPPED,))
+        assert store.folder_to_read(None) == (shipped, (store.NO_FOLDER,))
+        assert store.folder_to_read("shipped") == (shipped, ()), "as was asked for: nothing is to be said"
     (tmp_path / "results").mkdir()
     assert store.folder_to_read(None) == (Path("results"), ())
     assert store.folder_to_read("results") == (Path("results"), ())
+    assert store.folder_to_read("shipped") == (package / "results", ()), "beside records of one's own"
+    (package / "results" / "nvidia-h200" / "unet").mkdir(parents=True)
+    assert "--results shipped" in store.shipped_of("nvidia-h200")
+    assert store.shipped_of("nvidia-h2000") == store.shipped_of("") == store.shipped_of("../results") == ""
+    (tmp_path / "shipped").mkdir()
+    assert store.folder_to_read("shipped") == (Path("shipped"), ()), "a folder of that name"
 
 
 def test_the_wheel_holds_records_and_presets_where_they_are_looked_for():

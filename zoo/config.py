@@ -266,7 +266,7 @@ def parse_set(pairs: list[str]) -> dict[str, Any]:
         UserError: a pair without `=`.
     """
     changes: dict[str, Any] = {}
-    for key, text in parse_pairs("--set", pairs).items():
+    for key, text in parse_pairs("--set", pairs, "steps=300").items():
         try:
             changes[key] = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:

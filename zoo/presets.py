@@ -14,6 +14,16 @@ if TYPE_CHECKING:
 else:
     tomllib = Lazy("tomllib")
 
+RECIPE_HASHES = {
+    "camvid": "cd8e4515f595",
+    "camvid_cpu": "11872d3374cf",
+    "camvid_fast": "faeefb829381",
+    "cityscapes_80k": "ad4f8f3ef1a5",
+    "cityscapes_fast": "522ed336e5ef",
+    "quick": "5af1891b4950",
+}
+"""`TrainConfig.recipe_hash` of each of `recipes()`: advice tells by it whether a run is of the recipe of today."""
+
 
 def preset_folder(kind: str) -> Path:
     """Folder of the shipped presets: inside an installed wheel, else `configs/` of the checkout."""

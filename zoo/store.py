@@ -37,11 +37,16 @@ if TYPE_CHECKING:
 else:  # kept rows are read without them
     np, pydantic, records, secrets = Lazy("numpy"), Lazy("pydantic"), Lazy("zoo.record"), Lazy("secrets")
 
-HOW_TO_MAKE_RECORDS = "make some with `zoo bench --models all`, or name another folder with --results"
 DEFAULT = Path("results")
+SHIPPED = "shipped"
+"""Names the records that came with zoo, where no folder is called so."""
+HOW_TO_MAKE_RECORDS = (
+    "make some with `zoo bench --models all`, or name another folder with --results: "
+    f"{SHIPPED} for the records that came with zoo"
+)
 IDENTITY_S = 10.0
 """How long to wait for another process that gives a new folder its id."""
-SHIPPED = f"no folder {DEFAULT} here: these records came with zoo; `zoo bench --models all` measures this machine"
+NO_FOLDER = f"no folder {DEFAULT} here: these records came with zoo; `zoo bench --models all` measures this machine"
 
 _encoded = json.JSONEncoder(allow_nan=False, sort_keys=True).encode  # `json.dumps` would make one for each value
 
@@ -136,15 +141,25 @@ def put(path: Path, content: bytes, sidecar: bytes | None) -> None:
 def folder_to_read(results: Path | str | None) -> tuple[Path, tuple[str, ...]]:
     """Return the folder that a reader means, and a line where it may not expect it.
 
-    The one it named, else `results` of the working directory, else the records that are shipped: inside an installed
-    wheel, or of the checkout.
+    The one it named, else `results` of the working directory, else the records that are shipped.
     """
+    given = Path(DEFAULT if results is None else results)
+    if (results is None or str(results) == SHIPPED) and not given.exists() and (shipped := _shipped()):
+        return shipped, () if results else (NO_FOLDER,)
+    return given, ()
+
+
+def shipped_of(device: str) -> str:
+    """Return where a device that is not in a folder is found, as a sentence after a space; empty where it is not."""
+    shipped = _shipped()
+    known = shipped is not None and (shipped / model_folder(device, "")).parent.is_dir()
+    return f" Its records came with zoo: --results {SHIPPED}." if known else ""
+
+
+def _shipped() -> Path | None:
+    """Return where the records are that came with zoo: inside an installed wheel, or of the checkout."""
     package = Path(__file__).parent
-    if results is None and not DEFAULT.exists():
-        for shipped in (package / DEFAULT, package.parent / DEFAULT):
-            if shipped.is_dir():
-                return shipped, (SHIPPED,)
-    return Path(DEFAULT if results is None else results), ()
+    return next((at for at in (package / DEFAULT, package.parent / DEFAULT) if at.is_dir()), None)
 
 
 def scan(results: Path, *, history: bool = False, required: bool = False) -> Scan:

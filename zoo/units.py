@@ -42,8 +42,8 @@ def parse_size(text: str) -> Size:
     return height, width
 
 
-def parse_pairs(flag: str, pairs: list[str]) -> dict[str, str]:
-    """Read the `key=value` pairs of a flag that may be repeated.
+def parse_pairs(flag: str, pairs: list[str], example: str) -> dict[str, str]:
+    """Read the `key=value` pairs of a flag that may be repeated; an error names one as an example.
 
     Raises:
         UserError: a pair without `=`, or a key with two values.
@@ -52,7 +52,7 @@ def parse_pairs(flag: str, pairs: list[str]) -> dict[str, str]:
     for pair in pairs:
         key, equals, text = (part.strip() for part in pair.partition("="))
         if not equals or not key:
-            raise UserError(f"{flag} takes key=value, such as steps=300; got {pair!r}")
+            raise UserError(f"{flag} takes key=value, such as {example}; got {pair!r}")
         if found.setdefault(key, text) != text:
             raise UserError(f"{flag} {key} is given as {found[key]} and as {text}; give it once")
     return found
@@ -149,7 +149,7 @@ def parse_whole(text: str) -> int:
 
 
 def parse_share(text: str) -> float:
-    """Read `0.7`, `70%` or `70` as a fraction: a number above 1 is percent.
+    """Read `0.7`, `70%`, `70` or `0` as a fraction: a number above 1 is percent.
 
     Raises:
         UserError: anything else, or more than all.
@@ -158,7 +158,7 @@ def parse_share(text: str) -> float:
     share = 2.0 if number is None else number / 100 if unit or number > 1 else number
     if share > 1:
         raise UserError(f"a share is a fraction such as 0.7, or percent: 70% or 70; got {text!r}")
-    return _above_0(share, text)
+    return share
 
 
 def parse_points(text: str) -> float:

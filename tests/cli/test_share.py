@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zoo.store import SHIPPED, locked, save
+from zoo.store import NO_FOLDER, locked, save
 
 NEW = "records: 1 new in theirs, 0 there already, 0 left out\n"
 
@@ -84,7 +84,7 @@ def test_before_anything_was_measured_the_shipped_records_answer_and_a_line_says
     code, out, error = zoo(line)
     assert code == 0
     assert out
-    assert error.splitlines().count(f"zoo: {SHIPPED}") == 1
+    assert error.splitlines().count(f"zoo: {NO_FOLDER}") == 1
 
 
 @pytest.mark.parametrize(("line", "ends"), [("pick", 3), ("leaderboard", 2), ("compare unet fcn_resnet50", 2)])

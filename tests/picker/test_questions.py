@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from pathlib import Path
 
@@ -161,7 +162,10 @@ def test_one_model_for_two_devices(ask, two):
     assert ask("--device intel-xeon-2c,amd-epyc-zen4-8c", two)[3]["label"] == "a", "mIoU is the same on both"
     code, _, error, _ = ask("--device intel-xeon-2c --device nvidia-h200", two)
     assert code == 3
-    assert "nothing was measured on 'nvidia-h200'. There is: amd-epyc-zen4-8c, intel-xeon-2c; for nvidia-h200 " in error
+    assert "nothing was measured on 'nvidia-h200'. Its records came with zoo: --results shipped. There is: " in error
+    assert "There is: amd-epyc-zen4-8c, intel-xeon-2c; what was measured elsewhere joins it with `zoo merge DIR`" in error
+    code, _, error, _ = ask("--device abacus", two)
+    assert (code, "shipped" in error) == (3, False)
 
 
 def test_nothing_qualifies(ask):
@@ -180,7 +184,64 @@ def test_nothing_measured_yet(ask, records, tmp_path):
     code, _, error, _ = ask("--min miou=50%", tmp_path)
     assert code == 3
     assert "no record knows its mIoU" in error
-    code, _, error, _ = ask("--max energy=1J --minimize latency", tmp_path)
+    code, _, error, _ = ask("--max missed=0 --minimize latency", tmp_path)
     assert code == 3
-    measure = f"`zoo bench --data DIR --preset camvid --results {tmp_path}`"
-    assert f"no record knows its energy per image; measure with {measure}\n" in error
+    measure = f"`zoo bench --data DIR --preset camvid --rate RATE --results {tmp_path}`"
+    assert f"no record knows its missed deadlines; measure with {measure}\n" in error
+
+
+@pytest.mark.parametrize(
+    ("question", "why"),
+    [
+        ("--max energy=1J", "their devices do not count it"),
+        ("--max p99.9=50ms", "it takes 1,000 samples"),
+        ("--min iou.wall=10", "no image of theirs shows wall; of these classes it is known: building, car, fence"),
+    ],
+)
+def test_what_no_measurement_of_these_would_tell_is_said_and_no_command_that_made_them(ask, question, why):
+    code, said, error, _ = ask(f"--device amd-epyc-zen4-2c --dataset camvid {question}")
+    assert (code, said) == (3, "")
+    assert why in error
+    assert "`zoo bench" not in error
+
+
+def test_every_line_with_a_published_number_says_that_it_is(ask):
+    asked = "--accept published --dataset none --device intel-xeon-2c --min miou=70% --explain"
+    _, said, _, answer = ask(asked)
+    published = [loser for loser in answer["losers"] if any("mIoU 7" in why for why in loser["why"])]
+    assert published
+    lines = [*answer["reasons"], *answer["notes"], *(why for loser in published for why in loser["why"])]
+    for line in lines:
+        numbers = re.findall(r"[0-9.]+ (?:%|points of mIoU)", re.sub("[≥<] [0-9.]+ %", "", line))
+        assert line.count("(published)") == len(numbers), line
+    assert "was not held against fp32" not in said
+
+
+def test_a_published_number_is_of_weights_whose_terms_count(ask):
+    code, said, _, answer = ask("--accept published --dataset none --device intel-xeon-2c --for sale")
+    assert (code, answer["winner"]) == (1, None)
+    assert "weights: of other weights of this architecture, whose mIoU it is: unknown (https://github.com/" in said
+
+
+def test_rows_of_the_asked_rate_that_lack_a_number_are_named_with_it(ask):
+    _, said, _, _ = ask("--device amd-epyc-zen4-2c --at 10hz")
+    assert "note: rows paced at 10 Hz are left out: their mIoU is not known" in said
+    _, said, _, _ = ask("--device amd-epyc-zen4-2c --at 12hz")
+    assert "note: rows of paced calls are left out: --at RATE chooses among those of its rate" in said
+
+
+def test_an_older_protocol_and_a_slower_int8_are_said(ask):
+    _, said, _, _ = ask("--device intel-xeon-2c --dataset camvid --precision int8")
+    assert "note: all were timed by zoo-lat/2, before today's zoo-lat/3: no row of that is asked for" in said
+    _, said, _, _ = ask("--device intel-xeon-2c --dataset camvid --precision int8 --models lraspp_mobilenet_v3_large")
+    assert "note: int8 is slower than fp32 here: lraspp_mobilenet_v3_large in onnxruntime takes" in said
+
+
+def test_what_several_devices_doubt_and_that_each_trained_its_own(ask):
+    _, said, _, answer = ask("--device intel-xeon-2c --device amd-epyc-zen3-2c --at 10hz")
+    (grade,) = [note for note in answer["notes"] if "measured with grade" in note]
+    assert "on intel-xeon-2c" in grade
+    assert "on amd-epyc-zen3-2c" in grade
+    assert "note: not one training for all: its weights are of the same recipe, and differ by device" in said
+    _, said, _, _ = ask("--device intel-xeon-2c")
+    assert "not one training" not in said

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
 
 import pytest
 
 from zoo.cli.main import make_parser
 from zoo.machine import Named
-from zoo.score.commands import how_to_measure, rests_on
+from zoo.presets import RECIPE_HASHES
+from zoo.score.commands import how_to_export, how_to_have_weights, how_to_load, how_to_measure, rests_on
 from zoo.score.rows import row
 
 HERE = (Named("INTEL-XEON-2C", "intel-xeon-2c", "a" * 16),)
@@ -66,3 +68,26 @@ def test_the_command_that_would_measure_it(records, changes, key, command):
     assert how_to_measure(one, key) == command
     for part in command.split(" && "):
         make_parser().parse_args(shlex.split(part)[1:])
+
+
+@pytest.mark.parametrize("name", ["x;touch${IFS}pwned;", "a|b&c", "it's", "$(id)", "`id`", "two words", "müller"])
+def test_a_name_is_one_word_to_the_shell_in_every_command(records, name):
+    one = row(records.make(model=name, runtime="onnxruntime", recipe="camvid_cpu"))._replace(preset="a;b")
+    for command in (how_to_measure(one), how_to_export(one), how_to_load(one), how_to_have_weights(one)):
+        seen = subprocess.run(["sh", "-c", f"printf '%s\\n' {command}"], capture_output=True, text=True, check=True)
+        words = seen.stdout.splitlines()
+        assert name in words
+        assert not seen.stderr
+        make_parser().parse_args(words[1:])
+
+
+def test_a_file_is_named_whatever_the_model_is_called(records):
+    command = how_to_export(row(records.make(model="模型", runtime="onnxruntime")))
+    assert " -o model-fp32.onnx " in command
+
+
+def test_a_recipe_that_zoo_has_changed_since_is_a_file(records):
+    today, older = RECIPE_HASHES["camvid_cpu"], "0" * 12
+    for digits, config in ((today, f"camvid_cpu@{today[:6]}"), (older, "FILE")):
+        one = row(records.make(recipe="camvid_cpu", recipe_hash=digits))
+        assert f"--config {config}" in how_to_have_weights(one)

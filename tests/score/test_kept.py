@@ -17,7 +17,7 @@ from zoo.errors import UserError
 from zoo.record import SCHEMA, Mode
 from zoo.score import kept
 from zoo.score.reading import read_rows, rows_of
-from zoo.store import SHIPPED, save, scan
+from zoo.store import NO_FOLDER, save, scan
 
 COMMITTED = Path(__file__).parents[2] / "results"
 
@@ -89,7 +89,7 @@ def test_the_shipped_records_are_left_as_they_are(cache, tmp_path, monkeypatch):
     before = sorted(COMMITTED.rglob("*"))
     first, later = read_rows(), read_rows()
     assert first == later
-    assert SHIPPED in later.warnings
+    assert NO_FOLDER in later.warnings
     assert len(list(cache.iterdir())) == 1
     assert sorted(COMMITTED.rglob("*")) == before
 

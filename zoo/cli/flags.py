@@ -28,7 +28,7 @@ DATA: dict[str, Any] = {
 RESULTS: dict[str, Any] = {"metavar": "DIR", "default": "results", "help": "folder of the records (default: results)"}
 RECORDS: dict[str, Any] = {
     "metavar": "DIR",
-    "help": "folder of the records (default: results; where there is none, those that come with zoo)",
+    "help": "folder of the records, or shipped: those that came with zoo (default: results, else shipped)",
 }
 """`RESULTS` of a verb that only reads."""
 CACHE: dict[str, Any] = {
@@ -203,7 +203,7 @@ def read_conditions(arguments: argparse.Namespace) -> dict[str, Any]:
     found: dict[str, Any] = {"models": read_words(arguments.models) or []}
     found |= {field.name: read_words(getattr(arguments, field.name)) for field in FIELDS.values() if field.flag}
     found["quick"] = ["no"] if arguments.no_quick else None
-    for name, value in parse_pairs("--where", arguments.where).items():
+    for name, value in parse_pairs("--where", arguments.where, "split=val").items():
         if found.get(name) is not None:
             raise UserError(f"{name} is asked for by its own flag and by --where; give it once")
         found[name] = read_words([value])

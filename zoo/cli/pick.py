@@ -83,8 +83,8 @@ def _limits(arguments: argparse.Namespace) -> list[Limit]:
     from zoo.units import parse_pairs
 
     pairs: tuple[tuple[Literal["max", "min"], dict[str, str]], ...] = (
-        ("max", parse_pairs("--max", arguments.max)),
-        ("min", parse_pairs("--min", arguments.min)),
+        ("max", parse_pairs("--max", arguments.max, "latency=50ms")),
+        ("min", parse_pairs("--min", arguments.min, "miou=0.5")),
         ("max", only_given(memory=arguments.max_memory, params=arguments.max_params)),
         ("min", only_given(miou=arguments.min_miou)),
     )

@@ -12,10 +12,11 @@ from zoo.frames import CITYSCAPES_NAME
 from zoo.lazy import Lazy
 from zoo.machine import Named
 from zoo.protocol import PACED_PROTOCOL, SPEED_PROTOCOL
-from zoo.score.commands import flags_for, preset_words
+from zoo.score.commands import flags_for, loads_published, preset_words
 from zoo.score.comparing import Group, differences, family_of, group_of, latest
 from zoo.score.fields import flag_for
 from zoo.score.filtering import VERSIONS, newest_versions, version_of
+from zoo.score.licences import licences_with
 from zoo.score.limits import Limit
 from zoo.score.metrics import COST, METRICS, Metric, metric_of
 from zoo.score.reading import NO_MODEL_YET
@@ -28,6 +29,8 @@ else:
 
 MOST_MISSED = 0.01
 """Share of the deadlines that a model may miss and still keeps up with a rate (zoo-paced/1, rule 6): as p99 allows."""
+MOST_NAMED = 20
+"""Classes that are named to choose from."""
 PER_DEVICE = ("device", "thread_count")
 """In what the groups of two devices may differ that one choice is made from."""
 
@@ -111,7 +114,7 @@ def accepting_published(rows: Iterable[Row]) -> list[Row]:
     """Put the published mIoU in the place of none, and mark the row (`Row.accepted`).
 
     It is of Cityscapes val: rows that were scored, or asked to be, on other images keep theirs. Random weights stand
-    for those that are published of the model; what int8 loses nobody published.
+    for those that are published of the model, whose licences count then; what int8 loses nobody published.
     """
 
     def accept(row: Row) -> Row:
@@ -119,7 +122,9 @@ def accepting_published(rows: Iterable[Row]) -> list[Row]:
         alike = row.dataset in (None, CITYSCAPES_NAME) and row.weights_source in {"random", "published"}
         if row.published is None or not (fits and alike):
             return row
-        return row.having(miou=row.published.claim.miou)._replace(accepted=True)
+        taken = row.having(miou=row.published.claim.miou)._replace(accepted=True)
+        tag = row.published.weights.removeprefix("published ") if loads_published(taken) else ""
+        return taken._replace(licences=licences_with(row.model, tag, row.published.claim.source))
 
     return [accept(row) for row in rows]
 
@@ -154,18 +159,28 @@ def _one_group(rows: list[Row], needed: Sequence[Metric], rate_hz: float | None)
     if len(groups) > 1:
         raise UserError(_may_not_be_compared(groups))
     (group,) = groups
-    return group, notes + tuple(_protocol_notes([row for row in measured if not row.quick], group))
+    full = [row for row in measured if not row.quick]
+    return group, notes + tuple(_protocol_notes(full, group, needed, rate_hz))
 
 
 def _has_all(row: Row, needed: Sequence[Metric]) -> bool:
     return all(row.value(metric.key) is not None for metric in needed)
 
 
-def _protocol_notes(measured: list[Row], group: Group) -> Iterator[str]:
+def _protocol_notes(
+    measured: list[Row], group: Group, needed: Sequence[Metric], rate_hz: float | None
+) -> Iterator[str]:
     """Say which rows take no part since they were timed by other rules than the group's, and which devices."""
     others = {row.protocol for row in measured} - {group.protocol, PACED_PROTOCOL}
-    if any(row.protocol == PACED_PROTOCOL for row in measured) and group.rate_hz is None:
-        yield "rows of paced calls are left out: --at RATE chooses among those of its rate"
+    paced = [row for row in measured if row.protocol == PACED_PROTOCOL]
+    if paced and group.rate_hz is None:
+        if asked := [row for row in paced if row.rate_hz == rate_hz]:
+            lacks = [metric.title for metric in needed if not any(_has_all(row, [metric]) for row in asked)]
+            yield f"rows paced at {rate_hz:g} Hz are left out: their {' and '.join(lacks)} is not known"
+        else:
+            yield "rows of paced calls are left out: --at RATE chooses among those of its rate"
+    if group.protocol not in {SPEED_PROTOCOL, PACED_PROTOCOL}:
+        yield f"all were timed by {group.protocol}, before today's {SPEED_PROTOCOL}: no row of that is asked for"
     if group.rate_hz is not None and others:
         yield f"rows of calls one after the other are left out: these were paced at {group.rate_hz:g} Hz"
     elif others:
@@ -183,6 +198,8 @@ def _why_none(asked: list[Row], needed: Sequence[Metric], rate_hz: float | None,
         dict.fromkeys(metric.title for metric in needed if all(row.value(metric.key) is None for row in asked))
     )
     what = ", ".join(missing) or " and ".join(metric.title for metric in needed)
+    if why_untold := [why for metric in needed if metric.title in missing and (why := _why_untold(metric, asked))]:
+        return f"no {kind} knows its {what}: {'; '.join(why_untold)}"
     words = ["zoo bench", *preset_words(asked, needed), *flags_for({metric.key for metric in needed}, rate_hz)]
     ways = [f"measure with `{' '.join(words)}`"]
     if "mIoU" in missing:
@@ -194,6 +211,29 @@ def _why_none(asked: list[Row], needed: Sequence[Metric], rate_hz: float | None,
     *others, last = ways
     how = f"{', '.join(others)} or {last}" if others else last
     return f"no {kind} knows its {what}; {how}"
+
+
+def _why_untold(metric: Metric, asked: list[Row]) -> str:
+    """Why another measurement would not tell a number either, and what to ask for instead; empty where it would."""
+    kind, dot, name = metric.key.partition(".")
+    if dot:
+        seen = {one for row in asked for one, iou in row.class_iou.items() if iou is not None}
+        known = listed(sorted(seen), MOST_NAMED)
+        return f"no image of theirs shows {name}; of these classes it is known: {known}" if seen else ""
+    return _UNTOLD.get(kind, "")
+
+
+_UNTOLD = {
+    "energy_per_image_j": (
+        "their devices do not count it (a GPU does through NVML, a CPU through RAPL, which most systems show to root "
+        "alone); choose among those that do with --device"
+    ),
+    **dict.fromkeys(
+        ("pipeline_p999_s", "latency_p999_s"),
+        "it takes 1,000 samples, and their runs were done with fewer; ask for p99",
+    ),
+}
+"""By metric: what no flag of `zoo bench` changes."""
 
 
 def _may_not_be_compared(groups: Sequence[Group]) -> str:
@@ -291,7 +331,12 @@ def worst(rows: Sequence[Row]) -> Row:
         class_iou=class_iou,
         class_lost=class_lost,
         grade=least.grade if len(grades) == len(rows) else None,
-        doubts=least.doubts,
+        doubts=tuple(
+            doubt._replace(what=f"{doubt.what} on {row.device}")
+            for row in rows
+            if row.grade == least.grade
+            for doubt in row.doubts
+        ),
     )
 
 

@@ -144,7 +144,7 @@ def lose(row: Row, label: str, winner: Row | None, asked: Asked, steps: list[Ste
         return Loser(row, label, "licence" if licence else "limit", tuple(broken), asked.miss(row))
     goal = asked.goal
     last = next((step for step in steps if row not in step.left), None)
-    first, best = say(row, goal), goal.say(steps[0].best.value(goal.key))
+    first, best = say(row, goal), told(steps[0].best, goal)
     if last is steps[0]:
         if last.ties[row.key].tie is None:
             return Loser(row, label, "unknown", (f"{first} against {best}, {CHANCE}",), 0.0)
@@ -154,7 +154,7 @@ def lose(row: Row, label: str, winner: Row | None, asked: Asked, steps: list[Ste
         return Loser(row, label, "tie", (f"{tied}, as in all else that decides",), 0.0)
     if row.value(last.metric.key) is None:
         return Loser(row, label, "tie", (f"{tied}; {last.metric.title} is not known",), 0.0)
-    least = last.metric.say(last.best.value(last.metric.key))
+    least = told(last.best, last.metric)
     said = f" against {least}, {CHANCE}" if last.ties[row.key].tie is None else f", behind {least}"
     return Loser(row, label, "tie", (f"{tied}; {say(row, last.metric)}{said}",), 0.0)
 
@@ -171,11 +171,11 @@ def reasons(
         if winner is step.best:
             said = f"{superlative(metric)} {_colon(winner, metric)}"
         else:
-            best = metric.say(step.best.value(metric.key))
-            said = f"{said}, {step.how(winner)} with the {superlative(metric)}: {best} of {labels[step.best.key]}"
+            best = f"{told(step.best, metric)} of {labels[step.best.key]}"
+            said = f"{said}, {step.how(winner)} with the {superlative(metric)}: {best}"
         lines.append(f"{said} ({found if step is steps[0] else f'of the {len(step.before)} that tie'})")
     lines = lines or [f"{superlative(goal)} {_colon(winner, goal)} ({found})"]
-    return [*lines, *(f"{limit.say()}: {limit.metric.say(winner.value(limit.metric.key))}" for limit in asked.limits)]
+    return [*lines, *(f"{limit.say()}: {told(winner, limit.metric)}" for limit in asked.limits)]
 
 
 def notes(winner: Row, asked: Asked, steps: list[Step], baseline: Row | None, labels: dict[str, str]) -> list[str]:
@@ -184,7 +184,8 @@ def notes(winner: Row, asked: Asked, steps: list[Step], baseline: Row | None, la
     if asked.goal.key == "miou" and steps:
         others = sorted((row for row in steps[0].before if not steps[0].ties[row.key].tie), key=asked.rank)
         if others:
-            gap = f"{100 * ((steps[0].best.miou or 0) - (others[0].miou or 0)):.1f} points of mIoU"
+            mark = published_mark(steps[0].best, asked.goal) or published_mark(others[0], asked.goal)
+            gap = f"{100 * ((steps[0].best.miou or 0) - (others[0].miou or 0)):.1f} points of mIoU{mark}"
             unknown = steps[0].ties[others[0].key].tie is None
             far = f"{gap} below the highest, {CHANCE}" if unknown else f"{gap} behind the highest"
             said.append(f"{labels[others[0].key]} is {far}; {these_weights(winner)}")
@@ -199,7 +200,7 @@ def notes(winner: Row, asked: Asked, steps: list[Step], baseline: Row | None, la
     if winner.loses_miou:
         lost = METRICS["miou_lost"].say(winner.miou_lost)
         said.append(f"it loses {lost} of the mIoU it has in fp32, more than {MAX_MIOU_LOSS:.0%} of it")
-    elif winner.miou_lost is None and not winner.is_reference:
+    elif winner.miou_lost is None and not (winner.accepted or winner.is_reference):
         said.append("its mIoU was not held against fp32")
     if winner.hurt_classes:
         said.append(f"it {winner.hurt_text}; --max class-loss={100 * MAX_CLASS_LOSS:g} leaves such rows out")
@@ -236,7 +237,12 @@ def _reaches(winner: Row, limit: Limit) -> str:
 
 def say(row: Row, metric: Metric) -> str:
     """Return a row's number with its name, and that it is published where it is: `"mIoU 75.6 % (published)"`."""
-    return f"{metric.title} {metric.say(row.value(metric.key))}{published_mark(row, metric)}"
+    return f"{metric.title} {told(row, metric)}"
+
+
+def told(row: Row, metric: Metric) -> str:
+    """Return a row's number with its unit, and that it is published where it is: `"75.6 % (published)"`."""
+    return metric.say(row.value(metric.key)) + published_mark(row, metric)
 
 
 def published_mark(row: Row, metric: Metric) -> str:
@@ -245,7 +251,7 @@ def published_mark(row: Row, metric: Metric) -> str:
 
 
 def _colon(row: Row, metric: Metric) -> str:
-    return f"{metric.title}: {metric.say(row.value(metric.key))}{published_mark(row, metric)}"
+    return f"{metric.title}: {told(row, metric)}"
 
 
 def superlative(metric: Metric) -> str:

@@ -23,7 +23,7 @@ from zoo.picker.candidates import (
 )
 from zoo.picker.deciding import INFINITE, LATENCY, Asked, Loser, Step, decide, lose, notes, reasons
 from zoo.score.commands import flags_for, measured_on, preset_words
-from zoo.score.comparing import ARTIFACT, Group, baseline_for, pareto_front, tell_apart
+from zoo.score.comparing import ARTIFACT, Group, baseline_for, pareto_front, say_slower, slower_int8, tell_apart
 from zoo.score.filtering import select
 from zoo.score.licences import NO_ADVICE
 from zoo.score.limits import Limit
@@ -31,6 +31,7 @@ from zoo.score.metrics import COST, METRICS, NO_PRICE, Metric, metric_named
 from zoo.score.paired import Pairs
 from zoo.score.reading import read_rows
 from zoo.score.rows import Row
+from zoo.store import shipped_of
 from zoo.units import parse_per_second
 
 ACCEPTABLE = ("published",)
@@ -177,6 +178,8 @@ def pick(
         _accept_note(found, accept),
         _rate_note(found, rate, _listed(conditions.get("rate_hz"))),
         _sale_note(choice),
+        _weights_note(choice),
+        *_int8_notes(choice, rows),
         "" if price is None else _cost_note(found, batched=batched),
     )
     said = (*found.notes, *choice.notes, *(note for note in own if note))
@@ -198,8 +201,8 @@ def _require_measured(rows: list[Row], devices: Sequence[str]) -> None:
     for device in devices:
         if there and device not in there:
             raise NothingMeasuredError(
-                f"nothing was measured on {device!r}.{did_you_mean(device, there)} There is: {', '.join(there)}; "
-                f"for {device} run there `zoo bench`, and choose from its --results too"
+                f"nothing was measured on {device!r}.{did_you_mean(device, there)}{shipped_of(device)} There is: "
+                f"{', '.join(there)}; what was measured elsewhere joins it with `zoo merge DIR`"
             )
 
 
@@ -331,6 +334,21 @@ def _sale_note(choice: Choice) -> str:
     if choice.winner is not None and choice.winner.licences.code_alone:
         return f"its weights are random: only the code's licence counted ({NO_ADVICE})"
     return f"for sale: {NO_ADVICE}"
+
+
+def _weights_note(choice: Choice) -> str:
+    """That the winner on several devices is not one file."""
+    places = [] if choice.winner is None else choice.places[choice.winner.key]
+    if len({place.weights_sha256 for place in places}) < 2:
+        return ""
+    scores = ", ".join(f"{place.say('miou')} on {place.device}" for place in places)
+    return f"not one training for all: its weights are of the same recipe, and differ by device (mIoU {scores})"
+
+
+def _int8_notes(choice: Choice, rows: list[Row]) -> list[str]:
+    """That the winner, in int8, is slower than its fp32, which may be among the rows that were not asked for."""
+    places = [] if choice.winner is None else choice.places[choice.winner.key]
+    return say_slower(slower_int8([place for place in places if place.precision == "int8"], rows))
 
 
 def _all_batched(found: Field) -> bool:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from zoo.advice import carried, carried_command
 from zoo.errors import counted
+from zoo.files import LEAST_DIGITS
 from zoo.picker.deciding import Loser, published_mark
 from zoo.picker.pick import Choice, cost_per_million
 from zoo.published.claims import Stated
@@ -21,6 +22,7 @@ from zoo.score.commands import (
     how_to_have_weights,
     how_to_load,
     how_to_measure,
+    how_to_train,
     loads_published,
     measured_on,
     rests_on,
@@ -150,7 +152,7 @@ def _with_interval(row: Row, metric: Metric) -> str:
     if metric.key == "miou" or interval is None:
         return row.say(metric.key) + published_mark(row, metric)
     low, high = map(metric.show, interval)
-    return f"{metric.show(row.value(metric.key))} [{low}, {high}] {metric.unit}"
+    return f"{metric.show(row.value(metric.key))} [{low}, {high}] {metric.unit}".rstrip()
 
 
 def _cold_start(row: Row) -> str:
@@ -184,13 +186,14 @@ def _commands(choice: Choice) -> Iterator[tuple[str, str]]:
     if winner is None:
         return
     data = f"; DIR holds {winner.dataset}" if winner.dataset is not None and not winner.synthetic else ""
-    untrained = winner.licences.code_alone and not loads_published(winner)
+    untrained = winner.weights_source == "random" and not loads_published(winner)
     if command := how_to_have_weights(winner):  # also where it was measured on this kind of machine
-        file = f"; FILE is the recipe {winner.recipe}" if "FILE" in command else ""
+        recipe = f"{winner.recipe}@{(winner.recipe_hash or '')[:LEAST_DIGITS]}".rstrip("@")
+        file = f"; FILE is the recipe {recipe}, none of zoo's own" if "FILE" in command else ""
         yield f"first its weights, where no such run is here yet{file}{data}", command
         data = ""
     if command := how_to_export(winner):
-        train = f"; `zoo train {winner.model} --data DIR` gives it others" if untrained else ""
+        train = f"; `{how_to_train(winner.model, on_data=True)}` gives it others" if untrained else ""
         ships = f"the file that ships{', with random weights' if untrained else ''}, and how to load it{train}"
         yield ships + data, command
         data = ""

@@ -201,7 +201,7 @@ def _session(model: str | bytes, *, device: torch.device, precision: Precision, 
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     provider = _PROVIDERS[device.type]
     session = onnxruntime.InferenceSession(model, options, providers=[(provider, settings)])
-    if device.type == "cuda":  # freed while its work runs, it ends the process: CUDA may not free memory from a callback
+    if device.type == "cuda":  # freed while it works, it ends the process: a callback of CUDA may free no memory
         weakref.finalize(session, torch.cuda.synchronize, device)
     if (ran := session.get_providers()[0]) != provider:
         raise UserError(f"ONNX Runtime took {ran} in place of {provider}: its libraries for {device.type} do not load")

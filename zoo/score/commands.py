@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from zoo.files import LEAST_DIGITS
 from zoo.lazy import Lazy
 from zoo.machine import Named
-from zoo.presets import recipes
+from zoo.presets import RECIPE_HASHES
 from zoo.score.fields import quoted
 from zoo.score.metrics import GRADE, Metric, metric_of
 from zoo.score.rows import Row, text_of
@@ -66,7 +66,7 @@ def how_to_measure(row: Row, key: str = "pipeline_p50_s") -> str:
         weights = f"--weights {quoted(f'published:{tags[0]}')}" if tags else ""
     if accuracy or (row.dataset is not None and not row.synthetic):
         words.append("--data DIR")
-    words += [f"--preset {preset}", f"--input-size {text_of(row.input_size)}"]
+    words += [f"--preset {quoted(preset)}", f"--input-size {text_of(row.input_size)}"]
     words += [f"--batch {row.batch_size}"] if row.batch_size != 1 else []
     words += flags_for({key}, row.rate_hz)
     return first + " ".join([*words, *([weights] if weights else [])])
@@ -77,13 +77,15 @@ def how_to_train(model: str, recipe: str = "", seed: int = 0, *, version: str = 
 
     Args:
         model: As it is typed.
-        recipe: By its name; one that does not come with zoo is a `FILE`. Empty: the default one.
+        recipe: By its name; one that does not come with zoo, or is another by now, is a `FILE`. Empty: the default one.
         seed: Of the run.
-        version: `@HASH` of the recipe, where it may be another by now.
+        version: `@HASH` of the recipe, where it may be another than zoo's own of that name.
         on_data: Whether it is of a dataset that is not drawn.
     """
     words = [f"zoo train {quoted(model)}", *(["--data DIR"] if on_data else [])]
-    words += [f"--config {recipe + version if recipe in recipes() else 'FILE'}"] if recipe else []
+    known = RECIPE_HASHES.get(recipe)
+    comes = known is not None and known.startswith(version.removeprefix("@"))
+    words += [f"--config {recipe + version if comes else 'FILE'}"] if recipe else []
     return " ".join([*words, *([f"--seed {seed}"] if seed else [])])
 
 
@@ -116,7 +118,8 @@ def how_to_export(row: Row) -> str:
     suffix = _SUFFIXES.get(row.runtime)
     if suffix is None:
         return ""
-    file = f"{re.sub(r'[^A-Za-z0-9._]+', '-', row.model)}-{row.precision}{suffix}"
+    name = re.sub(r"[^A-Za-z0-9._]+", "-", row.model).strip("-.") or "model"
+    file = f"{name}-{row.precision}{suffix}"
     words = [f"zoo export {quoted(row.model)} -o {file} --runtime {row.runtime} --precision {row.precision}"]
     words.append(f"--image-size {text_of(row.output_size)} --input-size {text_of(row.input_size)}")
     words += [f"--resize {row.resize}"] if row.resize != "fit" else []
@@ -156,7 +159,7 @@ def preset_words(asked: Iterable[Row], needed: Sequence[Metric]) -> list[str]:
     if row.quick:
         return []
     data = ["--data DIR"] if row.dataset is not None and not row.synthetic else []
-    return [*data, f"--preset {row.preset}"]
+    return [*data, f"--preset {quoted(row.preset)}"]
 
 
 _OF_PACED_CALLS = {"missed_share", "lateness_p50_s", "lateness_max_s", "frame_count"}

@@ -5,6 +5,7 @@ Light: the command line reads it before any record.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -84,4 +85,4 @@ def flag_for(name: str, value: str) -> str:
 
 def quoted(word: str) -> str:
     """Return a word as a shell takes it."""
-    return f"'{word}'" if " " in word else word
+    return shlex.quote(word)

@@ -13,6 +13,7 @@ from zoo.lazy import Lazy
 from zoo.score.comparing import Group, group_of
 from zoo.score.fields import FIELDS
 from zoo.score.rows import Row, text_of
+from zoo.store import shipped_of
 
 if TYPE_CHECKING:
     from zoo import catalog
@@ -142,5 +143,5 @@ def _no_record(field: str, wanted: str, rows: list[Row]) -> str:
         versions = {(text_of(getattr(one, field)), version_of(one, field)) for one in there}
         several = {name for name in names if sum(name == of for of, _ in versions) > 1 or "@" in wanted}
         names = (names - several) | {version for name, version in versions if name in several}
-    hint = did_you_mean(wanted, names)
+    hint = did_you_mean(wanted, names) + (shipped_of(wanted) if field == "device" else "")
     return f"no record with {field.replace('_', ' ')} {wanted!r}.{hint} There is: {listed(sorted(names), MAX_NAMED)}"

@@ -39,10 +39,16 @@ _SHARED = "may be sold, with its source and under the same licence"
 
 _NOT_KNOWN = Terms("unknown", "not known")
 
+
+def _whole(name: str) -> str:
+    """A pattern of a licence and nothing else: what stands beside it may be a condition."""
+    return rf"^(the )?{name}( licen[cs]e)?( \(\w+\))?$"
+
+
 TERMS: tuple[tuple[str, Terms], ...] = (
     (r"unknown", _NOT_KNOWN),
-    (r"trained by", Terms("permissive", "weights are of whoever trains them")),
-    (r"drawn by", Terms("permissive", "free, as this package is")),
+    (r"^trained by whoever ran the recipe$", Terms("permissive", "weights are of whoever trains them")),
+    (r"^drawn by zoo$", Terms("permissive", "free, as this package is")),
     (r"nvidia source code", _NC._replace(source="https://github.com/NVlabs/SegFormer/blob/master/LICENSE")),
     (r"\bcc.by.nc", _NC._replace(source="https://creativecommons.org/licenses/by-nc/4.0/")),
     (r"non.?commercial|not.for.profit|research only", _NC),
@@ -53,12 +59,24 @@ TERMS: tuple[tuple[str, Terms], ...] = (
     (r"\bmpl", Terms("copyleft", f"{_SHARED}, file by file", "https://www.mozilla.org/MPL/2.0/")),
     (r"\bcc.by.sa", Terms("copyleft", _SHARED, "https://creativecommons.org/licenses/by-sa/4.0/")),
     (r"\bcc.by.nd", Terms("unknown", "may be sold unchanged", "https://creativecommons.org/licenses/by-nd/4.0/")),
-    (r"\bcc.by\b", Terms("permissive", "names its author", "https://creativecommons.org/licenses/by/4.0/")),
-    (r"\bcc0\b", Terms("permissive", "free", "https://creativecommons.org/publicdomain/zero/1.0/")),
-    (r"\bmit\b", Terms("permissive", "keeps its notice", "https://opensource.org/license/mit")),
-    (r"\bbsd\b", Terms("permissive", "keeps its notice", "https://opensource.org/license/bsd-3-clause")),
-    (r"\bisc\b", Terms("permissive", "keeps its notice", "https://opensource.org/license/isc-license-txt")),
-    (r"\bapache", Terms("permissive", "keeps its notices", "https://www.apache.org/licenses/LICENSE-2.0")),
+    (
+        _whole(r"cc.by(.[1-4]\.0)?"),
+        Terms("permissive", "names its author", "https://creativecommons.org/licenses/by/4.0/"),
+    ),
+    (
+        _whole(r"cc0(.1\.0)?( universal)?"),
+        Terms("permissive", "free", "https://creativecommons.org/publicdomain/zero/1.0/"),
+    ),
+    (_whole("mit"), Terms("permissive", "keeps its notice", "https://opensource.org/license/mit")),
+    (
+        _whole("bsd(.[0-4].clause)?"),
+        Terms("permissive", "keeps its notice", "https://opensource.org/license/bsd-3-clause"),
+    ),
+    (_whole("isc"), Terms("permissive", "keeps its notice", "https://opensource.org/license/isc-license-txt")),
+    (
+        _whole(r"apache(.licen[cs]e)?,?( version)?(.?(v )?2(\.0)?)?"),
+        Terms("permissive", "keeps its notices", "https://www.apache.org/licenses/LICENSE-2.0"),
+    ),
 )
 """By a pattern of how it is written; the first that is found counts."""
 _WORST: tuple[Kind, ...] = ("permissive", "copyleft", "unknown", "non-commercial")
@@ -93,6 +111,7 @@ _HUBS = {"hf:": "Apache-2.0 (transformers)", "smp:": "MIT (smp)"}
 _TORCHVISION_WEIGHTS = Stated(
     value="encoder: unknown, as its data's terms", source="https://github.com/pytorch/vision#pre-trained-model-license"
 )
+_OF_OTHERS = "of other weights of this architecture, whose mIoU it is: unknown"
 _TRAINED = Stated(value="trained by whoever ran the recipe")
 
 
@@ -139,8 +158,8 @@ LICENCE_COLUMNS = tuple(Licences((), (), ()).as_dict())
 def terms_of(licence: str) -> Terms:
     """Return what a licence says, as somebody wrote it; of several, with commas between, the worst."""
     found = [
-        next((terms for pattern, terms in TERMS if re.search(pattern, part.lower())), _NOT_KNOWN)
-        for part in licence.split(",")
+        next((terms for pattern, terms in TERMS if re.search(pattern, part.strip().lower())), _NOT_KNOWN)
+        for part in re.split(r",(?! version)", licence, flags=re.IGNORECASE)
     ]
     return max(found, key=lambda terms: _WORST.index(terms.kind))
 
@@ -151,6 +170,15 @@ def licences_of(model: str, weights: Weights) -> Licences:
         model, weights.source, weights.tag, weights.licence, weights.url, weights.init, weights.pretrained,
         weights.trained_on or "",
     )  # fmt: skip
+
+
+def licences_with(model: str, tag: str, source: str) -> Licences:
+    """Return the licences of a model with published weights; no tag: with others that are stated at a URL."""
+    listed = _checkpoint(model, tag)
+    unknown = Stated(value=_OF_OTHERS, source=source)
+    return Licences(
+        _code(model), *(((listed.weights_licence,), (listed.data_terms,)) if listed else ((unknown,), (unknown,)))
+    )
 
 
 @functools.cache

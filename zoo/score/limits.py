@@ -185,7 +185,10 @@ def read_value(metric: Metric, text: str) -> float:
         if text.strip().upper() not in metric.words:
             raise UserError(f"a {metric.title} is {', '.join(reversed(metric.words))}; got {text!r}")
         return metric.words.index(text.strip().upper())
-    return parse_amount(text) if metric is COST else PARSERS[metric.unit](text)
+    try:
+        return parse_amount(text) if metric is COST else PARSERS[metric.unit](text)
+    except UserError as error:
+        raise UserError(f"{metric.title}: {error}") from None
 
 
 def parse_latency(text: str) -> Limit:

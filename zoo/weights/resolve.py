@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from zoo.checkpoint import CheckpointFacts, FinishedRun, finished_runs, read_facts, runs_of_other_code
-from zoo.config import TrainConfig, load_config
+from zoo.config import TrainConfig
 from zoo.data.layout import Dataset
 from zoo.errors import UserError, listed
 from zoo.files import LEAST_DIGITS, sha256_of
-from zoo.presets import recipes
+from zoo.presets import RECIPE_HASHES
 from zoo.published.facts import Published
 from zoo.published.kept import file_of, sha256_as_kept
 from zoo.published.table import published_of
@@ -348,19 +347,13 @@ def _unnamed(source: Source, spec: ModelSpec, dataset: Dataset) -> Source:
 def how_to_train_it(spec: ModelSpec, dataset: Dataset, asked: Asked) -> str:
     """Return the command, in backticks, that makes the run that is asked for."""
     name = asked.name or ""
-    comes = next((one for one, known in _that_come_with_zoo().items() if _is_recipe(one, known, name)), name)
+    comes = next((one for one, known in RECIPE_HASHES.items() if _is_recipe(one, known, name)), name)
     command = how_to_train(_typed(spec), comes, asked.seed or 0, on_data=not dataset.synthetic)
     if "--config FILE" not in command:
         return f"`{command}`"
     namesake = name.partition("@")[0]
-    another = f", which is not here: zoo's own {namesake} is another" if namesake in _that_come_with_zoo() else ""
+    another = f", which is not here: zoo's own {namesake} is another" if namesake in RECIPE_HASHES else ""
     return f"`{command}` (FILE is the recipe {name}{another})"
-
-
-@functools.cache
-def _that_come_with_zoo() -> dict[str, str]:
-    """The hash of each recipe, by its name."""
-    return {name: load_config(TrainConfig, str(file)).recipe_hash for name, file in recipes().items()}
 
 
 def _typed(spec: ModelSpec) -> str:
