@@ -163,7 +163,9 @@ def test_one_model_for_two_devices(ask, two):
     code, _, error, _ = ask("--device intel-xeon-2c --device nvidia-h200", two)
     assert code == 3
     assert "nothing was measured on 'nvidia-h200'. Its records came with zoo: --results shipped. There is: " in error
-    assert "There is: amd-epyc-zen4-8c, intel-xeon-2c; what was measured elsewhere joins it with `zoo merge DIR`" in error
+    assert (
+        "There is: amd-epyc-zen4-8c, intel-xeon-2c; what was measured elsewhere joins it with `zoo merge DIR`" in error
+    )
     code, _, error, _ = ask("--device abacus", two)
     assert (code, "shipped" in error) == (3, False)
 

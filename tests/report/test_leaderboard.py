@@ -653,6 +653,16 @@ def test_a_model_may_be_called_as_weights_are(records):
     assert sum(line.startswith("own ") for line in fastest.splitlines()) == 2
 
 
+def test_what_reads_as_the_best_is_marked_as_the_best(records):
+    one = row(records.make("a", right=0.5, p50_s=0.0113))
+    text = render(make_board([one, row(records.make("b", right=0.5, p50_s=0.0081)).having(miou=one.miou - 1e-7)]))
+    first, second = [line for line in text.splitlines() if re.search(r"^ *[◆●]* *[ab] ", line)]
+    assert first.split()[:2] == ["◆", "b"], "the faster of two alike stands first, on the front alone"
+    assert second.split()[0] == "a"
+    assert first.split()[2] == second.split()[1]
+    assert first.split()[2].endswith("★")
+
+
 def test_cells_that_all_failed_with_other_weights_still_have_their_table(records):
     rows = [row(records.failed("a")), row(records.failed("b", source="published", tag="zh"))]
     text = render(make_board(rows), width=80, plain=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import ge
+
 import numpy as np
 import pytest
 
@@ -26,6 +28,7 @@ from zoo.score.comparing import (
     these_weights,
     tie,
 )
+from zoo.score.metrics import METRICS
 from zoo.score.reading import rows_of
 from zoo.score.rows import row
 
@@ -39,17 +42,22 @@ def test_the_front_is_what_nobody_beats(records):
     points = [(x / 100, y / 14) for x, y in rng.integers(1, 12, (80, 2)).tolist()]
     rows = _rows(records, points)
 
+    def seen(row):
+        return -METRICS["pipeline_p50_s"].seen(row.pipeline_p50_s), METRICS["miou"].seen(row.miou)
+
     def beaten(row):
-        return any(
-            other.pipeline_p50_s <= row.pipeline_p50_s
-            and other.miou >= row.miou
-            and (other.pipeline_p50_s < row.pipeline_p50_s or other.miou > row.miou)
-            for other in rows
-        )
+        mine = seen(row)
+        return any(all(map(ge, other, mine)) and other != mine for other in map(seen, rows))
 
     front = pareto_front(rows)
     assert {row.model for row in front} == {row.model for row in rows if not beaten(row)}
     assert [row.pipeline_p50_s for row in front] == sorted(row.pipeline_p50_s for row in front)
+
+
+def test_the_front_is_of_numbers_as_they_are_shown(records):
+    one, two, three = _rows(records, [(0.0081, 0.5), (0.0113, 0.5), (0.0079, 0.4)])
+    two, three = two.having(miou=one.miou + 1e-7), three.having(miou=one.miou - 1e-2)
+    assert pareto_front([one, two, three]) == [three, one], "nobody sees what parts the second from the first"
 
 
 def test_the_front_of_two_metrics_holds_a_row_against_one_other(records, monkeypatch):

@@ -79,6 +79,13 @@ def test_a_row_is_held_against_a_limit(records):
     assert not Limit.parse("iou.unicorn>=30%").holds(one)
 
 
+def test_no_loss_allows_a_handful_of_pixels(records):
+    one = row(records.make())
+    for lost, holds in ((0.0, True), (2e-6, True), (-0.01, True), (2e-5, False)):
+        assert Limit.parse("miou-lost<=0").holds(one.having(miou_lost=lost)) is holds
+    assert not Limit.parse("latency<=20ms").holds(row(records.make(p50_s=0.0200001))), "a deadline is a deadline"
+
+
 def test_what_a_file_has_to_keep():
     found = Limit.required("equal:99.9%, class-loss:2,class-loss.traffic light:1 points,miou-lost:0.5,miou:60")
     assert [(one.metric.key, pytest.approx(one.value)) for one in found] == [

@@ -198,8 +198,8 @@ def _why_none(asked: list[Row], needed: Sequence[Metric], rate_hz: float | None,
         dict.fromkeys(metric.title for metric in needed if all(row.value(metric.key) is None for row in asked))
     )
     what = ", ".join(missing) or " and ".join(metric.title for metric in needed)
-    if why_untold := [why for metric in needed if metric.title in missing and (why := _why_untold(metric, asked))]:
-        return f"no {kind} knows its {what}: {'; '.join(why_untold)}"
+    if untold := [said for metric in needed if metric.title in missing and (said := _why_untold(metric, asked))]:
+        return f"no {kind} knows its {what}: {'; '.join(untold)}"
     words = ["zoo bench", *preset_words(asked, needed), *flags_for({metric.key for metric in needed}, rate_hz)]
     ways = [f"measure with `{' '.join(words)}`"]
     if "mIoU" in missing:

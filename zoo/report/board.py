@@ -214,10 +214,11 @@ def _hidden_fp32(shown: list[Row], among: Iterable[Row]) -> dict[Group, list[Row
 
 
 def _order(row: Row, metric: Metric) -> tuple[object, ...]:
-    """Best first, then latency, then names, so that the same records always give the same file."""
+    """Best first, as it is shown, then latency, then names, so that the same records always give the same file."""
     unknown, value = float("inf"), row.value(metric.key)
+    seen = unknown if value is None else metric.seen(value)
     return (
-        unknown if value is None else -value if metric.better == "higher" else value,
+        -seen if metric.better == "higher" and value is not None else seen,
         row.pipeline_p50_s if row.pipeline_p50_s is not None else unknown,
         row.model,
         row.runtime,
@@ -372,7 +373,7 @@ def _number(metric: Metric, row: Row, value: float | None, best: float | None) -
         return Cell(f"{row.worst_class[0]} {text}")
     if (key == "mac_count" and row.uncounted_ops) or (key == "largest_batch" and not row.largest_batch_is_limit):
         text = f"≥{text}"
-    return Cell(text, best=value == best and not row.baseline)
+    return Cell(text, best=best is not None and metric.seen(value) == metric.seen(best) and not row.baseline)
 
 
 def _is_smoke_test(group: Group, rows: Iterable[Row]) -> bool:

@@ -386,18 +386,22 @@ def baseline_for(group: Group, rows: Iterable[Row]) -> Row | None:
 
 
 def pareto_front(rows: Iterable[Row], *keys: str) -> list[Row]:
-    """Return the rows that no other row beats: none is as good in every metric and better in one.
+    """Return the rows that no other row beats: none is as good in every metric and better in one, as they are shown.
 
     Args:
         rows: Those without one of the numbers are left out.
         keys: Of the metrics, by the first of which the answer is ordered, best first; none: pipeline p50 and mIoU.
     """
     keys = keys or ("pipeline_p50_s", "miou")
-    signs = [1 if metric_of(key).better == "higher" else -1 for key in keys]
+    metrics = [metric_of(key) for key in keys]
     points = []
     for candidate in rows:
-        values = [candidate.value(key) for key in keys]
-        known = [sign * value for sign, value in zip(signs, values, strict=True) if value is not None]
+        values = [(metric, candidate.value(metric.key)) for metric in metrics]
+        known = [
+            metric.seen(value) * (1 if metric.better == "higher" else -1)
+            for metric, value in values
+            if value is not None and math.isfinite(value)
+        ]
         if len(known) == len(keys):
             points.append((known, candidate))
     front: list[tuple[list[float], Row]] = []

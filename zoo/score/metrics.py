@@ -89,6 +89,10 @@ class Metric:
             return f"{scaled:.1f}" if size >= 10 else f"{scaled:.2f}"
         return f"{scaled:.{min(2 - math.floor(math.log10(size)), 6)}f}"
 
+    def seen(self, value: float) -> float:
+        """Return a number as `show` rounds it: what reads alike is alike."""
+        return value if self.words else float(self.show(value))
+
     def say(self, value: float | None) -> str:
         """Return the number with its unit: `"12.3 ms"`."""
         text = self.show(value)
