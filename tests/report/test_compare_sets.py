@@ -41,6 +41,16 @@ def shown(comparison, width=80, limits=()):
     return show_comparison(comparison, limits=[LossLimit.parse(limit) for limit in limits], width=width, plain=True)
 
 
+def test_tables_that_differ_in_what_they_do_not_show_say_it(records, tmp_path):
+    for to in ("before", "after"):
+        for model, protocol in zip("ab", ("zoo-lat/2", "zoo-lat/3"), strict=True):
+            one = records.make(model, minutes=len(to), key=model * 32)
+            save(one.model_copy(update={"protocol": protocol}), {}, tmp_path / to)
+    text = shown(compare(str(tmp_path / "before"), str(tmp_path / "after")))
+    heads = [line for line in text.splitlines() if line.startswith("intel-xeon-2c · ")]
+    assert [line.rpartition(" · ")[2] for line in heads] == ["zoo-lat/2", "zoo-lat/3"]
+
+
 def losses(comparison, *limits):
     found = comparison.losses([LossLimit.parse(limit) for limit in limits])
     return [(loss.kind, loss.label, loss.limit and loss.limit.metric.key) for loss in found]

@@ -18,7 +18,7 @@ from rich.text import Text
 from zoo.errors import counted, listed
 from zoo.report.compare import LATENCY, Against, Comparison, Loss, Pair
 from zoo.report.terminal import Grid, paragraphs, print_to_text, simple_table, text_width, widest
-from zoo.score.comparing import ARTIFACT, group_of
+from zoo.score.comparing import ARTIFACT, differences, group_of
 from zoo.score.limits import LossLimit
 from zoo.score.metrics import METRICS
 from zoo.score.paired import PairedTest
@@ -167,8 +167,11 @@ def _sets(comparison: Comparison, against: Against, width: int) -> Iterator[Rend
             f"rank correlation of pipeline p50 (Kendall's tau-b): {ranks.tau_b:.2f}, 95 % interval {low:.2f} to "
             f"{high:.2f}, by bootstrap over {ranks.model_count} models ({ranks.artifact_count} artifacts)"
         )
-    for _, alike in groupby(pairs[:SHOWN_PAIRS], lambda pair: group_of(pair.first)):
-        yield from _artifacts([*alike], width)
+    tables = [(group, [*alike]) for group, alike in groupby(pairs[:SHOWN_PAIRS], lambda pair: group_of(pair.first))]
+    differ = differences(*(group for group, _ in tables)) if tables else {}
+    apart = [field for field in differ if field not in SHOWN_CONDITION]
+    for group, alike in tables:
+        yield from _artifacts(alike, [text_of(getattr(group, field)) for field in apart], width)
     if len(pairs) > SHOWN_PAIRS:
         yield Text(f"and {len(pairs) - SHOWN_PAIRS} more (--format json has all)")
     yield from _differing(against)
@@ -176,8 +179,8 @@ def _sets(comparison: Comparison, against: Against, width: int) -> Iterator[Rend
     yield from paragraphs((*same, *against.notes, *_left(comparison, against)), width)
 
 
-def _artifacts(pairs: Sequence[Pair], width: int) -> list[RenderableType]:
-    """Those of one table: what they share, and a line each."""
+def _artifacts(pairs: Sequence[Pair], apart: Sequence[str], width: int) -> list[RenderableType]:
+    """Those of one table: what they share, and tells it from the other tables; a line each."""
     latency = METRICS[LATENCY]
     columns = []
     if any(pair.has_miou for pair in pairs):
@@ -191,7 +194,7 @@ def _artifacts(pairs: Sequence[Pair], width: int) -> list[RenderableType]:
             Column("grades", [f"{pair.first.grade or '-'} {pair.second.grade or '-'}" for pair in pairs], 1),
         ]
     table, _ = _fitted([pair.labels[1] for pair in pairs], columns, width)
-    return [Text(_shared(pairs)), table, *_unsure(table)]
+    return [Text(" · ".join((_shared(pairs), *apart))), table, *_unsure(table)]
 
 
 def _unsure(table: Grid) -> list[RenderableType]:
