@@ -46,7 +46,7 @@ def test_tables_that_differ_in_what_they_do_not_show_say_it(records, tmp_path):
         for model, protocol in zip("ab", ("zoo-lat/2", "zoo-lat/3"), strict=True):
             one = records.make(model, minutes=len(to), key=model * 32)
             save(one.model_copy(update={"protocol": protocol}), {}, tmp_path / to)
-    text = shown(compare(str(tmp_path / "before"), str(tmp_path / "after")))
+    text = shown(compare(str(tmp_path / "before"), str(tmp_path / "after")), width=160)
     heads = [line for line in text.splitlines() if line.startswith("intel-xeon-2c · ")]
     assert [line.rpartition(" · ")[2] for line in heads] == ["zoo-lat/2", "zoo-lat/3"]
 
@@ -229,7 +229,7 @@ def test_more_rows_than_a_reader_wants_are_counted(put, tmp_path):
     for place in range(SHOWN_PAIRS + 5):
         for folder, minutes in (("before", 0), ("after", 1)):
             put(f"m{place}", to=folder, minutes=minutes)
-    text = shown(compare(str(tmp_path / "before"), str(tmp_path / "after")))
+    text = shown(compare(str(tmp_path / "before"), str(tmp_path / "after")), width=160)
     assert "and 5 more (--format json has all)" in text
 
 
