@@ -32,6 +32,14 @@ LEAST_SHARE = 0.01
 """Smallest relative difference that matters of what is timed or counted: as much lies between two runs of one cell."""
 
 
+def _digits(number: float) -> int:
+    """Return how many digits after the point make three significant ones, of whole numbers all."""
+    size = abs(number)
+    if size >= 1 or not size:  # of most numbers: no logarithm
+        return 0 if size >= 100 else 1 if size >= 10 else 2
+    return min(2 - math.floor(math.log10(size)), 6)
+
+
 @dataclass(frozen=True)
 class Metric:
     """One number that can be read off a record: what it is called, where better is, and how a human reads it."""
@@ -80,18 +88,13 @@ class Metric:
         if self.words:
             return self.words[round(value)]
         scaled = value * self.scale
-        if self.decimals is not None:
-            return f"{round(scaled, self.decimals) + 0.0:.{self.decimals}f}"  # + 0.0: never "-0.0"
-        size = abs(scaled)
-        if size >= 100:
-            return f"{scaled:.0f}"
-        if size >= 1 or not size:  # of most numbers: no logarithm
-            return f"{scaled:.1f}" if size >= 10 else f"{scaled:.2f}"
-        return f"{scaled:.{min(2 - math.floor(math.log10(size)), 6)}f}"
+        digits = _digits(scaled) if self.decimals is None else self.decimals
+        return f"{round(scaled, digits) + 0.0:.{digits}f}"  # + 0.0: never "-0.0"
 
     def seen(self, value: float) -> float:
-        """Return a number as `show` rounds it: what reads alike is alike."""
-        return value if self.words else float(self.show(value))
+        """Return a number in `show`'s unit, rounded as it is there: what reads alike is alike."""
+        scaled = value * self.scale
+        return round(scaled, _digits(scaled) if self.decimals is None else self.decimals)
 
     def say(self, value: float | None) -> str:
         """Return the number with its unit: `"12.3 ms"`."""
