@@ -156,7 +156,7 @@ function classTable(rows) {
   const scored = rows.filter((row) => own("iou", row) !== null);
   if (!scored.length) return null;
   const names = classesOf(scored[0]), one = metric("miou"), single = rows.length === 1;
-  const [row] = scored, held = own("lost", row) !== null, pixels = pooled("pixels", own("pixels", row));
+  const [row] = scored, held = own("lost", row) !== null && !own("reference", row), pixels = pooled("pixels", own("pixels", row));
   const recall = (place) => pooled("confusion", own("confusion", row))?.[place * (names.length + 1) + place];
   const body = names.map((name, place) => {
     const values = scored.map((found) => valueOf(found, `iou.${name}`)), share = pixels?.[place] ?? null;
@@ -253,7 +253,7 @@ function provenance(rows) {
 
 function commands(rows) {
   const files = rows.map((row) => own("file", row));
-  const pair = rows.length > 1 && files.every(Boolean) ? [["compare them, with significance", `zoo compare ${files.join(" ")}`]] : [];
+  const pair = rows.length > 1 && files.every(Boolean) ? [["compare them, with significance", typed(["zoo", "compare", ...files])]] : [];
   const lines = rows.length > 1 ? pair : pooled("commands", own("commands", rows[0])) ?? [];
   if (!lines.length) return null;
   return h("dl", { className: "commands" }, lines.flatMap(([what, command]) => [h("dt", {}, what),
