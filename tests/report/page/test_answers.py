@@ -1,9 +1,10 @@
-"""What the page says of the committed records is what `zoo pick` says of them."""
+"""What the page says of the committed records is what `zoo pick` and `zoo compare` say of them."""
 
 from __future__ import annotations
 
 import json
 import random
+import re
 import shlex
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pytest
 from zoo.cli.main import main
 from zoo.report.leaderboard import leaderboard
 from zoo.report.output import write
+from zoo.score.metrics import metric_of
+from zoo.score.paired import Pairs
 
 pytestmark = pytest.mark.browser
 RECORDS = Path(__file__).parents[3] / "results"
@@ -48,6 +51,12 @@ ASK = """([group, objective, limits, search, kinds, grade]) => {
   const name = document.querySelector("#best .winner button").textContent;
   const count = byId("best").textContent.match(/of (\\d+) that qualify/) ?? [0, 1];
   return [command.textContent, own("id", current().rows[current().names.indexOf(name)]), Number(count[1])];
+}"""
+HOLD = """([group, first, second]) => {
+  showGroup(group);
+  const rows = [first, second].map((share) => rowsHere()[Math.floor(share * rowsHere().length)]);
+  const said = DATA.metrics.map((one) => [one.key, difference(one, rows[1], rows[0])]).filter(([, made]) => made);
+  return [rows.map((row) => own("id", row)), said.map(([key, made]) => [key, made.className, made.textContent])];
 }"""
 
 
@@ -101,3 +110,22 @@ def test_the_row_at_a_slider_keeps_its_limit_in_the_command_too(page, board, cap
         answer = page.evaluate(ASK, [group, "param_count", [("peak_memory_bytes", step / 5)], "", [], ""])
         assert answer[2] == step + 1
         same(answer, capsys)
+
+
+def test_only_what_a_comparison_tells_apart_is_coloured(page, board):
+    dice, pairs = random.Random(3), Pairs(board.sources)
+    rows = {line.row.key[:8]: line.row for table in board.tables for line in table.lines}
+    coloured = set()
+    for _ in range(40):
+        group = dice.choice([place for place, table in enumerate(board.tables) if len(table.lines) > 20])
+        (first, second), said = page.evaluate(HOLD, [group, dice.random(), dice.random()])
+        if first == second:
+            continue
+        for key, name, text in said:
+            metric, (one, other) = metric_of(key), (rows[first[:8]], rows[second[:8]])
+            tie, gain = pairs.tie(one, other, key).tie, metric.beats(other.value(key), one.value(key))
+            assert name == {False: "gain" if gain else "loss"}.get(tie, "same"), key
+            assert text.endswith("?") == (tie is None), key
+            coloured |= {name} - {"same"}
+            assert name == "same" or not re.search(r"1\.00|\D0\.0 ", text), key
+    assert coloured == {"gain", "loss"}
