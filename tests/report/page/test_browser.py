@@ -131,6 +131,10 @@ def test_where_nothing_qualifies_the_nearest_are_named(show, asked, nearest):
     assert nearest in said
 
 
+def test_what_the_page_does_not_have_is_not_asked(show):
+    assert len(models(show("runtime=bogus&precision=fp32"))) == 5
+
+
 def test_a_limit_is_rounded_so_that_its_row_keeps_it(show):
     page = show()
     for key, value, limit in (
@@ -147,6 +151,13 @@ def test_a_limit_is_rounded_so_that_its_row_keeps_it(show):
 def test_a_shell_takes_a_command_as_it_is_meant(show):
     words = ["zoo", "compare", "it's a/b.json", "$HOME;`x`", '"', "a=1,b"]
     assert shlex.split(show().evaluate("(words) => typed(words)", words)) == words
+
+
+def test_the_address_names_its_group_from_the_start(show):
+    page = show()
+    kept = fragment(page, "group=")
+    assert f"group={page.evaluate('DATA.groups[0].id')}" in kept
+    assert "best=miou" in kept
 
 
 def test_a_header_sorts_and_what_others_published_does_not(show):

@@ -18,13 +18,13 @@ function writeState() {
 function writeAddress() {
   const words = new URLSearchParams();
   const put = (name, value) => { if (value !== null && value !== "" && value !== undefined) words.set(name, value); };
-  if (state.group !== 0) put("group", current().id);
+  put("group", current().id);
   for (const [key, value] of Object.entries(state.limits)) if (value !== null) put(`limit.${key}`, value);
   for (const [name, values] of Object.entries(state.kinds)) if (values.length) put(name, values.join("|"));
   put("model", state.search);
   put("grade", state.grade);
   put("sale", state.sale ? 1 : null);
-  if (state.objective !== defaultObjective()) put("best", state.objective);
+  put("best", state.objective);
   if (state.sort) put("sort", `${state.sort.key}:${state.sort.up ? "up" : "down"}`);
   put("x", state.x);
   put("y", state.y);
@@ -48,7 +48,7 @@ function readState() {
   for (const [name, text] of words) {
     const key = name.replace(/^limit\./, ""), value = Number(text);
     if (name.startsWith("limit.") && known(key) && Number.isFinite(value)) state.limits[key] = asLimit(key, value);
-    if (KINDS.includes(name)) state.kinds[name] = text.split("|").filter(Boolean);
+    if (KINDS.includes(name)) state.kinds[name] = text.split("|").filter((value) => rowsHere().some((row) => String(fact(name, row)) === value));
     if ((name === "x" || name === "y") && known(text)) state[name] = text;
     if (name === "logX" || name === "logY") state[name] = text === "1";
   }
