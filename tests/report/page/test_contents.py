@@ -190,7 +190,10 @@ def test_published_miou_is_no_number_of_a_row(tmp_path, records):
 def test_what_numbers_rest_on_is_seen_from_the_machine_that_makes_the_page(tmp_path, records):
     board = kept(tmp_path, records.make("a", machine_id="m" * 64))
     here = Named(name="INTEL-XEON-2C", slug="intel-xeon-2c", machine_id="m" * 64)
-    assert page_contents(board, (here,))["facts"]["rests_on"] == ["measured here"]
+    assert page_contents(board, (here,))["facts"]["rests_on"] == [
+        "measured on the machine that wrote this page (intel-xeon-2c)"
+    ]
+    assert page_contents(board, (here,))["writer"] == "intel-xeon-2c"
     assert page_contents(board, ())["facts"]["rests_on"] == ["measured on another machine"]
 
 

@@ -248,7 +248,7 @@ function publishedOf(row) {
 }
 
 function provenance(rows) {
-  const found = rows.map((row) => ({ measured: own("at", row), "seen from here": fact("rests_on", row), ...pooled("machine", own("machine", row)), ...pooled("provenance", own("provenance", row)), "record": own("file", row), key: own("id", row) }));
+  const found = rows.map((row) => ({ measured: own("at", row), "seen from its writer": fact("rests_on", row), ...pooled("machine", own("machine", row)), ...pooled("provenance", own("provenance", row)), "record": own("file", row), key: own("id", row) }));
   return factTable(rows, [...new Set(found.flatMap(Object.keys))].map((name) => [name, found.map((facts) => facts[name] ?? null)]));
 }
 

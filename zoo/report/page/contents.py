@@ -113,6 +113,7 @@ def page_contents(board: Board, here: Sequence[Named]) -> dict[str, Any]:
     return {
         "version": __version__,
         "sort": board.sort,
+        "writer": " and ".join(device.slug for device in here),
         "metrics": [_metric(metric) for metric in METRICS_SHOWN],
         "shown": SHOWN,
         "marks": {mark: MARKS[mark] for mark in (FASTEST, LOST, HURT, UNDER)},
@@ -125,7 +126,7 @@ def page_contents(board: Board, here: Sequence[Named]) -> dict[str, Any]:
             for table in board.tables
         ],
         "facts": {name: _texts([getattr(row, name) for row in rows]) for name in FACTS}
-        | {"rests_on": [measured_on(row, here) for row in rows]}
+        | {"rests_on": [_measured_on(row, here) for row in rows]}
         | {"worst_class": [worst[0] if worst and worst[1] > 0 else None for worst in worsts]},
         "numbers": {one.key: _rounded(one, numbers[one.key]) for one in METRICS_SHOWN if _is_known(numbers[one.key])},
         "spans": {key: column for key, column in spans.items() if _is_known(column)},
@@ -136,6 +137,17 @@ def page_contents(board: Board, here: Sequence[Named]) -> dict[str, Any]:
 
 def _id(row: Row) -> tuple[str, datetime]:
     return row.key, row.started_at
+
+
+def _measured_on(row: Row, here: Sequence[Named]) -> str:
+    """As seen from any machine: a page may be read on another one than wrote it."""
+    match measured_on(row, here):
+        case "measured here":
+            return f"measured on the machine that wrote this page ({row.device})"
+        case "measured on the same kind of machine":
+            return f"measured on a machine of the kind that wrote this page ({row.device})"
+        case elsewhere:
+            return elsewhere
 
 
 def _metric(metric: Metric) -> dict[str, Any]:

@@ -76,10 +76,10 @@ function buildKinds() {
   for (const name of KINDS) {
     const values = [...new Set(rowsHere().map((row) => String(fact(name, row))))].sort();
     if (values.length < 2 || values.length > 12) continue;
-    const word = name.replace("_size", "").replace("_", " ");
+    const word = { rests_on: "measured on", input_size: "input" }[name] ?? name;
     parts.push(h("div", { className: "chips", role: "group", "aria-label": word }, h("span", { className: "chips-name" }, word),
       values.map((value) => h("label", { className: "chip" },
-        h("input", { type: "checkbox", checked: (state.kinds[name] ?? []).includes(value), onchange: (event) => setKind(name, value, event.target.checked) }), value))));
+        h("input", { type: "checkbox", checked: (state.kinds[name] ?? []).includes(value), onchange: (event) => setKind(name, value, event.target.checked) }), value.replace(/^measured on /, "")))));
   }
   if (rowsHere().some((row) => fact("grade", row))) {
     const select = h("select", { id: "grade", onchange: (event) => { state.grade = event.target.value; update(); } });
