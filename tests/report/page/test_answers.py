@@ -129,3 +129,18 @@ def test_only_what_a_comparison_tells_apart_is_coloured(page, board):
             coloured |= {name} - {"same"}
             assert name == "same" or not re.search(r"1\.00|\D0\.0 ", text), key
     assert coloured == {"gain", "loss"}
+
+
+def test_on_a_phone_no_name_covers_a_mark(page, board):
+    page.set_viewport_size({"width": 390, "height": 900})
+    for group in range(len(board.tables)):
+        page.evaluate(ASK, [group, "", [], "", [], ""])
+        page.wait_for_timeout(50)
+        covered = page.evaluate(
+            """() => [...document.querySelectorAll("#plot .names text")].flatMap((text) => {
+              const { x, y, width, height } = text.getBBox();
+              return plot.points.filter(({ left }) => left > x - 2 && left < x + width + 2)
+                .filter(({ top }) => top > y && top < y + height).map((point) => [text.textContent, nameOf(point.row)]);
+            })"""
+        )
+        assert covered == []

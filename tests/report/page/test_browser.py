@@ -160,6 +160,14 @@ def test_the_address_names_its_group_from_the_start(show):
     assert "best=miou" in kept
 
 
+def test_on_a_phone_rows_stand_beside_each_other(show):
+    page = show()
+    page.set_viewport_size({"width": 390, "height": 900})
+    page.evaluate("state.compare = current().rows.slice(0, 3); openCompare()")
+    for box in page.locator("dialog .scroll").all():
+        assert box.evaluate("(one) => one.scrollWidth <= one.clientWidth")
+
+
 def test_a_header_sorts_and_what_others_published_does_not(show):
     page = show()
     head = page.locator("#table thead th", has_text="pipeline p50 ms")
