@@ -17,6 +17,7 @@ from zoo.score.accuracy import (
     mean_class_accuracy,
     mean_of,
     miou,
+    miou_draws,
     miou_gain_interval,
     miou_interval,
     pixel_accuracy,
@@ -144,7 +145,8 @@ def test_names_that_tell_no_sequence_are_drawn_as_images(counted, form):
     interval = miou_interval(counted, plain)
     assert interval.resampled == "images"
     assert interval == miou_interval(counted, names(12, 1))
-    assert miou_gain_interval(counted, counted, plain).resampled == "images"
+    draws = miou_draws(counted, plain)
+    assert miou_gain_interval(draws, draws).resampled == "images"
     mixed = [*names(6, 3), *plain[6:]]
     assert miou_interval(counted, mixed).resampled == "frames of few sequences"
 
@@ -156,11 +158,12 @@ def test_a_paired_bootstrap_sees_what_two_intervals_do_not(counted):
     better[:, :-1, 3] = 0
     one, other = (miou_interval(counts, names(12, 1)) for counts in (counted, better))
     assert one.high > other.low, "the two intervals overlap"
-    low, high, resampled = miou_gain_interval(counted, better, names(12, 1))
+    one, other = (miou_draws(counts, names(12, 1)) for counts in (counted, better))
+    low, high, resampled = miou_gain_interval(one, other)
     assert 0 < low < high < 0.1
     assert resampled == "images"
-    assert miou_gain_interval(better, counted, names(12, 1))[:2] == pytest.approx((-high, -low))
-    assert miou_gain_interval(counted, counted, names(12, 1))[:2] == (0, 0)
+    assert miou_gain_interval(other, one)[:2] == pytest.approx((-high, -low))
+    assert miou_gain_interval(one, one)[:2] == (0, 0)
 
 
 @pytest.mark.parametrize("drawn_at_once", [1, 100, 12 * 700])

@@ -14,13 +14,13 @@ from zoo.machine import Named
 from zoo.protocol import PACED_PROTOCOL, SPEED_PROTOCOL
 from zoo.score.commands import flags_for, loads_published, preset_words
 from zoo.score.comparing import Group, differences, family_of, group_of, latest
-from zoo.score.fields import flag_for
-from zoo.score.filtering import VERSIONS, newest_versions, version_of
+from zoo.score.fields import FIELDS, flag_for
+from zoo.score.filtering import VERSIONS, matches, newest_versions, version_of
 from zoo.score.licences import licences_with
 from zoo.score.limits import Limit
 from zoo.score.metrics import COST, METRICS, Metric, metric_of
 from zoo.score.reading import NO_MODEL_YET
-from zoo.score.rows import WHOLE, Row
+from zoo.score.rows import WHOLE, Row, text_of
 
 if TYPE_CHECKING:
     from zoo import spec
@@ -134,6 +134,36 @@ def deadline(group: Group, rate_hz: float) -> Limit:
     if group.rate_hz == rate_hz:
         return Limit(METRICS["missed_share"], MOST_MISSED)
     return Limit(METRICS["pipeline_p99_s"], 1 / rate_hz)
+
+
+def flags_of(group: Group, among: Iterable[Group]) -> list[str]:
+    """Return what a person types to choose from one group, of several: its device, and what tells it from the others.
+
+    What gives way to it anyhow (`_one_group`) is not named.
+    """
+    others = [other for other in among if other != group and not _gives_way(other, group)]
+    flags = []
+    for name in FIELDS:
+        if name not in Group._fields:
+            continue
+        value = text_of(getattr(group, name))
+        left = [other for other in others if matches(other, name, value)]
+        if name in VERSIONS and any(version_of(other, name) != version_of(group, name) for other in left):
+            value = version_of(group, name)
+            left = [other for other in left if matches(other, name, value)]
+        if len(left) < len(others) or name == "device":  # else this machine's would be taken
+            flags.append(flag_for(name, value))
+        others = left
+    return flags
+
+
+def _gives_way(other: Group, group: Group) -> bool:
+    """Whether rows of a group take no part where another has the numbers."""
+    return (
+        (other.quick and not group.quick)
+        or (other.mode != WHOLE == group.mode)
+        or (other.protocol != SPEED_PROTOCOL == group.protocol)
+    )
 
 
 def _one_group(rows: list[Row], needed: Sequence[Metric], rate_hz: float | None) -> tuple[Group, tuple[str, ...]]:

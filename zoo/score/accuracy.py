@@ -146,26 +146,34 @@ def miou_interval(counts: npt.NDArray[np.integer], image_names: Sequence[str]) -
         counts: `(3, images, K)` true positives, false positives, false negatives (the sidecar has them).
         image_names: Of the images, in order; a name that does not tell its sequence (`sequence_of`) counts alone.
     """
+    draws = miou_draws(counts, image_names)
+    return None if draws is None else _interval(*draws)
+
+
+class Draws(NamedTuple):
+    """One set of weights scored on every draw of a bootstrap."""
+
+    scores: npt.NDArray[np.float64]
+    """mIoU of each draw, `(RESAMPLES,)`; of the same images in the same order all weights are given the same draws."""
+    resampled: Resampled
+
+
+def miou_draws(counts: npt.NDArray[np.integer], image_names: Sequence[str]) -> Draws | None:
+    """Return mIoU on every draw of the images, as `miou_interval` draws them; `None` for fewer than two."""
     if len(image_names) < 2:
         return None
     units, resampled = _units(image_names)
-    return _interval(_resampled_miou(counts, units), resampled)
+    return Draws(_resampled_miou(counts, units), resampled)
 
 
-def miou_gain_interval(
-    first: npt.NDArray[np.integer], second: npt.NDArray[np.integer], image_names: Sequence[str]
-) -> Interval | None:
+def miou_gain_interval(first: Draws, second: Draws) -> Interval | None:
     """Return the 95 % interval of the second mIoU minus the first, by paired bootstrap: each draw serves both.
 
     Args:
-        first: As in `miou_interval`.
-        second: Counts of the same images.
-        image_names: Likewise.
+        first: Of some images, by `miou_draws`.
+        second: Of the same images in the same order.
     """
-    if len(image_names) < 2:
-        return None
-    units, resampled = _units(image_names)
-    return _interval(_resampled_miou(second, units) - _resampled_miou(first, units), resampled)
+    return _interval(second.scores - first.scores, first.resampled)
 
 
 def _units(image_names: Sequence[str]) -> tuple[npt.NDArray[np.intp], Resampled]:

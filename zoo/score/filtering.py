@@ -64,7 +64,7 @@ def select(rows: Iterable[Row], *, models: Sequence[str] = (), **conditions: obj
     return [one for one in kept if one.baseline or any(_is_model(one, model) for model in models)]
 
 
-def matches(one: Row, field: str, wanted: str) -> bool:
+def matches(one: Row | Group, field: str, wanted: str) -> bool:
     """Whether a row has a value in a column, as a person would type it (`select`)."""
     value, known = getattr(one, field), FIELDS[field]
     if text_of(value) == wanted:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from zoo.errors import UserError
 from zoo.lazy import Lazy
-from zoo.score.accuracy import miou_gain_interval
+from zoo.score.accuracy import Draws, miou_draws, miou_gain_interval
 from zoo.score.comparing import tie
 from zoo.score.metrics import METRICS, metric_of
 from zoo.score.reading import Sources
@@ -87,6 +87,8 @@ class Pairs:
     sources: Sources = field(default_factory=dict, repr=False)
     _counts: dict[Path, tuple[list[str], npt.NDArray[np.int32]]] = field(default_factory=dict, repr=False)
     _seconds: dict[tuple[Path, str], npt.NDArray[np.float64]] = field(default_factory=dict, repr=False)
+    _draws: dict[tuple[Path, tuple[str, ...]], Draws | None] = field(default_factory=dict, repr=False)
+    """By file and order of the images: of many pairs, each side is scored once."""
     _tests: dict[tuple[Path, Path], PairedTest] = field(default_factory=dict, repr=False)
 
     def tie(self, one: Row, other: Row, key: str) -> Tie:
@@ -102,7 +104,7 @@ class Pairs:
             except UserError:
                 pass  # then their intervals have to do
         if key in QUANTILES:
-            span, others = (self._quantile_interval(row, key) for row in (one, other))
+            span, others = (self.interval(row, key) for row in (one, other))
             return Tie(None, "") if span is None or others is None else Tie(not _are_apart(span, others), INTERVAL)
         over_seeds = key == "miou" and (one.miou_spread is not None or other.miou_spread is not None)
         known = tie(one, other, key)
@@ -128,11 +130,11 @@ class Pairs:
     def _test(self, one: Row, other: Row, files: tuple[Path, Path]) -> PairedTest:
         assert one.miou is not None
         assert other.miou is not None
-        (names, counts), (other_names, other_counts) = map(self._image_counts, files)
+        (names, _), (other_names, _) = map(self._image_counts, files)
         if list(one.class_iou) != list(other.class_iou) or sorted(names) != sorted(other_names):
             raise UserError("they were not counted on the same images and classes")
-        order = {name: place for place, name in enumerate(other_names)}
-        interval = miou_gain_interval(counts, other_counts[:, [order[name] for name in names]], names)
+        first, second = (self._drawn(file, names) for file in files)
+        interval = miou_gain_interval(first, second) if first and second else None
         if interval is None:
             raise UserError("there are too few images")
         low, high, resampled = interval
@@ -140,20 +142,34 @@ class Pairs:
         verdict: Literal["better", "worse", "tie"] = "tie" if alike else "better" if low > 0 else "worse"
         return PairedTest(verdict, other.miou - one.miou, (low, high), resampled, len(names))
 
-    def _quantile_interval(self, row: Row, key: str) -> tuple[float, float] | None:
-        """95 % interval of a quantile of a row's samples; `None` where they are too few, or not at hand."""
-        place, (name, q) = (row.key, row.started_at), QUANTILES[key]
+    def interval(self, row: Row, key: str) -> tuple[float, float] | None:
+        """Return the 95 % interval of one of `QUANTILES`; `None` where samples are too few, or not at hand."""
+        name, q = QUANTILES[key]
+        return summary.quantile_interval(self.seconds(row, name), q)
+
+    def seconds(self, row: Row, name: str) -> npt.NDArray[np.float64]:
+        """Return a row's samples of a scope, such as `pipeline_s`, in order; none where they are not at hand."""
+        place = row.key, row.started_at
         if place not in self.sources:
-            return None
+            return np.empty(0)
         file = self.sources[place].file
         if (file, name) not in self._seconds:
             try:
                 arrays = samples(file)
-            except UserError:
+            except UserError:  # a damaged sidecar: its record still stands
                 arrays = {}
             for scope in ("pipeline_s", "network_s"):
                 self._seconds[file, scope] = np.sort(arrays.get(scope, np.empty(0)))
-        return summary.quantile_interval(self._seconds[file, name], q)
+        return self._seconds[file, name]
+
+    def _drawn(self, file: Path, names: list[str]) -> Draws | None:
+        """Draws of the images of a record in the order of `names`."""
+        known = file, tuple(names)
+        if known not in self._draws:
+            own, counts = self._image_counts(file)
+            place_of = {name: place for place, name in enumerate(own)}
+            self._draws[known] = miou_draws(counts[:, [place_of[name] for name in names]], names)
+        return self._draws[known]
 
     def _image_counts(self, file: Path) -> tuple[list[str], npt.NDArray[np.int32]]:
         """Image names and their counts `(3, images, K)`: true positives, false positives, false negatives."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import shlex
-import shutil
 
 import numpy as np
 import pytest
@@ -17,9 +15,7 @@ from zoo.report.output import write
 from zoo.score.trust import REMEDIES
 from zoo.store import save
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[test]'")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")]
+pytestmark = pytest.mark.browser
 
 EVIL = "<img src=x onerror=alert(1)>"
 WAIT_MS = 60_000
@@ -52,14 +48,6 @@ def file(records, tmp_path_factory):
         save(record, {"pipeline_s": calls, "network_s": calls}, folder / "results")
     write(leaderboard(folder / "results"), folder / "page.html", "html")
     return folder / "page.html"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as driver:
-        root = ["--no-sandbox"] if os.geteuid() == 0 else []
-        with driver.chromium.launch(executable_path=CHROMIUM, args=root, timeout=WAIT_MS) as started:
-            yield started
 
 
 @pytest.fixture
@@ -129,6 +117,55 @@ def test_a_limit_moves_answer_plot_and_table_together(show):
     page.fill(LATENCY, "1")
     assert "Nothing qualifies" in page.inner_text("#best")
     assert "small" in page.inner_text("#best")
+
+
+@pytest.mark.parametrize(
+    ("asked", "nearest"),
+    [("model=zzz", ""), ("limit.pipeline_p50_s=0", "small"), ("precision=int8&limit.class-loss=0", "middle")],
+)
+def test_where_nothing_qualifies_the_nearest_are_named(show, asked, nearest):
+    said = show(asked).inner_text("#best")
+    assert said.startswith("Nothing qualifies.")
+    assert "null" not in said
+    assert ("Nearest" in said) == bool(nearest)
+    assert nearest in said
+
+
+def test_what_the_page_does_not_have_is_not_asked(show):
+    assert len(models(show("runtime=bogus&precision=fp32"))) == 5
+
+
+def test_a_limit_is_rounded_so_that_its_row_keeps_it(show):
+    page = show()
+    for key, value, limit in (
+        ("pipeline_p50_s", 0.0079212, 0.007922),
+        ("peak_memory_bytes", 252.104123 * 2**20, 252.2 * 2**20),
+        ("miou", 0.48351, 0.483),
+        ("miou", 0.0004, None),
+        ("missed_share", 0, 0.001),
+        ("class-loss", -0.01, 0),
+    ):
+        assert page.evaluate("([key, value]) => asLimit(key, value)", [key, value]) == pytest.approx(limit)
+
+
+def test_a_shell_takes_a_command_as_it_is_meant(show):
+    words = ["zoo", "compare", "it's a/b.json", "$HOME;`x`", '"', "a=1,b"]
+    assert shlex.split(show().evaluate("(words) => typed(words)", words)) == words
+
+
+def test_the_address_names_its_group_from_the_start(show):
+    page = show()
+    kept = fragment(page, "group=")
+    assert f"group={page.evaluate('DATA.groups[0].id')}" in kept
+    assert "best=miou" in kept
+
+
+def test_on_a_phone_rows_stand_beside_each_other(show):
+    page = show()
+    page.set_viewport_size({"width": 390, "height": 900})
+    page.evaluate("state.compare = current().rows.slice(0, 3); openCompare()")
+    for box in page.locator("dialog .scroll").all():
+        assert box.evaluate("(one) => one.scrollWidth <= one.clientWidth")
 
 
 def test_a_header_sorts_and_what_others_published_does_not(show):

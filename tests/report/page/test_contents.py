@@ -23,6 +23,7 @@ from zoo.report.leaderboard import leaderboard
 from zoo.report.marks import HURT
 from zoo.report.page import build, contents
 from zoo.report.page.contents import BINS, page_contents
+from zoo.score import paired
 from zoo.score.reading import rows_of
 from zoo.score.trust import REMEDIES, Doubt
 from zoo.store import save
@@ -67,7 +68,7 @@ def test_every_row_of_every_table_stands_once(tmp_path, records):
 
 def test_a_page_rounds_as_from_all_digits():
     exact = [0.483497737, 0.483502, 0.4835, 0.57, 0.020003, 1e-9]  # 48.3 and 48.4: not twice 48.35, and then 48.4
-    for digits in (4, 5):
+    for digits in contents._ROUNDED:
         shown = [contents._short(value, digits) for value in exact]
         assert [f"{value:.3g}" for value in shown] == [f"{value:.3g}" for value in exact]
     shares = contents._shares(exact[:-1])
@@ -108,7 +109,8 @@ def test_a_class_lost_is_held_against_fp32(tmp_path, records):
     assert [HURT in page["groups"][0]["marks"][one] for one in (place, 1 - place)] == [True, False]
     assert "class-loss" in page["groups"][0]["columns"]
     assert page["hurt"] == {"lost": 0.02, "pixels": 0.005}
-    assert card(page, 1 - place)["lost"] is None
+    assert card(page, 1 - place)["lost"] == [0] * 19
+    assert [card(page, one)["reference"] for one in (place, 1 - place)] == [0, 1]
 
 
 def test_a_matrix_is_a_share_of_each_true_class(tmp_path, records):
@@ -167,6 +169,17 @@ def test_variables_that_change_threads_are_said(tmp_path, records):
     assert machine["variables"] == "OMP_WAIT_POLICY=passive"
 
 
+def test_what_a_paired_test_tells_otherwise_than_intervals_is_known(tmp_path, records, monkeypatch):
+    board = kept(tmp_path, records.make("a", right=0.5), records.make("b", right=0.51), records.make("c", right=0.9))
+    monkeypatch.setattr(paired.Pairs, "tie", lambda *_: paired.Tie(False, paired.PAIRED))
+    (group,) = page_contents(board, ())["groups"]
+    models = page_contents(board, ())["facts"]["model"]
+    told = [({models[one], models[other]}, tie) for one, other, tie in group["told"]]
+    assert ({"a", "b"}, 0) in told
+    monkeypatch.setattr(contents, "MOST_PAIRED", 2)
+    assert page_contents(board, ())["groups"][0]["told"] is None
+
+
 def test_published_miou_is_no_number_of_a_row(tmp_path, records):
     page = page_contents(kept(tmp_path, records.make("pidnet_s", right=None, dataset=None)), ())
     assert "miou" not in page["numbers"]
@@ -177,7 +190,10 @@ def test_published_miou_is_no_number_of_a_row(tmp_path, records):
 def test_what_numbers_rest_on_is_seen_from_the_machine_that_makes_the_page(tmp_path, records):
     board = kept(tmp_path, records.make("a", machine_id="m" * 64))
     here = Named(name="INTEL-XEON-2C", slug="intel-xeon-2c", machine_id="m" * 64)
-    assert page_contents(board, (here,))["facts"]["rests_on"] == ["measured here"]
+    assert page_contents(board, (here,))["facts"]["rests_on"] == [
+        "measured on the machine that wrote this page (intel-xeon-2c)"
+    ]
+    assert page_contents(board, (here,))["writer"] == "intel-xeon-2c"
     assert page_contents(board, ())["facts"]["rests_on"] == ["measured on another machine"]
 
 
@@ -200,7 +216,7 @@ def test_2000_rows_stay_small(records, monkeypatch, tmp_path):
     }
     calls = {name: random.lognormal(-4, 0.1, 200) for name in ("network_s", "pipeline_s")}
     monkeypatch.setattr(
-        contents, "samples", lambda _: {name: np.roll(one, 3) * random.uniform(0.5, 2) for name, one in calls.items()}
+        paired, "samples", lambda _: {name: np.roll(one, 3) * random.uniform(0.5, 2) for name, one in calls.items()}
     )
     page = build.board_html(replace(make_board(rows_of(made)), sources=sources))
     assert len(unpacked(page)["columns"]["id"]) == 2000

@@ -93,9 +93,10 @@ function difference(one, row, first) {
   const value = valueOf(row, one.key), reference = valueOf(first, one.key);
   if (value === null || reference === null || !one.better) return null;
   const same = alike(row, first, one.key);
-  if (same) return h("span", { className: "same", title: "their difference is within what matters, or their intervals overlap" }, " ≈");
+  if (same) return h("span", { className: "same", title: "a tie: they differ by less than matters, or than can be told" }, " ≈");
   const text = one.unit === "%" || one.unit === "points" ? `${value > reference ? "+" : "−"}${show(one, Math.abs(value - reference))} points`
-    : reference > 0 && value > 0 ? `${(value / reference).toPrecision(2)}×` : "";
+    : reference > 0 && value > 0 ? `${(value / reference).toFixed(2)}×` : "";
+  if (same === null) return h("span", { className: "same", title: "whether by more than chance is not known" }, ` ${text} ?`);
   return h("span", { className: better(one, value, reference) ? "gain" : "loss" }, ` ${text}`);
 }
 
@@ -156,7 +157,7 @@ function classTable(rows) {
   const scored = rows.filter((row) => own("iou", row) !== null);
   if (!scored.length) return null;
   const names = classesOf(scored[0]), one = metric("miou"), single = rows.length === 1;
-  const [row] = scored, held = own("lost", row) !== null, pixels = pooled("pixels", own("pixels", row));
+  const [row] = scored, held = own("lost", row) !== null && !own("reference", row), pixels = pooled("pixels", own("pixels", row));
   const recall = (place) => pooled("confusion", own("confusion", row))?.[place * (names.length + 1) + place];
   const body = names.map((name, place) => {
     const values = scored.map((found) => valueOf(found, `iou.${name}`)), share = pixels?.[place] ?? null;
@@ -164,7 +165,7 @@ function classTable(rows) {
     const best = Math.max(...values.filter((value) => value !== null)), lost = single && held ? valueOf(row, `class-loss.${name}`) : null;
     const marked = lost !== null && lost > DATA.hurt.lost && share / 1e4 >= DATA.hurt.pixels;
     return h("tr", { className: marked ? "lost" : "" }, h("th", { scope: "row" }, name),
-      values.map((value) => h("td", { className: "bar-cell" }, fill(value), h("span", {}, !single && value === best ? h("b", {}, show(one, value)) : show(one, value)))),
+      values.map((value) => h("td", { className: "bar-cell" }, fill(value), h("span", {}, !single && show(one, value) === show(one, best) ? h("b", {}, show(one, value)) : show(one, value)))),
       single && held ? h("td", {}, lost === null ? "" : signed(-100 * lost), marked ? h("span", { title: DATA.marks["†"] }, " †") : null) : null,
       single ? h("td", {}, recall(place) === undefined ? "" : (recall(place) / 10).toFixed(1)) : null,
       h("td", {}, share === null ? "" : (share / 100).toFixed(share < 100 ? 2 : 1)));
@@ -247,13 +248,13 @@ function publishedOf(row) {
 }
 
 function provenance(rows) {
-  const found = rows.map((row) => ({ measured: own("at", row), "seen from here": fact("rests_on", row), ...pooled("machine", own("machine", row)), ...pooled("provenance", own("provenance", row)), "record": own("file", row), key: own("id", row) }));
+  const found = rows.map((row) => ({ measured: own("at", row), "seen from its writer": fact("rests_on", row), ...pooled("machine", own("machine", row)), ...pooled("provenance", own("provenance", row)), "record": own("file", row), key: own("id", row) }));
   return factTable(rows, [...new Set(found.flatMap(Object.keys))].map((name) => [name, found.map((facts) => facts[name] ?? null)]));
 }
 
 function commands(rows) {
   const files = rows.map((row) => own("file", row));
-  const pair = rows.length > 1 && files.every(Boolean) ? [["compare them, with significance", `zoo compare ${files.join(" ")}`]] : [];
+  const pair = rows.length > 1 && files.every(Boolean) ? [["compare them, with significance", typed(["zoo", "compare", ...files])]] : [];
   const lines = rows.length > 1 ? pair : pooled("commands", own("commands", rows[0])) ?? [];
   if (!lines.length) return null;
   return h("dl", { className: "commands" }, lines.flatMap(([what, command]) => [h("dt", {}, what),

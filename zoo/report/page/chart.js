@@ -191,7 +191,7 @@ function spans(point, x, y, { spot, across, up }) {
 }
 
 /* Names at the nearest free place; one that finds none is left out, its point still answers. */
-const CELL = 6; // pixels: what names cover is kept on a grid of these
+const CELL = 4; // pixels: what names cover is kept on a grid of these
 let pen = null;
 
 function cellsOf(left, top, right, bottom) {
@@ -209,7 +209,7 @@ function names(kept, claims, front, winner, { width, height, across, all, where,
   }
   const take = (...box) => cellsOf(...box).forEach((one) => taken.add(one));
   const few = kept.length <= 14, onFront = new Set(front);
-  for (const point of few ? all : [...front.map((row) => where.get(row)), ...claims]) take(point.left - 5, point.top - 5, point.left + 5, point.top + 5);
+  for (const point of few ? all : [...kept, ...claims]) take(point.left - 5, point.top - 5, point.left + 5, point.top + 5);
   front.map((row) => where.get(row)).forEach((point, place, points) => { // the front's own steps
     const before = points[place - 1];
     if (!before) return;

@@ -12,24 +12,27 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import ROUND_05UP, Context
+from itertools import combinations
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from zoo import __version__
-from zoo.errors import UserError
 from zoo.files import short_hash
 from zoo.lazy import Lazy
 from zoo.machine import Named
+from zoo.picker.candidates import flags_of
+from zoo.picker.deciding import LATENCIES, LATENCY, TAIL
 from zoo.report.board import Board, Line, Table
 from zoo.report.marks import FASTEST, HURT, LOST, MARKS, UNDER
 from zoo.report.quoted import quoted
 from zoo.score.commands import how_to_export, how_to_load, how_to_measure, measured_on
-from zoo.score.comparing import Group
+from zoo.score.comparing import Group, tie
 from zoo.score.licences import NO_ADVICE, Licences
+from zoo.score.limits import NO_POINTS
 from zoo.score.metrics import CLASS_LOSS, METRICS, SHOWN, Metric, metric_of
+from zoo.score.paired import QUANTILES, Pairs
 from zoo.score.reading import Source
 from zoo.score.rows import LEAST_CLASS_SHARE, MAX_CLASS_LOSS, Row, text_of
-from zoo.store import samples
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,12 +42,16 @@ if TYPE_CHECKING:
 else:  # for pages of no more than `MOST_WHOLE` rows
     np = Lazy("numpy")
 
-DIGITS = 5
-"""Significant digits of what was timed; what was counted keeps all."""
+DIGITS = 8
+"""Significant digits of what was timed, down to its nanoseconds; what was counted keeps all."""
+SPAN_DIGITS = 6
+"""Of an interval's ends."""
 BINS = 40
 """Of a latency's histogram, from the fastest call to the 99th percentile; slower ones are counted in one more."""
 MOST_WHOLE = 3000
 """A page of more rows stays small and quick: its cards are made of rows alone, without what only records hold."""
+MOST_PAIRED = 200
+"""Rows of one table of which all are told apart in pairs; those of a larger one by their intervals alone."""
 METRICS_SHOWN = (*METRICS.values(), metric_of(CLASS_LOSS))
 SUMMARY = ("min_s", "p25_s", "p50_s", "p75_s", "p90_s", "p95_s", "p99_s", "p999_s", "max_s")
 """Of a latency, in this order."""
@@ -84,7 +91,7 @@ def page_contents(board: Board, here: Sequence[Named]) -> dict[str, Any]:
         board: The tables, with the records behind their rows.
         here: The devices of the machine that the page is made on (`zoo.machine.here`): what was measured on it.
     """
-    pools = Pools()
+    pools, pairs = Pools(), Pairs(board.sources)
     lines: dict[tuple[str, datetime], Line] = {}
     for table in board.tables:
         for line in table.lines:
@@ -92,26 +99,35 @@ def page_contents(board: Board, here: Sequence[Named]) -> dict[str, Any]:
     place = {known: index for index, known in enumerate(lines)}
     rows = [line.row for line in lines.values()]
     whole = len(rows) <= MOST_WHOLE
-    cards = [_card(row, board.sources.get(_id(row)), pools, whole=whole) for row in rows]
+    cards = [_card(row, board.sources.get(_id(row)), pools, pairs if whole else None) for row in rows]
     for card, name in zip(cards, _names(rows), strict=True):
         card["id"] = name
     worsts = [row.worst_class for row in rows]
     columns = zip(*map(itemgetter(*METRICS), (row.numbers for row in rows)), strict=True)
     numbers: dict[str, Sequence[float | None]] = dict.fromkeys(METRICS, ()) | dict(zip(METRICS, columns, strict=False))
     numbers[CLASS_LOSS] = [worst and worst[1] for worst in worsts]
-    spans = {metric.key: [_span(row, metric.key) for row in rows] for metric in METRICS.values() if metric.interval}
+    keys = [metric.key for metric in METRICS.values() if metric.interval]
+    spans = {key: [_span(row.span(key)) for row in rows] for key in keys}
+    if whole:
+        spans |= {key: [_span(pairs.interval(row, key)) for row in rows] for key in QUANTILES}
+    groups = [table.group for table in board.tables]
     return {
         "version": __version__,
         "sort": board.sort,
+        "writer": " and ".join(device.slug for device in here),
         "metrics": [_metric(metric) for metric in METRICS_SHOWN],
         "shown": SHOWN,
         "marks": {mark: MARKS[mark] for mark in (FASTEST, LOST, HURT, UNDER)},
         "hurt": {"lost": MAX_CLASS_LOSS, "pixels": LEAST_CLASS_SHARE},
         "advice": NO_ADVICE,
         "whole": whole,
-        "groups": [_group(table, [place[_id(line.row)] for line in table.lines]) for table in board.tables],
+        "deciding": {"latencies": LATENCIES, "latency": LATENCY, "tail": TAIL, "no_points": NO_POINTS},
+        "groups": [
+            _group(table, [place[_id(line.row)] for line in table.lines], groups, pairs if whole else None)
+            for table in board.tables
+        ],
         "facts": {name: _texts([getattr(row, name) for row in rows]) for name in FACTS}
-        | {"rests_on": [measured_on(row, here) for row in rows]}
+        | {"rests_on": [_measured_on(row, here) for row in rows]}
         | {"worst_class": [worst[0] if worst and worst[1] > 0 else None for worst in worsts]},
         "numbers": {one.key: _rounded(one, numbers[one.key]) for one in METRICS_SHOWN if _is_known(numbers[one.key])},
         "spans": {key: column for key, column in spans.items() if _is_known(column)},
@@ -124,31 +140,63 @@ def _id(row: Row) -> tuple[str, datetime]:
     return row.key, row.started_at
 
 
+def _measured_on(row: Row, here: Sequence[Named]) -> str:
+    """As seen from any machine: a page may be read on another one than wrote it."""
+    match measured_on(row, here):
+        case "measured here":
+            return f"measured on the machine that wrote this page ({row.device})"
+        case "measured on the same kind of machine":
+            return f"measured on a machine of the kind that wrote this page ({row.device})"
+        case elsewhere:
+            return elsewhere
+
+
 def _metric(metric: Metric) -> dict[str, Any]:
     facts = ("key", "name", "title", "unit", "better", "scale", "decimals", "least", "exact", "column", "marked")
     return {name: getattr(metric, name) for name in facts}
 
 
-def _group(table: Table, places: Sequence[int]) -> dict[str, Any]:
+def _group(table: Table, places: Sequence[int], groups: Sequence[Group], pairs: Pairs | None) -> dict[str, Any]:
     group = table.group
     title = table.title.split(" · ")
     place_of = dict(zip(map(id, table.lines), places, strict=True))
     return {
         "id": short_hash([text_of(value) for value in group], 6),
         "device": group.device,
-        "rate": group.rate_hz,
+        "flags": flags_of(group, groups),
         "title": " · ".join(part for part in title if part != group.device),
         "caution": table.caution,
         "columns": [column.key for column in table.columns],
         "rows": places,
         "names": [line.name for line in table.lines],
         "marks": [line.marks for line in table.lines],
+        "told": _told(table, places, pairs),
         "published": [quoted(line.row) for line in table.lines],
         "claims": [place_of[id(line)] for line in table.claims],
         "failed": table.failed,
         "notes": table.notes,
         "alike": [text_of(getattr(group, name)) for name in Group._fields if name not in {"device", "quick"}],
     }
+
+
+def _told(table: Table, places: Sequence[int], pairs: Pairs | None) -> list[tuple[int, int, int]] | None:
+    """Places of each two rows whose mIoU a paired test tells otherwise than their intervals, and whether it is a tie.
+
+    `None` where no such test is made.
+    """
+    scored = [
+        (place, line.row)
+        for place, line in sorted(zip(places, table.lines, strict=True), key=itemgetter(0))
+        if not line.row.baseline and line.row.miou is not None
+    ]
+    if pairs is None or len(scored) > MOST_PAIRED:
+        return None
+    found = []
+    for (place, one), (others_place, other) in combinations(scored, 2):
+        alike = tie(one, other, "miou")  # what their intervals tell apart is apart
+        if alike is not False and (told := pairs.tie(one, other, "miou").tie) not in {alike, None}:
+            found.append((place, others_place, int(told)))
+    return found
 
 
 def _texts(values: Sequence[Hashable]) -> list[str | int | None]:
@@ -170,7 +218,7 @@ def _short(value: float, digits: int = DIGITS) -> float:
     return float(_ROUNDED[digits].create_decimal(f"{value:.12g}"))  # the last digits of a float are chance
 
 
-_ROUNDED = {digits: Context(digits, ROUND_05UP) for digits in (DIGITS, 4)}
+_ROUNDED = {digits: Context(digits, ROUND_05UP) for digits in (DIGITS, SPAN_DIGITS, 4)}
 
 
 def _is_known(column: Iterable[object]) -> bool:
@@ -178,9 +226,8 @@ def _is_known(column: Iterable[object]) -> bool:
     return any(value is not None for value in column)
 
 
-def _span(row: Row, key: str) -> tuple[float | None, ...] | None:
-    span = row.span(key)
-    return None if span is None else tuple(_short(end) for end in span)
+def _span(span: tuple[float, float] | None) -> tuple[float, ...] | None:
+    return None if span is None else tuple(_short(end, SPAN_DIGITS) for end in span)
 
 
 def _names(rows: Sequence[Row]) -> list[str]:
@@ -189,10 +236,9 @@ def _names(rows: Sequence[Row]) -> list[str]:
     return [row.key[:8] if count[row.key[:8]] == 1 else f"{row.key}@{row.started_at:%Y%m%dT%H%M%S.%f}" for row in rows]
 
 
-def _card(row: Row, source: Source | None, pools: Pools, *, whole: bool) -> dict[str, Any]:
-    record = source.record if whole and source else None
+def _card(row: Row, source: Source | None, pools: Pools, pairs: Pairs | None) -> dict[str, Any]:
+    record = source.record if pairs and source else None
     licences = pools.place_of("licences", row.licences, _licences)
-    lost = {} if row.is_reference else row.class_lost
     return {
         "at": row.started_at.isoformat(" ", "minutes")[:16],
         "baseline": int(row.baseline),
@@ -200,11 +246,12 @@ def _card(row: Row, source: Source | None, pools: Pools, *, whole: bool) -> dict
         "doubts": pools.place("doubts", row.doubts or None),
         "classes": pools.place_of("classes", tuple(row.class_iou), list) if row.class_iou else None,
         "iou": pools.place_of("iou", tuple(row.class_iou.values()), _shares) if row.class_iou else None,
-        "lost": pools.place_of("lost", tuple(lost.values()), _shares) if lost else None,
+        "lost": pools.place_of("lost", tuple(row.class_lost.values()), _shares) if row.class_lost else None,
+        "reference": int(row.is_reference),
         "pixels": pools.place_of("pixels", tuple(row.class_share.values()), _pixels) if row.class_share else None,
         "confusion": pools.place("confusion", _confusion(record.accuracy if record else None)),
         "published": pools.place("published", _published(row)),
-        "latency": _latency(record, source),
+        "latency": _latency(record, row, pairs),
         "provenance": pools.place("provenance", _provenance(row, record)),
         "machine": pools.place("machine", _machine(row, record)),
         "weights_of": pools.place("weights", _weights(record)),
@@ -265,20 +312,16 @@ def _published(row: Row) -> dict[str, Any] | None:
     }
 
 
-def _latency(record: Record | None, source: Source | None) -> dict[str, Any] | None:
+def _latency(record: Record | None, row: Row, pairs: Pairs | None) -> dict[str, Any] | None:
     """Of each timed scope the percentiles in µs, the number of calls, and their histogram where there are samples."""
-    if record is None or record.speed is None:
+    if record is None or record.speed is None or pairs is None:
         return None
-    try:
-        drawn = samples(source.file) if source else {}
-    except UserError:  # a damaged sidecar: its record still stands
-        drawn = {}
     scopes: dict[str, Latency | None] = {"pipeline": record.speed.pipeline, "network": record.speed.network}
     return {
         scope: {
             "n": latency.sample_count,
             "of": [_microseconds(getattr(latency, name)) for name in SUMMARY],
-            **({"bins": _bins(drawn[f"{scope}_s"], latency)} if f"{scope}_s" in drawn else {}),
+            **({"bins": _bins(drawn, latency)} if len(drawn := pairs.seconds(row, f"{scope}_s")) else {}),
         }
         for scope, latency in scopes.items()
         if latency is not None

@@ -89,16 +89,28 @@ function nameOf(row) {
 
 const better = (one, value, other) => (one.better === "higher" ? value > other : value < other);
 
-/* Whether two rows are alike in a metric, as far as their intervals tell; null where that is not known. */
+/* Whether two rows are alike in a metric; null where that is not known. `Pairs.tie` in zoo/score/paired.py is the truth. */
 function alike(row, other, key) {
   const one = metric(key), value = valueOf(row, key), others = valueOf(other, key);
   if (value === null || others === null) return null;
   const least = one.least ?? 0.01 * Math.max(Math.abs(value), Math.abs(others));
   if (value === others || Math.abs(value - others) < least) return true;
   if (one.exact) return false;
+  const told = key === "miou" ? pairedTest(row, other) : undefined;
+  if (told !== undefined) return told;
   const span = spanOf(row, key), theirs = spanOf(other, key);
   return span && theirs ? span[0] <= theirs[1] && theirs[0] <= span[1] : null;
 }
+
+/* Whether a test on the same images finds a tie, where two intervals do not tell the same; else undefined. */
+function pairedTest(row, other) {
+  const group = current(), name = (...two) => two.sort((a, b) => a - b).join(" ");
+  group.tests ??= new Map((group.told ?? []).map(([one, two, tie]) => [name(one, two), Boolean(tie)]));
+  return group.tests.get(name(row, other));
+}
+
+/* A command as a shell takes it, whatever its words hold. */
+const typed = (words) => words.map((word) => (/^[\w=.,:%/@+-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`)).join(" ");
 
 let toasted;
 function toast(text) {

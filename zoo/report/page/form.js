@@ -45,10 +45,11 @@ function buildLimits() {
   );
 }
 
-/* A slider steps through the values that rows have, so each step leaves another row out; its end is no limit. */
+/* A slider steps through limits that rows just keep, so each step leaves another row out; its end is no limit. */
 function buildLimit(key) {
   const one = metric(key), least = one.better === "higher";
-  const values = [...new Set(rowsHere().map((row) => valueOf(row, key)).filter((value) => value !== null))].sort((a, b) => a - b);
+  const values = [...new Set(rowsHere().map((row) => valueOf(row, key)).filter((value) => value !== null).map((value) => asLimit(key, value)))]
+    .filter((value) => value !== null).sort((a, b) => a - b);
   const id = `limit-${key.replace(/[^a-z0-9]+/gi, "-")}`;
   const slider = h("input", {
     type: "range", min: 0, max: values.length, step: 1, "aria-label": `${one.title}, ${least ? "at least" : "at most"}`,
@@ -56,7 +57,7 @@ function buildLimit(key) {
   });
   const number = h("input", {
     type: "number", id, step: "any", inputMode: "decimal", placeholder: "any",
-    oninput: () => setLimit(key, number.value === "" || !Number.isFinite(number.valueAsNumber) ? null : number.valueAsNumber / one.scale),
+    oninput: () => setLimit(key, number.value === "" || !Number.isFinite(number.valueAsNumber) ? null : asLimit(key, fromShown(one, number.valueAsNumber))),
   });
   const out = h("span", { className: "left" });
   sliders.set(key, { one, least, values, slider, number, out });
@@ -75,10 +76,10 @@ function buildKinds() {
   for (const name of KINDS) {
     const values = [...new Set(rowsHere().map((row) => String(fact(name, row))))].sort();
     if (values.length < 2 || values.length > 12) continue;
-    const word = name.replace("_size", "").replace("_", " ");
+    const word = { rests_on: "measured on", input_size: "input" }[name] ?? name;
     parts.push(h("div", { className: "chips", role: "group", "aria-label": word }, h("span", { className: "chips-name" }, word),
       values.map((value) => h("label", { className: "chip" },
-        h("input", { type: "checkbox", checked: (state.kinds[name] ?? []).includes(value), onchange: (event) => setKind(name, value, event.target.checked) }), value))));
+        h("input", { type: "checkbox", checked: (state.kinds[name] ?? []).includes(value), onchange: (event) => setKind(name, value, event.target.checked) }), value.replace(/^measured on /, "")))));
   }
   if (rowsHere().some((row) => fact("grade", row))) {
     const select = h("select", { id: "grade", onchange: (event) => { state.grade = event.target.value; update(); } });
@@ -110,7 +111,7 @@ function syncForm() {
     slider.setAttribute("aria-valuetext", said);
     slider.style.setProperty("--full", `${values.length ? (100 * slider.valueAsNumber) / values.length : 0}%`);
     slider.className = least ? "least" : "most";
-    if (document.activeElement !== number) number.value = limit === null ? "" : Number((limit * one.scale).toPrecision(5));
+    if (document.activeElement !== number) number.value = limit === null ? "" : limitShown(one, limit);
     const out_of = limit === null ? 0 : rows.filter((row) => miss(row, key, limit) > 0).length;
     out.textContent = limit === null ? "" : `leaves out ${out_of}`;
   }
@@ -124,15 +125,16 @@ function buildAnswer(rows) {
     const near = meant().map((row) => [row, limits.map(([key, value]) => [key, miss(row, key, value)])])
       .map(([row, misses]) => [row, misses.filter(([, by]) => by > 0).sort((a, b) => b[1] - a[1])])
       .filter(([, misses]) => misses.length && Number.isFinite(misses[0][1])).sort((a, b) => a[1][0][1] - b[1][0][1]).slice(0, 3);
+    const off = (key, by) => (state.limits[key] && by < 10 ? `, ${(100 * by).toFixed(by < 0.1 ? 1 : 0)} % off` : "");
     byId("best").replaceChildren(
       h("p", { className: "winner" }, rows.length ? `No row that qualifies has a number for ${one.title}.` : "Nothing qualifies."),
-      near.length ? h("p", {}, "Nearest: ", joined(near.map(([row, misses]) => [opener(row), ` (${misses.map(([key, by]) =>
-        `${metric(key).title} ${say(metric(key), valueOf(row, key))}, ${(100 * by).toPrecision(2)} % off`).join("; ")})`]))) : null,
+      ...(near.length ? [h("p", {}, "Nearest: ", joined(near.map(([row, misses]) => [opener(row), ` (${misses.map(([key, by]) =>
+        `${metric(key).title} ${say(metric(key), valueOf(row, key))}${off(key, by)}`).join("; ")})`])))] : []),
     );
     return null;
   }
-  const [winner, ...others] = ranked(found, state.objective);
-  const ties = others.filter((row) => alike(row, winner, state.objective));
+  const { winner, steps } = decide(found);
+  const ties = steps.length ? steps[0].left.filter((row) => row !== winner && steps[0].ties.has(row)) : [];
   const shown = [...new Set([state.objective, ...DATA.shown])].filter((key) => valueOf(winner, key) !== null);
   const numbers = shown.map((key) => {
     const [text, ends] = sayWithSpan(winner, key);
@@ -142,7 +144,7 @@ function buildAnswer(rows) {
     h("p", { className: "winner" }, opener(winner), gradeBadge(winner)),
     h("p", { className: "numbers" }, numbers),
     h("p", { className: "muted" },
-      `${one.better === "higher" ? "Highest" : "Lowest"} ${one.title} of ${found.length} that qualify.`,
+      why(winner, steps, found.length), known("miou") && !current().told && " mIoU is told apart by intervals alone; the command tests pairs on the same images.",
       ` ${capital(fact("rests_on", winner))}.`,
       ties.length ? [" Not told apart from it: ", joined(ties.slice(0, 4).map(opener)), ties.length > 4 ? ` and ${ties.length - 4} more.` : "."] : null),
     h("p", { className: "as-command" }, h("code", {}, pickCommand()), h("button", { type: "button", "aria-label": "copy the command", onclick: () => copyText(pickCommand(), "Copied.") }, "Copy")),
@@ -150,26 +152,41 @@ function buildAnswer(rows) {
   return winner;
 }
 
+/* Why it won, step by step, in the words of `zoo pick`. */
+function why(winner, steps, count) {
+  const superlative = (key) => `${metric(key).better === "higher" ? "highest" : "lowest"} ${metric(key).title}`;
+  if (!steps.length) return "The only one that qualifies.";
+  const said = steps.filter(({ before, left }, place) => !place || left.length < before.length).map(({ key, best, ties }, place) => {
+    const among = place ? " of those that tie" : ` of ${count} that qualify`;
+    return best === winner ? [superlative(key), among] : [ties.has(winner) ? "a tie with the " : "no worse than a tie with the ", superlative(key), among, ` (${say(metric(key), valueOf(best, key))}, `, opener(best), ")"];
+  });
+  const [[first, ...rest], ...others] = said;
+  return [capital(first), rest, others.map((one) => ["; ", one]), "."];
+}
+
 const capital = (text) => text[0].toUpperCase() + text.slice(1);
 
 /* The same question for a terminal. */
 function pickCommand() {
-  const words = ["zoo", "pick", "--device", current().device], [dataset] = current().alike;
-  if (new Set(DATA.groups.filter((group) => group.device === current().device).map((group) => group.alike[0])).size > 1) words.push("--dataset", dataset);
-  if (current().rate !== null) words.push("--rate", `${current().rate}hz`);
-  const names = state.search.split(/\s+/).filter(Boolean);
-  if (names.length === 1) words.push("--models", `*${names[0]}*`);
-  const typed = (one, value) => `${Number((value * one.scale).toPrecision(6))}${["points", "images", "images/s"].includes(one.unit) ? "" : one.unit}`;
+  const words = [], rows = meant();
+  const models = [...new Set(rows.map((row) => fact("model", row)))], [part, ...more] = state.search.split(/\s+/).filter(Boolean);
+  const glob = (text) => text.replace(/[*?[]/g, "[$&]").replaceAll(",", "?"); // a comma parts names
+  if (part) words.push("--models", !more.length && models.every((name) => name.includes(part)) ? `*${glob(part)}*` : models.map(glob).join(","));
   for (const [key, value] of limitsSet()) {
-    const one = metric(key);
-    words.push(one.better === "higher" ? "--min" : "--max", `${one.name}=${typed(one, value)}`);
+    const one = metric(key), unit = ["points", "images", "images/s"].includes(one.unit) ? "" : one.unit;
+    words.push(one.better === "higher" ? "--min" : "--max", `${one.name}=${limitShown(one, value)}${unit}`);
   }
   if (state.grade) words.push("--min", `grade=${state.grade}`);
   if (state.sale) words.push("--for", "sale");
-  for (const [name, values] of Object.entries(state.kinds)) if (values.length && name !== "rests_on") words.push(`--${name.replace("_", "-")}`, values.join(","));
+  for (const [name, values] of Object.entries(state.kinds)) {
+    if (!values.length) continue;
+    const there = [...new Set(rows.map((row) => String(fact(name, row))))]; // it refuses a value that no row has
+    if (name === "rests_on") words.push("--where", `machine_id=${[...new Set(rows.map((row) => pooled("machine", own("machine", row)).machine))].join(",")}`);
+    else words.push(`--${name.replace("_", "-")}`, there.join(","));
+  }
   const one = metric(state.objective);
   words.push(one.better === "higher" ? "--maximize" : "--minimize", one.name);
-  return words.map((word) => (/[^\w=.,:%/@+-]/.test(word) ? `'${word}'` : word)).join(" ");
+  return ["zoo pick", ...current().flags, typed(words)].join(" ");
 }
 
 const joined = (parts) => parts.flatMap((part, place) => (place ? [", ", part] : [part]));

@@ -75,7 +75,7 @@ async function start() {
   await unpack();
   byId("main").hidden = false;
   plotBox.width = byId("plot").clientWidth;
-  byId("origin").textContent = `${DATA.size} rows · zoo ${DATA.version} · this page loads nothing and sends nothing`;
+  byId("origin").textContent = `${DATA.size} rows · zoo ${DATA.version} · written on ${DATA.writer} · this page loads nothing and sends nothing`;
   readState();
   wire();
   rebuild();

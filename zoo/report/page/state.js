@@ -18,13 +18,13 @@ function writeState() {
 function writeAddress() {
   const words = new URLSearchParams();
   const put = (name, value) => { if (value !== null && value !== "" && value !== undefined) words.set(name, value); };
-  if (state.group !== 0) put("group", current().id);
+  put("group", current().id);
   for (const [key, value] of Object.entries(state.limits)) if (value !== null) put(`limit.${key}`, value);
   for (const [name, values] of Object.entries(state.kinds)) if (values.length) put(name, values.join("|"));
   put("model", state.search);
   put("grade", state.grade);
   put("sale", state.sale ? 1 : null);
-  if (state.objective !== defaultObjective()) put("best", state.objective);
+  put("best", state.objective);
   if (state.sort) put("sort", `${state.sort.key}:${state.sort.up ? "up" : "down"}`);
   put("x", state.x);
   put("y", state.y);
@@ -47,8 +47,8 @@ function readState() {
   const known = (key) => numbers.has(key) || (/^(iou|class-loss)\./.test(key) && classes.has(key.slice(key.indexOf(".") + 1)));
   for (const [name, text] of words) {
     const key = name.replace(/^limit\./, ""), value = Number(text);
-    if (name.startsWith("limit.") && known(key) && Number.isFinite(value)) state.limits[key] = value;
-    if (KINDS.includes(name)) state.kinds[name] = text.split("|").filter(Boolean);
+    if (name.startsWith("limit.") && known(key) && Number.isFinite(value)) state.limits[key] = asLimit(key, value);
+    if (KINDS.includes(name)) state.kinds[name] = text.split("|").filter((value) => rowsHere().some((row) => String(fact(name, row)) === value));
     if ((name === "x" || name === "y") && known(text)) state[name] = text;
     if (name === "logX" || name === "logY") state[name] = text === "1";
   }
@@ -85,13 +85,28 @@ function placeOf(row) {
 
 const marksOf = (row) => current().marks[placeOf(row)];
 
-/* How far a row is off a limit, as a share of it; 0: it keeps it; infinite: its number is not known. */
+/* How far a row is off a limit, as a share of it, or of 0 by itself; 0: it keeps it; infinite: its number is not known. */
 function miss(row, key, limit) {
   const value = valueOf(row, key);
   if (value === null) return Infinity;
-  if (!better(metric(key), limit, value)) return 0;
-  return limit ? Math.abs(value - limit) / Math.abs(limit) : Infinity;
+  const one = metric(key), away = Math.abs(value - limit);
+  return better(one, limit, value) && !(one.unit === "points" && away < DATA.deciding.no_points) ? away / (Math.abs(limit) || 1) : 0;
 }
+
+const CAN_BE_0 = ["points", "%", "images", ""]; // units of which `zoo pick` takes a limit of 0
+
+/* A limit to the digits that are typed, rounded so that the row at it keeps it: here, where values are cut, as in
+   `zoo pick`, which has all their digits. At least nothing is no limit. */
+function asLimit(key, value) {
+  const one = metric(key), least = one.better === "higher", scaled = Number((value * one.scale).toPrecision(12));
+  const ten = 10 ** (one.decimals ?? 3 - Math.floor(Math.log10(Math.abs(scaled) || 1)));
+  const rounded = (least ? Math.floor : Math.ceil)(Number((scaled * ten).toPrecision(12))) / ten;
+  if (least) return rounded > 0 ? fromShown(one, rounded) : null;
+  return fromShown(one, Math.max(rounded, CAN_BE_0.includes(one.unit) ? 0 : 10 ** -(one.decimals ?? 3)));
+}
+
+const fromShown = (one, shown) => (one.scale < 1 ? shown * Math.round(1 / one.scale) : shown / one.scale);
+const limitShown = (one, limit) => Number((limit * one.scale).toPrecision(9));
 
 const limitsSet = () => Object.entries(state.limits).filter(([, value]) => value !== null);
 
@@ -114,10 +129,9 @@ function qualifying() {
 
 /* The rows that no other beats in both, in order of x. A fixed map takes no time: what is under it stands apart. */
 function frontOf(rows, x, y) {
-  const [across, up] = [metric(x), metric(y)];
-  const signs = [across, up].map((one) => (one.better === "higher" ? 1 : -1));
+  const seen = (row, key) => Number(show(metric(key), valueOf(row, key))) * (metric(key).better === "higher" ? 1 : -1);
   const points = rows.filter((row) => valueOf(row, x) !== null && valueOf(row, y) !== null && !marksOf(row).includes("▼"))
-    .map((row) => [signs[0] * valueOf(row, x), signs[1] * valueOf(row, y), row])
+    .map((row) => [seen(row, x), seen(row, y), row])
     .sort((a, b) => b[0] - a[0] || b[1] - a[1]);
   const front = [];
   for (const point of points) {
@@ -125,6 +139,34 @@ function frontOf(rows, x, y) {
     if (!last || point[1] > last[1] || (point[0] === last[0] && point[1] === last[1])) front.push(point);
   }
   return front.map((point) => point[2]).sort((a, b) => valueOf(a, x) - valueOf(b, x));
+}
+
+const lower = (row, key) => (valueOf(row, key) === null ? Infinity : metric(key).better === "higher" ? -valueOf(row, key) : valueOf(row, key));
+
+/* What decides, in order: what is made best, and among rows that tie in it the others. */
+function deciding() {
+  const { latencies, latency, tail } = DATA.deciding, named = [state.objective, ...limitsSet().map(([key]) => key)];
+  const meant_ = named.find((key) => latencies.includes(key)) ?? (named.includes("missed_share") ? tail : latency);
+  return [...new Set([state.objective, "miou", meant_, "peak_memory_bytes"])];
+}
+
+/* The winner of what qualifies, and how it came about, as `zoo pick` finds it: `decide` in zoo/picker/deciding.py is the
+   truth, and tests/report/page/test_answers.py holds this to it. */
+function decide(fit) {
+  const keys = deciding(), models = DATA.facts.model, steps = [];
+  const order = (one, other) => (one < other ? -1 : one > other ? 1 : 0);
+  const by = (a, b) => keys.reduce((found, key) => found || order(lower(a, key), lower(b, key)), 0) || order(models[a], models[b]) || order(own("id", a), own("id", b));
+  let pool = [...fit].sort(by);
+  for (const key of keys) {
+    if (pool.length < 2 || !known(key, pool)) continue;
+    const best = pool.reduce((least, row) => (lower(row, key) < lower(least, key) ? row : least));
+    const ties = new Set(pool.filter((row) => alike(row, best, key)));
+    const worst = Math.max(...[...ties].map((row) => lower(row, key)));
+    const left = pool.filter((row) => lower(row, key) <= worst);
+    steps.push({ key, best, ties, before: pool, left });
+    pool = left;
+  }
+  return { winner: pool[0], steps };
 }
 
 /* Best first; what has no number last, then by latency and name. */
