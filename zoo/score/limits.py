@@ -119,9 +119,7 @@ class Limit:
         return f"{self.metric.title} {'≥' if self.metric.better == 'higher' else '≤'} {self.metric.say(self.value)}"
 
     def miss(self, row: Numbers) -> float:
-        """Return how far a row is off, relative to the limit, or of 0 by itself: 0.2 is 20 % too much; infinite where
-        unknown.
-        """
+        """Return how far a row is off, relative to the limit, or of 0 by itself; infinite where unknown."""
         value = row.value(self.metric.key)
         if value is None:
             return float("inf")
