@@ -352,6 +352,19 @@ def test_an_archive_tells_nothing_of_where_and_when_it_was_made(measured, tmp_pa
         ("C:\\nets\\net", "names a path"),
         ("../net.py:build", "names a path"),
         ("nets/net.py:build", "names a path"),
+        ("see file:///home/jo/x", "names a path"),
+        ("open s3://bucket/x", "names a path"),
+        ("read ../secrets/x.pt", "names a path"),
+        ("read ./x", "names a path"),
+        ("no data/jo/x.onnx, or", "names a path"),
+        ("no secrets/x.pt", "names a path"),
+        ("in data/jo/private", "names a path"),
+        ("[data\\jo\\x.pt]", "names a path"),
+        ("`x=\\\\server\\jo`", "names a path"),
+        ("<~jo/x>", "names a path"),
+        ("a/../../b", "names a path"),
+        ("hf:../../nets", "names a path"),
+        ("timm/jo/x.pt", "names a path"),
         ("made by jolanda on monday", "names this machine's user or host"),
         ("seen on STATION7", "names this machine's user or host"),
     ],
@@ -365,6 +378,19 @@ def test_what_names_a_path_a_user_or_a_host_stays_at_home(measured, tmp_path, mo
     assert [record.artifact.model for record in shared.records] == ["fcn"]
     (line,) = shared.left_out
     assert line.startswith(f"{path}: failure.detail {words}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://a.org/x/y.png", "images/s", "zoo-lat/3", "ViT-B/16", "1/2", "and/or", "unet:timm/vit_b.mae",
+        "timm/convnext_tiny.in12k_ft_in1k", "smp-hub/resnet18.imagenet", "hf:nvidia/segformer.v1",
+        "openvino 2026.4.1-22982-e213a147257-releases/2026/4",
+    ],
+)  # fmt: skip
+def test_what_is_public_is_no_path(records, text):
+    record, samples = records.sampled(build={"options": {"said": text}})
+    assert list(private_texts(record, samples)) == []
 
 
 @pytest.mark.parametrize("user", ["root", "max", "linux", "fp32-user", "camvid_cpu2"])

@@ -35,7 +35,14 @@ SHARED_BYTES = 2 * 2**20
 """More than this of one file is too much for a repository, which keeps it for good."""
 SOURCE = "a folder of records, or a .zip or .tar of one"
 
-_PATH = re.compile(r"(?:^|[\s'\"=(,:])(?:/(?!/)|~[\w-]*/|\.\.?/|[A-Za-z]:[\\/]|\\\\)[\w.~-]|/[^\s:]*\.py\b")
+_WORD = re.compile(r"[^\s'\"`=(),;|<>\[\]{}]+")
+_PUBLIC = re.compile(r"https?://|(?:(?:\w+:)?(?:timm|smp-hub)|(?:hf|smp):\w[\w.-]*)/[\w.-]+$")
+"""Addresses, and what libraries and hubs call their weights."""
+_ROOTED = re.compile(r"(?:.*:)?(?:[\\/]|~[\w.-]*[\\/]|\.\.?[\\/])[\w.~\\/-]|\w+://|[A-Za-z]:[\\/]")
+"""From a root, a home or the working folder, or of a scheme such as `file:`."""
+_FILE = re.compile(r"[\\/][^\\/]*\.(?:[A-Za-z][A-Za-z0-9]{0,4}|safetensors|engine)(?!\w)")
+_DEEP = re.compile(r"[\\/].*[\\/].*[A-Za-z][^\\/]*$")
+"""At least two folders; `releases/2026/4`, a version, ends without a letter."""
 _EVERYBODYS = {"root", "user", "admin", "ubuntu", "debian", "runner", "docker", "localhost"}
 """Names of users and hosts that tell nothing."""
 _PROBED = ("software", "device")
@@ -190,14 +197,21 @@ def private_texts(record: Record, arrays: Arrays) -> Iterator[str]:
     names = {name for name in (_user(), platform.node().partition(".")[0]) if len(name) > 2} - _EVERYBODYS
     words = re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, names))})(?![\w-])", re.IGNORECASE) if names else None
     for where, text in _texts("", record.model_dump(mode="json")):
-        if _PATH.search(text):
+        if any(_is_path(word) for word in _WORD.findall(text)):
             yield f"{where} names a path ({_short(text)})"
         elif words and where.partition(".")[0] not in _PROBED and words.search(text):
             yield f"{where} names this machine's user or host ({_short(text)})"
     for name, array in arrays.items():
-        paths = [str(text) for text in array.ravel() if _PATH.search(str(text))] if array.dtype.kind in "US" else []
-        if paths:
-            yield f"{name} of its samples names a path ({_short(paths[0])})"
+        for text in map(str, array.ravel() if array.dtype.kind in "US" else ()):
+            if any(map(_ROOTED.match, _WORD.findall(text))):  # of an image folders of its own may be said
+                yield f"{name} of its samples names a path ({_short(text)})"
+                break
+
+
+def _is_path(word: str) -> bool:
+    if _PUBLIC.match(word):
+        return False
+    return any((_ROOTED.match(word), _FILE.search(word), _DEEP.search(word)))
 
 
 def _records_in(source: Path, opened: ExitStack, left_out: list[str]) -> list[_Found]:
