@@ -118,8 +118,10 @@ def merge(sources: Sequence[Path | str], into: Path | str = store.DEFAULT, on_do
             try:
                 content, sidecar = one.read(), one.read_sidecar and one.read_sidecar()
                 record = store.parse(content, one.place)
+                store.require_past(record, one.place)
                 path = target / store.result_path(record)
-                is_known = path.exists()
+                with _reading(one.place):
+                    is_known = path.exists()
                 if is_known:
                     _require_same(one.place, content, sidecar, path)
                 else:
@@ -185,8 +187,8 @@ def share(
     if all(record.is_baseline for record in chosen.values()):
         why_not = [*(f"{count} {what}" for what, count in unasked.items()), *left_out[:1]]
         raise UserError(f"{folder} holds nothing to share: {'; '.join(why_not) or 'no model was measured into it'}")
-    slug = PurePosixPath(max(chosen, key=lambda path: chosen[path].started_at)).parts[0]
-    written = Path(output or f"zoo-{slug}.zip")
+    last = max(chosen.values(), key=store.when())
+    written = Path(output or f"zoo-{store.result_path(last).parts[0]}.zip")
     _write(contents, written)
     byte_count = sum(map(len, contents.values()))
     return Shared(written, tuple(chosen.values()), byte_count, dict(unasked), (*every.warnings, *left_out))
@@ -239,7 +241,7 @@ def _in_folder(source: Path, left_out: list[str]) -> list[_Found]:
         left_out.append(f"{error.filename}: {reason(error)}; {how_to_read(error)}")
 
     return [
-        _Found(path, partial(_file, path), partial(_file, sidecar) if sidecar.exists() else None)
+        _Found(_called(path), partial(_file, path), partial(_file, sidecar) if sidecar.exists() else None)
         for path in store.visible_files(source, ".json", unlisted)
         for sidecar in [path.with_suffix(".npz")]
     ]
@@ -249,14 +251,23 @@ def _in_archive(
     source: Path, members: dict[str, Any], size_of: Callable[[Any], int], extract: Callable[[Any], bytes]
 ) -> list[_Found]:
     def read(name: str) -> bytes:
-        return _read(Path(f"{source}/{name}"), lambda: size_of(members[name]), lambda: extract(members[name]))
+        return _read(_called(Path(f"{source}/{name}")), lambda: size_of(members[name]), lambda: extract(members[name]))
 
     return [
-        _Found(Path(f"{source}/{name}"), partial(read, name), partial(read, sidecar) if sidecar in members else None)
+        _Found(
+            _called(Path(f"{source}/{name}")),
+            partial(read, name),
+            partial(read, sidecar) if sidecar in members else None,
+        )
         for name in sorted(members)
         if name.endswith(".json") and not _is_hidden(name)
         for sidecar in [f"{name.removesuffix('.json')}.npz"]
     ]
+
+
+def _called(path: Path) -> Path:
+    """What an error calls a file, whose name may hold what moves a terminal's cursor."""
+    return Path("".join(letter if letter.isprintable() else "?" for letter in str(path)))
 
 
 def _is_hidden(name: str) -> bool:
@@ -279,7 +290,7 @@ def _read_tar(source: Path) -> dict[str, _Tarred]:
 
 
 def _file(path: Path) -> bytes:
-    return _read(path, lambda: path.stat().st_size, path.read_bytes)
+    return _read(_called(path), lambda: path.stat().st_size, path.read_bytes)
 
 
 def _read(place: Path, size: Callable[[], int], read: Callable[[], bytes]) -> bytes:

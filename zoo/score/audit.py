@@ -23,11 +23,12 @@ from zoo.lived import Paced
 from zoo.machine import may_be_called
 from zoo.protocol import PACED_PROTOCOL
 from zoo.question import hashes_of
-from zoo.record import Accuracy, Latency, Record, Speed
+from zoo.record import Accuracy, Record, Speed
 from zoo.score.accuracy import miou_interval
 from zoo.score.summary import MEDIAN_COUNT, Samples, summarise, summarise_paced, summarise_stages
 from zoo.spec import Facts
 from zoo.store import load, refuse_file, result_path, samples, visible_files
+from zoo.timed import Latency
 
 INTERVAL_SCHEMA = 3
 """The first one whose records hold the interval of mIoU."""

@@ -13,7 +13,7 @@ from zoo.collector import paused
 from zoo.score.comparing import Scored, scored_of
 from zoo.score.kept import Kept
 from zoo.score.rows import Row, row
-from zoo.store import folder_to_read, load, newest, read_all
+from zoo.store import folder_to_read, load, newest, read_all, when
 
 if TYPE_CHECKING:  # kept rows are read without pydantic
     from zoo.record import Record
@@ -33,13 +33,18 @@ def rows_of(records: Iterable[Record], among: Iterable[Row] = ()) -> tuple[Row, 
 
 def linked(rows: Iterable[Row]) -> tuple[Row, ...]:
     """Return rows with what they are told by each other, in their order."""
-    rows = _under_one_name(list(rows))
+    rows, time_of = _under_one_name(list(rows)), when()
+
+    def standing(one: Row) -> tuple[bool, tuple[bool, datetime]]:
+        """By which of two fp32 rows the other artifacts are held against one."""
+        return one.is_reference, time_of(one)
+
     references: dict[Scored, dict[str | None, Row]] = defaultdict(dict)  # by device the best, by None that of all
     for candidate in rows:
         if candidate.precision == "fp32" and candidate.miou is not None and not candidate.baseline:
             best = references[scored_of(candidate)]
             for device in (candidate.device, None):
-                if device not in best or _standing(candidate) > _standing(best[device]):
+                if device not in best or standing(candidate) > standing(best[device]):
                     best[device] = candidate
 
     def with_loss(one: Row) -> Row:
@@ -58,14 +63,9 @@ def linked(rows: Iterable[Row]) -> tuple[Row, ...]:
     return tuple(with_loss(candidate) for candidate in rows)
 
 
-def _standing(one: Row) -> tuple[bool, datetime]:
-    """By which of two fp32 rows the other artifacts are held against one."""
-    return one.is_reference, one.started_at
-
-
 def _under_one_name(rows: list[Row]) -> list[Row]:
     """Call the same images the same, whatever their dataset's folder was called: as they were called last."""
-    by_time = sorted(rows, key=lambda one: one.started_at)
+    by_time = sorted(rows, key=when())
     names = {one.dataset_fingerprint: one.dataset for one in by_time}
     return [
         one

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from zoo.record import Accuracy, Latency, Record
+    from zoo.record import Accuracy, Record
+    from zoo.timed import Latency
 else:  # for pages of no more than `MOST_WHOLE` rows
     np = Lazy("numpy")
 
