@@ -28,6 +28,7 @@ from zoo.protocol import ACCURACY_PROTOCOL, SPEED_PROTOCOL
 from zoo.quantisation import Quantisation
 from zoo.spec import Facts, Feeding, Resize, Size
 from zoo.timed import Energy, Latency, Stage, Throughput
+from zoo.units import show_size
 
 SCHEMA = 7
 
@@ -127,6 +128,15 @@ class Weights(Facts):
         """As a table shows them: `run camvid_cpu`, `published zh320`, `file net.pth`, `own`, `random`."""
         name = self.recipe if self.recipe_hash else self.tag
         return f"{self.source} {name}".rstrip()
+
+    @property
+    def planned_label(self) -> str:
+        """The same; of a cell that never had its weights, the label of those it was planned with."""
+        if self.source != "none":
+            return self.label
+        if self.recipe_hash:
+            return f"run {self.recipe}"
+        return f"file {self.tag}".rstrip() if self.recipe == "external" else "random"
 
 
 class Artifact(Facts):
@@ -289,6 +299,19 @@ class Mode(Facts):
     """Times the input size; class probabilities are averaged over the scales."""
     flip: bool = False
     """Each frame is also read mirrored, left to right; class probabilities are averaged."""
+
+    @property
+    def text(self) -> str:
+        """Without a comma: `window 512x512 stride 341x341 + scales 0.75 1`; empty for frames that are read whole."""
+        parts = []
+        if self.window is not None:
+            stride = show_size(self.stride) if self.stride else "none"
+            parts.append(f"window {show_size(self.window)} stride {stride}")
+        if self.scales != (1.0,):
+            parts.append(f"scales {' '.join(f'{scale:g}' for scale in self.scales)}")
+        if self.flip:
+            parts.append("flip")
+        return " + ".join(parts)
 
 
 class Network(Facts):

@@ -117,7 +117,7 @@ class Pairs:
         if one.miou is None or other.miou is None or max(one.seed_count, other.seed_count) > 1:
             raise UserError("a paired test takes the mIoU of one set of weights each")
         try:
-            first, second = (self.sources[row.key, row.started_at] for row in (one, other))
+            first, second = (self.sources[row.identity] for row in (one, other))
         except KeyError:
             raise UserError("their records are not at hand") from None
         files = first.file, second.file
@@ -142,7 +142,7 @@ class Pairs:
 
     def _quantile_interval(self, row: Row, key: str) -> tuple[float, float] | None:
         """95 % interval of a quantile of a row's samples; `None` where they are too few, or not at hand."""
-        place, (name, q) = (row.key, row.started_at), QUANTILES[key]
+        place, (name, q) = row.identity, QUANTILES[key]
         if place not in self.sources:
             return None
         file = self.sources[place].file

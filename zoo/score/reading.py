@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from zoo.collector import paused
 from zoo.score.comparing import Scored, scored_of
 from zoo.score.kept import Kept
-from zoo.score.rows import Row, row
+from zoo.score.rows import Identity, Row, row
 from zoo.store import folder_to_read, load, newest, read_all, when
 
 if TYPE_CHECKING:  # kept rows are read without pydantic
@@ -96,8 +96,8 @@ class Source(NamedTuple):
         return load(self.file)
 
 
-Sources = Mapping[tuple[str, datetime], Source]
-"""By the row's key and time."""
+Sources = Mapping[Identity, Source]
+"""By the row's `identity`."""
 
 
 @dataclass(frozen=True)
@@ -117,20 +117,20 @@ def read_rows(results: Path | str | None = None, *, history: bool = False) -> Ro
         UserError: there is no readable record.
     """
     folder, said = folder_to_read(results)
-    files: dict[tuple[str, datetime], Source] = {}
+    files: dict[Identity, Source] = {}
     found, warnings = _read_kept(folder, files)
     rows = linked(found if history else newest(found))
-    sources = {place: files[place] for place in ((one.key, one.started_at) for one in rows)}
+    sources = {one.identity: files[one.identity] for one in rows}
     return Rows(rows, (*said, *warnings), sources)
 
 
-def _read_kept(folder: Path, files: dict[tuple[str, datetime], Source]) -> tuple[list[Row], tuple[str, ...]]:
+def _read_kept(folder: Path, files: dict[Identity, Source]) -> tuple[list[Row], tuple[str, ...]]:
     """Read a folder's rows, and name the file of each; what was kept of before is gone from memory at the end."""
     kept = Kept(folder)
 
     def read(name: str) -> Row:
         one = kept.read(name)
-        files[one.key, one.started_at] = Source(name)
+        files[one.identity] = Source(name)
         return one
 
     found, warnings = read_all(folder, read, required=True, ahead=kept.look_ahead)

@@ -10,7 +10,6 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from decimal import ROUND_05UP, Context
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -28,7 +27,7 @@ from zoo.score.comparing import Group
 from zoo.score.licences import NO_ADVICE, Licences
 from zoo.score.metrics import CLASS_LOSS, METRICS, SHOWN, Metric, metric_of
 from zoo.score.reading import Source
-from zoo.score.rows import LEAST_CLASS_SHARE, MAX_CLASS_LOSS, Row, text_of
+from zoo.score.rows import LEAST_CLASS_SHARE, MAX_CLASS_LOSS, Identity, Row, text_of
 from zoo.store import samples
 
 if TYPE_CHECKING:
@@ -86,14 +85,14 @@ def page_contents(board: Board, here: Sequence[Named]) -> dict[str, Any]:
         here: The devices of the machine that the page is made on (`zoo.machine.here`): what was measured on it.
     """
     pools = Pools()
-    lines: dict[tuple[str, datetime], Line] = {}
+    lines: dict[Identity, Line] = {}
     for table in board.tables:
         for line in table.lines:
-            lines.setdefault(_id(line.row), line)
+            lines.setdefault(line.row.identity, line)
     place = {known: index for index, known in enumerate(lines)}
     rows = [line.row for line in lines.values()]
     whole = len(rows) <= MOST_WHOLE
-    cards = [_card(row, board.sources.get(_id(row)), pools, whole=whole) for row in rows]
+    cards = [_card(row, board.sources.get(row.identity), pools, whole=whole) for row in rows]
     for card, name in zip(cards, _names(rows), strict=True):
         card["id"] = name
     worsts = [row.worst_class for row in rows]
@@ -110,7 +109,7 @@ def page_contents(board: Board, here: Sequence[Named]) -> dict[str, Any]:
         "hurt": {"lost": MAX_CLASS_LOSS, "pixels": LEAST_CLASS_SHARE},
         "advice": NO_ADVICE,
         "whole": whole,
-        "groups": [_group(table, [place[_id(line.row)] for line in table.lines]) for table in board.tables],
+        "groups": [_group(table, [place[line.row.identity] for line in table.lines]) for table in board.tables],
         "facts": {name: _texts([getattr(row, name) for row in rows]) for name in FACTS}
         | {"rests_on": [measured_on(row, here) for row in rows]}
         | {"worst_class": [worst[0] if worst and worst[1] > 0 else None for worst in worsts]},
@@ -119,10 +118,6 @@ def page_contents(board: Board, here: Sequence[Named]) -> dict[str, Any]:
         "columns": {name: [card[name] for card in cards] for name in cards[0]} if cards else {},
         "pools": pools.values,
     }
-
-
-def _id(row: Row) -> tuple[str, datetime]:
-    return row.key, row.started_at
 
 
 def _metric(metric: Metric) -> dict[str, Any]:
