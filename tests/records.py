@@ -15,28 +15,24 @@ from zoo.record import (
     Accuracy,
     Agreement,
     Artifact,
-    BatchRate,
     Build,
     Cost,
     Dataset,
     Device,
-    Energy,
     Failure,
-    Latency,
     Memory,
     Mode,
     Record,
     Software,
     Speed,
-    Stage,
     State,
-    Throughput,
     Weights,
     Witness,
 )
 from zoo.score.accuracy import miou_interval
 from zoo.score.summary import Samples, summarise, summarise_paced, summarise_stages
 from zoo.store import save
+from zoo.timed import BatchRate, Energy, Latency, Stage, Throughput
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 CLASS_NAMES = tuple(f"class {index}" for index in range(19))
@@ -66,14 +62,14 @@ def latency(p50_s=0.020, *, spread=0.01, settled=True, count=120, width=0.01):
     """A latency around `p50_s`: `spread` is IQR / median and std / mean, `width` the interval's relative half width."""
     return Latency(
         sample_count=count,
-        min_s=p50_s * 0.9,
+        min_s=p50_s * min(0.9, 1 - spread / 2),
         p25_s=p50_s * (1 - spread / 2),
         p50_s=p50_s,
         p75_s=p50_s * (1 + spread / 2),
-        p90_s=p50_s * 1.1,
-        p95_s=p50_s * 1.15,
-        p99_s=p50_s * 1.2 if count >= 100 else None,
-        max_s=p50_s * 1.5,
+        p90_s=p50_s * max(1.1, 1 + spread / 2),
+        p95_s=p50_s * max(1.15, 1 + spread / 2),
+        p99_s=p50_s * max(1.2, 1 + spread / 2) if count >= 100 else None,
+        max_s=p50_s * max(1.5, 1 + spread / 2),
         mean_s=p50_s,
         std_s=p50_s * spread,
         p50_interval_s=(p50_s * (1 - width), p50_s * (1 + width)),

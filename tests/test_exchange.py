@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.score.test_audit import edit
 from zoo import exchange, store
 from zoo.errors import UserError
 from zoo.exchange import merge, private_texts, share
@@ -118,7 +119,7 @@ def _truncated(path):
 
 
 def _slow_to_fast(path):
-    path.write_text(path.read_text().replace('"p25_s": 0.0', '"p25_s": 0.00'))
+    path.write_text(path.read_text().replace('"mean_s": 0.0', '"mean_s": 0.00'))
 
 
 def _newer(path):
@@ -129,7 +130,7 @@ def _newer(path):
     ("damage", "words"),
     [
         (_truncated, "damaged JSON"),
-        (_slow_to_fast, "p25_s: "),
+        (_slow_to_fast, "mean_s: "),
         (_newer, "written by a newer zoo"),
         (lambda path: path.with_suffix(".npz").unlink(), "has no samples beside it"),
         (lambda path: _truncated(path.with_suffix(".npz")), "damaged"),
@@ -292,6 +293,48 @@ def test_a_folder_that_was_measured_into_counts_as_ones_own_and_an_archive_does_
     assert store.folder_ids(mine) == (own_id, their_id)
 
 
+@pytest.mark.parametrize(
+    ("where", "value", "words"),
+    [
+        (("artifact", "model"), "a" * 5000, "not a valid record (artifact.model: "),
+        (("artifact", "model"), "", "not a valid record (artifact.model: "),
+        (("artifact", "model"), "a\x1b[2Jb", "a word in it holds a control character"),
+        (("artifact", "model"), "a\0b", "a word in it holds a control character"),
+        (("artifact", "runtime"), "r" * 5000, "not a valid record (artifact.runtime: "),
+        (("artifact", "weights", "recipe"), "r" * 5000, "not a valid record (artifact.weights.recipe: "),
+        (("dataset", "name"), "d" * 5000, "not a valid record (dataset.name: "),
+        (("device", "slug"), "s" * 5000, "not a valid record (device.slug: "),
+        (("device", "slug"), "../elsewhere", "device.slug: ../elsewhere said"),
+        (("memory", "peak_bytes"), -5, "not a valid record (memory.peak_bytes: "),
+        (("started_at",), "2999-01-01T00:00:00Z", "began at 2999-01-01 00:00 UTC by its own word"),
+        (("started_at",), "0001-01-01T00:00:00+14:00", "not a valid record (started_at is of the years"),
+    ],
+)
+def test_what_no_record_can_say_is_named_left_out_and_stops_nothing(records, other, tmp_path, where, value, words):
+    bad = store.save(*records.sampled("enet"), other)
+    edit(bad, where, value)
+    merged = merge([other], tmp_path / "mine")
+    assert len(merged.added) == 3
+    (line,) = merged.left_out
+    assert line.startswith(f"{bad}: ")
+    assert words in line
+    assert line.isprintable()
+
+
+def test_a_name_that_a_disk_cannot_hold_stops_nothing(other, tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "_slug", lambda text: text + "x" * 300 * (text == "unet"))
+    merged = merge([other], tmp_path / "mine")
+    assert len(merged.added) == 2
+    (line,) = merged.left_out
+    assert "File name too long; shorten its path" in line
+
+
+def test_a_file_of_a_hostile_name_is_named_in_one_line(other, tmp_path):
+    (other / "a\x1b[2J\nb.json").write_text("{}")
+    (line,) = merge([other], tmp_path / "mine").left_out
+    assert line.startswith(f"{other}/a?[2J?b.json: not a record of zoo")
+
+
 @pytest.fixture
 def measured(records, tmp_path):
     """`save(model, …)` into a folder as a sweep of this machine does; records are the folder's own."""
@@ -352,6 +395,19 @@ def test_an_archive_tells_nothing_of_where_and_when_it_was_made(measured, tmp_pa
         ("C:\\nets\\net", "names a path"),
         ("../net.py:build", "names a path"),
         ("nets/net.py:build", "names a path"),
+        ("see file:///home/jo/x", "names a path"),
+        ("open s3://bucket/x", "names a path"),
+        ("read ../secrets/x.pt", "names a path"),
+        ("read ./x", "names a path"),
+        ("no data/jo/x.onnx, or", "names a path"),
+        ("no secrets/x.pt", "names a path"),
+        ("in data/jo/private", "names a path"),
+        ("[data\\jo\\x.pt]", "names a path"),
+        ("`x=\\\\server\\jo`", "names a path"),
+        ("<~jo/x>", "names a path"),
+        ("a/../../b", "names a path"),
+        ("hf:../../nets", "names a path"),
+        ("timm/jo/x.pt", "names a path"),
         ("made by jolanda on monday", "names this machine's user or host"),
         ("seen on STATION7", "names this machine's user or host"),
     ],
@@ -365,6 +421,19 @@ def test_what_names_a_path_a_user_or_a_host_stays_at_home(measured, tmp_path, mo
     assert [record.artifact.model for record in shared.records] == ["fcn"]
     (line,) = shared.left_out
     assert line.startswith(f"{path}: failure.detail {words}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://a.org/x/y.png", "images/s", "zoo-lat/3", "ViT-B/16", "1/2", "and/or", "unet:timm/vit_b.mae",
+        "timm/convnext_tiny.in12k_ft_in1k", "smp-hub/resnet18.imagenet", "hf:nvidia/segformer.v1",
+        "openvino 2026.4.1-22982-e213a147257-releases/2026/4",
+    ],
+)  # fmt: skip
+def test_what_is_public_is_no_path(records, text):
+    record, samples = records.sampled(build={"options": {"said": text}})
+    assert list(private_texts(record, samples)) == []
 
 
 @pytest.mark.parametrize("user", ["root", "max", "linux", "fp32-user", "camvid_cpu2"])

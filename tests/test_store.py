@@ -98,6 +98,20 @@ def test_a_newer_run_is_a_new_file_and_wins(records, tmp_path):
     ]
 
 
+def test_a_record_of_the_future_is_named_and_is_the_newest_of_nothing(records, tmp_path):
+    late = datetime.now(UTC) - records.NOON + timedelta(days=3)
+    old, new = records.make(minutes=0), records.make(minutes=9)
+    future = records.make(p50_s=0.001, minutes=late / timedelta(minutes=1))
+    path = [store.save(one, {}, tmp_path) for one in (old, new, future)][-1]
+    found = store.scan(tmp_path)
+    assert found.records == (new,)
+    (warning,) = found.warnings
+    assert str(path) in warning
+    assert "began in the future, and are taken for the newest of none" in warning
+    later = future.model_copy(update={"started_at": future.started_at + timedelta(days=1)})
+    assert store.newest([later, future]) == [later], "where this machine's clock is behind"
+
+
 def _break(path, how, record):
     if how == "truncated":
         path.write_bytes(path.read_bytes()[:500])
@@ -131,10 +145,10 @@ def _break(path, how, record):
 @pytest.mark.parametrize(
     ("how", "words"),
     [
-        ("truncated", "damaged JSON"),
+        ("truncated", "); fetch it again from where it was measured, or remove it and measure the cell anew"),
         ("empty", "damaged JSON"),
         ("binary", "damaged JSON"),
-        ("foreign object", "not a record of zoo"),
+        ("foreign object", "not a record of zoo; move it out of the folder of the records"),
         ("foreign list", "not a record of zoo"),
         ("newer", f"newer zoo (schema 99; this one reads up to {SCHEMA})"),
         ("newer, same fields", f"newer zoo (schema 99; this one reads up to {SCHEMA})"),

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from zoo.allowed import MODEL_LETTERS
 from zoo.errors import UserError, did_you_mean
 from zoo.hub.models import find_hub
 from zoo.identity import module_file
@@ -262,10 +263,20 @@ def find(name: str) -> ModelSpec:
             `path/to/net.py:build`, `package.module:build`, or the name of an entry point in the group `zoo.models`.
 
     Raises:
-        UserError: no such model, decoder, file, module or repository.
+        UserError: no such model, decoder, file, module or repository, or one of a longer name than records hold.
     """
     if name in MODELS:
         return MODELS[name]
+    spec = _find_other(name)
+    if len(spec.name) > MODEL_LETTERS:
+        raise UserError(
+            f"a model is called {spec.name[:40]!r}…, by {len(spec.name)} letters, and records hold {MODEL_LETTERS}; "
+            "rename its file or function"
+        )
+    return spec
+
+
+def _find_other(name: str) -> ModelSpec:
     if (hub := find_hub(name)) is not None:
         return _with_paper(hub)
     head, colon, tail = name.rpartition(":")

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
+from zoo.allowed import Name
 from zoo.errors import UserError, did_you_mean
 from zoo.files import LEAST_DIGITS, short_hash
 from zoo.presets import preset_folder, preset_names, presets, recipes
@@ -42,7 +43,7 @@ WrittenSize = Annotated[Size, BeforeValidator(_written)]
 class TrainConfig(Facts):
     """One recipe for every model: what `zoo train` does, whole."""
 
-    name: str = "custom"
+    name: Name = "custom"
     """The recipe's name in tables."""
     steps: int = Field(default=1000, gt=0)
     batch_size: int = Field(default=8, gt=0)
@@ -139,7 +140,7 @@ _LATER_KEYS = (
 class BenchConfig(Facts):
     """What `zoo bench` measures, whole: which models, on which images, how, and where weights come from."""
 
-    name: str = "custom"
+    name: Name = "custom"
     """The preset's name."""
     models: tuple[str, ...] = ("all",)
     """Names, globs, tags, `all`, `decoder:timm/encoder`, or a model of your own."""

@@ -17,10 +17,10 @@ from pydantic import AwareDatetime
 from pydantic.fields import FieldInfo
 
 from zoo.record import SCHEMA, Record
-from zoo.spec import Facts, Size
+from zoo.spec import MAX_PIXELS, Facts, Size
 
-_Pixels = Annotated[int, msgspec.Meta(gt=0)]
-_BOUNDS = "gt", "ge", "min_length"
+_Pixels = Annotated[int, msgspec.Meta(gt=0, le=MAX_PIXELS)]
+_BOUNDS = "gt", "ge", "le", "min_length", "max_length"
 """What both libraries call by the same name."""
 
 
@@ -30,6 +30,8 @@ def decoded(content: bytes) -> Record | None:
     Returns:
         The record; `None` where `store.parse` has to look.
     """
+    if b"\\" in content or not content.isascii():  # what is escaped may be a control character
+        return None
     try:
         found = _decoder().decode(content)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -52,15 +54,12 @@ def struct_of(model: type[Facts]) -> type[msgspec.Struct]:
     stated = model.__pydantic_decorators__
     validators: list[Any] = [*stated.model_validators.values(), *stated.field_validators.values()]
     checks = [one.func for one in stated.model_validators.values() if one.info.mode == "after"]
-    if any(one.info.mode != "before" and one.func not in checks for one in validators):  # `before`: of older forms
+    others = [one for one in validators if one.info.mode != "before" and one.func not in checks]
+    if others or len(checks) > 1:  # `before`: of older forms
         raise TypeError(f"{model.__name__} is checked by what msgspec cannot call")
 
-    def check(self: Any) -> None:
-        for one in checks:
-            one(self)
-
     shared: dict[str, Any] = {name: value for name, value in vars(model).items() if isinstance(value, property)}
-    shared |= {"__iter__": _pairs} | ({"__post_init__": check} if checks else {})
+    shared |= {"__iter__": _pairs} | ({"__post_init__": checks[0]} if checks else {})
     fields = [_field(name, info) for name, info in model.model_fields.items()]
     return msgspec.defstruct(
         model.__name__, fields, namespace=shared, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False

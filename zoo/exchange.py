@@ -35,7 +35,14 @@ SHARED_BYTES = 2 * 2**20
 """More than this of one file is too much for a repository, which keeps it for good."""
 SOURCE = "a folder of records, or a .zip or .tar of one"
 
-_PATH = re.compile(r"(?:^|[\s'\"=(,:])(?:/(?!/)|~[\w-]*/|\.\.?/|[A-Za-z]:[\\/]|\\\\)[\w.~-]|/[^\s:]*\.py\b")
+_WORD = re.compile(r"[^\s'\"`=(),;|<>\[\]{}]+")
+_PUBLIC = re.compile(r"https?://|(?:(?:\w+:)?(?:timm|smp-hub)|(?:hf|smp):\w[\w.-]*)/[\w.-]+$")
+"""Addresses, and what libraries and hubs call their weights."""
+_ROOTED = re.compile(r"(?:.*:)?(?:[\\/]|~[\w.-]*[\\/]|\.\.?[\\/])[\w.~\\/-]|\w+://|[A-Za-z]:[\\/]")
+"""From a root, a home or the working folder, or of a scheme such as `file:`."""
+_FILE = re.compile(r"[\\/][^\\/]*\.(?:[A-Za-z][A-Za-z0-9]{0,4}|safetensors|engine)(?!\w)")
+_DEEP = re.compile(r"[\\/].*[\\/].*[A-Za-z][^\\/]*$")
+"""At least two folders; `releases/2026/4`, a version, ends without a letter."""
 _EVERYBODYS = {"root", "user", "admin", "ubuntu", "debian", "runner", "docker", "localhost"}
 """Names of users and hosts that tell nothing."""
 _PROBED = ("software", "device")
@@ -111,8 +118,10 @@ def merge(sources: Sequence[Path | str], into: Path | str = store.DEFAULT, on_do
             try:
                 content, sidecar = one.read(), one.read_sidecar and one.read_sidecar()
                 record = store.parse(content, one.place)
+                store.require_past(record, one.place)
                 path = target / store.result_path(record)
-                is_known = path.exists()
+                with _reading(one.place):
+                    is_known = path.exists()
                 if is_known:
                     _require_same(one.place, content, sidecar, path)
                 else:
@@ -178,8 +187,8 @@ def share(
     if all(record.is_baseline for record in chosen.values()):
         why_not = [*(f"{count} {what}" for what, count in unasked.items()), *left_out[:1]]
         raise UserError(f"{folder} holds nothing to share: {'; '.join(why_not) or 'no model was measured into it'}")
-    slug = PurePosixPath(max(chosen, key=lambda path: chosen[path].started_at)).parts[0]
-    written = Path(output or f"zoo-{slug}.zip")
+    last = max(chosen.values(), key=store.when())
+    written = Path(output or f"zoo-{store.result_path(last).parts[0]}.zip")
     _write(contents, written)
     byte_count = sum(map(len, contents.values()))
     return Shared(written, tuple(chosen.values()), byte_count, dict(unasked), (*every.warnings, *left_out))
@@ -190,14 +199,21 @@ def private_texts(record: Record, arrays: Arrays) -> Iterator[str]:
     names = {name for name in (_user(), platform.node().partition(".")[0]) if len(name) > 2} - _EVERYBODYS
     words = re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, names))})(?![\w-])", re.IGNORECASE) if names else None
     for where, text in _texts("", record.model_dump(mode="json")):
-        if _PATH.search(text):
+        if any(_is_path(word) for word in _WORD.findall(text)):
             yield f"{where} names a path ({_short(text)})"
         elif words and where.partition(".")[0] not in _PROBED and words.search(text):
             yield f"{where} names this machine's user or host ({_short(text)})"
     for name, array in arrays.items():
-        paths = [str(text) for text in array.ravel() if _PATH.search(str(text))] if array.dtype.kind in "US" else []
-        if paths:
-            yield f"{name} of its samples names a path ({_short(paths[0])})"
+        for text in map(str, array.ravel() if array.dtype.kind in "US" else ()):
+            if any(map(_ROOTED.match, _WORD.findall(text))):  # of an image folders of its own may be said
+                yield f"{name} of its samples names a path ({_short(text)})"
+                break
+
+
+def _is_path(word: str) -> bool:
+    if _PUBLIC.match(word):
+        return False
+    return any((_ROOTED.match(word), _FILE.search(word), _DEEP.search(word)))
 
 
 def _records_in(source: Path, opened: ExitStack, left_out: list[str]) -> list[_Found]:
@@ -225,7 +241,7 @@ def _in_folder(source: Path, left_out: list[str]) -> list[_Found]:
         left_out.append(f"{error.filename}: {reason(error)}; {how_to_read(error)}")
 
     return [
-        _Found(path, partial(_file, path), partial(_file, sidecar) if sidecar.exists() else None)
+        _Found(_called(path), partial(_file, path), partial(_file, sidecar) if sidecar.exists() else None)
         for path in store.visible_files(source, ".json", unlisted)
         for sidecar in [path.with_suffix(".npz")]
     ]
@@ -235,14 +251,23 @@ def _in_archive(
     source: Path, members: dict[str, Any], size_of: Callable[[Any], int], extract: Callable[[Any], bytes]
 ) -> list[_Found]:
     def read(name: str) -> bytes:
-        return _read(Path(f"{source}/{name}"), lambda: size_of(members[name]), lambda: extract(members[name]))
+        return _read(_called(Path(f"{source}/{name}")), lambda: size_of(members[name]), lambda: extract(members[name]))
 
     return [
-        _Found(Path(f"{source}/{name}"), partial(read, name), partial(read, sidecar) if sidecar in members else None)
+        _Found(
+            _called(Path(f"{source}/{name}")),
+            partial(read, name),
+            partial(read, sidecar) if sidecar in members else None,
+        )
         for name in sorted(members)
         if name.endswith(".json") and not _is_hidden(name)
         for sidecar in [f"{name.removesuffix('.json')}.npz"]
     ]
+
+
+def _called(path: Path) -> Path:
+    """What an error calls a file, whose name may hold what moves a terminal's cursor."""
+    return Path("".join(letter if letter.isprintable() else "?" for letter in str(path)))
 
 
 def _is_hidden(name: str) -> bool:
@@ -265,7 +290,7 @@ def _read_tar(source: Path) -> dict[str, _Tarred]:
 
 
 def _file(path: Path) -> bytes:
-    return _read(path, lambda: path.stat().st_size, path.read_bytes)
+    return _read(_called(path), lambda: path.stat().st_size, path.read_bytes)
 
 
 def _read(place: Path, size: Callable[[], int], read: Callable[[], bytes]) -> bytes:

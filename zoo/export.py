@@ -32,7 +32,7 @@ from zoo.score.limits import Limit
 from zoo.score.metrics import CLASS_LOSS
 from zoo.score.reading import rows_of
 from zoo.spec import DatasetSpec, ModelSpec, Resize, Size
-from zoo.store import scan
+from zoo.store import scan, when
 from zoo.weights.asked import knows_itself, parse_asked
 from zoo.weights.source import Source, require_weights
 
@@ -280,6 +280,7 @@ def _export(
     ]
     shape = (wanted.batch_size, *((0, 0) if wanted.any_size else wanted.image_size))
     contents = table.onnx_contents(source) if suffix == ".onnx" else None
+    time_of = when()
     card = Card(
         file=target.name,
         sha256=built.sha256,
@@ -306,7 +307,7 @@ def _export(
         code_sha256=network_sha256(wanted.spec),
         build=built.build,
         traits=built.traits,
-        record=max(measured, key=lambda record: (record.paced is None, record.started_at), default=None),
+        record=max(measured, key=lambda record: (record.paced is None, time_of(record)), default=None),
     )
     text = card.model_dump_json(indent=1) + "\n"
     try:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from zoo.allowed import Amount, Count, Number, Rate
 from zoo.protocol import COLD_PROTOCOL
 from zoo.spec import Facts
 
@@ -13,17 +14,25 @@ from zoo.spec import Facts
 class Paced(Facts):
     """How paced calls kept their deadlines (zoo-paced/1, rule 3); how long they took is in `Record.speed`."""
 
-    rate_hz: float = Field(gt=0)
+    rate_hz: Rate
     """Frames that come due a second."""
-    frame_count: int = Field(gt=0)
+    frame_count: Number
     """Frames that came due, from the first that was counted to the last that was begun."""
-    late_count: int
+    late_count: Count
     """Of these, answered after the next one was due."""
-    dropped_count: int
+    dropped_count: Count
     """Of these, never begun: the call before was still running when they came due."""
-    lateness_p50_s: float | None
+    lateness_p50_s: Amount | None
     """How long after its deadline a late answer came, the median; null where none was late, as is the next."""
-    lateness_max_s: float | None
+    lateness_max_s: Amount | None
+
+    @model_validator(mode="after")
+    def _no_more_are_missed_than_came_due(self) -> Self:
+        if self.late_count + self.dropped_count > self.frame_count:
+            raise ValueError("late_count and dropped_count are more than frame_count")
+        if (self.lateness_p50_s or 0) > (self.lateness_max_s or 0):
+            raise ValueError("lateness_p50_s is more than lateness_max_s")
+        return self
 
     @property
     def missed_share(self) -> float:
@@ -34,11 +43,11 @@ class Paced(Facts):
 class Start(Facts):
     """One fresh process on its way to its first label map, in seconds (zoo-cold/1, rule 2)."""
 
-    import_s: float
+    import_s: Amount
     """From the start of the process until its libraries are there: the interpreter and what it imports."""
-    load_s: float
+    load_s: Amount
     """From the file on disk to what can be called."""
-    first_call_s: float
+    first_call_s: Amount
     """From the `uint8` image to its label map."""
 
     @property

@@ -60,7 +60,22 @@ def cpu(kind: str = "cpu") -> Named:
 
 def gpu(name: str, uuid: object) -> Named:
     """Name a CUDA device by its name and its UUID, without the `GPU-` that NVML puts before it."""
-    return Named(name, _slug(name if "nvidia" in name.lower() else f"nvidia {name}"), _hidden("cuda", uuid))
+    return Named(name, _gpu_slug(name), _hidden("cuda", uuid))
+
+
+def may_be_called(slug: str, kind: str, name: str, cores: int) -> bool:
+    """Whether a record's device may have this slug; what a CPU's vendor and generation are its name need not tell."""
+    if kind == "cuda":
+        return slug == _gpu_slug(name)
+    *words, what = slug.split("-")
+    told = {*_slug(name).split("-"), "amd", "intel"}
+    return what == ("gpu" if kind == "mps" else f"{cores}c") and all(
+        word in told or re.fullmatch(r"zen\d", word) for word in words
+    )
+
+
+def _gpu_slug(name: str) -> str:
+    return _slug(name if "nvidia" in name.lower() else f"nvidia {name}")
 
 
 def nvml() -> Any | None:

@@ -6,6 +6,7 @@ from typing import Self
 
 from pydantic import model_validator
 
+from zoo.allowed import Count, Loss
 from zoo.spec import Facts
 
 
@@ -13,7 +14,7 @@ class Attempt(Facts):
     """One way of making int8 that was tried."""
 
     way: str
-    miou_lost: float | None = None
+    miou_lost: Loss | None = None
     """Against fp32 eager of the same weights; null where it was not tried."""
     why_not: str = ""
 
@@ -27,7 +28,7 @@ class Quantisation(Facts):
     """Whether no more of fp32's mIoU was lost than may be; null where that could not be measured."""
     attempts: tuple[Attempt, ...] = ()
     """In the order they were tried; the best of them was kept."""
-    image_count: int = 0
+    image_count: Count = 0
     """Of the train split, that they were measured on: what a row's own accuracy is counted on chose nothing."""
     why_unmeasured: str = ""
 

@@ -18,14 +18,17 @@ Schema history; records of every older version read
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import AwareDatetime, Field, field_validator, model_validator
 
+from zoo.allowed import Amount, Celsius, Change, Count, ModelName, Name, Number, Rate, Share, Tag
 from zoo.lived import ColdStart, Paced
-from zoo.protocol import ACCURACY_PROTOCOL, SPEED_PROTOCOL, StageName
+from zoo.protocol import ACCURACY_PROTOCOL, SPEED_PROTOCOL
 from zoo.quantisation import Quantisation
 from zoo.spec import Facts, Feeding, Resize, Size
+from zoo.timed import Energy, Latency, Stage, Throughput
+from zoo.units import show_size
 
 SCHEMA = 7
 
@@ -43,15 +46,15 @@ class Device(Facts):
     """The hardware a person would name, and a hashed id of this very machine."""
 
     kind: Literal["cpu", "cuda", "mps"]
-    name: str
+    name: Name
     """Such as `"NVIDIA H200"` or `"Intel Xeon Processor"`."""
-    slug: str
+    slug: Name
     """Folder name under `results/`, such as `nvidia-h200` or `intel-xeon-2c`."""
     machine_id: str
     """Hash of the GPU's UUID, or of CPU model, family, instruction set and host. Nothing can be read back from it."""
-    core_count: int
+    core_count: Number
     """CPU cores this process may use."""
-    memory_bytes: int
+    memory_bytes: Count
     """Of the GPU, or of the host for a CPU."""
     isa: tuple[str, ...] = ()
     """CPU features that decide speed, such as `avx512f`, `amx_bf16`."""
@@ -88,14 +91,14 @@ class Weights(Facts):
     sha256: str | None
     """Of the weights' bytes (names, shapes, values), independent of the file around them; of a file in a runtime's own
     format, of the file."""
-    tag: str = ""
+    tag: Tag = ""
     """What tells weights of one kind apart for a reader: a published checkpoint's tag, a file's name."""
-    recipe: str
+    recipe: Name
     """Name of the training recipe; `"none"` for weights that were not trained, `"external"` where it is not known."""
     recipe_hash: str | None = None
     """Hash of the whole recipe."""
-    step_count: int | None = None
-    seed: int | None = None
+    step_count: Count | None = None
+    seed: Count | None = None
     trained_on: str | None = None
     """Name of the dataset."""
     pretrained: str = ""
@@ -126,16 +129,25 @@ class Weights(Facts):
         name = self.recipe if self.recipe_hash else self.tag
         return f"{self.source} {name}".rstrip()
 
+    @property
+    def planned_label(self) -> str:
+        """The same; of a cell that never had its weights, the label of those it was planned with."""
+        if self.source != "none":
+            return self.label
+        if self.recipe_hash:
+            return f"run {self.recipe}"
+        return f"file {self.tag}".rstrip() if self.recipe == "external" else "random"
+
 
 class Artifact(Facts):
     """What would be deployed: weights, runtime, precision and the three sizes."""
 
-    model: str
-    family: str
-    runtime: str
+    model: ModelName
+    family: Name
+    runtime: Name
     precision: Precision
     memory_format: Layout
-    batch_size: int = Field(gt=0)
+    batch_size: Number
     input_size: Size
     output_size: Size
     resize: Resize
@@ -144,23 +156,23 @@ class Artifact(Facts):
     """Of what builds the network (`identity.network_sha256`)."""
     file_sha256: str | None = None
     """Of the file that was measured and would ship; null for a runtime that runs this package's own code."""
-    file_bytes: int | None = None
+    file_bytes: Count | None = None
 
 
 class Build(Facts):
     """How an artifact was made before anything was timed. Seconds are those of its making, `None` for no such step."""
 
-    export_s: float | None = None
+    export_s: Amount | None = None
     """Tracing and writing the graph."""
-    compile_s: float | None = None
+    compile_s: Amount | None = None
     """Compiling it to this machine's code."""
-    calibrate_s: float | None = None
+    calibrate_s: Amount | None = None
     """Quantisation: running the calibration images and choosing the scales."""
     cached: bool = False
     """Nothing was made for this cell: a build of the same content was there."""
-    graph_break_count: int | None = None
+    graph_break_count: Count | None = None
     """`torch.compile`: places where the graph falls back to Python."""
-    calibration_image_count: int | None = None
+    calibration_image_count: Count | None = None
     quantisation: Quantisation | None = None
     """Of int8; null in records of before, and of files."""
     options: dict[str, str] = Field(default_factory=dict)
@@ -170,11 +182,11 @@ class Build(Facts):
 class Dataset(Facts):
     """Which images accuracy was counted on."""
 
-    name: str
+    name: Name
     fingerprint: str
-    split: str
-    image_count: int
-    split_count: int | None = None
+    split: Name
+    image_count: Number
+    split_count: Count | None = None
     """Images of the whole split, which of a part of Cityscapes is what was published; older records lack it."""
     synthetic: bool = False
     shared_sequences: tuple[str, ...] | None = ()
@@ -182,42 +194,15 @@ class Dataset(Facts):
     not tell (records of before claimed where they did not know)."""
 
 
-class Latency(Facts):
-    """One scope's samples, summarised; the samples themselves stand in the sidecar. Seconds."""
-
-    sample_count: int
-    min_s: float
-    p25_s: float
-    p50_s: float
-    p75_s: float
-    p90_s: float
-    p95_s: float
-    p99_s: float | None
-    """Null below 100 samples: a tail needs them."""
-    p999_s: float | None = None
-    """Null below 1000 samples."""
-    max_s: float
-    mean_s: float
-    std_s: float
-    p50_interval_s: tuple[float, float]
-    """95 %, distribution-free, from order statistics."""
-    p90_interval_s: tuple[float, float] | None
-    """95 %, distribution-free; null where the samples are too few to bound it."""
-    warmup_count: int
-    warmup_s: float
-    warmup_settled: bool
-    """False when warm-up hit its cap before three windows' medians agreed within 3 %."""
-
-
 class Folding(Facts):
     """What became of a trained network when it was deployed: batch norms folded into convolutions, branches merged."""
 
-    batch_norm_count: int = 0
-    kept_batch_norm_count: int = 0
+    batch_norm_count: Count = 0
+    kept_batch_norm_count: Count = 0
     merged: bool = False
-    param_count: int
+    param_count: Count
     """Of what runs; `Cost.param_count` counts norms too, as published figures do."""
-    max_relative_error: float | None = None
+    max_relative_error: Amount | None = None
     """Largest change of a logit by it, in parts of the largest logit; null where nothing was changed."""
 
 
@@ -232,7 +217,7 @@ class State(Facts):
     folding: Folding | None = None
     """Null for a file whose making is unknown, and in older records."""
     memory_format: Layout
-    thread_count: int
+    thread_count: Number
     cudnn_benchmark: bool | None
     tf32: bool | None
 
@@ -240,42 +225,25 @@ class State(Facts):
 class Witness(Facts):
     """What the machine did while the clock ran. `None`: this machine does not tell."""
 
-    foreign_load: float | None = None
+    foreign_load: Amount | None = None
     """CPU: mean number of cores busy with work that is not ours."""
-    foreign_process_count: int | None = None
+    foreign_process_count: Count | None = None
     """CUDA: processes of others on the GPU."""
     throttle_reasons: tuple[str, ...] | None = None
-    clock_start_hz: float | None = None
+    clock_start_hz: Amount | None = None
     """The multiprocessors' clock; on a CPU the mean of the cores this process may use, as is the next."""
-    clock_end_hz: float | None = None
-    temperature_start_c: float | None = None
-    temperature_end_c: float | None = None
-    power_start_w: float | None = None
-    power_end_w: float | None = None
-    load_start: float | None = None
+    clock_end_hz: Amount | None = None
+    temperature_start_c: Celsius | None = None
+    temperature_end_c: Celsius | None = None
+    power_start_w: Amount | None = None
+    power_end_w: Amount | None = None
+    load_start: Amount | None = None
     """CPU: how many processes wanted to run, over the last minute."""
-    load_end: float | None = None
-    affinity: tuple[int, ...] | None = None
+    load_end: Amount | None = None
+    affinity: tuple[Count, ...] | None = None
     """CPU: the cores this process may use."""
     environment: dict[str, str] = Field(default_factory=dict)
     """Variables of the process that bind its threads or change how they wait; older records do not say."""
-
-
-class Stage(Facts):
-    """One stage of the pipeline scope, timed inside calls that run all stages one after the other."""
-
-    name: StageName
-    p50_s: float
-    p50_interval_s: tuple[float, float]
-    """95 %, distribution-free."""
-
-
-class Energy(Facts):
-    """Energy of the device while it did nothing but the pipeline scope, as the device itself counts it."""
-
-    per_image_j: float
-    image_count: int
-    source: Literal["nvml", "rapl"]
 
 
 class Speed(Facts):
@@ -294,44 +262,26 @@ class Speed(Facts):
     witness: Witness
 
 
-class BatchRate(Facts):
-    """Images per second at one batch size, in pipeline scope."""
-
-    batch_size: int = Field(gt=0)
-    images_per_s: float
-    call_count: int
-
-
-class Throughput(Facts):
-    """The offline scenario (protocol, rule 8): the batch doubled until memory ended or the rate stopped growing."""
-
-    rates: tuple[BatchRate, ...]
-    largest_batch: int
-    """The largest that ran."""
-    largest_is_limit: bool
-    """Twice as many did not fit in memory; otherwise nothing is known beyond."""
-
-
 class Memory(Facts):
     """Peak memory of inference, measured in a process of its own. `None`: cannot be read here."""
 
-    peak_bytes: int | None
+    peak_bytes: Count | None
     """CUDA: allocated peak. CPU: peak resident set minus the resident set before the artifact was loaded."""
-    allocated_peak_bytes: int | None = None
-    reserved_peak_bytes: int | None = None
-    process_bytes: int | None = None
+    allocated_peak_bytes: Count | None = None
+    reserved_peak_bytes: Count | None = None
+    process_bytes: Count | None = None
     """CUDA: the process's own, as the driver counts it. CPU: peak resident set of the whole process."""
-    growth_bytes: int | None = None
+    growth_bytes: Change | None = None
     """What was held more after the last inference than after the second: more than noise means a leak."""
-    resident_before_bytes: int | None = None
-    weights_bytes: int
+    resident_before_bytes: Count | None = None
+    weights_bytes: Count
 
 
 class Cost(Facts):
     """Counted, not measured: of the deployed network at `input_size`, batch 1, aux heads apart."""
 
-    param_count: int
-    mac_count: int | None
+    param_count: Count
+    mac_count: Count | None
     """Multiply-accumulates, attention included; null where the network cannot be traced."""
     mac_input_size: Size
     uncounted_ops: tuple[str, ...] = ()
@@ -345,10 +295,23 @@ class Mode(Facts):
     """A window of this size slides over the resized frame; logits are averaged where windows overlap. Null: whole."""
     stride: Size | None = None
     """Step of the window; null without one."""
-    scales: tuple[float, ...] = (1.0,)
+    scales: tuple[Rate, ...] = (1.0,)
     """Times the input size; class probabilities are averaged over the scales."""
     flip: bool = False
     """Each frame is also read mirrored, left to right; class probabilities are averaged."""
+
+    @property
+    def text(self) -> str:
+        """Without a comma: `window 512x512 stride 341x341 + scales 0.75 1`; empty for frames that are read whole."""
+        parts = []
+        if self.window is not None:
+            stride = show_size(self.stride) if self.stride else "none"
+            parts.append(f"window {show_size(self.window)} stride {stride}")
+        if self.scales != (1.0,):
+            parts.append(f"scales {' '.join(f'{scale:g}' for scale in self.scales)}")
+        if self.flip:
+            parts.append("flip")
+        return " + ".join(parts)
 
 
 class Network(Facts):
@@ -370,7 +333,7 @@ class Reading(Facts):
     """Whether a person said so; else it was decided from the values and by what is right."""
     void: tuple[int, ...] = ()
     """Values beside the encoding's own that were taken for none of the classes."""
-    right_as: dict[str, float] = Field(default_factory=dict)
+    right_as: dict[str, Share] = Field(default_factory=dict)
     """Share of the counted pixels that would be right in each other encoding the values fit."""
     doubts: tuple[str, ...] = ()
     """What else the values may be, where far more pixels would be right then."""
@@ -379,19 +342,16 @@ class Reading(Facts):
 class InstanceCounts(Facts):
     """Pixels of a class or category with instances, as the official evaluation weighs them (iIoU)."""
 
-    true_positives: float
+    true_positives: Amount
     """Each instance's pixels weigh the class's average instance size over its own size, as do the next."""
-    false_negatives: float
-    false_positives: int
+    false_negatives: Amount
+    false_positives: Count
     """Unweighted: a wrong pixel belongs to no instance."""
 
 
 Resampled = Literal["images", "sequences", "frames of few sequences"]
 """What a bootstrap draws: images that are recordings of their own, whole sequences, or, where those are too few to draw
 from, their frames, which resemble each other: then the interval is too narrow."""
-
-
-Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class Accuracy(Facts):
@@ -407,10 +367,10 @@ class Accuracy(Facts):
     class_instances: dict[str, InstanceCounts] | None = None
     """By class name; null where a frame has no instance map, as is the next."""
     category_instances: dict[str, InstanceCounts] | None = None
-    image_count: int
+    image_count: Number
     mode: Mode | None = Mode()
     """Null for label maps another program wrote."""
-    miou_interval: tuple[float, float] | None = None
+    miou_interval: tuple[Share, Share] | None = None
     """95 %, by bootstrap over what `resampled` names; null for one image. `score/` recomputes it."""
     resampled: Resampled | None = None
 
@@ -420,20 +380,22 @@ class Accuracy(Facts):
         return Mode() if value == "whole" else value
 
     @model_validator(mode="after")
-    def _confusion_has_its_shape(self) -> Self:
+    def _its_parts_fit(self) -> Self:
         class_count = len(self.class_names)
         if [len(row) for row in self.confusion] != [class_count + 1] * class_count:
             raise ValueError(f"confusion is ({class_count}, {class_count + 1}): one row a class, one column more")
+        if self.miou_interval and self.miou_interval[0] > self.miou_interval[1]:
+            raise ValueError("miou_interval ends before it begins")
         return self
 
 
 class Agreement(Facts):
     """The artifact against fp32 eager on the same images (protocol, rule 12)."""
 
-    equal_label_share: float | None
+    equal_label_share: Share | None
     """Null where it means nothing: random weights, or reference maps with fewer than 6 labels of ≥ 1 % each."""
-    max_logit_error: float | None
-    image_count: int
+    max_logit_error: Amount | None
+    image_count: Number
 
 
 class Failure(Facts):
@@ -455,30 +417,33 @@ class Failure(Facts):
         return value
 
 
+_SHOWN_OF_CONFIG = "rate_hz", "threads", "accuracy_images"
+
+
 class Record(Facts):
     """One measured cell: a result with its artifact, config, device, software, protocol and time."""
 
-    schema_version: int = SCHEMA
+    schema_version: Number = SCHEMA
     protocol: str = SPEED_PROTOCOL
     status: Status
-    key: str
+    key: Name
     """The cell key: equal keys are the same measurement; see `bench/plan.py`."""
     folder: str = ""
     """Random id of the results folder it was measured into; empty in older records, whose keys hold it."""
     cell: str = ""
     """What was asked, whatever machine answers (`bench/plan.py`, `cell_id`); empty in older records."""
-    tries: int = 1
+    tries: Number = 1
     """How often it was begun: a fleet begins it elsewhere when its node is lost."""
     quick: bool
     """True for a smoke test: fewer samples, a few training steps; never ranked beside full rows."""
-    preset: str
+    preset: Name
     artifact: Artifact
     device: Device
     software: Software
     dataset: Dataset | None
     """The images this row's accuracy belongs to; null for a run without accuracy."""
     started_at: AwareDatetime
-    seconds: dict[str, float]
+    seconds: dict[str, Amount]
     """Wall seconds spent per step; `start` is the start of the cell's processes, all together."""
     build: Build | None = None
     speed: Speed | None = None
@@ -493,6 +458,16 @@ class Record(Facts):
     failure: Failure | None = None
     config: dict[str, Any] = Field(default_factory=dict)
     """The whole `BenchConfig` this cell was asked for with, without paths."""
+
+    @model_validator(mode="after")
+    def _time_and_config_can_be(self) -> Self:
+        if not 1970 <= self.started_at.year < 9999:  # beyond them no zone's time is another's
+            raise ValueError(f"started_at is of the years 1970 to 9998; got {self.started_at.year}")
+        for name in _SHOWN_OF_CONFIG:
+            asked = self.config.get(name)
+            if asked is not None and not (isinstance(asked, int | float) and asked > 0):
+                raise ValueError(f"config.{name} is a number above 0 or null; got {repr(asked)[:40]}")
+        return self
 
     @property
     def is_baseline(self) -> bool:

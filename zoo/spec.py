@@ -8,10 +8,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+MAX_PIXELS = 10**6
+"""Of a side."""
+
 
 def _positive(size: tuple[int, int]) -> tuple[int, int]:
     if min(size) <= 0:
         raise ValueError(f"a size is (height, width), both above 0; got {size[0]}x{size[1]}")
+    if max(size) > MAX_PIXELS:
+        raise ValueError(f"a size is (height, width), both at most {MAX_PIXELS}")
     return size
 
 

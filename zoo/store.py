@@ -13,14 +13,14 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from operator import attrgetter
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from zoo import files, locks
 from zoo.collector import paused
-from zoo.errors import UserError, counted
+from zoo.errors import UserError, counted, listed
 from zoo.faults import how_to_read, how_to_write, reason
 from zoo.lazy import Lazy
 
@@ -31,11 +31,13 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pydantic
 
+    from zoo import allowed
     from zoo import record as records
     from zoo.record import Record
     from zoo.spec import Size
 else:  # kept rows are read without them
-    np, pydantic, records, secrets = Lazy("numpy"), Lazy("pydantic"), Lazy("zoo.record"), Lazy("secrets")
+    np, pydantic, secrets = Lazy("numpy"), Lazy("pydantic"), Lazy("secrets")
+    allowed, records = Lazy("zoo.allowed"), Lazy("zoo.record")
 
 DEFAULT = Path("results")
 SHIPPED = "shipped"
@@ -44,13 +46,14 @@ HOW_TO_MAKE_RECORDS = (
     "make some with `zoo bench --models all`, or name another folder with --results: "
     f"{SHIPPED} for the records that came with zoo"
 )
+_MEND = "fetch it again from where it was measured, or remove it and measure the cell anew"
+AHEAD = timedelta(days=1)
+"""How far a machine's clock may go before that of another."""
 IDENTITY_S = 10.0
 """How long to wait for another process that gives a new folder its id."""
 NO_FOLDER = f"no folder {DEFAULT} here: these records came with zoo; `zoo bench --models all` measures this machine"
 
 _encoded = json.JSONEncoder(allow_nan=False, sort_keys=True).encode  # `json.dumps` would make one for each value
-
-Found = TypeVar("Found")
 
 
 class Run(Protocol):
@@ -182,11 +185,11 @@ def scan(results: Path, *, history: bool = False, required: bool = False) -> Sca
 @paused()
 def read_all(
     results: Path,
-    read: Callable[[str], Found],
+    read: Callable[[str], AnyRun],
     *,
     required: bool,
     ahead: Callable[[Sequence[str]], None] = lambda _: None,
-) -> tuple[list[Found], tuple[str, ...]]:
+) -> tuple[list[AnyRun], tuple[str, ...]]:
     """Read every `*.json` below `results` by `read`; return what it found, and a line for each file it refused.
 
     `ahead` is told of all of them before the first is read.
@@ -194,7 +197,7 @@ def read_all(
     Raises:
         UserError: `required`, and there is no readable record.
     """
-    found: list[Found] = []
+    found: list[AnyRun] = []
     warnings: list[str] = []
 
     def warn(error: OSError) -> None:
@@ -203,11 +206,20 @@ def read_all(
 
     names = visible_names(results, ".json", warn)
     ahead(names)
+    last, future = datetime.now(UTC) + AHEAD, list[str]()
     for name in names:
         try:
-            found.append(read(name))
+            found.append(one := read(name))
         except UserError as error:
             warnings.append(f"skipped {error}")
+        else:
+            if one.started_at > last:
+                future.append(name)
+    if future:
+        warnings.append(
+            f"by their own word these began in the future, and are taken for the newest of none: {listed(future)}; "
+            "correct the clock that is wrong, here or there"
+        )
     if required and not found:
         refuse_file(results)
         what = "holds no records" if results.is_dir() else "does not exist"
@@ -229,8 +241,9 @@ def refuse_file(results: Path) -> None:
 def newest(records: Sequence[AnyRun]) -> list[AnyRun]:
     """Keep the newest record, or row, of each key, in their order."""
     found: dict[str, AnyRun] = {}
+    key = when()
     for record in records:
-        if record.key not in found or found[record.key].started_at <= record.started_at:
+        if record.key not in found or key(found[record.key]) <= key(record):
             found[record.key] = record
     return [record for record in records if found[record.key] is record]
 
@@ -352,6 +365,29 @@ def _visible(folder: str, on_error: Callable[[OSError], None]) -> list[os.DirEnt
     return sorted(entries, key=attrgetter("name"), reverse=True)
 
 
+def when() -> Callable[[Run], tuple[bool, datetime]]:
+    """Return what tells the later of two runs, or rows: one that is of the future is before all others.
+
+    It was measured under a wrong clock, or is made to stand for good; where this machine's own clock is behind, all are
+    of the future, and in their order.
+    """
+    last = datetime.now(UTC) + AHEAD
+    return lambda run: (run.started_at <= last, run.started_at)
+
+
+def require_past(record: Record, place: Path) -> None:
+    """Refuse a record that says it began in the future; `place` is what an error calls it.
+
+    Raises:
+        UserError: it does.
+    """
+    if not when()(record)[0]:
+        raise UserError(
+            f"{place}: it began at {record.started_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC by its own word, and now is "
+            f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; correct the clock that is wrong, and measure its cell anew"
+        )
+
+
 def load(path: Path) -> Record:
     """Read one record.
 
@@ -386,6 +422,8 @@ def parse(content: bytes, place: Path) -> Record:
         raise UserError(f"{place}: {_why_not_a_record(content, error)}") from error
     if record.schema_version > records.SCHEMA:
         raise UserError(f"{place}: {_too_new(record.schema_version)}")
+    if allowed.holds_control(content.decode(errors="replace")):
+        raise UserError(f"{place}: a word in it holds a control character, such as an end of line; {_MEND}")
     return record
 
 
@@ -416,8 +454,11 @@ def unpack(content: bytes, place: Path) -> dict[str, npt.NDArray[Any]]:
 
 
 def to_json(record: Record) -> str:
-    """Return the record as JSON that reads well in a diff: keys sorted, a row of numbers on one line."""
-    return _lines(record.model_dump(mode="json"), "\n") + "\n"
+    """Return the record as JSON that reads well in a diff: keys sorted, a row of numbers on one line.
+
+    A word that came from elsewhere, such as a library's message, leaves its control characters behind.
+    """
+    return allowed.without_control(_lines(record.model_dump(mode="json"), "\n") + "\n")
 
 
 def _write_identity(local: Path, folders: Sequence[str]) -> None:
@@ -444,14 +485,15 @@ def _why_not_a_record(content: bytes, error: pydantic.ValidationError) -> str:
     try:
         value = json.loads(content)
     except (ValueError, RecursionError) as damage:
-        return f"damaged JSON ({damage})"
+        return f"damaged JSON ({damage}); {_MEND}"
     version = value.get("schema_version") if isinstance(value, dict) else None
     if not isinstance(version, int):
-        return "not a record of zoo"
+        return "not a record of zoo; move it out of the folder of the records"
     if version > records.SCHEMA:
         return _too_new(version)
     first = error.errors(include_url=False, include_input=False)[0]
-    return f"not a valid record ({'.'.join(str(part) for part in first['loc'])}: {first['msg']})"
+    said = [".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")[:200]]
+    return f"not a valid record ({': '.join(filter(None, said))}); {_MEND}"
 
 
 def _too_new(version: int) -> str:

@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 
 from tests.bench.cells import OWN, RECIPE, RUN, cell
-from zoo.bench import plan
+from zoo import question
 from zoo.bench.job import RANDOM
-from zoo.bench.plan import IMMATERIAL, Chosen, cell_key, cells, rounds
+from zoo.bench.plan import Chosen, cell_key, cells, rounds
 from zoo.catalog import find
 from zoo.config import BenchConfig
 from zoo.data.layout import open_dataset
+from zoo.question import IMMATERIAL
 from zoo.spec import Feeding
 
 OTHER = {
@@ -41,7 +42,7 @@ def test_a_key_that_presets_did_not_always_have_leaves_older_keys_alone(setting,
     keys = {rate: cell_key(cell(), setting(rate_hz=rate)) for rate in (None, 10.0, 30.0)}
     assert len(set(keys.values())) == 3
     before = setting().config.model_dump(mode="json", exclude={*IMMATERIAL, "rate_hz"})
-    monkeypatch.setattr(plan, "_material", lambda _config: before)
+    monkeypatch.setattr(question, "material", lambda _config: before)
     assert cell_key(cell(), setting()) == keys[None]
 
 

@@ -45,14 +45,16 @@ def test_from_one_machine_into_the_table_of_another(zoo, measured):
 
 
 def test_an_edited_record_stays_out_and_ends_with_1(zoo, measured):
-    measured.write_text(measured.read_text().replace('"p50_s": 0.0', '"p50_s": 0.00'))
+    measured.write_text(measured.read_text().replace('"mean_s": 0.0', '"mean_s": 0.00'))
     code, out, _ = zoo("verify --records")
     assert code == 1
-    assert out.splitlines()[0].startswith(f"results/{measured.relative_to(measured.parents[2])}: speed.network.p50_s: ")
+    assert out.splitlines()[0].startswith(
+        f"results/{measured.relative_to(measured.parents[2])}: speed.network.mean_s: "
+    )
     assert out.endswith("records in results: 2; faults: 2\n")
     code, out, error = zoo("merge results --into theirs")
     assert (code, out) == (1, NEW.replace("0 left", "1 left"))
-    assert f"zoo: left out results/intel-xeon-2c/unet/{measured.name}: speed.network.p50_s: " in error
+    assert f"zoo: left out results/intel-xeon-2c/unet/{measured.name}: speed.network.mean_s: " in error
     code, out, error = zoo("share")
     assert (code, out) == (2, "")
     assert "holds nothing to share: 1 of a smoke test" in error

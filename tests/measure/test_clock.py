@@ -25,9 +25,9 @@ from zoo.measure.clock import (
     measure_stages,
     whole,
 )
-from zoo.record import BatchRate
 from zoo.score.summary import summarise, summarise_stages
 from zoo.score.trust import grade
+from zoo.timed import BatchRate
 
 CPU = torch.device("cpu")
 

@@ -151,6 +151,22 @@ def test_where_nothing_was_measured_anew_nothing_passed(put, tmp_path):
     assert "not known: pipeline p50: no row was measured anew that could be held" in text
 
 
+@pytest.mark.parametrize("edited", ["memory_bytes", "p25_s"])
+def test_a_record_that_was_edited_is_another(put, tmp_path, edited):
+    for folder in ("before", "after"):
+        path = put("a", to=folder)
+    value = json.loads(path.read_text())
+    if edited == "memory_bytes":
+        value["memory"]["peak_bytes"] -= 2**20
+    else:
+        value["speed"]["pipeline"]["p25_s"] *= 0.999
+    path.write_text(json.dumps(value))
+    (against,) = compare(str(tmp_path / "before"), str(tmp_path / "after")).against
+    assert against.same_count == 0
+    (pair,) = against.pairs
+    assert (pair.first.value("peak_memory_bytes") == pair.second.value("peak_memory_bytes")) == (edited == "p25_s")
+
+
 def test_dates_alone_are_all_that_stood_then(put, tmp_path, records):
     for minutes, p50_s in ((0, 0.01), (10, 0.02)):
         put("a", p50_s=p50_s, minutes=minutes, key="a" * 32)

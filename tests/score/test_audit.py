@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 
 from zoo import store
+from zoo.catalog import MODELS
 from zoo.errors import UserError
+from zoo.identity import network_sha256
+from zoo.machine import may_be_called
 from zoo.score.audit import audit, faults_of
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -74,8 +77,10 @@ def more(value):
 def test_an_edited_latency_is_told(kept, tmp_path, scope, name, value):
     edit(kept, ("speed", scope, name), value)
     (fault,) = audit(tmp_path).faults
-    assert fault.startswith(f"{kept}: speed.{scope}.{name}: ")
-    assert "by its samples" in fault
+    by_samples, at_once = f"{kept}: speed.{scope}.{name}: ", f"{kept}: not a valid record (speed.{scope}: "
+    assert fault.startswith((by_samples, at_once))
+    assert name in fault
+    assert ("by its samples" in fault) == fault.startswith(by_samples)
 
 
 @pytest.mark.parametrize(("name", "value"), [("p50_s", more), ("p50_interval_s", lambda two: [two[0] / 2, two[1]])])
@@ -91,7 +96,7 @@ def test_an_edited_stage_is_told(kept, tmp_path, name, value):
         (("accuracy", "confusion", 3, 3), lambda hit: hit + 1, "accuracy.confusion: true positives of class 3"),
         (("accuracy", "confusion", 3, 4), lambda miss: miss - 1, "accuracy.confusion: false positives of class 4"),
         (("accuracy", "confusion", 3, 19), lambda miss: miss + 1, "accuracy.confusion: false negatives of class 3"),
-        (("accuracy", "miou_interval", 0), lambda low: low + 0.01, "accuracy.miou_interval"),
+        (("accuracy", "miou_interval", 0), lambda low: low - 0.01, "accuracy.miou_interval"),
         (("accuracy", "miou_interval"), None, "accuracy.miou_interval"),
         (("accuracy", "resampled"), "sequences", "accuracy.resampled"),
         (("accuracy", "image_count"), 500, "no counts of 500 images"),
@@ -104,6 +109,60 @@ def test_an_edited_stage_is_told(kept, tmp_path, name, value):
 def test_an_edited_claim_is_told(kept, tmp_path, where, value, words):
     edit(kept, where, value)
     assert any(words in fault for fault in audit(tmp_path).faults)
+
+
+def test_a_model_that_is_anothers_code_is_told(records):
+    made, samples = records.sampled("enet")
+    code = made.artifact.model_copy(update={"code_sha256": network_sha256(MODELS["unet"])})
+    swapped = made.model_copy(update={"artifact": code})
+    assert faults_of(swapped, samples) == ("artifact.model: enet said, and its code is that of unet",)
+    own = swapped.model_copy(update={"artifact": code.model_copy(update={"model": "unet"})})
+    assert faults_of(own, samples) == ()
+
+
+def test_what_its_hashes_are_made_of_is_told_where_it_is_another(tmp_path):
+    """They are made again of a record without a dataset."""
+    speed_alone = next(
+        path
+        for path in store.visible_files(RESULTS, ".json", pytest.fail)
+        if (one := store.load(path)).cell and one.dataset is None and one.artifact.runtime == "eager"
+    )
+    for where, value, words in (
+        (("artifact", "model"), "mine", "cell: "),
+        (("device", "slug"), "nvidia-gtx-1", "device.slug: nvidia-gtx-1 said, and it is a "),
+        (("device", "core_count"), 7, "key: "),
+        (("device", "machine_id"), "0" * 16, "key: "),
+        (("software", "torch"), "9.9", "key: "),
+        (("key",), "0" * 32, "key: "),
+        (("cell",), "0" * 16, "cell: "),
+        (("artifact", "output_size"), [64, 64], "cell: "),
+        (("config", "memory_format"), "contiguous", "cell: "),
+    ):
+        copy = tmp_path / "one.json"
+        copy.write_bytes(speed_alone.read_bytes())
+        assert faults_of(store.load(copy), store.samples(speed_alone)) == ()
+        edit(copy, where, value)
+        assert any(one.startswith(words) for one in faults_of(store.load(copy), store.samples(speed_alone))), words
+
+
+@pytest.mark.parametrize(
+    ("named", "is_it"),
+    [
+        (("nvidia-h200", "cuda", "NVIDIA H200", 16), True),
+        (("nvidia-h100", "cuda", "NVIDIA H200", 16), False),
+        (("intel-xeon-2c", "cpu", "Intel(R) Xeon(R) Processor", 2), True),
+        (("intel-xeon-2c", "cpu", "Intel(R) Xeon(R) Processor", 4), False),
+        (("intel-core-2c", "cpu", "Intel(R) Xeon(R) Processor", 2), False),
+        (("amd-epyc-zen4-2c", "cpu", "AMD EPYC", 2), True),
+        (("amd-zen1-4c", "cpu", "QEMU Virtual CPU version 2.5+", 4), True),
+        (("apple-m2-gpu", "mps", "Apple M2", 8), True),
+        (("apple-m2-8c", "cpu", "Apple M2", 8), True),
+        (("apple-m3-8c", "cpu", "Apple M2", 8), False),
+        (("", "cpu", "Apple M2", 8), False),
+    ],
+)
+def test_a_device_is_called_by_what_it_is(named, is_it):
+    assert may_be_called(*named) is is_it
 
 
 def swapped(seconds):
@@ -207,7 +266,8 @@ def test_a_sound_paced_record_passes(paced, tmp_path):
 def test_edited_deadlines_are_told(paced, tmp_path, name):
     edit(paced, ("paced", name), 1)
     (fault,) = audit(tmp_path).faults
-    assert fault.startswith(f"{paced}: paced.{name}: 1")
+    assert fault.startswith((f"{paced}: paced.{name}: 1", f"{paced}: not a valid record (paced: "))
+    assert name in fault
 
 
 @pytest.mark.parametrize(

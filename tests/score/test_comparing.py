@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from operator import ge
 
 import numpy as np
@@ -399,3 +400,13 @@ def test_who_trained_how_often_is_said_of_runs_alone(records):
     assert these_weights(one) == "one seed, these weights"
     assert these_weights(mean) == these_weights(mean, one) == "a mean of 2 seeds, these weights"
     assert these_weights(one, row(records.make(**PUBLISHED))) == "these weights"
+
+
+def test_what_says_it_is_of_the_future_stands_for_nothing(records):
+    ahead = (datetime.now(UTC) - records.NOON) / timedelta(minutes=1) + 3 * 24 * 60
+    made = [
+        records.make(p50_s=p50_s, minutes=minutes, key=str(minutes)) for p50_s, minutes in ((0.02, 0), (0.01, ahead))
+    ]
+    for rows in (rows_of(made), rows_of(made[::-1])):
+        assert [one.started_at for one in latest(rows)] == [records.NOON]
+        assert [one.started_at for one in newest(rows)] == [records.NOON]

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from zoo.errors import UserError
 from zoo.record import SCHEMA, Mode
 from zoo.score import kept
 from zoo.score.reading import read_rows, rows_of
-from zoo.store import NO_FOLDER, save, scan
+from zoo.store import NO_FOLDER, load, save, scan
 
 COMMITTED = Path(__file__).parents[2] / "results"
 
@@ -35,9 +36,9 @@ def decoded(monkeypatch):
     """Models of the records that were decoded, not taken from the cache."""
     models, real = [], kept.row
 
-    def row(record):
+    def row(record, file_hash):
         models.append(record.artifact.model)
-        return real(record)
+        return real(record, file_hash)
 
     monkeypatch.setattr(kept, "row", row)
     return models
@@ -62,7 +63,13 @@ def results(records, tmp_path):
 
 
 def truth(results):
-    return rows_of(scan(results).records)
+    """What the records say, each file read anew."""
+    hashes = {}
+    for path in results.rglob("*.json"):
+        with suppress(UserError):
+            one = load(path)
+            hashes[one.key, one.started_at] = sha256(path.read_bytes()).digest()
+    return tuple(one._replace(file_hash=hashes[one.key, one.started_at]) for one in rows_of(scan(results).records))
 
 
 def test_what_was_kept_is_what_would_be_read(results, decoded):
@@ -73,7 +80,7 @@ def test_what_was_kept_is_what_would_be_read(results, decoded):
     assert first.rows == later.rows == truth(results)
     assert [row.as_dict() for row in later.rows] == [row.as_dict() for row in truth(results)]
     assert {place: source.record.key for place, source in later.sources.items()} == {
-        (row.key, row.started_at): row.key for row in later.rows
+        row.identity: row.key for row in later.rows
     }
 
 
@@ -160,7 +167,7 @@ def test_a_renamed_record_keeps_its_samples(records, results):
     read_rows(results)
     moved = path.rename(path.with_name("mine.json"))
     (row,) = (row for row in read_rows(results).rows if row.model == "fcn")
-    assert read_rows(results).sources[row.key, row.started_at].file == moved
+    assert read_rows(results).sources[row.identity].file == moved
 
 
 def damage(file, how):
@@ -306,10 +313,10 @@ def test_what_a_process_that_dies_leaves_is_read_here(records, results, forks, m
     mixed(records, results)
     here, real = os.getpid(), kept._values
 
-    def values(content, name):
+    def values(content, name, known_by):
         if os.getpid() != here and "pidnet" in name:
             os.kill(os.getpid(), signal.SIGKILL)
-        return real(content, name)
+        return real(content, name, known_by)
 
     monkeypatch.setattr(kept, "_values", values)
     found = read_rows(results)

@@ -7,13 +7,14 @@ import pytest
 
 from zoo.score.paired import QUANTILES, Pairs
 from zoo.score.reading import read_rows
+from zoo.score.summary import Samples, summarise
 from zoo.store import save
 
 
 def put(records, tmp_path, model, seconds, **samples):
     """A record whose pipeline took these seconds, sorted or not."""
     record = records.make(model, p50_s=float(np.median(seconds)) / 1.25, samples=len(seconds))
-    pipeline = record.speed.pipeline.model_copy(update={"p99_s": float(np.quantile(seconds, 0.99))})
+    pipeline = summarise(Samples(np.asarray(seconds), 10, 1.0, True))
     record = record.model_copy(update={"speed": record.speed.model_copy(update={"pipeline": pipeline})})
     save(record, {"pipeline_s": np.asarray(seconds), **samples}, tmp_path)
 

@@ -12,7 +12,7 @@ from zoo.record import Mode, Weights
 from zoo.score.comparing import group_of, latest
 from zoo.score.metrics import METRICS
 from zoo.score.reading import rows_of
-from zoo.score.rows import COLUMNS, mode_text, row
+from zoo.score.rows import COLUMNS, row
 from zoo.score.trust import grade
 
 
@@ -68,7 +68,6 @@ def test_a_failed_row_keeps_its_reason(records):
 @pytest.mark.parametrize(
     ("mode", "text"),
     [
-        (None, "whole"),
         (Mode(), "whole"),
         (Mode(flip=True), "flip"),
         (Mode(scales=(0.5, 1.0)), "scales 0.5 1"),
@@ -80,7 +79,6 @@ def test_a_failed_row_keeps_its_reason(records):
     ],
 )
 def test_a_mode_has_a_name_without_a_comma(records, mode, text):
-    assert mode_text(mode) == text
     assert row(records.make(mode=mode)).mode == text
     assert row(records.make(right=None)).mode == "whole", "without accuracy"
 

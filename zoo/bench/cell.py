@@ -25,7 +25,8 @@ from zoo.files import draft_in
 from zoo.identity import network_sha256
 from zoo.measure.clock import grows
 from zoo.protocol import SPEED_PROTOCOL
-from zoo.record import Artifact, BatchRate, Build, Failure, Record, Throughput
+from zoo.record import Artifact, Build, Failure, Record
+from zoo.timed import BatchRate, Throughput
 from zoo.train.loop import Trained
 from zoo.weights.asked import Asked
 from zoo.weights.resolve import resolve

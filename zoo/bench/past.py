@@ -106,7 +106,7 @@ class Past:
         self._setting = setting
         self._own = [
             record
-            for record in sorted(records, key=lambda record: record.started_at)
+            for record in sorted(records, key=store.when())
             if record.status == "ok" and record.device.slug == setting.survey.device.slug
         ]
         self._of_model = dict[str, list[Spent]]()

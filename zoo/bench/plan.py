@@ -8,50 +8,25 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from zoo.bench.job import RANDOM, Survey
 from zoo.card import Card
 from zoo.catalog import MODELS, select
 from zoo.checkpoint import finished_runs
-from zoo.config import INSTALLED, BenchConfig, TrainConfig, at_default
+from zoo.config import INSTALLED, BenchConfig, TrainConfig
 from zoo.counting import dataset_record
 from zoo.data.layout import Dataset
 from zoo.errors import UserError
 from zoo.files import sha256_of, short_hash
 from zoo.identity import makers, network_sha256
+from zoo.question import CELL_DIGITS, KEY_DIGITS, moving, question
 from zoo.record import MEAN_LABEL_MAP, Device, Precision, Record, Software, Weights
 from zoo.record import Dataset as DatasetFacts
 from zoo.spec import ModelSpec, Resize, Size
 from zoo.weights.asked import AUTO, Asked
 from zoo.weights.resolve import how_to_train_it, resolve
 from zoo.weights.source import Brought, Source
-
-IMMATERIAL = {
-    "name": "what a preset is called",
-    "models": "each cell says its own, as it does of the next four",
-    "runtimes": "likewise",
-    "precisions": "likewise",
-    "input_sizes": "likewise",
-    "resize": "likewise",
-    "image_size": "the frames' size stands beside it, which a dataset may decide",
-    "device": "the machine stands beside it",
-    "threads": "their number stands beside it, which the machine may decide",
-    "train": "each cell says its own weights, whatever they came from",
-    "seeds": "likewise",
-    "train_missing": "likewise",
-    "train_models": "likewise",
-    "trainings_at_once": "likewise",
-    "keep_checkpoints": "likewise",
-    "disk_bytes": "looked at before the start",
-    "timeout_s": "a cell that was cut off is never finished",
-}
-"""Keys of `BenchConfig` that do not change what one cell measures, each with its reason; any other key does."""
-_LATER_KEYS = ("rate_hz",)
-"""Keys that presets did not always have: they count where they are not at their default, so older keys still hold."""
-
-_SOFTWARE_ASIDE = {"zoo", "python", "os", "numpy", "torchvision", "segmentation_models_pytorch", "timm"}
-"""What moves no number of a network that is the same; the last three are part of the network's own hash."""
 
 
 class Chosen(NamedTuple):
@@ -350,14 +325,14 @@ def cell_key(cell: Cell, setting: Setting) -> str:
     """
     survey = setting.survey
     if cell.is_baseline:
-        return short_hash([*_baseline(setting), survey.device.machine_id], 32)
+        return short_hash([*_baseline(setting), survey.device.machine_id], KEY_DIGITS)
     machine = {
         "makers": None if cell.runtime == "eager" or cell.file else makers(),
         "threads": setting.thread_count,
         "machine": survey.device.machine_id,
-        "software": _moving(survey.software[cell.runtime]),
+        "software": moving(survey.software[cell.runtime]),
     }
-    return short_hash(_question(cell, setting) | {"weights": cell.weights_identity(setting)} | machine, 32)
+    return short_hash(_question(cell, setting) | {"weights": cell.weights_identity(setting)} | machine, KEY_DIGITS)
 
 
 def cell_id(cell: Cell, setting: Setting) -> str:
@@ -366,11 +341,11 @@ def cell_id(cell: Cell, setting: Setting) -> str:
     The same on every machine that runs this code, and the same before its weights are trained and after.
     """
     if cell.is_baseline:
-        return short_hash(_baseline(setting), 16)
+        return short_hash(_baseline(setting), CELL_DIGITS)
     weights = replace(cell, refused="").weights_identity(setting)
     if cell.recipe is not None:
         weights = f"recipe:{cell.recipe.recipe_hash} seed:{cell.recipe.seed}"
-    return short_hash(_question(cell, setting) | {"weights": weights, "threads": setting.config.threads}, 16)
+    return short_hash(_question(cell, setting) | {"weights": weights, "threads": setting.config.threads}, CELL_DIGITS)
 
 
 def cell_twin(cell: Cell, setting: Setting) -> str:
@@ -385,12 +360,7 @@ def record_twin(record: Record) -> str:
 
 
 def _twin(cell: str, device: Device, software: Software | None) -> str:
-    return short_hash([cell, device.slug, software and _moving(software)], 32)
-
-
-def _moving(software: Software) -> dict[str, Any]:
-    """Versions that may move a number of a network that is the same."""
-    return software.model_dump(mode="json", exclude=_SOFTWARE_ASIDE)
+    return short_hash([cell, device.slug, software and moving(software)], 32)
 
 
 def _baseline(setting: Setting) -> list[object]:
@@ -403,24 +373,19 @@ def _baseline(setting: Setting) -> list[object]:
 def _question(cell: Cell, setting: Setting) -> dict[str, object]:
     """What is asked of any machine, weights apart."""
     network = cell.file[1].network if cell.file else None
-    return {
-        "protocol": setting.config.protocol,
-        "config": _material(setting.config),
-        "model": cell.spec.name,
-        "code": None if cell.file else network_sha256(cell.spec),
-        "runtime": cell.runtime,
-        "precision": cell.precision,
-        "image_size": setting.image_size,
-        "input_size": cell.input_size,
-        "resize": cell.resize,
-        "dataset": setting.dataset.fingerprint() if setting.dataset else None,
-        "network": network.model_dump(mode="json") if network else None,
-    }
-
-
-def _material(config: BenchConfig) -> dict[str, Any]:
-    """What a preset asks for, of what changes a measurement."""
-    return config.model_dump(mode="json", exclude={*IMMATERIAL, *at_default(config, _LATER_KEYS)})
+    return question(
+        protocol=setting.config.protocol,
+        config=setting.config.model_dump(mode="json"),
+        model=cell.spec.name,
+        code=None if cell.file else network_sha256(cell.spec),
+        runtime=cell.runtime,
+        precision=cell.precision,
+        image_size=setting.image_size,
+        input_size=cell.input_size,
+        resize=cell.resize,
+        dataset=setting.dataset.fingerprint() if setting.dataset else None,
+        network=network.model_dump(mode="json") if network else None,
+    )
 
 
 def require_disk(config: BenchConfig, results: Path, runs: Path) -> None:

@@ -41,17 +41,10 @@ from zoo.models import from_smp, from_torchvision  # noqa: F401  imported here s
 from zoo.models.build import build_empty
 from zoo.models.deployment import merge_branches
 from zoo.pipeline import Pipeline
-from zoo.record import (
-    Agreement,
-    BatchRate,
-    Build,
-    Cost,
-    Energy,
-    Memory,
-    Speed,
-)
+from zoo.record import Agreement, Build, Cost, Memory, Speed
 from zoo.runtimes import base, table
 from zoo.score.summary import Samples, summarise, summarise_stages
+from zoo.timed import BatchRate, Energy
 from zoo.train.loop import Trained, train
 
 AGREEMENT_IMAGES = 4

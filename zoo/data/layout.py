@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
+from zoo.allowed import NAME_LETTERS
 from zoo.cache import cache_folder
 from zoo.data import synthetic
 from zoo.data.listing import NEEDS_LABELS, Listing, how_to_mend, walk
@@ -397,7 +398,7 @@ def _one_each(what: str, files: Mapping[str, tuple[Path, ...]]) -> dict[str, Pat
 
 
 def _slug(text: str) -> str:
-    slug = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "dataset"
+    slug = re.sub(r"[^a-z0-9]+", "-", text.lower())[:NAME_LETTERS].strip("-") or "dataset"
     return f"{slug}-other" if slug in _RESERVED_NAMES else slug
 
 

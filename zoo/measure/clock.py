@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from zoo.record import BatchRate
 from zoo.score.summary import Samples, median_interval
+from zoo.timed import BatchRate
 
 Call = Callable[[int], object]
 """What is timed; takes the call's number, so that inputs can rotate."""

@@ -12,7 +12,7 @@ from typing import Literal, Self
 import torch
 
 from zoo.measure.device import nvml_handle
-from zoo.record import Energy
+from zoo.timed import Energy
 
 try:
     import pynvml

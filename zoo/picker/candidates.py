@@ -288,7 +288,7 @@ def _require_alike(groups: Sequence[Group]) -> None:
 
 def _left_out(rows: list[Row], taken: dict[Group, list[Row]]) -> tuple[tuple[str, int], ...]:
     """Why rows take no part, and how many; every row has one reason."""
-    kept = {(row.key, row.started_at) for found in taken.values() for row in found}
+    kept = {row.identity for found in taken.values() for row in found}
     main = next(iter(taken))
 
     def why(row: Row) -> str:
@@ -304,7 +304,7 @@ def _left_out(rows: list[Row], taken: dict[Group, list[Row]]) -> tuple[tuple[str
         values = [f"{field.replace('_', ' ')} {found[1]}" for field, found in fields.items() if field not in _HASHES]
         return f"of another {listed(values)}" if values else "of another version of the dataset"
 
-    counts = Counter(why(row) for row in rows if (row.key, row.started_at) not in kept)
+    counts = Counter(why(row) for row in rows if row.identity not in kept)
     return tuple(counts.most_common())
 
 

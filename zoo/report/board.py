@@ -202,13 +202,13 @@ def make_board(rows: Iterable[Row], sort: str = "miou", among: Iterable[Row] = (
 
 def _hidden_fp32(shown: list[Row], among: Iterable[Row]) -> dict[Group, list[Row]]:
     """By group the newest fp32 rows that a filter hides."""
-    known = {(row.key, row.started_at) for row in shown}
+    known = {row.identity for row in shown}
     fp32 = [row for row in among if row.precision == "fp32" and not row.baseline]
     found: dict[Group, list[Row]] = defaultdict(list)
-    if all((row.key, row.started_at) in known for row in fp32):
+    if all(row.identity in known for row in fp32):
         return found
     for row in latest(fp32):
-        if row.status == "ok" and (row.key, row.started_at) not in known:
+        if row.status == "ok" and row.identity not in known:
             found[group_of(row)].append(row)
     return found
 

@@ -90,7 +90,7 @@ def info(name: str, results: Path | str | None = None) -> Info:
         if results is not None:
             raise
         found = Rows((), ())
-    begins = Weights(source="run", sha256=None, recipe="", pretrained=spec.pretrained)
+    begins = Weights(source="run", sha256=None, recipe="none", pretrained=spec.pretrained)
     hub = None
     if spec.hub:
         card = hub_card(spec)

@@ -12,7 +12,7 @@ from zoo.record import Precision, Record
 from zoo.report.markdown import grid
 from zoo.score.filtering import select
 from zoo.score.reading import rows_of
-from zoo.store import Scan, folder_to_read, scan
+from zoo.store import Scan, folder_to_read, scan, when
 from zoo.units import show_size
 
 MIN_EQUAL = 0.999
@@ -69,7 +69,7 @@ def why_not(record: Record) -> str:
 
 def _section(device: str, records: Sequence[Record]) -> str:
     newest = dict[tuple[str, Column], Record]()
-    for record in sorted(records, key=lambda record: record.started_at):
+    for record in sorted(records, key=when()):
         newest[record.artifact.model, _column(record)] = record
     columns = sorted({column for _, column in newest}, key=_place)
     measured = dict.fromkeys(model for model, _ in newest)

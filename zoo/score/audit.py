@@ -1,4 +1,4 @@
-"""A record held against its own samples: every summary that the sidecar can give is made again.
+"""A record held against its own samples: every summary that the sidecar can give is made again, as are its hashes.
 
 What has no samples is out of reach: memory, energy, throughput, cold starts, agreement, file sizes, instance-weighted
 counts, and how errors spread inside a row or a column of the confusion matrix, of which the sidecar has the sums.
@@ -6,6 +6,7 @@ counts, and how errors spread inside a row or a column of the confusion matrix, 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,14 +16,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from zoo.catalog import MODELS
 from zoo.errors import UserError, listed
+from zoo.identity import network_sha256
 from zoo.lived import Paced
+from zoo.machine import may_be_called
 from zoo.protocol import PACED_PROTOCOL
-from zoo.record import Accuracy, Latency, Record, Speed
+from zoo.question import hashes_of
+from zoo.record import Accuracy, Record, Speed
 from zoo.score.accuracy import miou_interval
 from zoo.score.summary import MEDIAN_COUNT, Samples, summarise, summarise_paced, summarise_stages
 from zoo.spec import Facts
 from zoo.store import load, refuse_file, result_path, samples, visible_files
+from zoo.timed import Latency
 
 INTERVAL_SCHEMA = 3
 """The first one whose records hold the interval of mIoU."""
@@ -101,7 +107,29 @@ def faults_of(record: Record, arrays: Arrays) -> tuple[str, ...]:
         faults += _paced_faults(record, record.paced, arrays)
     if record.accuracy is not None:
         faults += _accuracy_faults(record, record.accuracy, arrays)
-    return tuple(faults)
+    return (*faults, *_naming_faults(record))
+
+
+def _naming_faults(record: Record) -> Iterator[str]:
+    """What a record is called that it cannot be by what else it says."""
+    device, model, code = record.device, record.artifact.model, record.artifact.code_sha256
+    if not may_be_called(device.slug, device.kind, device.name, device.core_count):
+        yield f"device.slug: {device.slug} said, and it is a {device.name} with cores: {device.core_count}"
+    whose = _models_of_code().get(code, ()) if model in MODELS else ()
+    if whose and model not in whose:
+        yield f"artifact.model: {model} said, and its code is that of {listed(whose)}"
+    for name, made in hashes_of(record).items():
+        if (claimed := getattr(record, name)) != made:
+            yield f"{name}: {claimed} said, {made} by its model, code, sizes, config and machine"
+
+
+@functools.cache
+def _models_of_code() -> dict[str, list[str]]:
+    """Names of the catalogue's rows by what builds them; the code of older records, or other libraries', is none's."""
+    found: dict[str, list[str]] = {}
+    for name, spec in MODELS.items():
+        found.setdefault(network_sha256(spec), []).append(name)
+    return found
 
 
 def _latencies(speed: Speed) -> dict[str, Latency]:

@@ -13,6 +13,7 @@ from zoo.presets import RECIPE_HASHES
 from zoo.score.fields import quoted
 from zoo.score.metrics import GRADE, Metric, metric_of
 from zoo.score.rows import Row, text_of
+from zoo.store import when
 
 if TYPE_CHECKING:
     from zoo.published import table
@@ -152,9 +153,10 @@ def _version(row: Row) -> str:
 
 def preset_words(asked: Iterable[Row], needed: Sequence[Metric]) -> list[str]:
     """How the newest row with most of what is needed was measured; none where smoke tests, the default, are chosen."""
+    time_of = when()
     row = max(
         (row for row in asked if row.status == "ok"),
-        key=lambda row: (sum(row.value(metric.key) is not None for metric in needed), row.started_at),
+        key=lambda row: (sum(row.value(metric.key) is not None for metric in needed), time_of(row)),
     )
     if row.quick:
         return []

@@ -15,6 +15,7 @@ from zoo.lazy import Lazy
 from zoo.protocol import ACCURACY_PROTOCOL
 from zoo.score.metrics import METRICS, metric_of
 from zoo.score.rows import Row, text_of
+from zoo.store import when
 
 if TYPE_CHECKING:  # kept rows are compared without pydantic
     import statistics
@@ -162,24 +163,24 @@ def _by_condition(rows: Iterable[Row]) -> dict[Condition, Row]:
     members: dict[Condition, list[Row]] = defaultdict(list)
     for candidate in rows:
         members[condition_of(candidate)].append(candidate)
-    found = {condition: _standing(alike) for condition, alike in members.items()}
+    time_of = when()
+    found = {condition: _standing(sorted(alike, key=time_of)) for condition, alike in members.items()}
     # A cell that failed before it had its weights is known by their name alone: any later one of that name stands.
     nameless = [condition for condition, one in found.items() if one.status != "ok" and not _knows_weights(one)]
-    named: dict[Condition, datetime] = {}
+    named: dict[Condition, tuple[bool, datetime]] = {}
     for condition, one in found.items() if nameless else ():
         if _knows_weights(one):
             name = _by_name(condition, one)
-            named[name] = max(named.get(name, one.started_at), one.started_at)
+            named[name] = max(named.get(name, time_of(one)), time_of(one))
     for condition in nameless:
         one = found[condition]
-        if one.started_at < named.get(_by_name(condition, one), one.started_at):
+        if time_of(one) < named.get(_by_name(condition, one), time_of(one)):
             del found[condition]
     return found
 
 
-def _standing(alike: list[Row]) -> Row:
-    """The newest of one condition; a count alone does not hide what was timed of the same weights."""
-    by_time = sorted(alike, key=lambda one: one.started_at)
+def _standing(by_time: list[Row]) -> Row:
+    """The last of one condition; a count alone does not hide what was timed of the same weights."""
     stands = by_time[0]
     for one in by_time[1:]:
         same = (one.weights_sha256, one.code_sha256) == (stands.weights_sha256, stands.code_sha256)
@@ -201,7 +202,7 @@ def _over_seeds(rows: list[Row]) -> Row:
     """One row of those that differ in the seed alone; a newer torch or model code leaves the older ones behind."""
     if len(rows) == 1:
         return rows[0]
-    last = max(rows, key=lambda one: one.started_at)
+    last = max(rows, key=when())
     rows = [one for one in rows if (one.code_sha256, one.torch) == (last.code_sha256, last.torch)]
     if len(rows) == 1:
         return last
@@ -382,7 +383,7 @@ def baseline_for(group: Group, rows: Iterable[Row]) -> Row | None:
         for candidate in rows
         if candidate.baseline and candidate.miou is not None and images_of(group_of(candidate)) == images_of(group)
     ]
-    return max(same_images, key=lambda candidate: candidate.started_at, default=None)
+    return max(same_images, key=when(), default=None)
 
 
 def pareto_front(rows: Iterable[Row], *keys: str) -> list[Row]:

@@ -13,7 +13,7 @@ from zoo.lazy import Lazy
 from zoo.score.comparing import Group, group_of
 from zoo.score.fields import FIELDS
 from zoo.score.rows import Row, text_of
-from zoo.store import shipped_of
+from zoo.store import shipped_of, when
 
 if TYPE_CHECKING:
     from zoo import catalog
@@ -114,7 +114,7 @@ def _newest(several: Iterable[list[Row]], field: str) -> tuple[list[Row], list[s
     """Of each list the rows of the version of a field that was measured last; a sentence where there were others."""
     kept, notes, version = list[Row](), list[str](), VERSIONS[field]
     for rows in several:
-        last, *older = sorted(rows, key=lambda one: one.started_at, reverse=True)
+        last, *older = sorted(rows, key=when(), reverse=True)
         kept += [one for one in rows if getattr(one, version) == getattr(last, version)]
         others = [version_of(one, field) for one in older if getattr(one, version) != getattr(last, version)]
         if others:

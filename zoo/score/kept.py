@@ -98,7 +98,7 @@ class Kept:
             with suppress(UserError):  # `read` says it
                 known_by, content = _hashed(name)
                 if known_by not in self._before:
-                    rows[known_by] = _values(content, name)
+                    rows[known_by] = _values(content, name, known_by)
                 known[name] = known_by
         return known, rows
 
@@ -114,7 +114,7 @@ class Kept:
             known_by = self._ahead[name]
         elif look is None or look != seen:
             known_by, content = _hashed(name)
-        values = self._before.get(known_by) or self._pooled([_values(content, name)])[0]
+        values = self._before.get(known_by) or self._pooled([_values(content, name, known_by)])[0]
         is_new = known_by in self._made or known_by not in self._before
         self._new += is_new or look not in (None, seen)
         self._now[name[self._results :]] = look, known_by
@@ -181,9 +181,9 @@ def _hashed(name: str) -> tuple[bytes, bytes]:
     return sha256(content).digest(), content
 
 
-def _values(content: bytes, name: str) -> tuple[Any, ...]:
+def _values(content: bytes, name: str, known_by: bytes) -> tuple[Any, ...]:
     """A row, as it is handed over and kept: no object of a class."""
-    return tuple(row(decoding.decoded(content) or store.parse(content, Path(name))))
+    return tuple(row(decoding.decoded(content) or store.parse(content, Path(name)), known_by))
 
 
 def _look(name: str) -> Look:

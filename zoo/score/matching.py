@@ -11,6 +11,7 @@ from zoo.errors import UserError, counted, listed
 from zoo.score.comparing import Group, differences, group_of
 from zoo.score.rows import Row, text_of
 from zoo.score.sides import Side, Standing, is_other, said
+from zoo.store import when
 
 ARTIFACT = ("model", "weights", "runtime", "precision", "input_size", "memory_format", "compile_mode")
 """Fields of a row that make it the same artifact as another, beside what they must share to be compared at all."""
@@ -88,7 +89,7 @@ def match(first: Standing, second: Standing) -> Matching:
 def _by_key(rows: Sequence[Row], aside: frozenset[str]) -> dict[tuple[object, ...], list[Row]]:
     """Rows of one artifact together, the newest first."""
     found: dict[tuple[object, ...], list[Row]] = defaultdict(list)
-    for one in sorted(rows, key=lambda one: one.started_at, reverse=True):
+    for one in sorted(rows, key=when(), reverse=True):
         found[_key(one, aside)].append(one)
     return found
 

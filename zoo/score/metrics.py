@@ -21,7 +21,8 @@ from zoo.score.accuracy import (
 from zoo.score.parts import Off, off
 
 if TYPE_CHECKING:  # kept rows are shown without pydantic
-    from zoo.record import Accuracy, BatchRate, InstanceCounts, Record, Stage
+    from zoo.record import Accuracy, InstanceCounts, Record
+    from zoo.timed import BatchRate, Stage
 
 Better = Literal["higher", "lower"]
 

@@ -119,7 +119,7 @@ class Pairs:
         if one.miou is None or other.miou is None or max(one.seed_count, other.seed_count) > 1:
             raise UserError("a paired test takes the mIoU of one set of weights each")
         try:
-            first, second = (self.sources[row.key, row.started_at] for row in (one, other))
+            first, second = (self.sources[row.identity] for row in (one, other))
         except KeyError:
             raise UserError("their records are not at hand") from None
         files = first.file, second.file
@@ -149,7 +149,7 @@ class Pairs:
 
     def seconds(self, row: Row, name: str) -> npt.NDArray[np.float64]:
         """Return a row's samples of a scope, such as `pipeline_s`, in order; none where they are not at hand."""
-        place = row.key, row.started_at
+        place = row.identity
         if place not in self.sources:
             return np.empty(0)
         file = self.sources[place].file

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from zoo.collector import paused
 from zoo.score.comparing import Scored, scored_of
 from zoo.score.kept import Kept
-from zoo.score.rows import Row, row
-from zoo.store import folder_to_read, load, newest, read_all
+from zoo.score.rows import Identity, Row, row
+from zoo.store import folder_to_read, load, newest, read_all, when
 
 if TYPE_CHECKING:  # kept rows are read without pydantic
     from zoo.record import Record
@@ -33,13 +33,18 @@ def rows_of(records: Iterable[Record], among: Iterable[Row] = ()) -> tuple[Row, 
 
 def linked(rows: Iterable[Row]) -> tuple[Row, ...]:
     """Return rows with what they are told by each other, in their order."""
-    rows = _under_one_name(list(rows))
+    rows, time_of = _under_one_name(list(rows)), when()
+
+    def standing(one: Row) -> tuple[bool, tuple[bool, datetime]]:
+        """By which of two fp32 rows the other artifacts are held against one."""
+        return one.is_reference, time_of(one)
+
     references: dict[Scored, dict[str | None, Row]] = defaultdict(dict)  # by device the best, by None that of all
     for candidate in rows:
         if candidate.precision == "fp32" and candidate.miou is not None and not candidate.baseline:
             best = references[scored_of(candidate)]
             for device in (candidate.device, None):
-                if device not in best or _standing(candidate) > _standing(best[device]):
+                if device not in best or standing(candidate) > standing(best[device]):
                     best[device] = candidate
 
     def with_loss(one: Row) -> Row:
@@ -58,14 +63,9 @@ def linked(rows: Iterable[Row]) -> tuple[Row, ...]:
     return tuple(with_loss(candidate) for candidate in rows)
 
 
-def _standing(one: Row) -> tuple[bool, datetime]:
-    """By which of two fp32 rows the other artifacts are held against one."""
-    return one.is_reference, one.started_at
-
-
 def _under_one_name(rows: list[Row]) -> list[Row]:
     """Call the same images the same, whatever their dataset's folder was called: as they were called last."""
-    by_time = sorted(rows, key=lambda one: one.started_at)
+    by_time = sorted(rows, key=when())
     names = {one.dataset_fingerprint: one.dataset for one in by_time}
     return [
         one
@@ -96,8 +96,8 @@ class Source(NamedTuple):
         return load(self.file)
 
 
-Sources = Mapping[tuple[str, datetime], Source]
-"""By the row's key and time."""
+Sources = Mapping[Identity, Source]
+"""By the row's `identity`."""
 
 
 @dataclass(frozen=True)
@@ -117,20 +117,20 @@ def read_rows(results: Path | str | None = None, *, history: bool = False) -> Ro
         UserError: there is no readable record.
     """
     folder, said = folder_to_read(results)
-    files: dict[tuple[str, datetime], Source] = {}
+    files: dict[Identity, Source] = {}
     found, warnings = _read_kept(folder, files)
     rows = linked(found if history else newest(found))
-    sources = {place: files[place] for place in ((one.key, one.started_at) for one in rows)}
+    sources = {one.identity: files[one.identity] for one in rows}
     return Rows(rows, (*said, *warnings), sources)
 
 
-def _read_kept(folder: Path, files: dict[tuple[str, datetime], Source]) -> tuple[list[Row], tuple[str, ...]]:
+def _read_kept(folder: Path, files: dict[Identity, Source]) -> tuple[list[Row], tuple[str, ...]]:
     """Read a folder's rows, and name the file of each; what was kept of before is gone from memory at the end."""
     kept = Kept(folder)
 
     def read(name: str) -> Row:
         one = kept.read(name)
-        files[one.key, one.started_at] = Source(name)
+        files[one.identity] = Source(name)
         return one
 
     found, warnings = read_all(folder, read, required=True, ahead=kept.look_ahead)

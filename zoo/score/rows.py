@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta, timezone
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from zoo.errors import counted, listed
 from zoo.frames import CITYSCAPES_NAME, OFFICIAL_SIZES
@@ -23,7 +23,7 @@ from zoo.units import show_size
 
 if TYPE_CHECKING:
     from zoo.published import figures
-    from zoo.record import Mode, Record, Software, Weights
+    from zoo.record import Record, Software
     from zoo.spec import Size
 else:  # rows that were kept need neither
     figures = Lazy("zoo.published.figures")
@@ -38,6 +38,10 @@ LEAST_CLASS_SHARE = 0.005
 """Share of the pixels below which a class is too rare for its loss to be held against an artifact."""
 WHOLE = "whole"
 """`Row.mode` of frames that were read whole."""
+
+
+Identity: TypeAlias = "tuple[str, datetime, bytes]"
+"""Of a record: its key, when it began, the hash of its file."""
 
 
 class Row(NamedTuple):
@@ -96,7 +100,7 @@ class Row(NamedTuple):
     shared_sequences: tuple[str, ...] | None
     """Of the split, that training sees too; null where names do not tell."""
     mode: str
-    """How a network reads a frame when accuracy is counted (`mode_text`)."""
+    """How a network reads a frame when accuracy is counted (`Mode.text`)."""
     miou_resampled: str | None
     """What the interval's bootstrap drew: `images` or `sequences`."""
     miou_spread: float | None
@@ -138,9 +142,16 @@ class Row(NamedTuple):
     """Whether that is to be said of the row: a remedy was needed, or none held."""
     accepted: bool = False
     """Whether `miou` is the published one, in place of none: somebody asked for it (`accepting_published`)."""
+    file_hash: bytes = b""
+    """SHA-256 of the record's file; empty for one that was read of none."""
 
     def __hash__(self) -> int:
         return hash((self.key, self.started_at))
+
+    @property
+    def identity(self) -> Identity:
+        """What tells its record from every other: of two that claim to be one run, one was edited."""
+        return self.key, self.started_at, self.file_hash
 
     def value(self, key: str) -> float | None:
         """Return the number of a metric, by its key (`metric_of`)."""
@@ -336,7 +347,9 @@ def _beside(one: Row) -> dict[str, Any]:
 
 _NUMBERS = Reader({key: metric.of for key, metric in METRICS.items()})
 _INTERVALS = Reader({key: metric.interval for key, metric in METRICS.items() if metric.interval is not None})
-_NOT_FLAT = {"software", "numbers", "intervals", "doubts", "licences", "published", "int8_note", "accepted"}
+_NOT_FLAT = {
+    *("software", "numbers", "intervals", "doubts", "licences", "published", "int8_note", "accepted", "file_hash"),
+}
 _OF_GRADE = "grade_reasons", "grade_remedies"
 _FACTS = tuple(name for name in Row._fields if name not in _NOT_FLAT)
 _BESIDE = tuple(f"published_{fact}" for fact in ("miou", "protocol", "weights", "source", "difference", "why"))
@@ -367,7 +380,7 @@ COLUMNS: tuple[str, ...] = tuple(
 )
 
 
-def row(record: Record) -> Row:
+def row(record: Record, file_hash: bytes = b"") -> Row:
     """Return a record as a row; what takes other records to know is left open (`rows_of`)."""
     artifact, dataset, speed = record.artifact, record.dataset, record.speed
     weights, accuracy = artifact.weights, record.accuracy
@@ -405,13 +418,13 @@ def row(record: Record) -> Row:
         image_limit=record.config.get("accuracy_images"),
         recipe_hash=weights.recipe_hash,
         step_count=weights.step_count,
-        weights="" if record.is_baseline else planned_label(weights),
+        weights="" if record.is_baseline else weights.planned_label,
         weights_source=weights.source,
         weights_sha256=weights.sha256,
         seed=weights.seed,
         seed_count=int(weights.source != "none" and weights.sha256 is not None),
         shared_sequences=dataset.shared_sequences if dataset else (),
-        mode=mode_text(accuracy.mode if accuracy else None),
+        mode=(accuracy.mode.text if accuracy and accuracy.mode else "") or WHOLE,
         miou_resampled=accuracy.resampled if accuracy else None,
         miou_spread=None,
         miou_protocol=accuracy.protocol if accuracy else None,
@@ -433,35 +446,13 @@ def row(record: Record) -> Row:
         licences=licences_of(artifact.model, weights),
         rate_hz=None if record.is_baseline else record.config.get("rate_hz"),
         published=figures.quote(artifact.model, weights.tag if weights.source == "published" else ""),
+        file_hash=file_hash,
     )
 
 
 @functools.cache  # many rows share one
 def _software(software: Software) -> tuple[tuple[str, str], ...]:
     return tuple((name.replace("_", " "), version) for name, version in software if version is not None)
-
-
-def planned_label(weights: Weights) -> str:
-    """Return `Weights.label`; of a cell that never had its weights, the label of those it was planned with."""
-    if weights.source != "none":
-        return weights.label
-    if weights.recipe_hash:
-        return f"run {weights.recipe}"
-    return f"file {weights.tag}".rstrip() if weights.recipe == "external" else "random"
-
-
-def mode_text(mode: Mode | None) -> str:
-    """Return how a frame is read, without a comma: `whole`, `window 512x512 stride 341x341 + scales 0.75 1`."""
-    if mode is None:
-        return WHOLE
-    parts = []
-    if mode.window is not None:
-        parts.append(f"window {text_of(mode.window)} stride {text_of(mode.stride)}")
-    if mode.scales != (1.0,):
-        parts.append(f"scales {' '.join(f'{scale:g}' for scale in mode.scales)}")
-    if mode.flip:
-        parts.append("flip")
-    return " + ".join(parts) or WHOLE
 
 
 def _by_class(record: Record, of: Callable[[Any], Iterable[Any]]) -> dict[str, Any]:

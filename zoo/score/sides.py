@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time
+from hashlib import sha256
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
@@ -21,8 +22,8 @@ from zoo.score.comparing import ARTIFACT, Group, differences, group_of, latest, 
 from zoo.score.fields import FIELDS, quoted
 from zoo.score.filtering import MAX_NAMED, matches, select
 from zoo.score.reading import Rows, Source, Sources, linked, read_rows
-from zoo.score.rows import WHOLE, Row, row, text_of
-from zoo.store import load
+from zoo.score.rows import WHOLE, Identity, Row, row, text_of
+from zoo.store import content, parse
 from zoo.store import newest as newest_of_each_key
 
 if TYPE_CHECKING:
@@ -160,13 +161,14 @@ def read_sides(
         UserError: no record of a side.
     """
     read: dict[Path | None, Rows] = {}
-    sources: dict[tuple[str, datetime], Source] = {}
+    sources: dict[Identity, Source] = {}
     found = []
     for side in sides:
         if side.file is not None:
-            record = load(side.file)
-            sources[record.key, record.started_at] = Source(str(side.file))
-            found.append(Standing(side, [row(record)]))
+            known = content(side.file)
+            one = row(parse(known, side.file), sha256(known).digest())
+            sources[one.identity] = Source(str(side.file))
+            found.append(Standing(side, [one]))
             continue
         if side.folder not in read:
             past = any(one.until for one in sides if one.folder == side.folder)
@@ -247,7 +249,7 @@ def one_of_each(standing: Sequence[Standing]) -> list[Row]:
 
 def is_other(one: Row, other: Row) -> bool:
     """Whether two rows are of two records."""
-    return (one.key, one.started_at) != (other.key, other.started_at)
+    return one.identity != other.identity
 
 
 def _forbids(one: Row, other: Row) -> Mapping[str, list[str]]:

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from zoo.lazy import Lazy
 
 if TYPE_CHECKING:  # how sure a quantile of kept rows is, is told without pydantic
-    from zoo import lived, record
+    from zoo import lived, timed
 else:
-    lived, record = Lazy("zoo.lived"), Lazy("zoo.record")
+    lived, timed = Lazy("zoo.lived"), Lazy("zoo.timed")
 
 TAIL_COUNT = 100
 """p99 is null below this many samples …"""
@@ -38,7 +38,7 @@ class Samples:
     warmup_settled: bool
 
 
-def summarise(samples: Samples) -> record.Latency:
+def summarise(samples: Samples) -> timed.Latency:
     """Summary of one scope's samples; nothing is clipped. Quantiles by linear interpolation (Hyndman and Fan, type 7).
 
     Intervals hold the quantile with 95 % confidence whatever the distribution: they are order statistics whose ranks
@@ -48,7 +48,7 @@ def summarise(samples: Samples) -> record.Latency:
     p25, p50, p75, p90, p95, p99, p999 = (
         float(q) for q in np.quantile(seconds, (0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999))
     )
-    return record.Latency(
+    return timed.Latency(
         sample_count=len(seconds),
         min_s=float(seconds[0]),
         p25_s=p25,
@@ -69,11 +69,11 @@ def summarise(samples: Samples) -> record.Latency:
     )
 
 
-def summarise_stages(samples: Mapping[str, NDArray[np.float64]]) -> tuple[record.Stage, ...]:
+def summarise_stages(samples: Mapping[str, NDArray[np.float64]]) -> tuple[timed.Stage, ...]:
     """Median of each stage's seconds with its interval, in the order they ran; `samples` are `measure_stages`'."""
     ordered = {name: np.sort(seconds) for name, seconds in samples.items()}
     return tuple(
-        record.Stage.model_validate(
+        timed.Stage.model_validate(
             {"name": name, "p50_s": float(np.median(seconds)), "p50_interval_s": median_interval(seconds)}
         )
         for name, seconds in ordered.items()

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from zoo.errors import counted
 
 if TYPE_CHECKING:  # kept rows are shown without pydantic
-    from zoo.record import Latency, Record, Speed, Witness
+    from zoo.record import Record, Speed, Witness
+    from zoo.timed import Latency
 
 Grade = Literal["A", "B", "C"]
 

@@ -12,6 +12,7 @@ from zoo.published.table import published_of
 from zoo.score.metrics import METRICS
 from zoo.score.rows import MIOU_TOLERANCE, Row, text_of
 from zoo.spec import Size
+from zoo.store import when
 
 PARAMS_TOLERANCE, MACS_TOLERANCE = 0.01, 0.03
 """Relative; an exact number has none."""
@@ -83,7 +84,7 @@ def verify_mious(models: Iterable[str], rows: Iterable[Row]) -> list[Line]:
     Of several rows of the same weights it is the one that fewest things part from what was published, then the newest.
     """
     best: dict[tuple[str, str], Row] = {}
-    for row in sorted(rows, key=lambda row: row.started_at):
+    for row in sorted(rows, key=when()):
         if row.published is None or row.published_difference is None or row.quick:
             continue
         key = row.model, row.weights

@@ -10,7 +10,6 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from decimal import ROUND_05UP, Context
 from itertools import combinations
 from operator import itemgetter
@@ -32,13 +31,14 @@ from zoo.score.limits import NO_POINTS
 from zoo.score.metrics import CLASS_LOSS, METRICS, SHOWN, Metric, metric_of
 from zoo.score.paired import QUANTILES, Pairs
 from zoo.score.reading import Source
-from zoo.score.rows import LEAST_CLASS_SHARE, MAX_CLASS_LOSS, Row, text_of
+from zoo.score.rows import LEAST_CLASS_SHARE, MAX_CLASS_LOSS, Identity, Row, text_of
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from zoo.record import Accuracy, Latency, Record
+    from zoo.record import Accuracy, Record
+    from zoo.timed import Latency
 else:  # for pages of no more than `MOST_WHOLE` rows
     np = Lazy("numpy")
 
@@ -92,14 +92,14 @@ def page_contents(board: Board, here: Sequence[Named]) -> dict[str, Any]:
         here: The devices of the machine that the page is made on (`zoo.machine.here`): what was measured on it.
     """
     pools, pairs = Pools(), Pairs(board.sources)
-    lines: dict[tuple[str, datetime], Line] = {}
+    lines: dict[Identity, Line] = {}
     for table in board.tables:
         for line in table.lines:
-            lines.setdefault(_id(line.row), line)
+            lines.setdefault(line.row.identity, line)
     place = {known: index for index, known in enumerate(lines)}
     rows = [line.row for line in lines.values()]
     whole = len(rows) <= MOST_WHOLE
-    cards = [_card(row, board.sources.get(_id(row)), pools, pairs if whole else None) for row in rows]
+    cards = [_card(row, board.sources.get(row.identity), pools, pairs if whole else None) for row in rows]
     for card, name in zip(cards, _names(rows), strict=True):
         card["id"] = name
     worsts = [row.worst_class for row in rows]
@@ -123,7 +123,7 @@ def page_contents(board: Board, here: Sequence[Named]) -> dict[str, Any]:
         "whole": whole,
         "deciding": {"latencies": LATENCIES, "latency": LATENCY, "tail": TAIL, "no_points": NO_POINTS},
         "groups": [
-            _group(table, [place[_id(line.row)] for line in table.lines], groups, pairs if whole else None)
+            _group(table, [place[line.row.identity] for line in table.lines], groups, pairs if whole else None)
             for table in board.tables
         ],
         "facts": {name: _texts([getattr(row, name) for row in rows]) for name in FACTS}
@@ -134,10 +134,6 @@ def page_contents(board: Board, here: Sequence[Named]) -> dict[str, Any]:
         "columns": {name: [card[name] for card in cards] for name in cards[0]} if cards else {},
         "pools": pools.values,
     }
-
-
-def _id(row: Row) -> tuple[str, datetime]:
-    return row.key, row.started_at
 
 
 def _measured_on(row: Row, here: Sequence[Named]) -> str:
