@@ -221,6 +221,12 @@ def test_a_tar_that_would_fill_the_memory_is_refused(other, tmp_path, monkeypatc
         merge([packed(other, tmp_path / "other.tgz")], tmp_path / "mine")
 
 
+def test_what_came_with_zoo_is_a_source(other, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("zoo.store._shipped", lambda: other)
+    assert merge(["shipped"], tmp_path / "results").added
+
+
 def test_one_at_a_time(other, tmp_path):
     with (
         store.locked(tmp_path / "mine"),

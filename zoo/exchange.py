@@ -103,16 +103,17 @@ def merge(sources: Sequence[Path | str], into: Path | str = store.DEFAULT, on_do
     and the same call goes on from there.
 
     Args:
-        sources: Folders, or a `.zip` or `.tar` of one.
+        sources: Folders, or a `.zip` or `.tar` of one; `shipped`: the records that came with zoo.
         into: The results folder; made where there is none.
         on_done: Told how far it is.
 
     Raises:
         UserError: a source is none, or holds nothing; another merge holds the folder; it cannot be written to.
     """
+    folders = [store.folder_to_read(source)[0] for source in sources]
     target, added, known_count, left_out = Path(into), list[Path](), 0, list[str]()
     with ExitStack() as opened:
-        found = [one for source in sources for one in _records_in(Path(source), opened, left_out)]
+        found = [one for source in folders for one in _records_in(source, opened, left_out)]
         opened.enter_context(store.locked(target))
         for done, one in enumerate(found, 1):
             try:
@@ -136,7 +137,7 @@ def merge(sources: Sequence[Path | str], into: Path | str = store.DEFAULT, on_do
                     added.append(path)
             if on_done is not None:
                 on_done(done, len(found))
-        store.add_folder_ids(target, [one for source in sources for one in store.folder_ids(Path(source))])
+        store.add_folder_ids(target, [one for source in folders for one in store.folder_ids(source)])
     return Merged(tuple(added), known_count, tuple(left_out))
 
 

@@ -10,7 +10,12 @@ from zoo.cli.flags import Verbs, add_verb, make_console, warn
 def add(verbs: Verbs) -> None:
     """Add the verb and its flags."""
     parser = add_verb(verbs, "merge", run, "take the records of other machines in, each held against its own samples")
-    parser.add_argument("sources", nargs="+", metavar="SRC", help="a folder of records, or a .zip or .tar of one")
+    parser.add_argument(
+        "sources",
+        nargs="+",
+        metavar="SRC",
+        help="a folder of records, a .zip or .tar of one, or shipped: what came with zoo",
+    )
     parser.add_argument("--into", default="results", metavar="DIR", help="the results folder (default: results)")
 
 
