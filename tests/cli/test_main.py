@@ -108,7 +108,7 @@ def results(records, place):
         ),
         ("pick --no-quick --where quick=yes --results {results}", "quick is asked for by its own flag and by --where"),
         ("pick --where split --results {results}", "--where takes key=value"),
-        ("pick --batch x --results {results}", "no record with batch size 'x'. There is: 1"),
+        ("pick --batch x --results {results}", "no record with batch 'x'. There is: 1"),
         ("leaderboard --sort beauty --results {results}", "no metric 'beauty'. Allowed: miou, miou-lost, latency"),
         ("train unet --set steps=3 --set steps=5", "--set steps is given as 3 and as 5; give it once"),
         ("train unet --steps 3 --set steps=5", "steps is given by its own flag and by --set steps; give it once"),

@@ -73,7 +73,7 @@ def test_who_asks_for_no_rate_is_answered_by_calls_one_after_the_other(rows):
 def test_a_rate_as_a_condition(rows):
     assert pick(rows, rate_hz=30.0).winner.model == "small"
     assert pick(rows, rate_hz=["none"], at=10).winner.rate_hz is None
-    with pytest.raises(UserError, match=r"no record with rate hz '5'\. There is: 10, 30, none"):
+    with pytest.raises(UserError, match=r"no record with rate '5'\. There is: 10, 30, none"):
         pick(rows, rate_hz=5.0)
 
 

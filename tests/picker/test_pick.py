@@ -613,6 +613,11 @@ def test_a_winner_nobody_checked_says_so(records):
     assert "its mIoU was not held against fp32" in choice.notes
 
 
+def test_one_word_stands_for_a_list_of_one(artifacts):
+    listed = pick(artifacts, limits=["latency<=50ms"], models=["*"], accept=["published"])
+    assert pick(artifacts, limits="latency<=50ms", models="*", accept="published").winner == listed.winner
+
+
 def test_a_folder_is_read_and_its_bad_files_named(records, tmp_path):
     save(records.make("a"), {}, tmp_path)
     save(records.make("b"), {}, tmp_path).write_text("[]")

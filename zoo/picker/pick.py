@@ -126,7 +126,8 @@ def pick(
     Args:
         source: A results folder, or rows (whose mIoU is then told apart by intervals alone); `None`: `results`, else
             the records that come with zoo.
-        limits: Each `"latency<=50ms"`, `"iou.person>=0.5"`, or a `Limit`; metrics are named as in `metric_named`.
+        limits: Each `"latency<=50ms"`, `"iou.person>=0.5"`, or a `Limit`, or one such; metrics are named as in
+            `metric_named`.
         objective: The metric that is made best.
         models: Only these: names, globs or tags.
         sale: Only rows whose code, weights and training data are all known to be free of terms against a sale.
@@ -144,9 +145,11 @@ def pick(
         UserError: an unknown metric or filter, or rows that may not be compared.
     """
     old = {name: conditions.pop(name) for name in OLD_LIMITS if name in conditions}
-    bounds = [limit if isinstance(limit, Limit) else Limit.parse(limit) for limit in limits]
+    asked_for = [limits] if isinstance(limits, str) else limits
+    bounds = [limit if isinstance(limit, Limit) else Limit.parse(limit) for limit in asked_for]
     bounds += [Limit(METRICS[OLD_LIMITS[name]], float(str(value))) for name, value in old.items() if value is not None]
     rate = None if at is None else parse_per_second(str(at))
+    accept = [accept] if isinstance(accept, str) else accept
     for word in accept:
         if word not in ACCEPTABLE:
             raise UserError(f"--accept takes {', '.join(ACCEPTABLE)}; got {word!r}{did_you_mean(word, ACCEPTABLE)}")

@@ -32,7 +32,7 @@ def select(rows: Iterable[Row], *, models: Sequence[str] = (), **conditions: obj
 
     Args:
         rows: To choose from.
-        models: Names, globs or tags, as in `zoo list`; a row matches any of them.
+        models: Names, globs or tags, as in `zoo list`, or one; a row matches any of them.
         conditions: Of `FIELDS`, each a value or a list of values, any of which matches; `None`: not asked. A dataset or
             recipe may name its version (`camvid@3f2a8c11`) or be the first 6 or more digits of its hash; weights may
             be named by their kind (`published`); `none` is a row without.
@@ -58,10 +58,11 @@ def select(rows: Iterable[Row], *, models: Sequence[str] = (), **conditions: obj
         ]
     if not models:
         return kept
-    for model in models:
+    named = [models] if isinstance(models, str) else models
+    for model in named:
         if not any(_is_model(one, model) for one in kept):
             raise UserError(_no_record("model", model, kept))
-    return [one for one in kept if one.baseline or any(_is_model(one, model) for model in models)]
+    return [one for one in kept if one.baseline or any(_is_model(one, model) for model in named)]
 
 
 def matches(one: Row | Group, field: str, wanted: str) -> bool:
@@ -144,4 +145,6 @@ def _no_record(field: str, wanted: str, rows: list[Row]) -> str:
         several = {name for name in names if sum(name == of for of, _ in versions) > 1 or "@" in wanted}
         names = (names - several) | {version for name, version in versions if name in several}
     hint = did_you_mean(wanted, names) + (shipped_of(wanted) if field == "device" else "")
-    return f"no record with {field.replace('_', ' ')} {wanted!r}.{hint} There is: {listed(sorted(names), MAX_NAMED)}"
+    flag = FIELDS[field].flag if field in FIELDS else ""
+    name = (flag.removeprefix("--") or field).translate(str.maketrans("-_", "  "))
+    return f"no record with {name} {wanted!r}.{hint} There is: {listed(sorted(names), MAX_NAMED)}"

@@ -146,8 +146,8 @@ const lower = (row, key) => (valueOf(row, key) === null ? Infinity : metric(key)
 /* What decides, in order: what is made best, and among rows that tie in it the others. */
 function deciding() {
   const { latencies, latency, tail } = DATA.deciding, named = [state.objective, ...limitsSet().map(([key]) => key)];
-  const meant_ = named.find((key) => latencies.includes(key)) ?? (named.includes("missed_share") ? tail : latency);
-  return [...new Set([state.objective, "miou", meant_, "peak_memory_bytes"])];
+  const timed = named.find((key) => latencies.includes(key)) ?? (named.includes("missed_share") ? tail : latency);
+  return [...new Set([state.objective, "miou", timed, "peak_memory_bytes"])];
 }
 
 /* The winner of what qualifies, and how it came about, as `zoo pick` finds it: `decide` in zoo/picker/deciding.py is the
