@@ -107,7 +107,7 @@ def test_a_record_of_the_future_is_named_and_is_the_newest_of_nothing(records, t
     assert found.records == (new,)
     (warning,) = found.warnings
     assert str(path) in warning
-    assert "began in the future, and are taken for the newest of none" in warning
+    assert "began in the future, and count as older than all others" in warning
     later = future.model_copy(update={"started_at": future.started_at + timedelta(days=1)})
     assert store.newest([later, future]) == [later], "where this machine's clock is behind"
 

@@ -33,16 +33,16 @@ Tag = Annotated[str, Field(max_length=255)]
 ModelName = Annotated[str, Field(min_length=1, max_length=MODEL_LETTERS)]
 
 # Beyond what moves a cursor or ends a line (Cc): what ends a line elsewhere, and what turns the direction of text.
-_CONTROL = r"00[01][0-9a-f]|00[89][0-9a-f]|202[89a-e]|206[6-9]"
+_CONTROL = r"00[01][0-9a-f]|007f|00[89][0-9a-f]|061c|200[ef]|202[89a-e]|206[6-9]"
 _AS_ESCAPE = re.compile(rf"((?<!\\)(?:\\\\)*)\\(?:[bfnrt]|u(?:{_CONTROL}))", re.IGNORECASE)
-_AS_LETTER = re.compile("[\x80-\x9f\u2028-\u202e\u2066-\u2069]")
+_AS_LETTER = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def holds_control(text: str) -> bool:
     """Whether some word in a JSON text holds a control character, written as it is or as an escape."""
-    return bool(("\\" in text and _AS_ESCAPE.search(text)) or (not text.isascii() and _AS_LETTER.search(text)))
+    return bool(("\\" in text and _AS_ESCAPE.search(text)) or _AS_LETTER.search(text))
 
 
 def without_control(text: str) -> str:
-    """Return a JSON text, all of ASCII, with a space for each control character that its words hold."""
-    return _AS_ESCAPE.sub(r"\1 ", text) if "\\" in text else text
+    """Return a JSON text with a space for each control character that its words hold."""
+    return _AS_LETTER.sub(" ", _AS_ESCAPE.sub(r"\1 ", text) if "\\" in text else text)

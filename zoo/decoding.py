@@ -30,7 +30,7 @@ def decoded(content: bytes) -> Record | None:
     Returns:
         The record; `None` where `store.parse` has to look.
     """
-    if b"\\" in content or not content.isascii():  # what is escaped may be a control character
+    if b"\\" in content or b"\x7f" in content or not content.isascii():  # what is escaped may be a control character
         return None
     try:
         found = _decoder().decode(content)

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from zoo import files, store
+from zoo.allowed import holds_control
 from zoo.errors import UserError
 from zoo.faults import how_to_read, how_to_write, reason
 from zoo.record import Record
@@ -36,7 +38,7 @@ SHARED_BYTES = 2 * 2**20
 SOURCE = "a folder of records, or a .zip or .tar of one"
 
 _WORD = re.compile(r"[^\s'\"`=(),;|<>\[\]{}]+")
-_PUBLIC = re.compile(r"https?://|(?:(?:\w+:)?(?:timm|smp-hub)|(?:hf|smp):\w[\w.-]*)/[\w.-]+$")
+_PUBLIC = re.compile(r"https?://|^(?:(?:\w+:)?(?:timm|smp-hub)|(?:hf|smp):\w[\w.-]*)/[\w.-]+$")
 """Addresses, and what libraries and hubs call their weights."""
 _ROOTED = re.compile(r"(?:.*:)?(?:[\\/]|~[\w.-]*[\\/]|\.\.?[\\/])[\w.~\\/-]|\w+://|[A-Za-z]:[\\/]")
 """From a root, a home or the working folder, or of a scheme such as `file:`."""
@@ -119,7 +121,8 @@ def merge(sources: Sequence[Path | str], into: Path | str = store.DEFAULT, on_do
             try:
                 content, sidecar = one.read(), one.read_sidecar and one.read_sidecar()
                 record = store.parse(content, one.place)
-                store.require_past(record, one.place)
+                _require_plain(one.place, content)
+                _require_past(one.place, record)
                 path = target / store.result_path(record)
                 with _reading(one.place):
                     is_known = path.exists()
@@ -211,8 +214,23 @@ def private_texts(record: Record, arrays: Arrays) -> Iterator[str]:
                 break
 
 
+def _require_plain(place: Path, content: bytes) -> None:
+    """Refuse what a reader would have to mend: it is another record under the same name."""
+    if holds_control(content.decode(errors="replace")):
+        raise UserError(f"{place}: a word in it holds a control character, such as an end of line; {store.MEND}")
+
+
+def _require_past(place: Path, record: Record) -> None:
+    """Refuse a record that says it began in the future: it would stand for good."""
+    if not store.when()(record)[0]:
+        raise UserError(
+            f"{place}: it began at {record.started_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC by its own word, and now is "
+            f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; correct the clock that is wrong, and measure its cell anew"
+        )
+
+
 def _is_path(word: str) -> bool:
-    if _PUBLIC.match(word):
+    if _PUBLIC.search(word):
         return False
     return any((_ROOTED.match(word), _FILE.search(word), _DEEP.search(word)))
 

@@ -102,10 +102,12 @@ def moving(software: Software) -> dict[str, Any]:
 def hashes_of(record: Record) -> dict[str, str]:
     """Make those of a record's own hashes again that what it says decides, by the name of the field.
 
-    The key of another runtime than eager holds a hash of code that no record has; older records have no `cell`.
+    The key of another runtime than eager holds a hash of code that no record has; older records have no `cell`. What is
+    asked of a file, which no code builds, holds facts of its network that no record has.
     """
     artifact, threads = record.artifact, record.config.get("threads")
-    if not record.cell or record.dataset is not None or artifact.weights.source != "random":
+    is_built = artifact.code_sha256 and artifact.weights.source == "random"
+    if not record.cell or record.dataset is not None or not is_built:
         return {}
     asked = question(
         protocol=record.protocol,

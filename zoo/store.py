@@ -46,7 +46,7 @@ HOW_TO_MAKE_RECORDS = (
     "make some with `zoo bench --models all`, or name another folder with --results: "
     f"{SHIPPED} for the records that came with zoo"
 )
-_MEND = "fetch it again from where it was measured, or remove it and measure the cell anew"
+MEND = "fetch it again from where it was measured, or remove it and measure the cell anew"
 AHEAD = timedelta(days=1)
 """How far a machine's clock may go before that of another."""
 IDENTITY_S = 10.0
@@ -155,7 +155,7 @@ def folder_to_read(results: Path | str | None) -> tuple[Path, tuple[str, ...]]:
 def shipped_of(device: str) -> str:
     """Return where a device that is not in a folder is found, as a sentence after a space; empty where it is not."""
     shipped = _shipped()
-    known = shipped is not None and (shipped / model_folder(device, "")).parent.is_dir()
+    known = shipped and not Path(SHIPPED).exists() and (shipped / model_folder(device, "")).parent.is_dir()
     return f" Its records came with zoo: --results {SHIPPED}." if known else ""
 
 
@@ -217,7 +217,7 @@ def read_all(
                 future.append(name)
     if future:
         warnings.append(
-            f"by their own word these began in the future, and are taken for the newest of none: {listed(future)}; "
+            f"by their own word these began in the future, and count as older than all others: {listed(future)}; "
             "correct the clock that is wrong, here or there"
         )
     if required and not found:
@@ -366,26 +366,13 @@ def _visible(folder: str, on_error: Callable[[OSError], None]) -> list[os.DirEnt
 
 
 def when() -> Callable[[Run], tuple[bool, datetime]]:
-    """Return what tells the later of two runs, or rows: one that is of the future is before all others.
+    """Return what tells the later of two runs, or rows: one of the future counts as older than all others.
 
     It was measured under a wrong clock, or is made to stand for good; where this machine's own clock is behind, all are
     of the future, and in their order.
     """
     last = datetime.now(UTC) + AHEAD
     return lambda run: (run.started_at <= last, run.started_at)
-
-
-def require_past(record: Record, place: Path) -> None:
-    """Refuse a record that says it began in the future; `place` is what an error calls it.
-
-    Raises:
-        UserError: it does.
-    """
-    if not when()(record)[0]:
-        raise UserError(
-            f"{place}: it began at {record.started_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC by its own word, and now is "
-            f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; correct the clock that is wrong, and measure its cell anew"
-        )
 
 
 def load(path: Path) -> Record:
@@ -411,19 +398,20 @@ def content(path: Path | str) -> bytes:
 
 
 def parse(content: bytes, place: Path) -> Record:
-    """Read the JSON of one record; `place` is what an error calls it.
+    """Read the JSON of one record, a space for each control character; `place` is what an error calls it.
 
     Raises:
         UserError: damaged, not a record, or written by a newer zoo.
     """
+    text = content.decode(errors="replace")
+    if allowed.holds_control(text):  # an older one's library may have said it
+        content = allowed.without_control(text).encode()
     try:
         record = records.Record.model_validate_json(content)
     except pydantic.ValidationError as error:
         raise UserError(f"{place}: {_why_not_a_record(content, error)}") from error
     if record.schema_version > records.SCHEMA:
         raise UserError(f"{place}: {_too_new(record.schema_version)}")
-    if allowed.holds_control(content.decode(errors="replace")):
-        raise UserError(f"{place}: a word in it holds a control character, such as an end of line; {_MEND}")
     return record
 
 
@@ -485,7 +473,7 @@ def _why_not_a_record(content: bytes, error: pydantic.ValidationError) -> str:
     try:
         value = json.loads(content)
     except (ValueError, RecursionError) as damage:
-        return f"damaged JSON ({damage}); {_MEND}"
+        return f"damaged JSON ({damage}); {MEND}"
     version = value.get("schema_version") if isinstance(value, dict) else None
     if not isinstance(version, int):
         return "not a record of zoo; move it out of the folder of the records"
@@ -493,7 +481,7 @@ def _why_not_a_record(content: bytes, error: pydantic.ValidationError) -> str:
         return _too_new(version)
     first = error.errors(include_url=False, include_input=False)[0]
     said = [".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")[:200]]
-    return f"not a valid record ({': '.join(filter(None, said))}); {_MEND}"
+    return f"not a valid record ({': '.join(filter(None, said))}); {MEND}"
 
 
 def _too_new(version: int) -> str:

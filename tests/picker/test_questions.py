@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from zoo.cli.main import main, make_parser
+from zoo.picker.pick import pick
+from zoo.score.rows import row
 from zoo.store import save
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -164,7 +166,7 @@ def test_one_model_for_two_devices(ask, two):
     assert code == 3
     assert "nothing was measured on 'nvidia-h200'. Its records came with zoo: --results shipped. There is: " in error
     assert (
-        "There is: amd-epyc-zen4-8c, intel-xeon-2c; what was measured elsewhere joins it with `zoo merge DIR`" in error
+        f"amd-epyc-zen4-8c, intel-xeon-2c; `zoo merge DIR --into {two}` takes in what was measured elsewhere" in error
     )
     code, _, error, _ = ask("--device abacus", two)
     assert (code, "shipped" in error) == (3, False)
@@ -237,6 +239,25 @@ def test_an_older_protocol_and_a_slower_int8_are_said(ask):
     assert "note: all were timed by zoo-lat/2, before today's zoo-lat/3: no row of that is asked for" in said
     _, said, _, _ = ask("--device intel-xeon-2c --dataset camvid --precision int8 --models lraspp_mobilenet_v3_large")
     assert "note: int8 is slower than fp32 here: lraspp_mobilenet_v3_large in onnxruntime takes" in said
+
+
+def test_what_no_measurement_tells_leaves_the_ways_to_the_rest(ask):
+    _, _, error, _ = ask("--device intel-xeon-2c --dataset none --max energy=1J")
+    assert "no record knows its mIoU, energy per image (energy per image: their devices do not count it" in error
+    assert "train with `zoo train MODEL --data DIR`" in error
+
+
+def test_no_note_of_a_choice_contradicts_another(records, tmp_path):
+    older = records.make("a").model_copy(update={"protocol": "zoo-lat/2"})
+    said = " ".join(pick([row(older), row(records.make("b", right=None))]).notes)
+    assert "rows of zoo-lat/3 are left out" in said
+    assert "no row of that is asked for" not in said
+    paced = [
+        row(records.make("c", rate_hz=10.0, right=None)),
+        row(records.make("d", rate_hz=10.0)).having(peak_memory_bytes=None),
+    ]
+    said = " ".join(pick([*paced, row(records.make("a"))], at="10hz", limits="memory<=10GiB").notes)
+    assert "rows paced at 10 Hz are left out: none of them knows all that is asked for" in said
 
 
 def test_what_several_devices_doubt_and_that_each_trained_its_own(ask):

@@ -13,6 +13,7 @@ from zoo.catalog import MODELS
 from zoo.errors import UserError
 from zoo.identity import network_sha256
 from zoo.machine import may_be_called
+from zoo.question import hashes_of
 from zoo.score.audit import audit, faults_of
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -143,6 +144,21 @@ def test_what_its_hashes_are_made_of_is_told_where_it_is_another(tmp_path):
         assert faults_of(store.load(copy), store.samples(speed_alone)) == ()
         edit(copy, where, value)
         assert any(one.startswith(words) for one in faults_of(store.load(copy), store.samples(speed_alone))), words
+
+
+def test_of_a_file_no_hash_is_made_again(records):
+    """What is asked of one holds facts of its network."""
+    one = records.make(source="random", recipe="none", recipe_hash=None, dataset=None, right=None)
+    artifact = one.artifact.model_copy(update={"code_sha256": ""})
+    assert hashes_of(one.model_copy(update={"cell": "0" * 16}))
+    assert hashes_of(one.model_copy(update={"cell": "0" * 16, "artifact": artifact})) == {}
+
+
+def test_samples_that_make_no_summary_are_a_fault(records):
+    record, arrays = records.sampled(rate_hz=40.0, right=0.6)
+    frames = arrays["paced_frames"].copy()
+    frames.flat[-1] = 2**63 - 1
+    assert any("its samples make no summary" in one for one in faults_of(record, {**arrays, "paced_frames": frames}))
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,11 @@ def test_a_name_is_one_word_to_the_shell_in_every_command(records, name):
         make_parser().parse_args(words[1:])
 
 
+def test_a_runtime_is_one_word_to_the_shell(records):
+    command = how_to_measure(row(records.make())._replace(runtime="x;touch pwned"))
+    assert "x;touch pwned" in shlex.split(command)
+
+
 def test_a_file_is_named_whatever_the_model_is_called(records):
     command = how_to_export(row(records.make(model="模型", runtime="onnxruntime")))
     assert " -o model-fp32.onnx " in command

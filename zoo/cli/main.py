@@ -11,6 +11,7 @@ import io
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from zoo import __version__
 from zoo.advice import carried, giving
@@ -80,12 +81,15 @@ def _given(arguments: argparse.Namespace) -> dict[str, dict[str, str]]:
     if not folders:
         return {}
     from zoo.cli.reference import verbs_of
+    from zoo.store import SHIPPED
 
     return {
         name: {
             flag: value
             for flag, value in folders.items()
-            if (action := verb._option_string_actions.get(flag)) is not None and value != action.default  # noqa: SLF001
+            if (action := verb._option_string_actions.get(flag)) is not None  # noqa: SLF001
+            and value != action.default
+            and not (value == SHIPPED and action.default and not Path(value).exists())  # it is read, never written
         }
         for name, verb in verbs_of(make_parser())
     }

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from zoo.errors import UserError, did_you_mean, listed
@@ -136,13 +137,13 @@ def deadline(group: Group, rate_hz: float) -> Limit:
     return Limit(METRICS["pipeline_p99_s"], 1 / rate_hz)
 
 
-def flags_of(group: Group, among: Iterable[Group]) -> list[str]:
+def flags_of(group: Group, among: Iterable[Group], asked: Mapping[str, str] = MappingProxyType({})) -> list[str]:
     """Return what a person types to choose from one group, of several: its device, and what tells it from the others.
 
-    What gives way to it anyhow (`_one_group`) is not named.
+    What gives way to it anyhow (`_one_group`) is not named; `asked`, the conditions that all groups were chosen by, is.
     """
     others = [other for other in among if other != group and not _gives_way(other, group)]
-    flags = []
+    named = dict[str, str]()
     for name in FIELDS:
         if name not in Group._fields:
             continue
@@ -152,9 +153,9 @@ def flags_of(group: Group, among: Iterable[Group]) -> list[str]:
             value = version_of(group, name)
             left = [other for other in left if matches(other, name, value)]
         if len(left) < len(others) or name == "device":  # else this machine's would be taken
-            flags.append(flag_for(name, value))
+            named[name] = value
         others = left
-    return flags
+    return [flag_for(name, value) for name, value in {**asked, **named}.items()]
 
 
 def _gives_way(other: Group, group: Group) -> bool:
@@ -206,10 +207,11 @@ def _protocol_notes(
     if paced and group.rate_hz is None:
         if asked := [row for row in paced if row.rate_hz == rate_hz]:
             lacks = [metric.title for metric in needed if not any(_has_all(row, [metric]) for row in asked)]
-            yield f"rows paced at {rate_hz:g} Hz are left out: their {' and '.join(lacks)} is not known"
+            why = f"their {' and '.join(lacks)} is not known" if lacks else "none of them knows all that is asked for"
+            yield f"rows paced at {rate_hz:g} Hz are left out: {why}"
         else:
             yield "rows of paced calls are left out: --at RATE chooses among those of its rate"
-    if group.protocol not in {SPEED_PROTOCOL, PACED_PROTOCOL}:
+    if group.protocol not in {SPEED_PROTOCOL, PACED_PROTOCOL} and SPEED_PROTOCOL not in others:
         yield f"all were timed by {group.protocol}, before today's {SPEED_PROTOCOL}: no row of that is asked for"
     if group.rate_hz is not None and others:
         yield f"rows of calls one after the other are left out: these were paced at {group.rate_hz:g} Hz"
@@ -224,12 +226,14 @@ def _why_none(asked: list[Row], needed: Sequence[Metric], rate_hz: float | None,
     if not any(row.status == "ok" for row in asked):
         why = list(dict.fromkeys(f"{row.status}: {row.reason or 'no reason was recorded'}" for row in asked))
         return f"no {kind} here is ok; {listed(why, 1)}; `zoo leaderboard` names all"
-    missing = list(
-        dict.fromkeys(metric.title for metric in needed if all(row.value(metric.key) is None for row in asked))
-    )
-    what = ", ".join(missing) or " and ".join(metric.title for metric in needed)
-    if untold := [said for metric in needed if metric.title in missing and (said := _why_untold(metric, asked))]:
-        return f"no {kind} knows its {what}: {'; '.join(untold)}"
+    lacking = list(dict.fromkeys(metric for metric in needed if all(row.value(metric.key) is None for row in asked)))
+    untold = {metric.title: said for metric in lacking if (said := _why_untold(metric, asked))}
+    missing = [metric.title for metric in lacking if metric.title not in untold]
+    what = ", ".join(metric.title for metric in lacking) or " and ".join(metric.title for metric in needed)
+    if untold:
+        what += f" ({'; '.join(f'{title}: {why}' for title, why in untold.items())})"
+    if untold and not missing:
+        return f"no {kind} knows its {what}"
     words = ["zoo bench", *preset_words(asked, needed), *flags_for({metric.key for metric in needed}, rate_hz)]
     ways = [f"measure with `{' '.join(words)}`"]
     if "mIoU" in missing:
@@ -250,18 +254,17 @@ def _why_untold(metric: Metric, asked: list[Row]) -> str:
         seen = {one for row in asked for one, iou in row.class_iou.items() if iou is not None}
         known = listed(sorted(seen), MOST_NAMED)
         return f"no image of theirs shows {name}; of these classes it is known: {known}" if seen else ""
-    return _UNTOLD.get(kind, "")
+    told_by_more = kind in _TAILS and all(row.quick for row in asked)
+    return "" if told_by_more else _UNTOLD.get(kind, "")
 
 
+_TAILS = ("pipeline_p999_s", "latency_p999_s")
 _UNTOLD = {
     "energy_per_image_j": (
         "their devices do not count it (a GPU does through NVML, a CPU through RAPL, which most systems show to root "
         "alone); choose among those that do with --device"
     ),
-    **dict.fromkeys(
-        ("pipeline_p999_s", "latency_p999_s"),
-        "it takes 1,000 samples, and their runs were done with fewer; ask for p99",
-    ),
+    **dict.fromkeys(_TAILS, "it takes 1,000 samples, and their runs were done with fewer; ask for p99"),
 }
 """By metric: what no flag of `zoo bench` changes."""
 

@@ -21,9 +21,10 @@ from zoo.picker.candidates import (
     known_class,
     worst,
 )
-from zoo.picker.deciding import INFINITE, LATENCY, Asked, Loser, Step, decide, lose, notes, reasons
+from zoo.picker.deciding import INFINITE, LATENCY, Asked, Loser, Step, decide, lose, notes, reasons, told
 from zoo.score.commands import flags_for, measured_on, preset_words
 from zoo.score.comparing import ARTIFACT, Group, baseline_for, pareto_front, say_slower, slower_int8, tell_apart
+from zoo.score.fields import quoted
 from zoo.score.filtering import select
 from zoo.score.licences import NO_ADVICE
 from zoo.score.limits import Limit
@@ -31,7 +32,7 @@ from zoo.score.metrics import COST, METRICS, NO_PRICE, Metric, metric_named
 from zoo.score.paired import Pairs
 from zoo.score.reading import read_rows
 from zoo.score.rows import Row
-from zoo.store import shipped_of
+from zoo.store import DEFAULT, shipped_of
 from zoo.units import parse_per_second
 
 ACCEPTABLE = ("published",)
@@ -69,8 +70,8 @@ class Choice:
     """What all rows share; of several devices both names."""
     asked: Asked
     front: tuple[Row, ...] = ()
-    """Of those that qualify the Pareto set of `axes`: none is as good in all and better in one. A winner that lacks one
-    of the numbers, which nothing can beat in it, stands behind them."""
+    """Of those that qualify the Pareto set of `axes`: none is as good in all and better in one, as they are shown. A
+    winner that is not among them stands behind: it lacks one of the numbers, or is beaten by what reads alike."""
     axes: tuple[Metric, ...] = (METRICS[LATENCY], METRICS["miou"])
     """A latency or what is made best, mIoU or what stands in its place, and what else decided among ties."""
     left_out: tuple[tuple[str, int], ...] = ()
@@ -145,9 +146,7 @@ def pick(
         UserError: an unknown metric or filter, or rows that may not be compared.
     """
     old = {name: conditions.pop(name) for name in OLD_LIMITS if name in conditions}
-    asked_for = [limits] if isinstance(limits, str) else limits
-    bounds = [limit if isinstance(limit, Limit) else Limit.parse(limit) for limit in asked_for]
-    bounds += [Limit(METRICS[OLD_LIMITS[name]], float(str(value))) for name, value in old.items() if value is not None]
+    bounds = _bounds([limits] if isinstance(limits, str) else limits, old)
     rate = None if at is None else parse_per_second(str(at))
     accept = [accept] if isinstance(accept, str) else accept
     for word in accept:
@@ -158,7 +157,7 @@ def pick(
         raise UserError(NO_PRICE)
     rows, warnings, pairs = _read(source)
     devices = _listed(conditions.get("device"))
-    _require_measured(rows, devices)
+    _require_measured(rows, devices, source)
     every = select(rows, models=models, **conditions)
     if accept:
         every = accepting_published(every)
@@ -189,6 +188,14 @@ def pick(
     return replace(choice, notes=said, warnings=warnings, here=here, elimination=(*ahead, *choice.elimination))
 
 
+def _bounds(limits: Sequence[Limit | str], old: Mapping[str, object]) -> list[Limit]:
+    """What is asked of numbers; `old`: keywords of `OLD_LIMITS`."""
+    bounds = [limit if isinstance(limit, Limit) else Limit.parse(limit) for limit in limits]
+    return bounds + [
+        Limit(METRICS[OLD_LIMITS[name]], float(str(value))) for name, value in old.items() if value is not None
+    ]
+
+
 def _read(source: Path | str | Iterable[Row] | None) -> tuple[list[Row], tuple[str, ...], Pairs]:
     if not (source is None or isinstance(source, Path | str)):
         return list(source), (), Pairs()
@@ -199,13 +206,14 @@ def _read(source: Path | str | Iterable[Row] | None) -> tuple[list[Row], tuple[s
     return list(found.rows), found.warnings, Pairs(found.sources)
 
 
-def _require_measured(rows: list[Row], devices: Sequence[str]) -> None:
+def _require_measured(rows: list[Row], devices: Sequence[str], source: Path | str | Iterable[Row] | None) -> None:
+    into = f" --into {quoted(str(source))}" if isinstance(source, Path | str) and str(source) != str(DEFAULT) else ""
     there = list(dict.fromkeys(row.device for row in rows if not row.baseline))
     for device in devices:
         if there and device not in there:
             raise NothingMeasuredError(
                 f"nothing was measured on {device!r}.{did_you_mean(device, there)}{shipped_of(device)} There is: "
-                f"{', '.join(there)}; what was measured elsewhere joins it with `zoo merge DIR`"
+                f"{', '.join(there)}; `zoo merge DIR{into}` takes in what was measured elsewhere"
             )
 
 
@@ -342,9 +350,9 @@ def _sale_note(choice: Choice) -> str:
 def _weights_note(choice: Choice) -> str:
     """That the winner on several devices is not one file."""
     places = [] if choice.winner is None else choice.places[choice.winner.key]
-    if len({place.weights_sha256 for place in places}) < 2:
+    if len({place.weights_sha256 for place in places if place.weights_source == "run"}) < 2:
         return ""
-    scores = ", ".join(f"{place.say('miou')} on {place.device}" for place in places)
+    scores = ", ".join(f"{told(place, METRICS['miou'])} on {place.device}" for place in places)
     return f"not one training for all: its weights are of the same recipe, and differ by device (mIoU {scores})"
 
 

@@ -151,6 +151,9 @@ class Board:
     """Files that could not be read."""
     sources: Sources = field(default_factory=dict, repr=False)
     """The records behind the rows, for a page's cards."""
+    asked: Mapping[str, str] = field(default_factory=dict)
+    """The conditions that the rows were chosen by, as a person types them."""
+    asked_models: tuple[str, ...] = ()
 
     @property
     def marks(self) -> dict[str, str]:

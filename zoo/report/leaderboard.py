@@ -51,7 +51,13 @@ def leaderboard(
     """
     found = read_rows(results)
     board = make_board(select(found.rows, models=models, **conditions), sort, found.rows)
-    return replace(board, warnings=found.warnings, sources=found.sources)
+    asked = {
+        name: ",".join(map(text_of, value if isinstance(value, list) else [value]))
+        for name, value in conditions.items()
+        if value is not None
+    }
+    names = (models,) if isinstance(models, str) else tuple(models)
+    return replace(board, warnings=found.warnings, sources=found.sources, asked=asked, asked_models=names)
 
 
 def render(board: Board, form: Format = "table", *, width: int | None = None, plain: bool = False) -> str:

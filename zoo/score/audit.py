@@ -101,12 +101,15 @@ def faults_of(record: Record, arrays: Arrays) -> tuple[str, ...]:
     if missing:
         return (f"{needed[missing[0]]} has no samples beside it ({listed(missing)})",)
     faults = [f"the samples hold {name}, of which it says nothing" for name in sorted(arrays.keys() - needed)]
-    if record.speed is not None:
-        faults += _speed_faults(record.speed, arrays)
-    if record.paced is not None:
-        faults += _paced_faults(record, record.paced, arrays)
-    if record.accuracy is not None:
-        faults += _accuracy_faults(record, record.accuracy, arrays)
+    try:
+        if record.speed is not None:
+            faults += _speed_faults(record.speed, arrays)
+        if record.paced is not None:
+            faults += _paced_faults(record, record.paced, arrays)
+        if record.accuracy is not None:
+            faults += _accuracy_faults(record, record.accuracy, arrays)
+    except ValueError as error:  # a summary of them would be out of range
+        faults.append(f"its samples make no summary: {' '.join(str(error).split())[:200]}")
     return (*faults, *_naming_faults(record))
 
 

@@ -57,7 +57,7 @@ def how_to_measure(row: Row, key: str = "pipeline_p50_s") -> str:
     Accuracy of random weights asks for others: published ones where there are some, else a training.
     """
     models = f"--models {quoted(row.model)}"
-    words = ["zoo bench", models, f"--runtimes {row.runtime}", f"--precision {row.precision}"]
+    words = ["zoo bench", models, f"--runtimes {quoted(row.runtime)}", f"--precision {row.precision}"]
     accuracy = key != GRADE.key and metric_of(key).averaged
     first, weights, preset = "", weights_flag(row), row.preset
     if accuracy and row.weights_source == "random":

@@ -60,9 +60,9 @@ def select(rows: Iterable[Row], *, models: Sequence[str] = (), **conditions: obj
         return kept
     named = [models] if isinstance(models, str) else models
     for model in named:
-        if not any(_is_model(one, model) for one in kept):
+        if not any(is_model(one, model) for one in kept):
             raise UserError(_no_record("model", model, kept))
-    return [one for one in kept if one.baseline or any(_is_model(one, model) for model in named)]
+    return [one for one in kept if one.baseline or any(is_model(one, model) for model in named)]
 
 
 def matches(one: Row | Group, field: str, wanted: str) -> bool:
@@ -127,7 +127,8 @@ def _newest(several: Iterable[list[Row]], field: str) -> tuple[list[Row], list[s
     return kept, notes
 
 
-def _is_model(one: Row, pattern: str) -> bool:
+def is_model(one: Row, pattern: str) -> bool:
+    """Whether a name, glob or tag means a row's model."""
     spec = catalog.MODELS.get(one.model)
     tags = ("all", *(spec.tags if spec else ()))
     return not one.baseline and (pattern in tags or fnmatch.fnmatchcase(one.model, pattern))

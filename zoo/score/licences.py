@@ -60,16 +60,16 @@ TERMS: tuple[tuple[str, Terms], ...] = (
     (r"\bcc.by.sa", Terms("copyleft", _SHARED, "https://creativecommons.org/licenses/by-sa/4.0/")),
     (r"\bcc.by.nd", Terms("unknown", "may be sold unchanged", "https://creativecommons.org/licenses/by-nd/4.0/")),
     (
-        _whole(r"cc.by(.[1-4]\.0)?"),
+        _whole(r"cc.by(.[1-4]\.0)?( international)?"),
         Terms("permissive", "names its author", "https://creativecommons.org/licenses/by/4.0/"),
     ),
     (
         _whole(r"cc0(.1\.0)?( universal)?"),
         Terms("permissive", "free", "https://creativecommons.org/publicdomain/zero/1.0/"),
     ),
-    (_whole("mit"), Terms("permissive", "keeps its notice", "https://opensource.org/license/mit")),
+    (_whole("mit(-0)?"), Terms("permissive", "keeps its notice", "https://opensource.org/license/mit")),
     (
-        _whole("bsd(.[0-4].clause)?"),
+        _whole("((new|modified|simplified|[0-4].clause) )?bsd(.[0-4].clause)?"),
         Terms("permissive", "keeps its notice", "https://opensource.org/license/bsd-3-clause"),
     ),
     (_whole("isc"), Terms("permissive", "keeps its notice", "https://opensource.org/license/isc-license-txt")),

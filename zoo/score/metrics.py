@@ -88,14 +88,18 @@ class Metric:
             return "n/a"
         if self.words:
             return self.words[round(value)]
-        scaled = value * self.scale
-        digits = _digits(scaled) if self.decimals is None else self.decimals
-        return f"{round(scaled, digits) + 0.0:.{digits}f}"  # + 0.0: never "-0.0"
+        rounded, digits = self._rounded(value)
+        return f"{rounded + 0.0:.{digits}f}"  # + 0.0: never "-0.0"
 
     def seen(self, value: float) -> float:
-        """Return a number in `show`'s unit, rounded as it is there: what reads alike is alike."""
+        """Return a number in `show`'s unit, rounded as it is there, so that equal texts are equal."""
+        return self._rounded(value)[0]
+
+    def _rounded(self, value: float) -> tuple[float, int]:
+        """The number that is shown, and its digits after the point."""
         scaled = value * self.scale
-        return round(scaled, _digits(scaled) if self.decimals is None else self.decimals)
+        digits = _digits(scaled) if self.decimals is None else self.decimals
+        return round(scaled, digits), digits
 
     def say(self, value: float | None) -> str:
         """Return the number with its unit: `"12.3 ms"`."""

@@ -91,6 +91,21 @@ def test_every_group_answers_as_the_command_beside_it(page, capsys):
             same(page.evaluate(ASK, [group, objective, [], "", [], ""]), capsys)
 
 
+def test_a_page_of_some_rows_answers_as_the_command_beside_it(browser, tmp_path, capsys):
+    """Conditions and models that its rows were chosen by stand in the command, which else asks all records."""
+    asked = {"device": ["intel-xeon-2c", "amd-epyc-zen4-2c"], "dataset": ["none"], "models": ["fast", "unet"]}
+    write(leaderboard(RECORDS, **asked), tmp_path / "some.html", "html")
+    page = browser.new_page()
+    page.goto((tmp_path / "some.html").as_uri())
+    page.wait_for_selector("html[data-ready]")
+    for group in range(page.evaluate("DATA.groups.length")):
+        answer = page.evaluate(ASK, [group, "pipeline_p50_s", [], "", [], ""])
+        assert " --models " in answer[0]
+        assert " --dataset none" in answer[0]
+        same(answer, capsys)
+    page.close()
+
+
 def test_the_page_answers_as_the_command_beside_it_whatever_is_asked(page, capsys):
     dice, groups = random.Random(12), page.evaluate("DATA.groups.length")
     answers = []

@@ -16,6 +16,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from zoo import __version__
+from zoo.advice import carried_command
 from zoo.files import short_hash
 from zoo.lazy import Lazy
 from zoo.machine import Named
@@ -26,6 +27,7 @@ from zoo.report.marks import FASTEST, HURT, LOST, MARKS, UNDER
 from zoo.report.quoted import quoted
 from zoo.score.commands import how_to_export, how_to_load, how_to_measure, measured_on
 from zoo.score.comparing import Group, tie
+from zoo.score.filtering import is_model
 from zoo.score.licences import NO_ADVICE, Licences
 from zoo.score.limits import NO_POINTS
 from zoo.score.metrics import CLASS_LOSS, METRICS, SHOWN, Metric, metric_of
@@ -50,8 +52,10 @@ BINS = 40
 """Of a latency's histogram, from the fastest call to the 99th percentile; slower ones are counted in one more."""
 MOST_WHOLE = 3000
 """A page of more rows stays small and quick: its cards are made of rows alone, without what only records hold."""
-MOST_PAIRED = 200
-"""Rows of one table of which all are told apart in pairs; those of a larger one by their intervals alone."""
+MOST_PAIRED = 2500
+"""Paired tests of a page, some milliseconds each; rows of a table that would take more are told apart by intervals."""
+Told = list[tuple[int, int, int]]
+"""Two places, and whether they tie."""
 METRICS_SHOWN = (*METRICS.values(), metric_of(CLASS_LOSS))
 SUMMARY = ("min_s", "p25_s", "p50_s", "p75_s", "p90_s", "p95_s", "p99_s", "p999_s", "max_s")
 """Of a latency, in this order."""
@@ -110,7 +114,11 @@ def page_contents(board: Board, here: Sequence[Named]) -> dict[str, Any]:
     spans = {key: [_span(row.span(key)) for row in rows] for key in keys}
     if whole:
         spans |= {key: [_span(pairs.interval(row, key)) for row in rows] for key in QUANTILES}
-    groups = [table.group for table in board.tables]
+    places = [[place[line.row.identity] for line in table.lines] for table in board.tables]
+    told = _told(board, places, pairs) if whole else [None] * len(places)
+    groups = defaultdict[str, list[Group]](list)
+    for table in board.tables:
+        groups[table.group.device].append(table.group)
     return {
         "version": __version__,
         "sort": board.sort,
@@ -123,8 +131,9 @@ def page_contents(board: Board, here: Sequence[Named]) -> dict[str, Any]:
         "whole": whole,
         "deciding": {"latencies": LATENCIES, "latency": LATENCY, "tail": TAIL, "no_points": NO_POINTS},
         "groups": [
-            _group(table, [place[line.row.identity] for line in table.lines], groups, pairs if whole else None)
-            for table in board.tables
+            _group(table, at, flags_of(table.group, groups[table.group.device], board.asked), said)
+            | {"asked_models": ",".join(name for name in board.asked_models if _has(table, name))}
+            for table, at, said in zip(board.tables, places, told, strict=True)
         ],
         "facts": {name: _texts([getattr(row, name) for row in rows]) for name in FACTS}
         | {"rests_on": [_measured_on(row, here) for row in rows]}
@@ -152,21 +161,21 @@ def _metric(metric: Metric) -> dict[str, Any]:
     return {name: getattr(metric, name) for name in facts}
 
 
-def _group(table: Table, places: Sequence[int], groups: Sequence[Group], pairs: Pairs | None) -> dict[str, Any]:
+def _group(table: Table, places: Sequence[int], flags: Sequence[str], told: Told | None) -> dict[str, Any]:
     group = table.group
     title = table.title.split(" · ")
     place_of = dict(zip(map(id, table.lines), places, strict=True))
     return {
         "id": short_hash([text_of(value) for value in group], 6),
         "device": group.device,
-        "flags": flags_of(group, groups),
+        "flags": [*flags, *carried_command("zoo pick").split()[2:]],
         "title": " · ".join(part for part in title if part != group.device),
         "caution": table.caution,
         "columns": [column.key for column in table.columns],
         "rows": places,
         "names": [line.name for line in table.lines],
         "marks": [line.marks for line in table.lines],
-        "told": _told(table, places, pairs),
+        "told": told,
         "published": [quoted(line.row) for line in table.lines],
         "claims": [place_of[id(line)] for line in table.claims],
         "failed": table.failed,
@@ -175,24 +184,37 @@ def _group(table: Table, places: Sequence[int], groups: Sequence[Group], pairs: 
     }
 
 
-def _told(table: Table, places: Sequence[int], pairs: Pairs | None) -> list[tuple[int, int, int]] | None:
-    """Places of each two rows whose mIoU a paired test tells otherwise than their intervals, and whether it is a tie.
+def _has(table: Table, name: str) -> bool:
+    return any(is_model(line.row, name) for line in table.lines)
 
-    `None` where no such test is made.
+
+def _told(board: Board, places: Sequence[Sequence[int]], pairs: Pairs) -> list[Told | None]:
+    """Of each table the places of each two rows whose mIoU a paired test tells otherwise than their intervals do.
+
+    `None` of one where no such test is made, since it and those before it would take more than `MOST_PAIRED`.
     """
-    scored = [
-        (place, line.row)
-        for place, line in sorted(zip(places, table.lines, strict=True), key=itemgetter(0))
-        if not line.row.baseline and line.row.miou is not None
-    ]
-    if pairs is None or len(scored) > MOST_PAIRED:
-        return None
-    found = []
-    for (place, one), (others_place, other) in combinations(scored, 2):
-        alike = tie(one, other, "miou")  # what their intervals tell apart is apart
-        if alike is not False and (told := pairs.tie(one, other, "miou").tie) not in {alike, None}:
-            found.append((place, others_place, int(told)))
+    found, left = list[Told | None](), MOST_PAIRED
+    for table, at in zip(board.tables, places, strict=True):
+        close = _close(sorted(zip(at, (line.row for line in table.lines), strict=True), key=itemgetter(0)))
+        if close is None or len(close) > left:
+            found.append(None)
+            continue
+        left -= len(close)
+        told = [(place, other, alike, pairs.tie(one, two, "miou").tie) for place, one, other, two, alike in close]
+        found.append([(place, other, int(said)) for place, other, alike, said in told if said not in {alike, None}])
     return found
+
+
+def _close(rows: Sequence[tuple[int, Row]]) -> list[tuple[int, Row, int, Row, bool | None]] | None:
+    """Each two rows whose intervals of mIoU do not tell them apart; `None` where each two are too many to look at."""
+    scored = [(place, row) for place, row in rows if not row.baseline and row.miou is not None]
+    if len(scored) ** 2 > 20 * MOST_PAIRED:
+        return None
+    return [
+        (*first, *second, alike)
+        for first, second in combinations(scored, 2)
+        if (alike := tie(first[1], second[1], "miou")) is not False
+    ]
 
 
 def _texts(values: Sequence[Hashable]) -> list[str | int | None]:

@@ -57,7 +57,7 @@ function buildLimit(key) {
   });
   const number = h("input", {
     type: "number", id, step: "any", inputMode: "decimal", placeholder: "any",
-    oninput: () => setLimit(key, number.value === "" || !Number.isFinite(number.valueAsNumber) ? null : asLimit(key, fromShown(one, number.valueAsNumber))),
+    oninput: () => setLimit(key, number.value === "" || !Number.isFinite(number.valueAsNumber) ? null : asLimit(key, fromShown(one, number.valueAsNumber), true)),
   });
   const out = h("span", { className: "left" });
   sliders.set(key, { one, least, values, slider, number, out });
@@ -144,7 +144,8 @@ function buildAnswer(rows) {
     h("p", { className: "winner" }, opener(winner), gradeBadge(winner)),
     h("p", { className: "numbers" }, numbers),
     h("p", { className: "muted" },
-      why(winner, steps, found.length), known("miou") && !current().told && " mIoU is told apart by intervals alone; the command tests pairs on the same images.",
+      why(winner, steps, found.length), !DATA.whole ? " What follows from samples (mIoU on the same images, tails) the command alone tells apart."
+        : known("miou") && !current().told && " mIoU is told apart by intervals alone; the command tests pairs on the same images.",
       ` ${capital(fact("rests_on", winner))}.`,
       ties.length ? [" Not told apart from it: ", joined(ties.slice(0, 4).map(opener)), ties.length > 4 ? ` and ${ties.length - 4} more.` : "."] : null),
     h("p", { className: "as-command" }, h("code", {}, pickCommand()), h("button", { type: "button", "aria-label": "copy the command", onclick: () => copyText(pickCommand(), "Copied.") }, "Copy")),
@@ -171,6 +172,7 @@ function pickCommand() {
   const words = [], rows = meant();
   const models = [...new Set(rows.map((row) => fact("model", row)))], [part, ...more] = state.search.split(/\s+/).filter(Boolean);
   const glob = (text) => text.replace(/[*?[]/g, "[$&]").replaceAll(",", "?"); // a comma parts names
+  if (!part && current().asked_models) words.push("--models", current().asked_models);
   if (part) words.push("--models", !more.length && models.every((name) => name.includes(part)) ? `*${glob(part)}*` : models.map(glob).join(","));
   for (const [key, value] of limitsSet()) {
     const one = metric(key), unit = ["points", "images", "images/s"].includes(one.unit) ? "" : one.unit;

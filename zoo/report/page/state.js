@@ -47,7 +47,7 @@ function readState() {
   const known = (key) => numbers.has(key) || (/^(iou|class-loss)\./.test(key) && classes.has(key.slice(key.indexOf(".") + 1)));
   for (const [name, text] of words) {
     const key = name.replace(/^limit\./, ""), value = Number(text);
-    if (name.startsWith("limit.") && known(key) && Number.isFinite(value)) state.limits[key] = asLimit(key, value);
+    if (name.startsWith("limit.") && known(key) && Number.isFinite(value)) state.limits[key] = asLimit(key, value, true);
     if (KINDS.includes(name)) state.kinds[name] = text.split("|").filter((value) => rowsHere().some((row) => String(fact(name, row)) === value));
     if ((name === "x" || name === "y") && known(text)) state[name] = text;
     if (name === "logX" || name === "logY") state[name] = text === "1";
@@ -95,11 +95,11 @@ function miss(row, key, limit) {
 
 const CAN_BE_0 = ["points", "%", "images", ""]; // units of which `zoo pick` takes a limit of 0
 
-/* A limit to the digits that are typed, rounded so that the row at it keeps it: here, where values are cut, as in
-   `zoo pick`, which has all their digits. At least nothing is no limit. */
-function asLimit(key, value) {
+/* A limit to few digits, rounded so that the row at it keeps it: here, where values are cut, as in `zoo pick`, which has
+   all their digits. At least nothing is no limit. Of one that is typed, or in an address, seven digits are kept. */
+function asLimit(key, value, typed = false) {
   const one = metric(key), least = one.better === "higher", scaled = Number((value * one.scale).toPrecision(12));
-  const ten = 10 ** (one.decimals ?? 3 - Math.floor(Math.log10(Math.abs(scaled) || 1)));
+  const digits = typed ? 6 : 3, ten = 10 ** ((typed ? null : one.decimals) ?? digits - Math.floor(Math.log10(Math.abs(scaled) || 1)));
   const rounded = (least ? Math.floor : Math.ceil)(Number((scaled * ten).toPrecision(12))) / ten;
   if (least) return rounded > 0 ? fromShown(one, rounded) : null;
   return fromShown(one, Math.max(rounded, CAN_BE_0.includes(one.unit) ? 0 : 10 ** -(one.decimals ?? 3)));
