@@ -156,3 +156,14 @@ def test_the_folders_are_flags_that_say_where():
     assert others - {f"--{name}" for name in FOLDERS} == {"--into", "-o", "--output", "--predictions"}, (
         "a new folder is carried, or is here on purpose"
     )
+
+
+def test_what_came_with_zoo_is_read_and_never_written_to(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["info", "fast_scnn", "--results", "shipped"]) == 0
+    said = capsys.readouterr().out
+    assert "zoo bench --models fast_scnn" in said
+    assert "--results" not in said
+    (tmp_path / "shipped").mkdir()
+    main(["info", "fast_scnn", "--results", "shipped"])
+    assert "--results shipped" in "".join(capsys.readouterr())
