@@ -207,13 +207,14 @@ def _read(source: Path | str | Iterable[Row] | None) -> tuple[list[Row], tuple[s
 
 
 def _require_measured(rows: list[Row], devices: Sequence[str], source: Path | str | Iterable[Row] | None) -> None:
-    into = f" --into {quoted(str(source))}" if isinstance(source, Path | str) and str(source) != str(DEFAULT) else ""
+    is_named = isinstance(source, Path | str) and str(source) != str(DEFAULT)
+    merge = f"`zoo merge DIR --into {quoted(str(source))}`" if is_named else "`zoo merge DIR`"
     there = list(dict.fromkeys(row.device for row in rows if not row.baseline))
     for device in devices:
         if there and device not in there:
             raise NothingMeasuredError(
                 f"nothing was measured on {device!r}.{did_you_mean(device, there)}{shipped_of(device)} There is: "
-                f"{', '.join(there)}; `zoo merge DIR{into}` takes in what was measured elsewhere"
+                f"{', '.join(there)}; {merge} takes in what was measured elsewhere"
             )
 
 
