@@ -169,9 +169,10 @@ function decide(fit) {
   return { winner: pool[0], steps };
 }
 
-/* Best first; what has no number last, then by latency and name. */
+/* Best first, as it is shown; what has no number last, then by latency and name. */
 function ranked(rows, key, up = null) {
-  const values = key in DATA.facts ? DATA.facts[key] : column(key);
+  const measure = metric(key), seen = (value) => (measure && typeof value === "number" ? Number(show(measure, value)) : value);
+  const from = key in DATA.facts ? DATA.facts[key] : column(key), values = Object.fromEntries(rows.map((row) => [row, seen(from[row])]));
   const rising = up ?? metric(key)?.better !== "higher";
   const latency = column("pipeline_p50_s"), models = DATA.facts.model;
   const order = (a, b) => {
