@@ -266,10 +266,11 @@ def _table(group: Group, title: str, rows: list[Row], baseline: Row | None, sort
         if metric.marked and len(values := _values(key, ranked if metric.averaged else good)) > 1
     }
     noise = sunk if group.quick else set()
-    shown = sorted(
-        [*good, *([baseline] if baseline else [])],
-        key=lambda row: (row.key in noise and sort.averaged, *_order(row, METRICS[X] if row.key in noise else sort)),
-    )
+    shown = [*good, *([baseline] if baseline else [])]
+    if noise or baseline:  # else they come in this order
+        shown.sort(
+            key=lambda row: (row.key in noise and sort.averaged, *_order(row, METRICS[X] if row.key in noise else sort))
+        )
     alike = _shared_weights(rows) is not None
     columns = tuple(
         column
@@ -364,19 +365,21 @@ def _cells(key: str, rows: list[Row], best: float | None) -> list[Cell]:
             return [Cell(quoted(row)) for row in rows]
         case _:
             metric = metric_of(key)
-            return [_number(metric, row, row.value(key), best) for row in rows]
+            said = None if best is None else metric.show(best)
+            return [_number(metric, row, row.value(key), said) for row in rows]
 
 
-def _number(metric: Metric, row: Row, value: float | None, best: float | None) -> Cell:
+def _number(metric: Metric, row: Row, value: float | None, best: str | None) -> Cell:
     key = metric.key
     if value is None:
         return Cell("" if row.baseline else "n/a")
-    text = row.show(key) if key == "miou" else metric.show(value)  # with its spread or interval
+    said = metric.show(value)
+    text = row.show(key) if key == "miou" else said  # with its spread or interval
     if key == CLASS_LOSS and row.worst_class is not None and value > 0:
         return Cell(f"{row.worst_class[0]} {text}")
     if (key == "mac_count" and row.uncounted_ops) or (key == "largest_batch" and not row.largest_batch_is_limit):
         text = f"≥{text}"
-    return Cell(text, best=best is not None and metric.seen(value) == metric.seen(best) and not row.baseline)
+    return Cell(text, best=said == best and not row.baseline)
 
 
 def _is_smoke_test(group: Group, rows: Iterable[Row]) -> bool:
