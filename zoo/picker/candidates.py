@@ -198,6 +198,11 @@ def _has_all(row: Row, needed: Sequence[Metric]) -> bool:
     return all(row.value(metric.key) is not None for metric in needed)
 
 
+def _lacking(rows: Sequence[Row], needed: Sequence[Metric]) -> list[Metric]:
+    """The metrics that no row knows, each once."""
+    return list(dict.fromkeys(metric for metric in needed if all(row.value(metric.key) is None for row in rows)))
+
+
 def _protocol_notes(
     measured: list[Row], group: Group, needed: Sequence[Metric], rate_hz: float | None
 ) -> Iterator[str]:
@@ -206,7 +211,7 @@ def _protocol_notes(
     paced = [row for row in measured if row.protocol == PACED_PROTOCOL]
     if paced and group.rate_hz is None:
         if asked := [row for row in paced if row.rate_hz == rate_hz]:
-            lacks = [metric.title for metric in needed if not any(_has_all(row, [metric]) for row in asked)]
+            lacks = [metric.title for metric in _lacking(asked, needed)]
             why = f"their {' and '.join(lacks)} is not known" if lacks else "none of them knows all that is asked for"
             yield f"rows paced at {rate_hz:g} Hz are left out: {why}"
         else:
@@ -226,7 +231,7 @@ def _why_none(asked: list[Row], needed: Sequence[Metric], rate_hz: float | None,
     if not any(row.status == "ok" for row in asked):
         why = list(dict.fromkeys(f"{row.status}: {row.reason or 'no reason was recorded'}" for row in asked))
         return f"no {kind} here is ok; {listed(why, 1)}; `zoo leaderboard` names all"
-    lacking = list(dict.fromkeys(metric for metric in needed if all(row.value(metric.key) is None for row in asked)))
+    lacking = _lacking(asked, needed)
     untold = {metric.title: said for metric in lacking if (said := _why_untold(metric, asked))}
     missing = [metric.title for metric in lacking if metric.title not in untold]
     what = ", ".join(metric.title for metric in lacking) or " and ".join(metric.title for metric in needed)

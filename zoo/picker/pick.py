@@ -94,6 +94,11 @@ class Choice:
         """The winner, if there is one, and the others."""
         return [*([self.winner] if self.winner else []), *(loser.row for loser in self.losers)]
 
+    @property
+    def winners(self) -> tuple[Row, ...]:
+        """The rows that the winner was made of, one a device; none where nothing qualifies."""
+        return () if self.winner is None else self.places[self.winner.key]
+
     @functools.cached_property
     def rests_on_several(self) -> bool:
         """Whether its rows were measured on machines that stand differently to this one."""
@@ -350,17 +355,15 @@ def _sale_note(choice: Choice) -> str:
 
 def _weights_note(choice: Choice) -> str:
     """That the winner on several devices is not one file."""
-    places = [] if choice.winner is None else choice.places[choice.winner.key]
-    if len({place.weights_sha256 for place in places if place.weights_source == "run"}) < 2:
+    if len({place.weights_sha256 for place in choice.winners if place.weights_source == "run"}) < 2:
         return ""
-    scores = ", ".join(f"{told(place, METRICS['miou'])} on {place.device}" for place in places)
+    scores = ", ".join(f"{told(place, METRICS['miou'])} on {place.device}" for place in choice.winners)
     return f"not one training for all: its weights are of the same recipe, and differ by device (mIoU {scores})"
 
 
 def _int8_notes(choice: Choice, rows: list[Row]) -> list[str]:
     """That the winner, in int8, is slower than its fp32, which may be among the rows that were not asked for."""
-    places = [] if choice.winner is None else choice.places[choice.winner.key]
-    return say_slower(slower_int8([place for place in places if place.precision == "int8"], rows))
+    return say_slower(slower_int8([place for place in choice.winners if place.precision == "int8"], rows))
 
 
 def _all_batched(found: Field) -> bool:

@@ -11,7 +11,6 @@ from typing import Literal
 
 from zoo.advice import carried, carried_command
 from zoo.errors import counted
-from zoo.files import LEAST_DIGITS
 from zoo.picker.deciding import Loser, published_mark
 from zoo.picker.pick import Choice, cost_per_million
 from zoo.published.claims import Stated
@@ -25,6 +24,7 @@ from zoo.score.commands import (
     how_to_train,
     loads_published,
     measured_on,
+    recipe_of,
     rests_on,
 )
 from zoo.score.licences import NO_ADVICE
@@ -87,7 +87,7 @@ def _winner(choice: Choice, price: float | None) -> Iterator[str]:
     assert winner is not None
     yield f"{choice.label} ({_where(choice)})"
     yield f"  {_numbers(choice, winner)}"
-    places = choice.places[winner.key]
+    places = choice.winners
     if len(places) > 1:
         yield "  above: each number on the device where it is worst"
         yield from (f"  on {place.device}: {_numbers(choice, place)}" for place in places)
@@ -188,8 +188,7 @@ def _commands(choice: Choice) -> Iterator[tuple[str, str]]:
     data = f"; DIR holds {winner.dataset}" if winner.dataset is not None and not winner.synthetic else ""
     untrained = winner.weights_source == "random" and not loads_published(winner)
     if command := how_to_have_weights(winner):  # also where it was measured on this kind of machine
-        recipe = f"{winner.recipe}@{(winner.recipe_hash or '')[:LEAST_DIGITS]}".rstrip("@")
-        file = f"; FILE is the recipe {recipe}, none of zoo's own" if "FILE" in command else ""
+        file = f"; FILE is the recipe {recipe_of(winner)}, none of zoo's own" if "FILE" in command else ""
         yield f"first its weights, where no such run is here yet{file}{data}", command
         data = ""
     if command := how_to_export(winner):
@@ -200,7 +199,7 @@ def _commands(choice: Choice) -> Iterator[tuple[str, str]]:
     if not untrained:
         seen = "what it sees of a picture" + (", in fp32" if winner.precision == "int8" else "")
         yield seen + data, how_to_load(winner)
-    if any(measured_on(place, choice.here) != "measured here" for place in choice.places[winner.key]):
+    if any(measured_on(place, choice.here) != "measured here" for place in choice.winners):
         yield "to measure it on this machine", how_to_measure(winner)
 
 
@@ -305,7 +304,7 @@ def _values(choice: Choice, price: float | None) -> dict[str, object]:
         "reasons": choice.reasons,
         "notes": [carried(note) for note in choice.notes],
         "rests_on": _bases(choice, winner) if winner else None,
-        "devices": {place.device: place.as_dict() for place in choice.places[winner.key]} if winner else None,
+        "devices": {place.device: place.as_dict() for place in choice.winners} if winner else None,
         "train": carried_command(how_to_have_weights(winner)) or None if winner else None,
         "export": carried_command(how_to_export(winner)) if winner else None,
         "load": carried_command(how_to_load(winner)) if winner else None,

@@ -104,7 +104,7 @@ def weights_flag(row: Row) -> str:
             return f"--weights {row.weights_source}"
         case "run":
             seed = f":{row.seed}" if row.seed_count == 1 and row.seed is not None else ""
-            return f"--weights {quoted(f'run:{row.recipe}{_version(row)}{seed}')}"
+            return f"--weights {quoted(f'run:{recipe_of(row)}{seed}')}"
         case "published":
             tag = row.weights.removeprefix("published").strip()
             return f"--weights {quoted(f'published:{tag}')}" if tag else "--weights published"
@@ -144,6 +144,11 @@ def how_to_have_weights(row: Row) -> str:
         return ""
     seed = row.seed or 0 if row.seed_count == 1 else 0
     return how_to_train(row.model, row.recipe, seed, version=_version(row), on_data=_needs_data(row))
+
+
+def recipe_of(row: Row) -> str:
+    """Return what names the recipe of a row and no other of that name: `camvid_cpu@11872d`."""
+    return row.recipe + _version(row)
 
 
 def _version(row: Row) -> str:
