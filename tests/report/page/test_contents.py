@@ -5,9 +5,12 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import os
 import random
 import re
 import shlex
+import signal
+import sys
 from dataclasses import replace
 from decimal import ROUND_05UP, Decimal
 from types import SimpleNamespace
@@ -22,7 +25,7 @@ from zoo.report.board import make_board
 from zoo.report.leaderboard import leaderboard
 from zoo.report.marks import HURT
 from zoo.report.page import build, contents
-from zoo.report.page.contents import BINS, page_contents
+from zoo.report.page.contents import BINS, page_contents, page_json
 from zoo.score import paired
 from zoo.score.reading import rows_of
 from zoo.score.trust import REMEDIES, Doubt
@@ -201,6 +204,51 @@ def test_equal_digits_of_two_keys_are_told_apart(tmp_path, records):
     board = kept(tmp_path, records.make("a", key="1234567890"), records.make("b", key="12345678ff"))
     ids = page_contents(board, ())["columns"]["id"]
     assert len(set(ids)) == 2
+
+
+@pytest.fixture
+def large(tmp_path, records, monkeypatch):
+    """A board that counts as one of many rows, so that copies of this process make its parts, whatever threads run."""
+    monkeypatch.setattr(contents, "MOST_WHOLE", 2)
+    monkeypatch.setattr(contents.forked, "process_count", lambda: 2)
+    return kept(tmp_path, records.make("a"), records.make("b", right=0.7), records.make("c", device="other"))
+
+
+FORKS = pytest.mark.skipif(sys.platform != "linux", reason="nothing is forked elsewhere")
+
+
+@FORKS
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("dying", [(), ("_cards",), ("_numbers", "_groups")])
+def test_copies_make_what_one_process_would(large, monkeypatch, dying):
+    here, called = os.getpid(), []
+
+    def in_turn(name, real):
+        def make(*args):
+            if os.getpid() == here:
+                called.append(name)
+            elif name in dying:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return real(*args)
+
+        return make
+
+    alone = page_contents(large, ())
+    for name in ("_groups", "_numbers", "_cards"):
+        monkeypatch.setattr(contents, name, in_turn(name, getattr(contents, name)))
+    found = page_json(large, ())
+    assert json.loads(found) == json.loads(json.dumps(alone))
+    # what stood behind a part that killed its copy is made here too
+    assert set(called) == set(dying) | ({"_cards"} if "_groups" in dying else set())
+
+
+@FORKS
+def test_where_no_copy_can_be_started_this_process_makes_all(large, monkeypatch):
+    def none(*_):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(contents.forked.os, "fork", none)
+    assert json.loads(page_json(large, ())) == json.loads(json.dumps(page_contents(large, ())))
 
 
 def unpacked(page):

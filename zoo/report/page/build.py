@@ -9,12 +9,11 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
-import json
 from importlib.resources import files
 
 from zoo.machine import here
 from zoo.report.board import Board
-from zoo.report.page.contents import page_contents
+from zoo.report.page.contents import page_json
 
 SCRIPTS = ("data.js", "state.js", "form.js", "chart.js", "table.js", "card.js", "main.js")
 """In this order they are one script."""
@@ -36,8 +35,8 @@ def board_html(board: Board) -> str:
             "trusted-types 'none'",
         )
     )
-    text = json.dumps(page_contents(board, here()), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    packed = base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode()  # of its 64 signs none is markup
+    text = page_json(board, here()).encode()
+    packed = base64.b64encode(gzip.compress(text, 6, mtime=0)).decode()  # of its 64 signs none is markup
     page = _asset("page.html")
     for name, part in {"policy": policy, "style": style, "data": packed, "script": script}.items():
         page = page.replace("{{" + name + "}}", part, 1)

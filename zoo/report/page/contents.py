@@ -5,17 +5,19 @@ What many rows share (weights, machines, confusion matrices …) stands once, in
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import ROUND_05UP, Context
-from itertools import combinations
+from itertools import chain, combinations
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from zoo import __version__
+from zoo import __version__, forked
 from zoo.advice import carried_command
 from zoo.files import short_hash
 from zoo.lazy import Lazy
@@ -32,7 +34,7 @@ from zoo.score.licences import NO_ADVICE, Licences
 from zoo.score.limits import NO_POINTS
 from zoo.score.metrics import CLASS_LOSS, METRICS, SHOWN, Metric, metric_of
 from zoo.score.paired import QUANTILES, Pairs
-from zoo.score.reading import Source
+from zoo.score.reading import Source, Sources
 from zoo.score.rows import LEAST_CLASS_SHARE, MAX_CLASS_LOSS, Identity, Row, text_of
 
 if TYPE_CHECKING:
@@ -95,30 +97,42 @@ def page_contents(board: Board, here: Sequence[Named]) -> dict[str, Any]:
         board: The tables, with the records behind their rows.
         here: The devices of the machine that the page is made on (`zoo.machine.here`): what was measured on it.
     """
-    pools, pairs = Pools(), Pairs(board.sources)
+    return dict(chain.from_iterable(part().items() for part in _parts(board, here)))
+
+
+def page_json(board: Board, here: Sequence[Named]) -> str:
+    """Return `page_contents` as JSON; of many rows its parts are made at once, by copies of this process."""
+    parts, made = _parts(board, here), dict[int, str]()
+    if len(board.rows) > MOST_WHOLE and (count := min(forked.process_count(), len(parts))) > 1:
+        with suppress(OSError):  # no more processes
+            made |= forked.made([*enumerate(parts)], lambda part: (part[0], _json(part[1]())), count)
+    texts = (made.get(place) or _json(part()) for place, part in enumerate(parts))
+    return f"{{{','.join(text[1:-1] for text in texts)}}}"
+
+
+def _json(part: dict[str, Any]) -> str:
+    return json.dumps(part, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def _parts(board: Board, here: Sequence[Named]) -> tuple[Callable[[], dict[str, Any]], ...]:
+    """What makes the contents: parts about as long as each other, of which none needs what another made."""
     lines: dict[Identity, Line] = {}
     for table in board.tables:
         for line in table.lines:
             lines.setdefault(line.row.identity, line)
     place = {known: index for index, known in enumerate(lines)}
-    rows = [line.row for line in lines.values()]
-    whole = len(rows) <= MOST_WHOLE
-    cards = [_card(row, board.sources.get(row.identity), pools, pairs if whole else None) for row in rows]
-    for card, name in zip(cards, _names(rows), strict=True):
-        card["id"] = name
-    worsts = [row.worst_class for row in rows]
-    columns = zip(*map(itemgetter(*METRICS), (row.numbers for row in rows)), strict=True)
-    numbers: dict[str, Sequence[float | None]] = dict.fromkeys(METRICS, ()) | dict(zip(METRICS, columns, strict=False))
-    numbers[CLASS_LOSS] = [worst and worst[1] for worst in worsts]
-    keys = [metric.key for metric in METRICS.values() if metric.interval]
-    spans = {key: [_span(row.span(key)) for row in rows] for key in keys}
-    if whole:
-        spans |= {key: [_span(pairs.interval(row, key)) for row in rows] for key in QUANTILES}
     places = [[place[line.row.identity] for line in table.lines] for table in board.tables]
-    told = _told(board, places, pairs) if whole else [None] * len(places)
-    groups = defaultdict[str, list[Group]](list)
-    for table in board.tables:
-        groups[table.group.device].append(table.group)
+    rows = [line.row for line in lines.values()]
+    pairs = Pairs(board.sources) if len(rows) <= MOST_WHOLE else None
+    return (
+        lambda: _about(board, here) | {"whole": pairs is not None, "groups": _groups(board, places, pairs)},
+        lambda: _numbers(rows, here, pairs),
+        lambda: _cards(rows, board.sources, pairs),
+    )
+
+
+def _about(board: Board, here: Sequence[Named]) -> dict[str, Any]:
+    """What no row decides."""
     return {
         "version": __version__,
         "sort": board.sort,
@@ -128,18 +142,49 @@ def page_contents(board: Board, here: Sequence[Named]) -> dict[str, Any]:
         "marks": {mark: MARKS[mark] for mark in (FASTEST, LOST, HURT, UNDER)},
         "hurt": {"lost": MAX_CLASS_LOSS, "pixels": LEAST_CLASS_SHARE},
         "advice": NO_ADVICE,
-        "whole": whole,
         "deciding": {"latencies": LATENCIES, "latency": LATENCY, "tail": TAIL, "no_points": NO_POINTS},
-        "groups": [
-            _group(table, at, flags_of(table.group, groups[table.group.device], board.asked), said)
-            | {"asked_models": ",".join(name for name in board.asked_models if _has(table, name))}
-            for table, at, said in zip(board.tables, places, told, strict=True)
-        ],
+    }
+
+
+def _groups(board: Board, places: Sequence[Sequence[int]], pairs: Pairs | None) -> list[dict[str, Any]]:
+    """The tables, whose rows are named by their places."""
+    told = _told(board, places, pairs) if pairs else [None] * len(places)
+    groups = defaultdict[str, list[Group]](list)
+    for table in board.tables:
+        groups[table.group.device].append(table.group)
+    return [
+        _group(table, at, flags_of(table.group, groups[table.group.device], board.asked), said)
+        | {"asked_models": ",".join(name for name in board.asked_models if _has(table, name))}
+        for table, at, said in zip(board.tables, places, told, strict=True)
+    ]
+
+
+def _numbers(rows: Sequence[Row], here: Sequence[Named], pairs: Pairs | None) -> dict[str, Any]:
+    """What all rows are compared by, as columns."""
+    worsts = [row.worst_class for row in rows]
+    columns = zip(*map(itemgetter(*METRICS), (row.numbers for row in rows)), strict=True)
+    numbers: dict[str, Sequence[float | None]] = dict.fromkeys(METRICS, ()) | dict(zip(METRICS, columns, strict=False))
+    numbers[CLASS_LOSS] = [worst and worst[1] for worst in worsts]
+    keys = [metric.key for metric in METRICS.values() if metric.interval]
+    spans = {key: [_span(row.span(key)) for row in rows] for key in keys}
+    if pairs:
+        spans |= {key: [_span(pairs.interval(row, key)) for row in rows] for key in QUANTILES}
+    return {
         "facts": {name: _texts([getattr(row, name) for row in rows]) for name in FACTS}
         | {"rests_on": [_measured_on(row, here) for row in rows]}
         | {"worst_class": [worst[0] if worst and worst[1] > 0 else None for worst in worsts]},
         "numbers": {one.key: _rounded(one, numbers[one.key]) for one in METRICS_SHOWN if _is_known(numbers[one.key])},
         "spans": {key: column for key, column in spans.items() if _is_known(column)},
+    }
+
+
+def _cards(rows: Sequence[Row], sources: Sources, pairs: Pairs | None) -> dict[str, Any]:
+    """What the card of a row shows, as columns too, and what they name their places in."""
+    pools = Pools()
+    cards = [_card(row, sources.get(row.identity), pools, pairs) for row in rows]
+    for card, name in zip(cards, _names(rows), strict=True):
+        card["id"] = name
+    return {
         "columns": {name: [card[name] for card in cards] for name in cards[0]} if cards else {},
         "pools": pools.values,
     }
