@@ -51,3 +51,10 @@ def recipes() -> Mapping[str, Path]:
         if "name" in table:
             found.setdefault(table["name"], path)
     return found
+
+
+@functools.cache
+def frame_size(name: str) -> list[int] | None:
+    """Return the size of the frames that a sweep's preset makes up; `None` where it says none."""
+    path = presets("bench").get(name)
+    return tomllib.loads(path.read_text(encoding="utf-8")).get("image_size") if path else None

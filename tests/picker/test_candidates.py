@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import permutations, product
+
 import pytest
 
 from zoo.cli.main import main
@@ -162,8 +164,65 @@ def test_of_several_devices_each_number_is_where_it_is_worst(records):
 
 def test_two_devices_have_to_be_measured_alike(records):
     rows = rows_of([records.make("a", device="x"), records.make("a", device="y", batch_size=8)])
-    with pytest.raises(UserError, match="batch size is 1 or 8; choose one, such as with --batch 1"):
+    with pytest.raises(
+        UserError, match="no rows of x, y may be compared: batch size is 1 or 8; measure one of them anew"
+    ):
         pick(rows, device=["x", "y"])
+    both = [*rows, *rows_of([records.make("a", device="y", right=None, dataset=None)])]
+    with pytest.raises(UserError, match="may be compared: dataset is streets@ffffffff or none"):
+        pick(both, device=["x", "y"], batch_size=1, objective="latency")
+
+
+def test_what_one_device_alone_has_gives_way_to_what_all_have(records):
+    """A newer protocol, or a dataset, of one device leaves the choice to what may be compared."""
+    older = [one._replace(protocol="zoo-lat/2") for one in rows_of([records.make("a", device=name) for name in "xy"])]
+    rows = [*older, *rows_of([records.make("b", device="x"), records.make("b", device="x", dataset=None, right=None)])]
+    choice = pick(rows, device=["x", "y"])
+    assert (choice.winner.model, choice.winner.protocol) == ("a", "zoo-lat/2")
+    for asked in ({"protocol": "zoo-lat/3"}, {"dataset": "none"}):
+        with pytest.raises(
+            NothingMeasuredError, match="nothing that is asked for was measured on y; `zoo leaderboard`"
+        ):
+            pick(rows, device=["x", "y"], objective="latency", **asked)
+
+
+def test_of_a_recipe_that_was_changed_the_last_version_takes_part(records):
+    rows = rows_of(
+        [
+            records.make("unet", right=0.8, recipe_hash="a" * 12),
+            records.make("unet", right=0.6, recipe_hash="b" * 12, minutes=10),
+            records.make("fcn", right=0.7, recipe_hash="b" * 12, minutes=11),
+        ]
+    )
+    choice = pick(rows)
+    assert (choice.winner.model, [loser.label for loser in choice.losers]) == ("fcn", ["unet"])
+    assert choice.left_out == (("of another version of the recipe", 1),)
+    assert any("the one measured last is taken, camvid_cpu@bbbbbbbb" in note for note in choice.notes)
+    assert pick(rows, recipe="camvid_cpu@aaaaaa").winner is rows[0]
+
+
+def test_every_machine_of_a_device_counts(records):
+    """Whatever the order of their records, and of the devices."""
+    rows = rows_of(
+        [
+            records.make("a", device="x", p50_s=0.010, machine_id="1" * 64),
+            records.make("a", device="x", p50_s=0.050, machine_id="2" * 64, minutes=5),
+            records.make("a", device="y", p50_s=0.010, machine_id="3" * 64),
+            records.failed("a", device="y", machine_id="4" * 64),
+        ]
+    )
+    for devices, mixed in product((["x", "y"], ["y", "x"]), permutations(rows)):
+        choice = pick(list(mixed), device=devices, limits=["latency<=20ms"])
+        assert choice.winner is None
+        (loser,) = choice.losers
+        assert loser.why[0].startswith("pipeline p50 62.5 ms on x > 20.0 ms")
+        assert {part.machine_id[0] for part in loser.row.parts} == {"1", "2", "3"}
+
+
+def test_a_failed_cell_says_on_which_device(records):
+    rows = rows_of([records.make("a", device="x"), records.failed("a", device="y"), records.make("b", device="y")])
+    losers = {loser.label: loser.why for loser in pick(rows, device=["x", "y"]).losers}
+    assert losers["a"] == ("timeout on y: measure: no answer within 60 s",)
 
 
 def test_near_misses_of_a_winner_are_what_one_number_kept_from_winning(records):

@@ -42,7 +42,8 @@ def test_rows_paced_at_the_rate_go_first_and_that_is_said(rows):
     assert "note: rows of calls one after the other are left out: these were paced at 10 Hz" in text
     assert "large: missed deadlines 1.7 % > 1.0 % (67% off)" in text
     assert "--rate 10hz" in text, "the command that measures it"
-    assert "pipeline p99 30.0 ms, missed deadlines 0.8 %" in text
+    assert "pipeline p99 30.0 ms, missed deadlines 0.8 [0.1, 4.6] %" in text
+    assert "note: the 95 % interval of missed deadlines reaches 4.6 %, over the limit" in text
     assert "network" not in text, "paced calls have the pipeline scope alone"
 
 
@@ -83,9 +84,12 @@ def test_paced_rows_of_two_rates_may_not_be_compared(rows):
 
 
 def test_two_devices_are_paced_alike_or_not_at_all(records, rows):
-    there = [row(records.make("large", right=0.7, device="other"))]
-    with pytest.raises(UserError, match=r"may not be compared.* such as with --rate 10$"):
-        pick([*rows, *there], at=10, device=["intel-xeon-2c", "other"])
+    there, both = [row(records.make("large", right=0.7, device="other"))], ["intel-xeon-2c", "other"]
+    choice = pick([*rows, *there], at=10, device=both)
+    assert (choice.winner.model, choice.winner.rate_hz) == ("large", None)
+    assert any("held against the p99 of calls made one after the other;" in note for note in choice.notes)
+    with pytest.raises(UserError, match=r"no rows of intel-xeon-2c, other may be compared: .*rate hz is 10 or none;"):
+        pick([*(one for one in rows if one.rate_hz), *there], at=10, device=both)
     there += paced(records, ("middle", {"right": 0.6, "device": "other"}))
     assert pick([*rows, *there], at=10, device=["intel-xeon-2c", "other"]).winner.model == "middle"
 

@@ -7,11 +7,13 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from zoo.cli.main import main, make_parser
 from zoo.picker.pick import pick
 from zoo.score.rows import row
+from zoo.score.summary import Samples, summarise
 from zoo.store import save
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -157,7 +159,7 @@ def test_one_model_for_two_devices(ask, two):
     assert answer["winner"]["pipeline_p50_s"] == pytest.approx(0.0375), "where it is worst"
     assert "on intel-xeon-2c: mIoU" in said
     assert set(answer["devices"]) == {"intel-xeon-2c", "amd-epyc-zen4-8c"}
-    assert why(answer, "a") == ["pipeline p50 112 ms > 60.0 ms (87% off)"]
+    assert why(answer, "a") == ["pipeline p50 112 ms on amd-epyc-zen4-8c > 60.0 ms (87% off)"]
     assert why(answer, "c") == ["not measured on amd-epyc-zen4-8c"]
     assert "c: not measured on amd-epyc-zen4-8c; there `zoo bench --models c --runtimes eager" in said
     assert ask(f"{both} --minimize latency", two)[3]["label"] == "b"
@@ -268,3 +270,44 @@ def test_what_several_devices_doubt_and_that_each_trained_its_own(ask):
     assert "note: not one training for all: its weights are of the same recipe, and differ by device" in said
     _, said, _, _ = ask("--device intel-xeon-2c")
     assert "not one training" not in said
+
+
+@pytest.fixture
+def timed(records, tmp_path):
+    """`timed(model, seconds, **changes)`: a record whose calls took these."""
+
+    def keep(model, seconds, **changes):
+        record, samples = records.sampled(model, samples=len(seconds), **changes)
+        said = summarise(Samples(seconds, 10, 1.0, True))
+        record = record.model_copy(update={"speed": record.speed.model_copy(update={"pipeline": said})})
+        save(record, {**samples, "pipeline_s": seconds}, tmp_path)
+
+    return keep
+
+
+def test_of_several_devices_a_tail_is_that_of_the_device_it_is_of(ask, timed, tmp_path):
+    draw = np.random.default_rng(0)
+    for model, device, typical in (("a", "x", 0.010), ("a", "y", 0.080), ("b", "x", 0.010), ("b", "y", 0.040)):
+        timed(model, typical * draw.normal(1, 0.005, 1000), device=device, right=0.8)
+    for order in ("x,y", "y,x"):
+        _, said, _, answer = ask(f"--device {order} --minimize p99", tmp_path)
+        assert (answer["label"], "tie" in said) == ("b", False)
+        assert why(answer, "a")[0].startswith("pipeline p99 80.")
+        assert "pipeline p99 40." in said
+
+
+def test_a_tail_that_is_kept_by_chance_is_said(ask, timed, tmp_path):
+    calls = 0.09 * np.exp(np.random.default_rng(3).normal(0, 0.045, 1000))
+    timed("a", calls)
+    asked = f"--max p99={1e3 * np.quantile(calls, 0.992):.4f}ms"
+    said = ask(asked, tmp_path)[1]
+    assert "pipeline p99 100.0 [98." in said or "pipeline p99 99." in said
+    assert "note: the 95 % interval of pipeline p99 reaches 10" in said
+    assert "interval of pipeline p99" not in ask("--max p99=200ms", tmp_path)[1]
+
+
+def test_a_tail_of_few_calls_says_how_many_were_over(ask, timed, tmp_path):
+    timed("a", np.array([0.09] * 199 + [0.12]))
+    said = ask("--max p99=100ms", tmp_path)[1]
+    assert "pipeline p99 rests on 200 calls, too few for an interval: 1 of them took longer than the limit" in said
+    assert "too few" not in ask("--max p99=130ms", tmp_path)[1], "every call kept it"

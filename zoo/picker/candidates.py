@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from zoo.errors import UserError, did_you_mean, listed
 from zoo.frames import CITYSCAPES_NAME
@@ -32,8 +32,6 @@ MOST_MISSED = 0.01
 """Share of the deadlines that a model may miss and still keeps up with a rate (zoo-paced/1, rule 6): as p99 allows."""
 MOST_NAMED = 20
 """Classes that are named to choose from."""
-PER_DEVICE = ("device", "thread_count")
-"""In what the groups of two devices may differ that one choice is made from."""
 
 
 class NothingMeasuredError(UserError):
@@ -45,9 +43,7 @@ class Candidate:
     """One artifact that could be chosen."""
 
     row: Row
-    """Of one device the row; of several each number where it is worst."""
-    places: tuple[Row, ...]
-    """Its row on each device."""
+    """Of one device the row; of several each number where it is worst (`Row.parts`)."""
     missing: tuple[str, ...] = ()
     """Devices that were asked for and on which it was not measured."""
 
@@ -89,6 +85,11 @@ def find_candidates(
         UserError: rows of several groups, which may not be compared.
     """
     several = [[row for row in rows if row.baseline or row.device == device] for device in dict.fromkeys(devices)]
+    for device, found in zip(dict.fromkeys(devices), several, strict=True):
+        if all(row.baseline for row in found):
+            raise NothingMeasuredError(
+                f"nothing that is asked for was measured on {device}; `zoo leaderboard` lists what is there"
+            )
     notes: tuple[str, ...] = ()
     if not devices:
         measured = dict.fromkeys(row.device for row in rows if not row.baseline)
@@ -100,14 +101,15 @@ def find_candidates(
             rows = [row for row in rows if row.baseline or row.device in own]
             others = [device for device in measured if device not in own]
             notes = (f"rows of {listed(others)} are left out: this machine's are taken; name another with --device",)
-    found = [_one_group(some, needed, rate_hz) for some in (several if len(several) > 1 else [rows])]
-    groups = tuple(group for group, _ in found)
+    chosen = [_one_group(some, needed, rate_hz) for some in (_in_common(several) if len(several) > 1 else [rows])]
+    groups = tuple(one.group for one in chosen)
     _require_alike(groups)
-    notes = tuple(dict.fromkeys((*notes, *(note for _, said in found for note in said))))
-    taken = {group: [row for row in latest(rows) if not row.baseline and group_of(row) == group] for group in groups}
+    notes = tuple(dict.fromkeys((*notes, *(note for one in chosen for note in one.notes))))
+    last = [row for row in latest(rows) if not row.baseline]
+    taken = {one.group: [row for row in last if group_of(row) == one.group and one.is_newest(row)] for one in chosen}
     counts = _left_out(rows, taken)
     if len(groups) == 1:
-        return Field(tuple(Candidate(row, (row,)) for row in taken[groups[0]]), groups, counts, notes)
+        return Field(tuple(map(Candidate, taken[groups[0]])), groups, counts, notes)
     return Field(_on_all(taken), groups, counts, notes)
 
 
@@ -167,8 +169,36 @@ def _gives_way(other: Group, group: Group) -> bool:
     )
 
 
-def _one_group(rows: list[Row], needed: Sequence[Metric], rate_hz: float | None) -> tuple[Group, tuple[str, ...]]:
-    """The group to choose from, and which it was preferred to."""
+def _in_common(several: list[list[Row]]) -> list[list[Row]]:
+    """Of rows by device those of groups that every device has; all of them where there are none such."""
+    kinds = [{_kind(group_of(row)) for row in rows if row.status == "ok" and not row.baseline} for rows in several]
+    common = set.intersection(*kinds)
+    return [
+        [row for row in rows if row.baseline or row.status != "ok" or not common or _kind(group_of(row)) in common]
+        for rows in several
+    ]
+
+
+def _kind(group: Group) -> Group:
+    """A group, whatever its device."""
+    return group._replace(device="", thread_count=0)
+
+
+class _Chosen(NamedTuple):
+    """The group to choose from."""
+
+    group: Group
+    notes: tuple[str, ...]
+    """What it was preferred to."""
+    older: frozenset[tuple[str, str | None]]
+    """Recipes, by name and hash, whose later version takes their place."""
+
+    def is_newest(self, row: Row) -> bool:
+        return (row.recipe, row.recipe_hash) not in self.older
+
+
+def _one_group(rows: list[Row], needed: Sequence[Metric], rate_hz: float | None) -> _Chosen:
+    """The group to choose from."""
     measured = [row for row in rows if not row.baseline]
     if not measured:
         raise NothingMeasuredError(NO_MODEL_YET)
@@ -182,7 +212,8 @@ def _one_group(rows: list[Row], needed: Sequence[Metric], rate_hz: float | None)
         raise NothingMeasuredError(_why_none(asked, needed, rate_hz, full=len(asked) < len(measured)))
     others = {row.mode for row in usable} - {WHOLE}
     usable = [row for row in usable if row.mode == WHOLE] or usable
-    usable, notes = newest_versions([row for row in usable if row.protocol == SPEED_PROTOCOL] or usable)
+    before = [row for row in usable if row.protocol == SPEED_PROTOCOL] or usable
+    usable, notes = newest_versions(before)
     if others and all(row.mode == WHOLE for row in usable):
         which = " and ".join(sorted(others))
         notes += (f"rows scored by {which} are left out: frames are read whole; name another with --where mode=…",)
@@ -191,7 +222,9 @@ def _one_group(rows: list[Row], needed: Sequence[Metric], rate_hz: float | None)
         raise UserError(_may_not_be_compared(groups))
     (group,) = groups
     full = [row for row in measured if not row.quick]
-    return group, notes + tuple(_protocol_notes(full, group, needed, rate_hz))
+    recipes = {(row.recipe, row.recipe_hash) for row in before if group_of(row) == group}
+    older = frozenset(recipes - {(row.recipe, row.recipe_hash) for row in usable})
+    return _Chosen(group, (*notes, *_protocol_notes(full, group, needed, rate_hz)), older)
 
 
 def _has_all(row: Row, needed: Sequence[Metric]) -> bool:
@@ -274,13 +307,18 @@ _UNTOLD = {
 """By metric: what no flag of `zoo bench` changes."""
 
 
-def _may_not_be_compared(groups: Sequence[Group]) -> str:
+def _differing(groups: Sequence[Group]) -> tuple[dict[str, list[str]], str]:
+    """Fields in which groups differ, each with its values, versions as people type them; and the same as words."""
     found = differences(*groups)
     for field, version in VERSIONS.items():
         if version in found:
             del found[version]
             found[field] = list(dict.fromkeys(version_of(group, field) for group in groups))
-    said = "; ".join(f"{field.replace('_', ' ')} is {' or '.join(values)}" for field, values in found.items())
+    return found, "; ".join(f"{field.replace('_', ' ')} is {' or '.join(values)}" for field, values in found.items())
+
+
+def _may_not_be_compared(groups: Sequence[Group]) -> str:
+    found, said = _differing(groups)
     alone = next((field for field, values in found.items() if len(values) == len(groups)), None)  # which tells them all
     asked = {alone: found[alone]} if alone else found
     how = [flag_for(field, values[0]) for field, values in asked.items()]
@@ -289,9 +327,10 @@ def _may_not_be_compared(groups: Sequence[Group]) -> str:
 
 def _require_alike(groups: Sequence[Group]) -> None:
     """Refuse devices whose rows differ in more than the device."""
-    shared = [group._replace(device="", thread_count=0) for group in groups]
-    if len(set(shared)) > 1:
-        raise UserError(_may_not_be_compared(shared))
+    kinds = [_kind(group) for group in groups]
+    if len(set(kinds)) > 1:
+        which, (_, said) = listed([group.device for group in groups]), _differing(kinds)
+        raise UserError(f"no rows of {which} may be compared: {said}; measure one of them anew as the other was")
 
 
 def _left_out(rows: list[Row], taken: dict[Group, list[Row]]) -> tuple[tuple[str, int], ...]:
@@ -306,7 +345,9 @@ def _left_out(rows: list[Row], taken: dict[Group, list[Row]]) -> tuple[tuple[str
             return "of smoke tests" if row.quick else "of full runs"
         if row.protocol != main.protocol:
             return f"timed by the rules of {row.protocol}"
-        if group_of(row) in taken:
+        if (group := group_of(row)) in taken:
+            if row.recipe_hash and all(other.recipe_hash != row.recipe_hash for other in taken[group]):
+                return "of another version of the recipe"
             return "measured again since, or another seed of one row"
         fields = differences(min(taken, key=lambda group: len(differences(group, group_of(row)))), group_of(row))
         values = [f"{field.replace('_', ' ')} {found[1]}" for field, found in fields.items() if field not in _HASHES]
@@ -320,23 +361,27 @@ _HASHES = {"dataset_fingerprint"}
 
 
 def _on_all(taken: dict[Group, list[Row]]) -> tuple[Candidate, ...]:
-    """One candidate an artifact: model, weights, runtime, precision, input size."""
-    places: dict[tuple[object, ...], dict[str, Row]] = defaultdict(dict)
+    """One candidate an artifact: model, weights, runtime, precision, layout, input size.
+
+    Of a device with several machines each counts; a cell that failed does where no other was done there.
+    """
+    artifacts: dict[tuple[object, ...], dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for group, rows in taken.items():
         for row in rows:
-            known = (family_of(row)._replace(machine_id=""), row.runtime, row.precision, row.compile_mode)
-            there = places[known].get(group.device)
-            if there is None or (there.status != "ok" and row.status == "ok"):
-                places[known][group.device] = row
+            built = row.runtime, row.precision, row.memory_format, row.compile_mode
+            artifacts[family_of(row)._replace(machine_id=""), *built][group.device].append(row)
     devices = [group.device for group in taken]
     return tuple(
         Candidate(
-            worst(list(found.values())),
-            tuple(found[device] for device in devices if device in found),
+            worst([row for rows in found.values() for row in _done(rows)]),
             tuple(device for device in devices if device not in found),
         )
-        for found in places.values()
+        for found in artifacts.values()
     )
+
+
+def _done(rows: list[Row]) -> list[Row]:
+    return [row for row in rows if row.status == "ok"] or rows[:1]
 
 
 def worst(rows: Sequence[Row]) -> Row:
@@ -344,9 +389,11 @@ def worst(rows: Sequence[Row]) -> Row:
 
     A number that is not known on one of them is not known. The rest is that of the row whose mIoU is lowest.
     """
+    if len(rows) == 1:
+        return rows[0]
     failed = next((row for row in rows if row.status != "ok"), None)
-    if failed is not None or len(rows) == 1:
-        return failed or rows[0]
+    if failed is not None:
+        return failed._replace(parts=(failed,))
     base = min(rows, key=lambda row: float("inf") if row.miou is None else row.miou)
     numbers, intervals = dict(base.numbers), dict(base.intervals)
     for key, metric in {**METRICS, COST.key: COST}.items():
@@ -363,7 +410,7 @@ def worst(rows: Sequence[Row]) -> Row:
     class_iou = {name: _of_all(min, [row.class_iou.get(name) for row in rows]) for name in base.class_iou}
     class_lost = {name: _of_all(max, [row.class_lost.get(name) for row in rows]) for name in base.class_lost}
     return base._replace(
-        device=" and ".join(row.device for row in rows),
+        device=" and ".join(dict.fromkeys(row.device for row in rows)),
         numbers=numbers,
         intervals=intervals,
         class_iou=class_iou,
@@ -375,6 +422,7 @@ def worst(rows: Sequence[Row]) -> Row:
             if row.grade == least.grade
             for doubt in row.doubts
         ),
+        parts=tuple(rows),
     )
 
 

@@ -50,14 +50,16 @@ class Asked:
         for limit in self.limits:
             value, metric = row.value(limit.metric.key), limit.metric
             if value is None:
-                found.append(f"{metric.title} is not known")
+                found.append(f"{metric.title} is not known{_on(row, metric)}")
             elif not limit.holds(row):
                 sign = "<" if metric.better == "higher" else ">"
                 off = "" if metric.words or not limit.value else f" ({_percent(limit.miss(row))} off)"
                 said, bound = metric.apart(value, limit.value)
-                found.append(f"{metric.title} {said}{published_mark(row, metric)} {sign} {bound}{off}")
+                found.append(
+                    f"{metric.title} {said}{published_mark(row, metric)}{_on(row, metric)} {sign} {bound}{off}"
+                )
         if row.value(self.goal.key) is None and self.goal.key not in {limit.metric.key for limit in self.limits}:
-            found.append(f"{self.goal.title} is not known")
+            found.append(f"{self.goal.title} is not known{_on(row, self.goal)}")
         return [*found, *(row.licences.why_not_for_sale() if self.for_sale else ())]
 
     def fits(self, row: Row) -> bool:
@@ -137,7 +139,8 @@ class Loser:
 def lose(row: Row, label: str, winner: Row | None, asked: Asked, steps: list[Step]) -> Loser:
     """Say why a row was not chosen."""
     if row.status != "ok":
-        return Loser(row, label, "failed", (f"{row.status}: {row.reason or 'no reason was recorded'}",), INFINITE)
+        said = f"{row.status}{_on(row, asked.goal)}: {row.reason or 'no reason was recorded'}"
+        return Loser(row, label, "failed", (said,), INFINITE)
     broken = asked.broken(row)
     if broken or winner is None:
         licence = asked.for_sale and broken == list(row.licences.why_not_for_sale())
@@ -178,7 +181,9 @@ def reasons(
     return [*lines, *(f"{limit.say()}: {told(winner, limit.metric)}" for limit in asked.limits)]
 
 
-def notes(winner: Row, asked: Asked, steps: list[Step], baseline: Row | None, labels: dict[str, str]) -> list[str]:
+def notes(
+    winner: Row, asked: Asked, steps: list[Step], pairs: Pairs, baseline: Row | None, labels: dict[str, str]
+) -> list[str]:
     """What else is to be known of the winner: ties, how sure it is, and what speaks against it."""
     said = _ties(winner, asked.goal, steps, labels)
     if asked.goal.key == "miou" and steps:
@@ -191,7 +196,7 @@ def notes(winner: Row, asked: Asked, steps: list[Step], baseline: Row | None, la
             said.append(f"{labels[others[0].key]} is {far}; {these_weights(winner)}")
         else:
             said.append(f"{these_weights(winner)}: another training may order them otherwise")
-    said += [text for limit in asked.limits if (text := _reaches(winner, limit))]
+    said += [text for limit in asked.limits if (text := _reaches(winner, limit, pairs))]
     if baseline and baseline.miou and winner.miou is not None and winner.miou < baseline.miou and not winner.accepted:
         bar = METRICS["miou"].say(baseline.miou)
         said.append(f"its mIoU is under the baseline's {bar}: the same map for every image is better")
@@ -222,17 +227,28 @@ def _ties(winner: Row, goal: Metric, steps: list[Step], labels: dict[str, str]) 
     return [f"{told}; a difference under {goal.said_least} never decides"]
 
 
-def _reaches(winner: Row, limit: Limit) -> str:
+def _reaches(winner: Row, limit: Limit, pairs: Pairs) -> str:
     """That a limit is kept by chance alone, where what the number might as well have been breaks it."""
-    span, metric = winner.span(limit.metric.key), limit.metric
+    span, metric = pairs.span(winner, limit.metric.key), limit.metric
     if span is None:
-        return ""
+        return _too_few(winner, limit, pairs) if metric.key in QUANTILES else ""
     known = SPREAD if metric.key == "miou" and winner.miou_spread is not None else INTERVAL
     if metric.better == "higher" and span[0] < limit.value:
         return f"{known} of {metric.title} reaches down to {metric.say(span[0])}, under the limit"
     if metric.better == "lower" and span[1] > limit.value:
         return f"{known} of {metric.title} reaches {metric.say(span[1])}, over the limit"
     return ""
+
+
+def _too_few(winner: Row, limit: Limit, pairs: Pairs) -> str:
+    """That a quantile has no interval, unless every call kept the limit."""
+    title, (name, _) = limit.metric.title, QUANTILES[limit.metric.key]
+    seconds = pairs.seconds(winner.part(limit.metric.key), name)
+    if not len(seconds):
+        return f"how sure its {title} is, is not known: the samples are not at hand"
+    over = int((seconds > limit.value).sum())
+    said = f"{title} rests on {len(seconds)} calls, too few for an interval: {over} of them took longer than the limit"
+    return said if over else ""
 
 
 def say(row: Row, metric: Metric) -> str:
@@ -248,6 +264,11 @@ def told(row: Row, metric: Metric) -> str:
 def published_mark(row: Row, metric: Metric) -> str:
     """Return what stands behind a number that was not measured."""
     return " (published)" if row.accepted and metric.key == "miou" else ""
+
+
+def _on(row: Row, metric: Metric) -> str:
+    """Of several devices the one that a number is of."""
+    return f" on {row.part(metric.key).device}" if row.parts else ""
 
 
 def _colon(row: Row, metric: Metric) -> str:

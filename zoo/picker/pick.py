@@ -82,8 +82,8 @@ class Choice:
     """By key, of every row."""
     batched: bool = False
     """Whether costs follow from throughput: it is known of all that take part."""
-    places: Mapping[str, tuple[Row, ...]] = field(default_factory=dict)
-    """By key, of every row those that it was made of, one a device."""
+    pairs: Pairs = field(default_factory=Pairs, repr=False)
+    """What the rows were held against each other by."""
     here: tuple[machine.Named, ...] = ()
     """This machine's devices."""
     warnings: tuple[str, ...] = ()
@@ -96,13 +96,13 @@ class Choice:
 
     @property
     def winners(self) -> tuple[Row, ...]:
-        """The rows that the winner was made of, one a device; none where nothing qualifies."""
-        return () if self.winner is None else self.places[self.winner.key]
+        """The rows that the winner was made of, one a machine; none where nothing qualifies."""
+        return () if self.winner is None else self.winner.measured
 
     @functools.cached_property
     def rests_on_several(self) -> bool:
         """Whether its rows were measured on machines that stand differently to this one."""
-        return len({measured_on(row, self.here) for row in self.rows}) > 1
+        return len({measured_on(part, self.here) for row in self.rows for part in row.measured}) > 1
 
     @property
     def quick(self) -> bool:
@@ -249,7 +249,7 @@ def _choose(found: Field, asked: Asked, every: list[Row], pairs: Pairs) -> Choic
         reasons=tuple(said),
         losers=tuple(losers),
         near_misses=_near(losers, winner, asked, pairs),
-        notes=tuple(notes(winner, asked, steps, baseline_for(found.groups[0], every), labels)) if winner else (),
+        notes=tuple(notes(winner, asked, steps, pairs, baseline_for(found.groups[0], every), labels)) if winner else (),
         group=group,
         asked=asked,
         front=(*front, *([winner] if winner is not None and winner not in front else [])),
@@ -257,7 +257,7 @@ def _choose(found: Field, asked: Asked, every: list[Row], pairs: Pairs) -> Choic
         left_out=found.left_out,
         elimination=tuple(_elimination(found, rows, losers, fit, asked, steps)),
         labels=labels,
-        places={candidate.row.key: candidate.places for candidate in found.candidates},
+        pairs=pairs,
     )
 
 
@@ -368,7 +368,7 @@ def _int8_notes(choice: Choice, rows: list[Row]) -> list[str]:
 
 def _all_batched(found: Field) -> bool:
     """Whether throughput is known of all that are timed and may be chosen."""
-    places = [place for candidate in found.candidates if not candidate.missing for place in candidate.places]
+    places = [place for candidate in found.candidates if not candidate.missing for place in candidate.row.measured]
     timed = [place for place in places if place.status == "ok" and place.value(LATENCY) is not None]
     return all(place.value(THROUGHPUT) is not None for place in timed)
 
@@ -377,15 +377,16 @@ def _by_latency(found: Field, price_per_hour: float) -> Field:
     """The candidates with costs that follow from pipeline p50 alone."""
 
     def priced(candidate: Candidate) -> Candidate:
-        places = tuple(_priced(place, price_per_hour, batched=False) for place in candidate.places)
-        return replace(candidate, row=worst(places), places=places)
+        return replace(
+            candidate, row=worst([_priced(row, price_per_hour, batched=False) for row in candidate.row.measured])
+        )
 
     return replace(found, candidates=tuple(map(priced, found.candidates)))
 
 
 def _cost_note(found: Field, *, batched: bool) -> str:
     """That costs do not follow from throughput, though it is known of some."""
-    places = [place for candidate in found.candidates for place in candidate.places]
+    places = [place for candidate in found.candidates for place in candidate.row.measured]
     known = sum(place.value(THROUGHPUT) is not None for place in places)
     if batched or not known:
         return ""

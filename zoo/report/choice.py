@@ -90,7 +90,7 @@ def _winner(choice: Choice, price: float | None) -> Iterator[str]:
     places = choice.winners
     if len(places) > 1:
         yield "  above: each number on the device where it is worst"
-        yield from (f"  on {place.device}: {_numbers(choice, place)}" for place in places)
+        yield from (f"  on {_place(choice, place)}: {_numbers(choice, place)}" for place in places)
     yield from (f"  {reason}" for reason in choice.reasons)
     yield from (f"  note: {note}" for note in choice.notes)
     if price is not None:
@@ -107,6 +107,12 @@ def _winner(choice: Choice, price: float | None) -> Iterator[str]:
         if where == "measured here":
             yield from (f"  to mend {doubt.what}: {doubt.remedy}" for doubt in place.doubts)
     yield f"  licences ({NO_ADVICE}): {_licences(winner)}"
+
+
+def _place(choice: Choice, place: Row) -> str:
+    """The device of a part of the winner, of several machines of its name with the digits of this one."""
+    alike = sum(other.device == place.device for other in choice.winners)
+    return place.device if alike < 2 else f"{place.device} #{place.machine_id[:4]}"
 
 
 def _nobody(choice: Choice) -> Iterator[str]:
@@ -143,12 +149,12 @@ def _shown(choice: Choice) -> list[str]:
 
 
 def _numbers(choice: Choice, row: Row) -> str:
-    return ", ".join(f"{metric_of(key).title} {_with_interval(row, metric_of(key))}" for key in _shown(choice))
+    return ", ".join(f"{metric_of(key).title} {_with_interval(choice, row, metric_of(key))}" for key in _shown(choice))
 
 
-def _with_interval(row: Row, metric: Metric) -> str:
+def _with_interval(choice: Choice, row: Row, metric: Metric) -> str:
     """A number with its 95 % interval where it has one, its unit, and that it is published where it is."""
-    interval = row.interval(metric.key)
+    interval = choice.pairs.span(row, metric.key)
     if metric.key == "miou" or interval is None:
         return row.say(metric.key) + published_mark(row, metric)
     low, high = map(metric.show, interval)
@@ -193,12 +199,13 @@ def _commands(choice: Choice) -> Iterator[tuple[str, str]]:
         data = ""
     if command := how_to_export(winner):
         train = f"; `{how_to_train(winner.model, on_data=True)}` gives it others" if untrained else ""
-        ships = f"the file that ships{', with random weights' if untrained else ''}, and how to load it{train}"
+        of = ", with random weights" if untrained else f", of seed {winner.seed} alone" if winner.seed_count > 1 else ""
+        ships = f"the file that ships{of}, and how to load it{train}"
         yield ships + data, command
         data = ""
-    if not untrained:
+    if not untrained and (command := how_to_load(winner)):
         seen = "what it sees of a picture" + (", in fp32" if winner.precision == "int8" else "")
-        yield seen + data, how_to_load(winner)
+        yield seen + data, command
     if any(measured_on(place, choice.here) != "measured here" for place in choice.winners):
         yield "to measure it on this machine", how_to_measure(winner)
 
@@ -217,7 +224,7 @@ def _front(choice: Choice, price: float | None, width: int) -> list[str]:
     cells = [
         [
             f"{'→' if row is choice.winner else ' '} {choice.labels[row.key]}",
-            *(_with_interval(row, metric_of(key)) for key in keys),
+            *(_with_interval(choice, row, metric_of(key)) for key in keys),
             row.grade or "n/a",
         ]
         for row in shown
@@ -234,7 +241,7 @@ def _front(choice: Choice, price: float | None, width: int) -> list[str]:
     if choice.rests_on_several:
         header.insert(1, "rests on")
         for row, line in zip(shown, cells, strict=True):
-            line.insert(1, measured_on(row, choice.here))
+            line.insert(1, _basis(choice, row))
     table, _ = fitted_table(header, cells, left=1, drop=header[:2:-1], width=width)
     if widest(table.plain) > width:  # then intervals are left out too, which `zoo leaderboard` has
         cells = [[label, *(re.sub(r" \[.*?\]", "", cell) for cell in told)] for label, *told in cells]
@@ -259,18 +266,24 @@ def _others(choice: Choice, *, explain: bool) -> Iterator[str]:
         yield f"{counted(total, 'record')} took no part: {reasons}"
     if not choice.rests_on_several and choice.losers and choice.winner is None:
         row = choice.losers[0].row
-        yield f"all of it {measured_on(row, choice.here)}: {row.device_name}"
+        names = dict.fromkeys(part.device_name for part in row.measured)
+        yield f"all of it {_basis(choice, row)}: {' and '.join(names)}"
 
 
 def _loser(choice: Choice, loser: Loser) -> str:
     row, why = loser.row, "; ".join(loser.why)
-    basis = f" [{measured_on(row, choice.here)}]" if choice.rests_on_several else ""
+    basis = f" [{_basis(choice, row)}]" if choice.rests_on_several else ""
     unknown = next((limit.metric.key for limit in choice.asked.limits if row.value(limit.metric.key) is None), None)
     if row.value(choice.asked.goal.key) is None:
         unknown = choice.asked.goal.key
     how = f"; `{how_to_measure(row, unknown)}`" if unknown and loser.kind == "limit" else ""
     how = f"; there `{how_to_measure(row)}`" if loser.kind == "elsewhere" else how
     return f"  {loser.label}: {why}{how}{basis}"
+
+
+def _basis(choice: Choice, row: Row) -> str:
+    """Where a row was measured, or of several devices its rows."""
+    return " and ".join(dict.fromkeys(measured_on(part, choice.here) for part in row.measured))
 
 
 def _in_short(choice: Choice, losers: list[Loser]) -> Iterable[str]:
@@ -304,7 +317,7 @@ def _values(choice: Choice, price: float | None) -> dict[str, object]:
         "reasons": choice.reasons,
         "notes": [carried(note) for note in choice.notes],
         "rests_on": _bases(choice, winner) if winner else None,
-        "devices": {place.device: place.as_dict() for place in choice.winners} if winner else None,
+        "devices": {_place(choice, place): place.as_dict() for place in choice.winners} if winner else None,
         "train": carried_command(how_to_have_weights(winner)) or None if winner else None,
         "export": carried_command(how_to_export(winner)) if winner else None,
         "load": carried_command(how_to_load(winner)) if winner else None,
@@ -330,5 +343,6 @@ def _values(choice: Choice, price: float | None) -> dict[str, object]:
 def _bases(choice: Choice, row: Row) -> dict[str, str]:
     """What each number rests on, by the name of its metric."""
     return {
-        f"{metric_of(key).name if '.' not in key else key}": rests_on(row, key, choice.here) for key in _shown(choice)
+        f"{metric_of(key).name if '.' not in key else key}": rests_on(row.part(key), key, choice.here)
+        for key in _shown(choice)
     }

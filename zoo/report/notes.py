@@ -34,7 +34,7 @@ def notes(
     if missing:
         which = f"{len(missing)} of {len(models_of(good))} models" if len(missing) > 1 else missing[0]
         train = "`zoo train MODEL --data DIR --config RECIPE`"
-        if all(row.weights_source == "file" and row.weights_sha256 == row.file_sha256 for row in unscored):
+        if all(row.is_foreign for row in unscored):
             said.append(
                 f"no mIoU for {which}: `zoo bench --file FILE` counts it with --data, and of another maker's file "
                 "with --mean, --std and --classes"

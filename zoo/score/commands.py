@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from zoo.files import LEAST_DIGITS
 from zoo.lazy import Lazy
 from zoo.machine import Named
-from zoo.presets import RECIPE_HASHES
+from zoo.presets import RECIPE_HASHES, frame_size
 from zoo.score.fields import quoted
 from zoo.score.metrics import GRADE, Metric, metric_of
 from zoo.score.rows import Row, text_of
@@ -56,21 +56,41 @@ def how_to_measure(row: Row, key: str = "pipeline_p50_s") -> str:
 
     Accuracy of random weights asks for others: published ones where there are some, else a training.
     """
-    models = f"--models {quoted(row.model)}"
-    words = ["zoo bench", models, f"--runtimes {quoted(row.runtime)}", f"--precision {row.precision}"]
     accuracy = key != GRADE.key and metric_of(key).averaged
-    first, weights, preset = "", weights_flag(row), row.preset
+    data = ["--data DIR"] if accuracy or _needs_data(row) else []
+    if row.is_foreign:
+        preset = f"--preset {quoted(row.preset)}"
+        return " ".join(["zoo bench --file FILE", *data, preset, *flags_for({key}, row.rate_hz)])
+    models = f"--models {quoted(row.model)}"
+    words = ["zoo bench", models, f"--runtimes {quoted(row.runtime)}", f"--precision {row.precision}", *data]
+    first, weights, asked = "", weights_flag(row), row.preset
     if accuracy and row.weights_source == "random":
-        preset = "cityscapes"
+        asked = "cityscapes"
         tags = [one.tag for one in table.published_of(row.model)]
         first = "" if tags else f"zoo train {quoted(row.model)} --data DIR && "
         weights = f"--weights {quoted(f'published:{tags[0]}')}" if tags else ""
-    if accuracy or (row.dataset is not None and not row.synthetic):
-        words.append("--data DIR")
-    words += [f"--preset {quoted(preset)}", f"--input-size {text_of(row.input_size)}"]
+    words += [f"--preset {quoted(asked)}", f"--input-size {text_of(row.input_size)}"]
     words += [f"--batch {row.batch_size}"] if row.batch_size != 1 else []
+    if row.seed_count > 1:
+        words, weights = [*words, f"--seeds {row.seed_count}"], ""
+    if row.dataset is None and not accuracy and list(row.output_size) != frame_size(asked):
+        words.append(f"--set image_size={text_of(row.output_size)}")
+    words += _set_words(row)
     words += flags_for({key}, row.rate_hz)
     return first + " ".join([*words, *([weights] if weights else [])])
+
+
+def _set_words(row: Row) -> Iterator[str]:
+    """What was asked for that no preset asks for."""
+    cores = re.search(r"-(\d+)c$", row.device)  # of a CPU
+    if cores and int(cores[1]) != row.thread_count:
+        yield f"--threads {row.thread_count}"
+    if row.resize != "fit":
+        yield f"--set resize={row.resize}"
+    if row.memory_format == "contiguous":
+        yield f"--set memory_format={row.memory_format}"
+    if row.compile_mode not in (None, "default"):
+        yield f"--set compile_mode={row.compile_mode}"
 
 
 def how_to_train(model: str, recipe: str = "", seed: int = 0, *, version: str = "", on_data: bool) -> str:
@@ -103,7 +123,7 @@ def weights_flag(row: Row) -> str:
         case "random" | "own":
             return f"--weights {row.weights_source}"
         case "run":
-            seed = f":{row.seed}" if row.seed_count == 1 and row.seed is not None else ""
+            seed = f":{row.seed}" if row.seed is not None else ""
             return f"--weights {quoted(f'run:{recipe_of(row)}{seed}')}"
         case "published":
             tag = row.weights.removeprefix("published").strip()
@@ -115,9 +135,9 @@ def weights_flag(row: Row) -> str:
 
 
 def how_to_export(row: Row) -> str:
-    """Return the command that writes the file a row was measured from; empty for a runtime without one."""
+    """Return the command that writes the file a row was measured from; empty where there is none, or it is there."""
     suffix = _SUFFIXES.get(row.runtime)
-    if suffix is None:
+    if suffix is None or row.is_foreign:
         return ""
     name = re.sub(r"[^A-Za-z0-9._]+", "-", row.model).strip("-.") or "model"
     file = f"{name}-{row.precision}{suffix}"
@@ -131,7 +151,12 @@ def how_to_export(row: Row) -> str:
 
 
 def how_to_load(row: Row) -> str:
-    """Return the command that shows what a row's weights see of a picture, eager; in the row's precision if it can."""
+    """Return the command that shows what a row's weights see of a picture, eager; in the row's precision if it can.
+
+    Empty for another maker's file, which no model of zoo's runs.
+    """
+    if row.is_foreign:
+        return ""
     precision = "" if row.precision in {"fp32", "int8"} else f" --precision {row.precision}"
     words = [f"zoo predict {quoted(row.model)} frame.png -o pictures --input-size {text_of(row.input_size)}{precision}"]
     words += ["--data DIR"] if _needs_data(row) else []
@@ -142,8 +167,7 @@ def how_to_have_weights(row: Row) -> str:
     """Return the command that trains the run that a row's other commands name; empty for other weights."""
     if row.weights_source != "run":
         return ""
-    seed = row.seed or 0 if row.seed_count == 1 else 0
-    return how_to_train(row.model, row.recipe, seed, version=_version(row), on_data=_needs_data(row))
+    return how_to_train(row.model, row.recipe, row.seed or 0, version=_version(row), on_data=_needs_data(row))
 
 
 def recipe_of(row: Row) -> str:

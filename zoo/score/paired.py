@@ -38,6 +38,11 @@ QUANTILES = {
     for digits, q in (("90", 0.9), ("99", 0.99), ("999", 0.999))
 }
 """By key of the metric: which samples its interval is made from, and what is read off them."""
+MISSED = "missed_share"
+SPANNED = (*QUANTILES, MISSED)
+"""Metrics whose intervals no record states."""
+_Z = 1.96
+"""Standard deviations that hold 95 %."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,16 @@ def _are_apart(one: tuple[float, float] | None, other: tuple[float, float] | Non
     return one is not None and other is not None and (one[1] < other[0] or other[1] < one[0])
 
 
+def _of_share(row: Row) -> tuple[float, float] | None:
+    """Wilson's interval of missed deadlines (https://doi.org/10.1080/01621459.1927.10502953): 0 of 100 may be 4 %."""
+    share, count = row.value(MISSED), row.value("frame_count")
+    if share is None or not count:
+        return None
+    middle, spread = share + _Z**2 / (2 * count), _Z * math.sqrt(share * (1 - share) / count + (_Z / (2 * count)) ** 2)
+    whole = 1 + _Z**2 / count
+    return max((middle - spread) / whole, 0.0), (middle + spread) / whole
+
+
 @dataclass(frozen=True)
 class Pairs:
     """Rows held against each other; the counts beside their records are read once."""
@@ -103,8 +118,8 @@ class Pairs:
                 return Tie(self.test(one, other).verdict == "tie", PAIRED)
             except UserError:
                 pass  # then their intervals have to do
-        if key in QUANTILES:
-            span, others = (self.interval(row, key) for row in (one, other))
+        if key in SPANNED:
+            span, others = (self.span(row, key) for row in (one, other))
             return Tie(None, "") if span is None or others is None else Tie(not _are_apart(span, others), INTERVAL)
         over_seeds = key == "miou" and (one.miou_spread is not None or other.miou_spread is not None)
         known = tie(one, other, key)
@@ -119,7 +134,7 @@ class Pairs:
         if one.miou is None or other.miou is None or max(one.seed_count, other.seed_count) > 1:
             raise UserError("a paired test takes the mIoU of one set of weights each")
         try:
-            first, second = (self.sources[row.identity] for row in (one, other))
+            first, second = (self.sources[row.part("miou").identity] for row in (one, other))
         except KeyError:
             raise UserError("their records are not at hand") from None
         files = first.file, second.file
@@ -142,10 +157,15 @@ class Pairs:
         verdict: Literal["better", "worse", "tie"] = "tie" if alike else "better" if low > 0 else "worse"
         return PairedTest(verdict, other.miou - one.miou, (low, high), resampled, len(names))
 
-    def interval(self, row: Row, key: str) -> tuple[float, float] | None:
-        """Return the 95 % interval of one of `QUANTILES`; `None` where samples are too few, or not at hand."""
-        name, q = QUANTILES[key]
-        return summary.quantile_interval(self.seconds(row, name), q)
+    def span(self, row: Row, key: str) -> tuple[float, float] | None:
+        """Return what a metric might as well have been: as `Row.span` does, and of `SPANNED` their 95 % interval.
+
+        That of a quantile is read off the samples; `None` where those are too few, or not at hand.
+        """
+        if key in QUANTILES:
+            name, q = QUANTILES[key]
+            return summary.quantile_interval(self.seconds(row.part(key), name), q)
+        return _of_share(row.part(key)) if key == MISSED else row.span(key)
 
     def seconds(self, row: Row, name: str) -> npt.NDArray[np.float64]:
         """Return a row's samples of a scope, such as `pipeline_s`, in order; none where they are not at hand."""

@@ -144,6 +144,8 @@ class Row(NamedTuple):
     """Whether `miou` is the published one, in place of none: somebody asked for it (`accepting_published`)."""
     file_hash: bytes = b""
     """SHA-256 of the record's file; empty for one that was read of none."""
+    parts: tuple[Row, ...] = ()
+    """Of one artifact on several devices its rows there: each number here is that of the one where it is worst."""
 
     def __hash__(self) -> int:
         return hash((self.key, self.started_at))
@@ -168,6 +170,15 @@ class Row(NamedTuple):
         if name:
             return self.class_lost.get(name)
         return self.worst_class[1] if self.worst_class else None
+
+    @property
+    def measured(self) -> tuple[Row, ...]:
+        """The rows it was made of: its `parts`, or itself."""
+        return self.parts or (self,)
+
+    def part(self, key: str) -> Row:
+        """Return of `measured` the row that a number is of."""
+        return next((part for part in self.parts if part.value(key) == self.value(key)), self)
 
     def interval(self, key: str) -> tuple[float, float] | None:
         """Return the 95 % interval of a metric that has one, by its key in `METRICS`."""
@@ -310,6 +321,11 @@ class Row(NamedTuple):
         return tuple(doubt.remedy for doubt in self.doubts)
 
     @property
+    def is_foreign(self) -> bool:
+        """Whether a file of another maker was measured: its weights are its own."""
+        return self.weights_source == "file" and self.weights_sha256 == self.file_sha256
+
+    @property
     def is_timed(self) -> bool:
         """Whether a clock ran; a row without may still have its accuracy."""
         return self.grade is not None
@@ -348,7 +364,8 @@ def _beside(one: Row) -> dict[str, Any]:
 _NUMBERS = Reader({key: metric.of for key, metric in METRICS.items()})
 _INTERVALS = Reader({key: metric.interval for key, metric in METRICS.items() if metric.interval is not None})
 _NOT_FLAT = {
-    *("software", "numbers", "intervals", "doubts", "licences", "published", "int8_note", "accepted", "file_hash"),
+    *("software", "numbers", "intervals", "doubts", "licences", "published", "int8_note", "accepted"),
+    *("file_hash", "parts"),
 }
 _OF_GRADE = "grade_reasons", "grade_remedies"
 _FACTS = tuple(name for name in Row._fields if name not in _NOT_FLAT)

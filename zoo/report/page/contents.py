@@ -33,7 +33,7 @@ from zoo.score.filtering import is_model
 from zoo.score.licences import NO_ADVICE, Licences
 from zoo.score.limits import NO_POINTS
 from zoo.score.metrics import CLASS_LOSS, METRICS, SHOWN, Metric, metric_of
-from zoo.score.paired import QUANTILES, Pairs
+from zoo.score.paired import SPANNED, Pairs
 from zoo.score.reading import Source, Sources
 from zoo.score.rows import LEAST_CLASS_SHARE, MAX_CLASS_LOSS, Identity, Row, text_of
 
@@ -168,7 +168,7 @@ def _numbers(rows: Sequence[Row], here: Sequence[Named], pairs: Pairs | None) ->
     keys = [metric.key for metric in METRICS.values() if metric.interval]
     spans = {key: [_span(row.span(key)) for row in rows] for key in keys}
     if pairs:
-        spans |= {key: [_span(pairs.interval(row, key)) for row in rows] for key in QUANTILES}
+        spans |= {key: [_span(pairs.span(row, key)) for row in rows] for key in SPANNED}
     return {
         "facts": {name: _texts([getattr(row, name) for row in rows]) for name in FACTS}
         | {"rests_on": [_measured_on(row, here) for row in rows]}
