@@ -442,6 +442,22 @@ def test_what_is_public_is_no_path(records, text):
     assert list(private_texts(record, samples)) == []
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model": "jolanda_net"}, {"dataset": "jolanda-streets"}, {"recipe": "long-jolanda"},
+        {"source": "file", "tag": "jolanda_finetuned.pth"}, {"source": "file", "tag": "jo@STATION7_best.pth"},
+    ],
+)  # fmt: skip
+def test_a_name_that_is_joined_to_others_stays_at_home(records, monkeypatch, changes):
+    monkeypatch.setattr("getpass.getuser", lambda: "jolanda")
+    monkeypatch.setattr("platform.node", lambda: "station7")
+    record, samples = records.sampled(**changes)
+    assert "names this machine's user or host" in next(private_texts(record, samples))
+    samples["image_names"] = np.array(["jolanda_0001", *samples["image_names"][1:]])
+    assert any(said.startswith("image_names of its samples names this") for said in private_texts(record, samples))
+
+
 @pytest.mark.parametrize("user", ["root", "max", "linux", "fp32-user", "camvid_cpu2"])
 def test_usual_words_are_no_names(records, monkeypatch, user):
     monkeypatch.setattr("getpass.getuser", lambda: user)

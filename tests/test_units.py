@@ -84,7 +84,8 @@ from zoo.units import (
         (parse_share, "70 %", 0.7),
         (parse_share, "42", 0.42),
         (parse_share, "42.5", 0.425),
-        (parse_share, "1", 1.0),
+        (parse_share, "1%", 0.01),
+        (parse_share, "100%", 1.0),
         (parse_share, "0.5%", 0.005),
         (parse_share, "0", 0.0),
     ],
@@ -137,3 +138,9 @@ def test_a_size_is_written_as_it_is_read():
 def test_durations_are_said_in_the_unit_people_use(seconds, said):
     assert show_duration(seconds) == said
     assert parse_duration(said if seconds else "1s") == pytest.approx(seconds or 1, rel=0.05)
+
+
+@pytest.mark.parametrize("text", ["1", "1.0", " 1 "])
+def test_a_bare_one_is_no_share(text):
+    with pytest.raises(UserError, match="may be one percent or all; write 1% or 100%"):
+        parse_share(text)

@@ -48,6 +48,8 @@ _DEEP = re.compile(r"[\\/].*[\\/].*[A-Za-z][^\\/]*$")
 _EVERYBODYS = {"root", "user", "admin", "ubuntu", "debian", "runner", "docker", "localhost"}
 """Names of users and hosts that tell nothing."""
 _PROBED = ("software", "device")
+_GIVEN = re.compile(r"artifact\.(model|weights)|(accuracy\.)?dataset|config\.(train\.)?name|failure")
+"""Where people put names of their own, joined by whatever they like: `jo_finetuned`."""
 """What zoo itself says of a machine: a user called `linux` is not in it."""
 
 OnDone = Callable[[int, int], None]
@@ -201,17 +203,26 @@ def share(
 def private_texts(record: Record, arrays: Arrays) -> Iterator[str]:
     """Name the texts of a record that hold a path, or this machine's user or host."""
     names = {name for name in (_user(), platform.node().partition(".")[0]) if len(name) > 2} - _EVERYBODYS
-    words = re.compile(rf"(?<![\w-])(?:{'|'.join(map(re.escape, names))})(?![\w-])", re.IGNORECASE) if names else None
+    alone, joined = (_apart(names, among) for among in (r"[\w-]", r"[^\W_]"))
     for where, text in _texts("", record.model_dump(mode="json")):
+        words = joined if _GIVEN.match(where) else alone
         if any(_is_path(word) for word in _WORD.findall(text)):
             yield f"{where} names a path ({_short(text)})"
-        elif words and where.partition(".")[0] not in _PROBED and words.search(text):
+        elif where.partition(".")[0] not in _PROBED and words.search(text):
             yield f"{where} names this machine's user or host ({_short(text)})"
     for name, array in arrays.items():
         for text in map(str, array.ravel() if array.dtype.kind in "US" else ()):
             if any(map(_ROOTED.match, _WORD.findall(text))):  # of an image folders of its own may be said
                 yield f"{name} of its samples names a path ({_short(text)})"
                 break
+            if joined.search(text):
+                yield f"{name} of its samples names this machine's user or host ({_short(text)})"
+                break
+
+
+def _apart(names: set[str], among: str) -> re.Pattern[str]:
+    """Finds names with none of some letters beside them; without names nothing."""
+    return re.compile(rf"(?<!{among})(?:{'|'.join(map(re.escape, names)) or '(?!)'})(?!{among})", re.IGNORECASE)
 
 
 def _require_plain(place: Path, content: bytes) -> None:

@@ -152,9 +152,11 @@ def parse_share(text: str) -> float:
     """Read `0.7`, `70%`, `70` or `0` as a fraction: a number above 1 is percent.
 
     Raises:
-        UserError: anything else, or more than all.
+        UserError: anything else, `1`, or more than all.
     """
     number, unit = _split(text, ("", "%"))
+    if number == 1 and not unit:
+        raise UserError(f"{text} may be one percent or all; write 1% or 100%")
     share = 2.0 if number is None else number / 100 if unit or number > 1 else number
     if share > 1:
         raise UserError(f"a share is a fraction such as 0.7, or percent: 70% or 70; got {text!r}")

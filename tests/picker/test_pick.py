@@ -6,6 +6,7 @@ import json
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from zoo.errors import UserError
@@ -705,3 +706,34 @@ def test_a_row_that_was_scored_alone_keeps_no_limit_on_latency(records):
     assert choice.winner.model == "a"
     assert choice.losers[0].why == ("pipeline p50 is not known",)
     assert choice.losers[0].kind == "limit"
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"price": -1, "objective": "cost"}, "a price is what an hour of the machine costs"),
+        ({"price": float("nan")}, "a price is what an hour of the machine costs"),
+        ({"price": "cheap"}, "a price is what an hour of the machine costs"),
+        ({"max_latency_s": float("nan")}, "max_latency_s is a number in SI units, or text with its unit; got nan"),
+        ({"max_latency_s": -1.0}, "max_latency_s is a number in SI units"),
+        ({"max_memory_bytes": float("inf")}, "max_memory_bytes is a number in SI units"),
+        ({"min_miou": 40}, "min_miou is a fraction, such as 0.4, or text with its unit; got 40"),
+        ({"min_miou": "much"}, "mIoU: a share is a fraction"),
+        ({"min_miou": [0.4]}, "min_miou is a fraction"),
+        ({"limits": ["missed<=0.5"]}, "missed deadlines: a number may be percent or a share here; write 1% or 0.5%"),
+        ({"limits": ["miou>=1"]}, "mIoU: 1 may be one percent or all; write 1% or 100%"),
+    ],
+)
+def test_what_a_script_asks_is_as_plain_as_what_a_person_types(records, asked, said):
+    with pytest.raises(UserError, match=re.escape(said)):
+        pick([row(records.make())], **asked)
+
+
+def test_a_script_may_name_several_values_in_a_tuple_and_units_in_text(records):
+    rows = [row(records.make(model, device=device)) for model, device in (("a", "x"), ("a", "y"), ("b", "x"))]
+    assert pick(rows, device=("x", "y"), runtime=("eager", "eager")).winner.model == "a"
+    assert pick(rows, device=("x",), input_size=(256, 512)).winner.input_size == (256, 512)
+    assert pick(rows, device="x", input_size=[(256, 512)], min_miou="30%", max_memory_bytes="1GiB").winner is not None
+    assert pick(rows, device="x", price="2.49/h", objective="cost").winner.value("cost") > 0
+    with pytest.raises(UserError, match="made of a results folder or of rows; got DataFrame: name the folder"):
+        pick(pd.DataFrame([row(records.make()).as_dict()]))

@@ -30,6 +30,9 @@ from zoo.score.rows import row
         ("cc0-1.0", "permissive"),
         ("Apache-2.0 with Commons Clause", "unknown"),
         ("custom (not MIT)", "unknown"),
+        ("MIT (academic)", "unknown"),
+        ("Apache-2.0 (evaluation)", "unknown"),
+        ("CC BY 4.0 License (personal)", "unknown"),
         ("MIT for academic use", "unknown"),
         ("Permissive for academic use; MIT-style", "unknown"),
         ("MIT License (internal evaluation only)", "unknown"),
@@ -88,7 +91,8 @@ def weights(source, **facts):
         ("pidnet_s", weights("published", tag="mmseg"), ("training data",)),
         ("hf:nvidia/segformer-b0", weights("published", licence="other"), ("weights", "training data")),
         ("unet", weights("file"), ("weights", "training data")),
-        ("unet", weights("own", licence="mit", trained_on="synthetic"), ()),
+        ("unet", weights("own", licence="mit", trained_on="synthetic"), ("training data",)),  # not what zoo draws
+        ("unet", weights("file", licence="mit", trained_on="Synthetic"), ("training data",)),
     ],
 )
 def test_three_facts_and_what_training_began_from(model, of, against):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,15 +26,15 @@ from zoo.picker.deciding import INFINITE, LATENCY, Asked, Loser, Step, decide, l
 from zoo.score.commands import flags_for, measured_on, preset_words
 from zoo.score.comparing import ARTIFACT, Group, baseline_for, pareto_front, say_slower, slower_int8, tell_apart
 from zoo.score.fields import quoted
-from zoo.score.filtering import select
+from zoo.score.filtering import each_of, select
 from zoo.score.licences import NO_ADVICE
-from zoo.score.limits import Limit
+from zoo.score.limits import Limit, read_value
 from zoo.score.metrics import COST, METRICS, NO_PRICE, Metric, metric_named
 from zoo.score.paired import Pairs
 from zoo.score.reading import read_rows
 from zoo.score.rows import Row
 from zoo.store import DEFAULT, shipped_of
-from zoo.units import parse_per_second
+from zoo.units import parse_per_second, parse_price
 
 ACCEPTABLE = ("published",)
 OLD_LIMITS = {
@@ -120,7 +121,7 @@ def pick(
     sale: bool = False,
     at: str | float | None = None,
     accept: Sequence[str] = (),
-    price: float | None = None,
+    price: float | str | None = None,
     **conditions: object,
 ) -> Choice:
     """Choose the best row of one comparable group that keeps every limit; weights, runtime, precision, size are free.
@@ -140,7 +141,7 @@ def pick(
         at: Frames a second, as a number or `"10hz"`: of rows that were paced at it at most 1 % of the deadlines may be
             missed; where there are none, the p99 of calls made one after the other has to fit the period.
         accept: `"published"`: mIoU that others state of Cityscapes val stands where none was measured.
-        price: Of an hour of a device: then `cost`, that of a million images, is a metric as any other.
+        price: Of an hour of a device, 2.49 or `"2.49/h"`: then `cost`, of a million images, is a metric as any other.
         conditions: Only rows with these values, or one of a list: `device`, `dataset`, `weights`, `recipe`,
             `input_size`, `runtime`, `precision`, `batch_size`, `quick`, … (`score.fields.FIELDS`). Of several devices
             a candidate has to keep the limits on all, and what counts is the device where a number is worst.
@@ -158,6 +159,7 @@ def pick(
         if word not in ACCEPTABLE:
             raise UserError(f"--accept takes {', '.join(ACCEPTABLE)}; got {word!r}{did_you_mean(word, ACCEPTABLE)}")
     goal = metric_named(objective)
+    price = None if price is None else parse_price(price if isinstance(price, str) else f"{price}/h")
     if price is None and COST in {goal, *(limit.metric for limit in bounds)}:
         raise UserError(NO_PRICE)
     rows, warnings, pairs = _read(source)
@@ -194,16 +196,28 @@ def pick(
 
 
 def _bounds(limits: Sequence[Limit | str], old: Mapping[str, object]) -> list[Limit]:
-    """What is asked of numbers; `old`: keywords of `OLD_LIMITS`."""
+    """What is asked of numbers; `old`: keywords of `OLD_LIMITS`, as text or in SI units."""
     bounds = [limit if isinstance(limit, Limit) else Limit.parse(limit) for limit in limits]
-    return bounds + [
-        Limit(METRICS[OLD_LIMITS[name]], float(str(value))) for name, value in old.items() if value is not None
-    ]
+    for name, value in old.items():
+        metric = METRICS[OLD_LIMITS[name]]
+        if isinstance(value, str):
+            bounds.append(Limit(metric, read_value(metric, value)))
+        elif isinstance(value, int | float) and 0 <= value <= (1 if metric.unit == "%" else sys.float_info.max):
+            bounds.append(Limit(metric, float(value)))
+        elif value is not None:
+            most = "a fraction, such as 0.4" if metric.unit == "%" else "a number in SI units"
+            raise UserError(f"{name} is {most}, or text with its unit; got {value!r}")
+    return bounds
 
 
 def _read(source: Path | str | Iterable[Row] | None) -> tuple[list[Row], tuple[str, ...], Pairs]:
     if not (source is None or isinstance(source, Path | str)):
-        return list(source), (), Pairs()
+        rows = list(source)
+        if not all(isinstance(row, Row) for row in rows):
+            raise UserError(
+                f"a choice is made of a results folder or of rows; got {type(source).__name__}: name the folder"
+            )
+        return rows, (), Pairs()
     try:
         found = read_rows(source)
     except UserError as error:  # no readable record
@@ -224,7 +238,7 @@ def _require_measured(rows: list[Row], devices: Sequence[str], source: Path | st
 
 
 def _listed(value: object) -> list[str]:
-    return [] if value is None else [str(one) for one in value] if isinstance(value, list | tuple) else [str(value)]
+    return [] if value is None else list(map(str, each_of(value)))
 
 
 def _choose(found: Field, asked: Asked, every: list[Row], pairs: Pairs) -> Choice:

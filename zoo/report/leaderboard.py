@@ -15,7 +15,7 @@ from zoo.lazy import Lazy
 from zoo.report.board import Board, make_board
 from zoo.report.board_text import board_text
 from zoo.report.markdown import board_markdown
-from zoo.score.filtering import select
+from zoo.score.filtering import each_of, select
 from zoo.score.reading import read_rows
 from zoo.score.rows import COLUMNS, Row, text_of
 
@@ -51,11 +51,7 @@ def leaderboard(
     """
     found = read_rows(results)
     board = make_board(select(found.rows, models=models, **conditions), sort, found.rows)
-    asked = {
-        name: ",".join(map(text_of, value if isinstance(value, list) else [value]))
-        for name, value in conditions.items()
-        if value is not None
-    }
+    asked = {name: ",".join(map(text_of, each_of(value))) for name, value in conditions.items() if value is not None}
     names = (models,) if isinstance(models, str) else tuple(models)
     return replace(board, warnings=found.warnings, sources=found.sources, asked=asked, asked_models=names)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from zoo.errors import UserError, did_you_mean, listed
 from zoo.files import LEAST_DIGITS
@@ -46,7 +46,7 @@ def select(rows: Iterable[Row], *, models: Sequence[str] = (), **conditions: obj
             raise UserError(f"no column {field!r}.{did_you_mean(field, FIELDS)} Allowed: {', '.join(FIELDS)}")
         if asked is None:
             continue
-        wanted = [text_of(value) for value in (asked if isinstance(asked, list) else [asked])]
+        wanted = list(map(text_of, each_of(asked)))
         # The baseline has no device, recipe or input size to speak of: it goes where its dataset goes.
         follows = field not in {"dataset", "dataset_fingerprint", "split"}
         measured = [one for one in kept if not one.baseline] or kept
@@ -63,6 +63,12 @@ def select(rows: Iterable[Row], *, models: Sequence[str] = (), **conditions: obj
         if not any(is_model(one, model) for one in kept):
             raise UserError(_no_record("model", model, kept))
     return [one for one in kept if one.baseline or any(is_model(one, model) for model in named)]
+
+
+def each_of(asked: object) -> Sequence[object]:
+    """Return the values of a condition that names one or several: a pair of numbers is one, a size."""
+    several = isinstance(asked, list) or (isinstance(asked, tuple) and not all(isinstance(one, int) for one in asked))
+    return cast("Sequence[object]", asked) if several else [asked]
 
 
 def matches(one: Row | Group, field: str, wanted: str) -> bool:

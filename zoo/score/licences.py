@@ -40,9 +40,18 @@ _SHARED = "may be sold, with its source and under the same licence"
 _NOT_KNOWN = Terms("unknown", "not known")
 
 
+_LIBRARIES = {
+    "torchvision": "https://github.com/pytorch/vision/blob/main/LICENSE",
+    "smp": "https://github.com/qubvel-org/segmentation_models.pytorch/blob/main/LICENSE",
+    "timm": "https://github.com/huggingface/pytorch-image-models/blob/main/LICENSE",
+    "transformers": "https://github.com/huggingface/transformers/blob/main/LICENSE",
+    "encoder": "https://github.com/NVlabs/SegFormer/blob/master/LICENSE",
+}
+
+
 def _whole(name: str) -> str:
-    """A pattern of a licence and nothing else: what stands beside it may be a condition."""
-    return rf"^(the )?{name}( licen[cs]e)?( \(\w+\))?$"
+    """A pattern of a licence and nothing else but whose it is: what stands beside it may be a condition."""
+    return rf"^(the )?{name}( licen[cs]e)?( \(({'|'.join(_LIBRARIES)})\))?$"
 
 
 TERMS: tuple[tuple[str, Terms], ...] = (
@@ -82,9 +91,10 @@ TERMS: tuple[tuple[str, Terms], ...] = (
 _WORST: tuple[Kind, ...] = ("permissive", "copyleft", "unknown", "non-commercial")
 
 _IMAGENET = Stated(value="ImageNet: non-commercial", source="https://www.image-net.org/download.php")
+_DRAWN = "synthetic"
 DATA: dict[str, Stated] = {
     "cityscapes": CITYSCAPES_TERMS,
-    "synthetic": Stated(value="drawn by zoo", source="LICENSE"),
+    _DRAWN: Stated(value="drawn by zoo", source="LICENSE"),
     "camvid": Stated(value="CamVid: unknown", source="http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/"),
     "voc": Stated(value="Pascal VOC: unknown", source="http://host.robots.ox.ac.uk/pascal/VOC/voc2012/"),
     "ade20k": Stated(
@@ -100,13 +110,6 @@ DATA: dict[str, Stated] = {
 }
 """Terms by the name of a dataset; those of others are not known."""
 
-_LIBRARIES = {
-    "torchvision": "https://github.com/pytorch/vision/blob/main/LICENSE",
-    "smp": "https://github.com/qubvel-org/segmentation_models.pytorch/blob/main/LICENSE",
-    "timm": "https://github.com/huggingface/pytorch-image-models/blob/main/LICENSE",
-    "transformers": "https://github.com/huggingface/transformers/blob/main/LICENSE",
-    "encoder": "https://github.com/NVlabs/SegFormer/blob/master/LICENSE",
-}
 _HUBS = {"hf:": "Apache-2.0 (transformers)", "smp:": "MIT (smp)"}
 _TORCHVISION_WEIGHTS = Stated(
     value="encoder: unknown, as its data's terms", source="https://github.com/pytorch/vision#pre-trained-model-license"
@@ -192,7 +195,7 @@ def _licences(
         return Licences(code, (), ())
     if listed is not None:
         return Licences(code, (listed.weights_licence,), (listed.data_terms,))
-    data = (DATA.get(trained_on.lower(), Stated(value=f"{trained_on or 'training data'}: unknown")),)
+    data = (_data(trained_on, ours=source == "run"),)
     if source != "run":
         return Licences(code, (stated,), data)
     if init:  # what training began from counts on
@@ -205,6 +208,13 @@ def _licences(
         seen = _IMAGENET if "imagenet" in pretrained.lower() else Stated(value=f"of {pretrained}: unknown")
         return Licences(code, (_TRAINED, encoder), (*data, seen))
     return Licences(code, (_TRAINED,), data)
+
+
+def _data(trained_on: str, *, ours: bool) -> Stated:
+    """Terms of a dataset by its name; what others call synthetic zoo has not drawn."""
+    name = trained_on.lower()
+    terms = None if name == _DRAWN and not ours else DATA.get(name)
+    return terms or Stated(value=f"{trained_on or 'training data'}: unknown")
 
 
 def _checkpoint(model: str, tag: str) -> Published | None:

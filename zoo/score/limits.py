@@ -191,6 +191,8 @@ def read_value(metric: Metric, text: str) -> float:
         if text.strip().upper() not in metric.words:
             raise UserError(f"a {metric.title} is {', '.join(reversed(metric.words))}; got {text!r}")
         return metric.words.index(text.strip().upper())
+    if metric.unit == "%" and metric.better == "lower" and text.strip() != "0" and "%" not in text:
+        raise UserError(f"{metric.title}: a number may be percent or a share here; write 1% or 0.5%; got {text!r}")
     try:
         return parse_amount(text) if metric is COST else PARSERS[metric.unit](text)
     except UserError as error:
