@@ -158,8 +158,7 @@ def pick(
     for word in accept:
         if word not in ACCEPTABLE:
             raise UserError(f"--accept takes {', '.join(ACCEPTABLE)}; got {word!r}{did_you_mean(word, ACCEPTABLE)}")
-    goal = metric_named(objective)
-    price = None if price is None else parse_price(price if isinstance(price, str) else f"{price}/h")
+    goal, price = metric_named(objective), _per_hour(price)
     if price is None and COST in {goal, *(limit.metric for limit in bounds)}:
         raise UserError(NO_PRICE)
     rows, warnings, pairs = _read(source)
@@ -193,6 +192,10 @@ def pick(
     )
     said = (*found.notes, *choice.notes, *(note for note in own if note))
     return replace(choice, notes=said, warnings=warnings, here=here, elimination=(*ahead, *choice.elimination))
+
+
+def _per_hour(price: float | str | None) -> float | None:
+    return None if price is None else parse_price(price if isinstance(price, str) else f"{price}/h")
 
 
 def _bounds(limits: Sequence[Limit | str], old: Mapping[str, object]) -> list[Limit]:
