@@ -11,6 +11,7 @@ import pytest
 from zoo.catalog import MODELS
 from zoo.cli.main import make_parser
 from zoo.errors import UserError
+from zoo.report.board import make_board
 from zoo.report.info import SHOWN_PARTS, info, show_info, show_parts, standings
 from zoo.score.reading import rows_of
 from zoo.store import save
@@ -94,23 +95,77 @@ def test_where_it_stands_on_each_device(records, tmp_path):
     save(records.baseline(), {}, tmp_path / "results")
     text = told("unet", tmp_path / "results")
     assert (
-        "intel-xeon-2c · streets val · run camvid_cpu: mIoU 42.9 %, rank 2 of 3 models; pipeline p50 18.8 ms, rank 3 "
-        "of 3; peak memory 300 MiB; as openvino fp32 at 256x512 nvidia-h200"
-    ) in text
-    assert "nvidia-h200 · random: pipeline p50 25.0 ms, rank 1 of 1; peak" in text
+        "intel-xeon-2c · streets val · weights run camvid_cpu (300 steps) · input 256x512 → 512x1024 · batch 1 · fp32 "
+        "unet openvino: mIoU 42.9 %, rank 2 of 3 models; pipeline p50 18.8 ms, rank 3 of 3 models; peak memory 300 MiB"
+        "; ● fastest artifact of its model nvidia-h200 ·"
+    ) in text, "of two rows that are as accurate the faster one"
+    assert "· eager · fp32 unet: pipeline p50 25.0 ms, rank 1 of 1 model; peak" in text
     assert "QUICK" not in text
     assert "on the Pareto front" in told("erfnet", tmp_path / "results")
     assert "where it stands: it is in no record yet" in told("cgnet", tmp_path / "results")
     (_, where) = json.loads(show_info(info("unet", tmp_path / "results"), "json"))["standings"]
-    assert (where["fastest"]["device"], where["latency_rank"]) == ("nvidia-h200", 1)
+    (row,) = where["rows"]
+    assert (row["device"], row["ranks"]) == ("nvidia-h200", {"pipeline_p50_s": {"rank": 1, "model_count": 1}})
+
+
+def test_a_rank_stands_beside_the_number_that_has_it(records, tmp_path):
+    """The fastest row of a model may be far from its most accurate one: each has its own number, rank and name."""
+    other = {"recipe": "camvid_fast", "recipe_hash": "9" * 12}
+    for record in (
+        records.make("unet", right=0.4, p50_s=0.002, input_size=(128, 256)),
+        records.make("unet", right=0.8, p50_s=0.1, input_size=(512, 1024), **other),
+        records.make("unet", right=0.7, p50_s=0.0045, input_size=(64, 128), precision="int8"),
+        records.make("unet", right=0.45, p50_s=0.2),
+        records.make("enet", right=0.6, p50_s=0.01),
+        records.make("erfnet", right=0.5, p50_s=0.003),
+        records.baseline(),
+    ):
+        save(record, {}, tmp_path / "results")
+    text = told("unet", tmp_path / "results", width=400)
+    assert "unet fp32 512x1024, weights run camvid_fast: mIoU 66.7 %, rank 1 of 3 models; pipeline p50 125 ms; " in text
+    assert "unet fp32 128x256, weights run camvid_cpu: mIoU 25.0 %; pipeline p50 2.50 ms, rank 1 of 3 models; " in text
+    assert "unet int8 64x128, weights run camvid_cpu: mIoU 53.9 %; pipeline p50 5.62 ms; peak" in text, "on the front"
+    assert "256x512" not in text.partition("how to go on")[0]
+    assert "The weights differ: a row speaks of its weights, not of the architecture." in text
+    (where,) = json.loads(show_info(info("unet", tmp_path / "results"), "json"))["standings"]
+    scored, timed, front = [row["ranks"] for row in where["rows"]]
+    assert (scored, timed, front) == (
+        {"miou": {"rank": 1, "model_count": 3}},
+        {"pipeline_p50_s": {"rank": 1, "model_count": 3}},
+        {},
+    )
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_marks_and_tables_are_the_leaderboards(quick, records):
+    """No front in a smoke test, nothing under the baseline on one; a title that tells the table from the others."""
+    found = [
+        records.make("unet", right=0.2, p50_s=0.001, quick=quick, synthetic=quick),
+        records.make("unet", right=0.2, p50_s=0.001, quick=quick, synthetic=quick, batch_size=8),
+        records.make("enet", right=0.6, p50_s=0.003, quick=quick, synthetic=quick),
+        records.baseline(quick=quick, synthetic=quick),
+    ]
+    tables = make_board(rows_of(found)).tables
+    for model in ("unet", "enet"):
+        for one in standings(model, rows_of(found)):
+            (table,) = (table for table in tables if table.title == one.table.title)
+            assert {line.name: line.marks for line in table.lines if line in one.lines} == {
+                line.name: line.marks for line in one.lines
+            }
+            assert one.table.caution == table.caution
+            (line,) = one.lines
+            assert line.marks == ("▼" if model == "unet" else "" if quick else "◆")
+            assert (one.rank(line, "miou") is None) == (model == "unet"), "what is under the baseline has no rank"
+            assert one.rank(line, "pipeline_p50_s")
+    assert len(standings("unet", rows_of(found))) == len(tables) == len({table.title for table in tables}) == 2
 
 
 def test_smoke_tests_and_failures_stand_where_nothing_else_does(records):
     (one,) = standings("unet", rows_of([records.make("unet", quick=True), records.failed("unet", minutes=3)]))
-    assert one.fastest.quick
+    assert one.table.group.quick
     assert standings("unet", rows_of([records.failed("unet")])) == []
     (untimed,) = standings("unet", rows_of([records.make("unet", timed=False)]))
-    assert (untimed.latency_rank, untimed.miou_rank) == (None, 1)
+    assert (untimed.fastest, untimed.most_accurate.rank) == (None, 1)
 
 
 def test_models_that_are_not_of_the_table(tmp_path):

@@ -130,7 +130,7 @@ def test_two_devices_are_ranked_by_calls_of_one_kind(records, tmp_path):
 
 def test_where_a_model_stands_says_at_which_rate(folder):
     found = standings("b", leaderboard(folder).rows)
-    assert [one.fastest.rate_hz for one in found] == [None, 10.0, 30.0]
+    assert [one.table.group.rate_hz for one in found] == [None, 10.0, 30.0]
 
 
 def test_the_page_has_a_group_a_rate_and_the_numbers_of_a_card(folder):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -19,12 +18,13 @@ from zoo.published.facts import Published
 from zoo.published.figures import FIGURES, Figure, Figures
 from zoo.published.table import published_of
 from zoo.record import Weights
+from zoo.report.board import Line, Table, X, Y, make_board
+from zoo.report.marks import FRONT, MARKS, UNDER
 from zoo.report.terminal import simple_table, text_width, wrapped, wrapped_command
-from zoo.score.comparing import Group, fastest_of_each, group_of, latest, pareto_front
 from zoo.score.licences import NO_ADVICE, Licences, licences_of
-from zoo.score.metrics import METRICS
+from zoo.score.metrics import METRICS, Metric
 from zoo.score.reading import Rows, read_rows
-from zoo.score.rows import WHOLE, Row, text_of
+from zoo.score.rows import Row
 from zoo.spec import IMAGENET_MEAN, IMAGENET_STD, ModelSpec, Size
 from zoo.units import show_size
 
@@ -32,22 +32,32 @@ SHOWN_PARTS = 12
 """Of a network with more, the largest are named."""
 DIR = "DIR holds a dataset in the Cityscapes layout; without --data they run on synthetic streets"
 
+RANKS = "rank: among models, of mIoU each by its most accurate row, of latency by its fastest that loses no accuracy"
+
+
+class Best(NamedTuple):
+    """The line of a model that is best in one metric, and its rank among models, each by its own best line."""
+
+    line: Line
+    rank: int
+    model_count: int
+
 
 class Standing(NamedTuple):
-    """Where a model stands in one table of rows that may be compared."""
+    """Where a model stands in one table of the leaderboard."""
 
-    fastest: Row
-    """Its fastest artifact of those that lose no accuracy; where none is timed, the most accurate."""
-    latency_rank: int | None
-    """Among models, each by its fastest artifact; 1 is the fastest."""
-    timed_count: int
-    """Models that have a latency there."""
-    miou_rank: int | None
-    """Among models, each by its highest mIoU."""
-    scored_count: int
-    """Models that have an mIoU there."""
-    on_front: bool
-    """Whether a row of it is on the Pareto front of mIoU and pipeline latency."""
+    table: Table
+    most_accurate: Best | None
+    """Of the lines that are not under the baseline: what is has no rank."""
+    fastest: Best | None
+    """Of the artifacts that lose no accuracy."""
+    lines: tuple[Line, ...]
+    """Those two and what of it is on the Pareto front; else the first it has."""
+
+    def rank(self, line: Line, key: str) -> Best | None:
+        """How a line ranks in a metric, if it is the one that its model is ranked by."""
+        best = {Y: self.most_accurate, X: self.fastest}.get(key)
+        return best if best and best.line is line else None
 
 
 @dataclass(frozen=True)
@@ -109,39 +119,32 @@ def info(name: str, results: Path | str | None = None) -> Info:
     )
 
 
-def standings(model: str, rows: Sequence[Row]) -> list[Standing]:
+def standings(model: str, rows: Iterable[Row]) -> list[Standing]:
     """Return where a model stands in each table; in those of smoke tests only where it has no other."""
-    tables: dict[Group, list[Row]] = defaultdict(list)
-    for one in latest(rows):
-        if one.status == "ok" and not one.baseline:
-            tables[group_of(one)].append(one)
-    found = [_standing(model, there) for there in tables.values() if any(one.model == model for one in there)]
-    full = [one for one in found if not one.fastest.quick]
-    return sorted(full or found, key=lambda one: _order(one.fastest))
+    found = [one for table in make_board(rows).tables if (one := _standing(model, table)).lines]
+    return [one for one in found if not one.table.group.quick] or found
 
 
-def _order(row: Row) -> tuple[str, str, float]:
-    return row.device, row.dataset or "", row.rate_hz or 0.0
+def _standing(model: str, table: Table) -> Standing:
+    lines = [line for line in table.lines if not line.row.baseline]
+    quickest = {row.identity for row in table.best}
+    accurate = _best(model, [line for line in lines if UNDER not in line.marks], METRICS[Y])
+    fastest = _best(model, [line for line in lines if line.row.identity in quickest], METRICS[X])
+    own = [line for line in lines if line.row.model == model]
+    shown = [best.line for best in (accurate, fastest) if best] + [line for line in own if FRONT in line.marks]
+    return Standing(table, accurate, fastest, tuple({id(line): line for line in shown or own[:1]}.values()))
 
 
-def _standing(model: str, rows: list[Row]) -> Standing:
-    fastest: dict[str, Row] = {}
-    for one in fastest_of_each(rows):  # fastest first
-        fastest.setdefault(one.row.model, one.row)
-    best: dict[str, Row] = {}
-    for row in rows:
-        if row.miou is not None and row.miou > (best[row.model].miou or 0 if row.model in best else -1):
-            best[row.model] = row
-    times = {name: row.pipeline_p50_s or 0 for name, row in fastest.items()}
-    scores = {name: row.miou or 0 for name, row in best.items()}
-    return Standing(
-        fastest=fastest.get(model) or best.get(model) or next(row for row in rows if row.model == model),
-        latency_rank=1 + sum(time < times[model] for time in times.values()) if model in times else None,
-        timed_count=len(times),
-        miou_rank=1 + sum(score > scores[model] for score in scores.values()) if model in scores else None,
-        scored_count=len(scores),
-        on_front=any(row.model == model for row in pareto_front(rows)),
-    )
+def _best(model: str, lines: Iterable[Line], metric: Metric) -> Best | None:
+    """By the numbers as they are shown, so that equal texts have equal ranks."""
+    known = [(metric.seen(value), line) for line in lines if (value := line.row.value(metric.key)) is not None]
+    best: dict[str, tuple[float, Line]] = {}
+    for seen, line in sorted(known, key=lambda one: one[0], reverse=metric.better == "higher"):
+        best.setdefault(line.row.model, (seen, line))
+    if model not in best:
+        return None
+    own, line = best[model]
+    return Best(line, 1 + sum(metric.beats(seen, own) for seen, _ in best.values()), len(best))
 
 
 def _commands(name: str, spec: ModelSpec) -> Iterator[tuple[str, str]]:
@@ -223,7 +226,10 @@ def _told(one: Info) -> Iterator[str]:
     also = f"; with --pretrained also {_all(begun)}" if begun else ""
     yield f"  trained here: of whoever trains, under the dataset's terms{also}"
     yield "where it stands:" if one.standings else "where it stands: it is in no record yet"
-    yield from (f"  {_place(standing)}" for standing in one.standings)
+    for standing in one.standings:
+        yield from _place(standing)
+    if one.standings:
+        yield f"  {RANKS}"
     yield f"how to go on ({DIR}):"
 
 
@@ -272,22 +278,21 @@ def _stated(one: Stated) -> str:
     return f"{one.value} ({one.source})" if one.source else one.value
 
 
-def _place(one: Standing) -> str:
-    row = one.fastest
-    where = [row.device, *([f"{row.dataset} {row.split}"] if row.dataset else []), row.weights or "random"]
-    where += [row.mode] if row.mode != WHOLE else []
-    where += [row.pace] if row.pace else []
-    said = []
-    if one.miou_rank is not None:
-        said.append(f"mIoU {row.say('miou')}, rank {one.miou_rank} of {counted(one.scored_count, 'model')}")
-    if one.latency_rank is not None:
-        said.append(f"pipeline p50 {row.say('pipeline_p50_s')}, rank {one.latency_rank} of {one.timed_count}")
-    if row.value("peak_memory_bytes") is not None:
-        said.append(f"peak memory {row.say('peak_memory_bytes')}")
-    artifact = f"as {row.runtime} {row.precision} at {text_of(row.input_size)}"
-    front = "; on the Pareto front" if one.on_front else ""
-    quick = "QUICK, a smoke test: " if row.quick else ""
-    return f"{quick}{' · '.join(where)}: {'; '.join(said) or 'no number'}; {artifact}{front}"
+def _place(one: Standing) -> Iterator[str]:
+    """The table, and a line for each row: its numbers, with the ranks that are its own."""
+    yield f"  {one.table.title}"
+    if one.table.caution:
+        yield f"    {one.table.caution}"
+    beside = any(column.key == "weights" for column in one.table.columns)
+    for line in one.lines:
+        row, said = line.row, []
+        for key in (Y, X, "peak_memory_bytes"):
+            if row.value(key) is not None:
+                best = one.rank(line, key)
+                rank = f", rank {best.rank} of {counted(best.model_count, 'model')}" if best else ""
+                said.append(f"{METRICS[key].title} {row.say(key)}{rank}")
+        said += [f"{mark} {MARKS[mark]}" for mark in line.marks]
+        yield f"    {line.label}{f', weights {row.weights}' if beside else ''}: {'; '.join(said) or 'no number'}"
 
 
 def _values(one: Info, parts: Parts | None, input_size: Size) -> dict[str, object]:
@@ -313,7 +318,7 @@ def _values(one: Info, parts: Parts | None, input_size: Size) -> dict[str, objec
             "macs": _figure(one.figures.macs),
             "claim": one.figures.claim and asdict(one.figures.claim),
         },
-        "standings": [{**standing._asdict(), "fastest": standing.fastest.as_dict()} for standing in one.standings],
+        "standings": [_stands(standing) for standing in one.standings],
         "parts": parts
         and {
             "num_classes": 19,
@@ -321,6 +326,25 @@ def _values(one: Info, parts: Parts | None, input_size: Size) -> dict[str, objec
             "modules": [{"name": name, "param_count": count, "mac_count": macs} for name, count, macs in parts],
         },
         "commands": {what: carried_command(command) for what, command in one.commands.items()},
+    }
+
+
+def _stands(one: Standing) -> dict[str, object]:
+    return {
+        "table": one.table.title,
+        "caution": one.table.caution,
+        "rows": [
+            {
+                **line.row.as_dict(),
+                "marks": line.marks,
+                "ranks": {
+                    key: {"rank": best.rank, "model_count": best.model_count}
+                    for key in (Y, X)
+                    if (best := one.rank(line, key))
+                },
+            }
+            for line in one.lines
+        ],
     }
 
 
