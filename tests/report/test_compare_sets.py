@@ -203,12 +203,26 @@ def test_devices_are_ranked_against_each_other(devices, tmp_path):
     text = " ".join(shown(comparison).split())
     low, high = against.ranks.interval
     assert f"(Kendall's tau-b): 0.87, 95 % interval {low:.2f} to {high:.2f}, by bootstrap over 6 models (12" in text
+    assert "(12 artifacts, 66 pairs within 1 table)" in text
     assert "what differs: device intel-xeon-2c vs nvidia-h200" in text
     values = json.loads(show_comparison(comparison, "json"))
     assert values["against"][0]["rank_correlation"]["model_count"] == 6
     few = compare("intel-xeon-2c", "nvidia-h200", results=tmp_path / "results", models=["a", "b", "c"])
     assert few.against[0].ranks is None
     assert "rank correlation wants 5 models that both measured; there are 3" in " ".join(shown(few).split())
+
+
+@pytest.mark.parametrize("apart", ["output_size", "input_size", "dataset", "batch_size"])
+def test_only_rows_that_may_be_ranked_together_count(apart, put, tmp_path):
+    """One half is a hundred times as slow on both devices, and in each the order is reversed."""
+    halves = {"output_size": [(256, 512), (512, 1024)], "input_size": [(64, 128), (256, 512)]}
+    values = halves.get(apart, [None, "streets"] if apart == "dataset" else [1, 8])
+    for scale, value in zip((1, 100), values, strict=True):
+        for place, model in enumerate(MODELS):
+            for device, order in (("here", 1 + place), ("there", 6 - place)):
+                put(model, p50_s=1e-3 * scale * order, device=device, machine_id=device, right=None, **{apart: value})
+    (against,) = compare("here", "there", results=tmp_path / "results").against
+    assert against.ranks == (-1.0, (-1.0, -1.0), 12, 6, 2, 30)
 
 
 def test_three_devices_each_against_the_first(devices, put, tmp_path):

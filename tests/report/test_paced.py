@@ -125,7 +125,7 @@ def test_two_devices_are_ranked_by_calls_of_one_kind(records, tmp_path):
             save(records.make(f"model_{place}", p50_s=longer * 0.01 * (9 - place), rate_hz=10.0, **same), {}, tmp_path)
     (against,) = compare("here", "there", results=tmp_path).against
     assert len(against.pairs) == 12
-    assert (against.ranks.tau_b, against.ranks.artifact_count) == (1.0, 6)
+    assert (against.ranks.tau_b, against.ranks.artifact_count, against.ranks.table_count) == (1.0, 12, 2)
 
 
 def test_where_a_model_stands_says_at_which_rate(folder):

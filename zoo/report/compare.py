@@ -6,7 +6,7 @@ each artifact is held against the same one of the first.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,7 +20,7 @@ from zoo.score.limits import LossLimit
 from zoo.score.matching import Match, Unmatched, match
 from zoo.score.metrics import METRICS, Metric
 from zoo.score.paired import PairedTest, Pairs, Tie
-from zoo.score.ranks import RankCorrelation, rank_correlation
+from zoo.score.ranks import RankCorrelation, Timed, rank_correlation
 from zoo.score.rows import Row, text_of
 from zoo.score.sides import are_sets, one_of_each, read_sides, sides_of
 
@@ -290,16 +290,15 @@ def _ranks(pairs: Sequence[Pair]) -> tuple[RankCorrelation | None, list[str]]:
     ]
     if len(devices[0]) != 1 or len(devices[1]) != 1 or devices[0] == devices[1]:
         return None, []
-    rate_hz = min((pair.first.rate_hz or 0.0 for pair in pairs), default=0.0)  # paced calls are ranked with no others
-    timed = [
-        (a, b, pair.first.model)
-        for pair in pairs
-        if (pair.first.rate_hz or 0.0) == rate_hz
-        and (a := pair.first.pipeline_p50_s) is not None
-        and (b := pair.second.pipeline_p50_s) is not None
-    ]
+    tables: dict[tuple[object, ...], list[Timed]] = defaultdict(list)
+    for pair in pairs:
+        one, other = pair.first, pair.second
+        if one.pipeline_p50_s is not None and other.pipeline_p50_s is not None:
+            # a smaller input is faster on any device: that ranks no models
+            table = group_of(one), group_of(other), one.input_size, other.input_size
+            tables[table].append(Timed(one.model, one.pipeline_p50_s, other.pipeline_p50_s))
     try:
-        return rank_correlation(*zip(*timed, strict=True)) if timed else None, []
+        return rank_correlation(tables.values()) if tables else None, []
     except UserError as error:
         return None, [f"whether both devices rank the models alike is not known: {error}"]
 

@@ -165,7 +165,8 @@ def _sets(comparison: Comparison, against: Against, width: int) -> Iterator[Rend
         low, high = ranks.interval
         yield Text(
             f"rank correlation of pipeline p50 (Kendall's tau-b): {ranks.tau_b:.2f}, 95 % interval {low:.2f} to "
-            f"{high:.2f}, by bootstrap over {ranks.model_count} models ({ranks.artifact_count} artifacts)"
+            f"{high:.2f}, by bootstrap over {ranks.model_count} models ({ranks.artifact_count} artifacts, "
+            f"{counted(ranks.pair_count, 'pair')} within {counted(ranks.table_count, 'table')})"
         )
     tables = [(group, [*alike]) for group, alike in groupby(pairs[:SHOWN_PAIRS], lambda pair: group_of(pair.first))]
     differ = differences(*(group for group, _ in tables)) if tables else {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from zoo.errors import UserError
@@ -20,6 +20,16 @@ LEAST_MODELS = 5
 _AT_ONCE = 1 << 22
 
 
+class Timed(NamedTuple):
+    """An artifact that both devices measured."""
+
+    model: str
+    first: float
+    """A number of it, such as its latency."""
+    second: float
+    """The same on the other device."""
+
+
 class RankCorrelation(NamedTuple):
     """How far two rankings agree: 1 the same, 0 unrelated, -1 reversed."""
 
@@ -27,54 +37,64 @@ class RankCorrelation(NamedTuple):
     interval: tuple[float, float]
     """95 %, by percentile bootstrap over models: artifacts of one model resemble each other."""
     artifact_count: int
+    """Those that share a table with another one."""
     model_count: int
+    table_count: int
+    pair_count: int
+    """Each two artifacts of one table."""
 
 
-def rank_correlation(first: Sequence[float], second: Sequence[float], models: Sequence[str]) -> RankCorrelation:
+def rank_correlation(tables: Iterable[Sequence[Timed]]) -> RankCorrelation:
     """Return Kendall's tau-b (Kendall, Biometrika 1945), where ties count for neither order.
 
     Args:
-        first: A number of each artifact, such as its latency.
-        second: The same of the other device, in the same order.
-        models: Of each artifact.
+        tables: Artifacts that may be ranked together, a table each: pairs of two tables do not count.
 
     Raises:
-        UserError: too few models, or no order at all on a side.
+        UserError: too few models in every table, or no order at all on a side.
     """
-    names, units = np.unique(np.asarray(models, dtype=str), return_inverse=True)
-    if len(names) < LEAST_MODELS:
-        raise UserError(f"a rank correlation wants {LEAST_MODELS} models that both measured; there are {len(names)}")
-    sums = _sums_by_unit(np.asarray(first, np.float64), np.asarray(second, np.float64), units, len(names))
-    whole = float(_tau(np.ones((1, len(names))), sums)[0])
+    shared = [table for table in tables if len(table) > 1]
+    most = max((len({one.model for one in table}) for table in shared), default=0)
+    if most < LEAST_MODELS:
+        there = f"there are {most}" if len(shared) < 2 else f"of those that may be ranked together there are {most}"
+        raise UserError(f"a rank correlation wants {LEAST_MODELS} models that both measured; {there}")
+    names = sorted({one.model for table in shared for one in table})
+    sums = np.zeros((3, len(names), len(names)))
+    for table in shared:
+        _add_pairs(table, [names.index(one.model) for one in table], sums)
+    whole = float(_tau(sums.sum(axis=(1, 2))))
     if np.isnan(whole):
         raise UserError("all artifacts take the same time on one of the devices: there is no order")
     dice = np.random.default_rng(BOOTSTRAP_SEED)
     drawn = dice.multinomial(len(names), np.full(len(names), 1 / len(names)), size=RESAMPLES).astype(np.float64)
-    taus = _tau(drawn, sums)
+    within = sums.diagonal(axis1=1, axis2=2)
+    between = sums * (1 - np.eye(len(names)))
+    # A model drawn twice is two models that make no pair. So a draw has a pair of two models 1 - 1 / n times on
+    # average, one within a model once: weighed like this they count alike, as in the whole.
+    taus = _tau(((drawn @ between) * drawn).sum(axis=2) + (1 - 1 / len(names)) * (within @ drawn.T))
     low, high = np.quantile(taus[~np.isnan(taus)], (0.025, 0.975))
-    return RankCorrelation(whole, (float(low), float(high)), len(first), len(names))
+    counts = [len(table) for table in shared]
+    pair_count = sum(count * (count - 1) // 2 for count in counts)
+    return RankCorrelation(whole, (float(low), float(high)), sum(counts), len(names), len(counts), pair_count)
 
 
-def _sums_by_unit(
-    first: npt.NDArray[np.float64], second: npt.NDArray[np.float64], units: npt.NDArray[np.intp], unit_count: int
-) -> npt.NDArray[np.float64]:
-    """Of all pairs between two units, `(3, units, units)`: concordant less discordant, ordered in each of the two."""
-    sums = np.zeros((3, unit_count, unit_count))
-    member = np.zeros((len(units), unit_count))
-    member[np.arange(len(units)), units] = 1
-    block = max(1, _AT_ONCE // len(units))
-    for start in range(0, len(units), block):
+def _add_pairs(table: Sequence[Timed], units: Sequence[int], sums: npt.NDArray[np.float64]) -> None:
+    """Add to `(3, units, units)` the pairs of two units: concordant less discordant, ordered in each of the two."""
+    first, second = (np.array([one[side] for one in table], np.float64) for side in (1, 2))
+    member = np.zeros((len(table), sums.shape[1]))
+    member[np.arange(len(table)), units] = 1
+    block = max(1, _AT_ONCE // len(table))
+    for start in range(0, len(table), block):
         part = slice(start, start + block)
         one, two = (np.sign(values[part, None] - values) for values in (first, second))
         for place, signs in enumerate((one * two, np.abs(one), np.abs(two))):
             sums[place] += member[part].T @ signs @ member
-    return sums
 
 
-def _tau(times: npt.NDArray[np.float64], sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Tau-b of each draw `(draws, units)`, which has a unit so many times; NaN for one without an order."""
-    agree, one, two = ((times @ part * times).sum(axis=1) for part in sums)
+def _tau(sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Tau-b of sums over pairs `(3, …)`; NaN where there is no order."""
+    agree, one, two = sums
     ordered = np.sqrt(one * two)
-    taus = np.full(len(times), np.nan)
+    taus: npt.NDArray[np.float64] = np.full_like(ordered, np.nan)
     np.divide(agree, ordered, out=taus, where=ordered > 0)
     return taus
