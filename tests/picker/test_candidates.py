@@ -311,7 +311,7 @@ def test_costs_of_one_choice_follow_from_one_number(records, rates):
     else:
         (note,) = said
         assert f"{BY_LATENCY}, of all alike: only 1 of 4 rows knows the throughput; " in note
-        assert note.endswith("; `zoo bench --data DIR --preset camvid --throughput` measures it")
+        assert note.endswith("; `zoo bench --models a,b,untimed --data DIR --preset camvid --throughput` measures it")
         assert "a million images at 3.6 an hour of intel-xeon-2c: 10.00 (by pipeline p50" in text
     by_miou = show_choice(pick(rows, price=3.6, limits=["latency<=1s"]), price=3.6, width=200)
     table = by_miou.partition("Pareto set")[2]

@@ -39,7 +39,9 @@ def test_rows_paced_at_the_rate_go_first_and_that_is_said(rows):
     text = " ".join(show_choice(choice).split())
     assert text.startswith("middle (intel-xeon-2c · streets · paced at 10 Hz · ")
     assert "at 10 Hz a frame comes every 100 ms: calls that were paced at that rate, and the deadlines they" in text
-    assert "note: rows of calls one after the other are left out: these were paced at 10 Hz" in text
+    assert (
+        "calls one after the other are left out: these were paced at 10 Hz, and small never were: --rate none" in text
+    )
     assert "large: missed deadlines 1.7 % > 1.0 % (67% off)" in text
     assert "--rate 10hz" in text, "the command that measures it"
     assert "pipeline p99 30.0 ms, missed deadlines 0.8 [0.1, 4.6] %" in text
@@ -52,7 +54,13 @@ def test_without_any_p99_of_the_others_is_taken_and_that_is_said(rows):
     assert (choice.winner.model, choice.winner.rate_hz) == ("large", None)
     assert [limit.say() for limit in choice.asked.limits] == ["pipeline p99 ≤ 200 ms"]
     assert any("held against the p99 of calls made one after the other" in note for note in choice.notes)
-    assert any("tell: `zoo bench --data DIR --preset camvid --rate 5hz`" in note for note in choice.notes)
+    text = " ".join(show_choice(choice).replace("\\\n", " ").split())
+    measure = (
+        "zoo bench --models large --runtimes eager --precision fp32 --data DIR --preset camvid --input-size 256x512"
+    )
+    assert f"to pace its calls at 5 Hz: {measure} --rate 5hz --weights run:camvid_cpu@abc123:0" in text
+    assert json.loads(show_choice(choice, "json"))["pace"] in text
+    assert "to pace" not in show_choice(pick(rows, at="10hz"))
 
 
 def test_who_asks_for_other_calls_is_not_told_to_pace_them(rows):
@@ -103,7 +111,7 @@ def test_what_has_not_what_is_asked_for_does_not_stand_before_what_has(records, 
         pick(unscored, at=5)
     few = [row(records.make(samples=20))]
     with pytest.raises(
-        NothingMeasuredError, match="p99; measure with `zoo bench --data DIR --preset camvid --rate 5hz`"
+        NothingMeasuredError, match="p99; measure with `zoo bench --models unet --data DIR --preset camvid --rate 5hz`"
     ):
         pick(few, at=5)
 

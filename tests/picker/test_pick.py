@@ -490,14 +490,16 @@ def test_what_is_to_be_measured_is_what_would_count(records):
     """A smoke test, which `zoo bench` is, would be left out beside full rows."""
     full = row(records.make("a", samples=20))
     with pytest.raises(
-        UserError, match=r"no record knows its pipeline p99; measure with `zoo bench --data DIR --preset "
+        UserError, match=r"no record knows its pipeline p99; measure with `zoo bench --models a --data DIR --preset "
     ):
         pick([full], at=5)
     with pytest.raises(UserError, match=r"no record knows its pipeline p99; measure with `zoo bench --rate 5hz`$"):
         pick([row(records.make("a", samples=20, quick=True))], at=5)
-    with pytest.raises(UserError, match=r"; measure with `zoo bench --data DIR --preset camvid --rate RATE`$"):
+    with pytest.raises(
+        UserError, match=r"; measure with `zoo bench --models a --data DIR --preset camvid --rate RATE`$"
+    ):
         pick([full], limits=["missed<=1%"])
-    with pytest.raises(UserError, match=r"; measure with `zoo bench --preset camvid --rate 5hz`$"):
+    with pytest.raises(UserError, match=r"; measure with `zoo bench --models a --preset camvid --rate 5hz`$"):
         pick([row(records.make("a", samples=20, right=None, dataset=None))], at=5, objective="latency")
 
 

@@ -192,7 +192,7 @@ def test_nothing_measured_yet(ask, records, tmp_path):
     assert "no record knows its mIoU" in error
     code, _, error, _ = ask("--max missed=0 --minimize latency", tmp_path)
     assert code == 3
-    measure = f"`zoo bench --data DIR --preset camvid --rate RATE --results {tmp_path}`"
+    measure = f"`zoo bench --models a --data DIR --preset camvid --rate RATE --results {tmp_path}`"
     assert f"no record knows its missed deadlines; measure with {measure}\n" in error
 
 

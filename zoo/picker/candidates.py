@@ -252,7 +252,10 @@ def _protocol_notes(
     if group.protocol not in {SPEED_PROTOCOL, PACED_PROTOCOL} and SPEED_PROTOCOL not in others:
         yield f"all were timed by {group.protocol}, before today's {SPEED_PROTOCOL}: no row of that is asked for"
     if group.rate_hz is not None and others:
-        yield f"rows of calls one after the other are left out: these were paced at {group.rate_hz:g} Hz"
+        known = {row.model for row in paced if row.rate_hz == group.rate_hz}
+        unknown = dict.fromkeys(row.model for row in measured if row.device == group.device and row.model not in known)
+        more = f", and {listed(list(unknown), 3)} never were: --rate none chooses among all" if unknown else ""
+        yield f"rows of calls one after the other are left out: these were paced at {group.rate_hz:g} Hz{more}"
     elif others:
         yield f"rows of {', '.join(sorted(others))} are left out: {group.protocol} measures by other rules"
     if without := sorted({row.device for row in measured} - {group.device}):

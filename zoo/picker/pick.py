@@ -83,6 +83,8 @@ class Choice:
     """By key, of every row."""
     batched: bool = False
     """Whether costs follow from throughput: it is known of all that take part."""
+    at_hz: float | None = None
+    """Frames a second that were to be kept up with."""
     pairs: Pairs = field(default_factory=Pairs, repr=False)
     """What the rows were held against each other by."""
     here: tuple[machine.Named, ...] = ()
@@ -178,7 +180,7 @@ def pick(
         found = _by_latency(found, price)
     bounds += [] if rate is None else [deadline(found.groups[0], rate)]
     asked = Asked(tuple(bounds), goal, sale)
-    choice = replace(_choose(found, asked, every, pairs), batched=batched)
+    choice = replace(_choose(found, asked, every, pairs), batched=batched, at_hz=rate)
     ahead = [counted(len(rows), "record")]
     if len(every) < len(rows):
         ahead.append(f"- {len(rows) - len(every)} that were not asked for")
@@ -357,9 +359,7 @@ def _rate_note(found: Field, rate: float | None, asked: Sequence[str]) -> str:
     said = f"{said}: held against the p99 of calls {calls}"
     if asked:
         return f"{said}, as was asked for"
-    rows = [candidate.row for candidate in found.candidates]
-    words = ["zoo bench", *preset_words(rows, [METRICS["pipeline_p99_s"]]), *flags_for(set(), rate)]
-    return f"{said}; between frames a machine may fall asleep, and only paced calls tell: `{' '.join(words)}`"
+    return f"{said}; between frames a machine may fall asleep, and only paced calls tell"
 
 
 def _sale_note(choice: Choice) -> str:

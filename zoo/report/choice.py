@@ -208,6 +208,14 @@ def _commands(choice: Choice) -> Iterator[tuple[str, str]]:
         yield seen + data, command
     if any(measured_on(place, choice.here) != "measured here" for place in choice.winners):
         yield "to measure it on this machine", how_to_measure(winner)
+    if command := _how_to_pace(choice, winner):
+        yield f"to pace its calls at {choice.at_hz:g} Hz", command
+
+
+def _how_to_pace(choice: Choice, winner: Row) -> str:
+    """The command that measures it at the rate that is to be kept up with; empty where that was done, or none is."""
+    is_paced = choice.at_hz is None or choice.at_hz == choice.group.rate_hz
+    return "" if is_paced else how_to_measure(winner._replace(rate_hz=choice.at_hz))
 
 
 def _front(choice: Choice, price: float | None, width: int) -> list[str]:
@@ -322,6 +330,7 @@ def _values(choice: Choice, price: float | None) -> dict[str, object]:
         "export": carried_command(how_to_export(winner)) if winner else None,
         "load": carried_command(how_to_load(winner)) if winner else None,
         "measure": carried_command(how_to_measure(winner)) if winner else None,
+        "pace": carried_command(_how_to_pace(choice, winner)) or None if winner else None,
         "million_images": cost and {"price": cost[0], "by": cost[1]},
         "losers": [
             {

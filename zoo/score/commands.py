@@ -181,18 +181,25 @@ def _version(row: Row) -> str:
 
 
 def preset_words(asked: Iterable[Row], needed: Sequence[Metric]) -> list[str]:
-    """How the newest row with most of what is needed was measured; none where smoke tests, the default, are chosen."""
-    time_of = when()
+    """How rows were measured, by the preset of the newest that knows most of what is needed; nothing of smoke tests."""
+    time_of, rows = when(), [row for row in asked if row.status == "ok"]
     row = max(
-        (row for row in asked if row.status == "ok"),
+        rows,
         key=lambda row: (sum(row.value(metric.key) is not None for metric in needed), time_of(row)),
     )
     if row.quick:
         return []
-    data = ["--data DIR"] if row.dataset is not None and not row.synthetic else []
-    return [*data, f"--preset {quoted(row.preset)}"]
+    models, runtimes, precisions = (
+        list(dict.fromkeys(getattr(one, field) for one in rows)) for field in ("model", "runtime", "precision")
+    )
+    words = [f"--models {quoted(','.join(models) if len(models) <= MOST_NAMED else 'all')}"]
+    words += [f"--runtimes {quoted(','.join(runtimes))}"] if runtimes != ["eager"] else []
+    words += [f"--precision {','.join(precisions)}"] if precisions != ["fp32"] else []
+    return [*words, *(["--data DIR"] if _needs_data(row) else []), f"--preset {quoted(row.preset)}"]
 
 
+MOST_NAMED = 8
+"""Models that a command names; more are `all`."""
 _OF_PACED_CALLS = {"missed_share", "lateness_p50_s", "lateness_max_s", "frame_count"}
 _OF_BATCHES = {"throughput_per_s", "largest_batch"}
 _SUFFIXES = {"onnxruntime": ".onnx", "openvino": ".onnx", "tensorrt": ".onnx", "aoti": ".pt2"}
