@@ -40,10 +40,10 @@ def notes(
                 "with --mean, --std and --classes"
             )
         elif group.dataset is None:
-            said.append(
-                f"no mIoU: accuracy was not asked for. To fill it: `zoo bench --data DIR` after {train}, "
-                "or with `--weights MODEL=FILE`."
-            )
+            untrained = any(row.weights_source == "random" for row in unscored)
+            weights = f", after {train} or with `--weights MODEL=FILE`" if untrained else ""
+            count = "`zoo bench --models MODEL --data DIR --preset cityscapes`"
+            said.append(f"no mIoU: accuracy was not asked for. To fill it: {count}{weights}.")
         elif group.quick and len(unscored) < len(good):
             said.append(
                 f"no mIoU for {which}, not trained in quick: measured with random weights. To fill it: {train}, then "
