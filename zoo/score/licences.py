@@ -214,7 +214,7 @@ def _data(trained_on: str, *, ours: bool) -> Stated:
     """Terms of a dataset by its name; what others call synthetic zoo has not drawn."""
     name = trained_on.lower()
     terms = None if name == _DRAWN and not ours else DATA.get(name)
-    return terms or Stated(value=f"{trained_on or 'training data'}: unknown")
+    return terms or (Stated(value=f"{trained_on}: unknown") if trained_on else UNKNOWN)
 
 
 def _checkpoint(model: str, tag: str) -> Published | None:
