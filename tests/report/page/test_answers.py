@@ -15,6 +15,7 @@ from zoo.report.leaderboard import leaderboard
 from zoo.report.output import write
 from zoo.score.metrics import metric_of
 from zoo.score.paired import Pairs
+from zoo.store import save
 
 pytestmark = pytest.mark.browser
 RECORDS = Path(__file__).parents[3] / "results"
@@ -23,7 +24,7 @@ LIMITS = (
     *OBJECTIVES,
     "param_count",
     "class-loss",
-    "class-loss.car",
+    *(f"{kind}.{name}" for kind in ("iou", "class-loss") for name in ("car", "vegetation", "pole")),
     "miou_lost",
     "memory_growth_bytes",
     "missed_share",
@@ -76,10 +77,10 @@ def page(browser, board, tmp_path_factory):
     page.close()
 
 
-def same(answer, capsys):
+def same(answer, capsys, results=RECORDS):
     """Hold the page's winner and its count to those of the command that it shows."""
     command, winner, count = answer
-    assert main([*shlex.split(command)[1:], "--results", str(RECORDS), "--format", "json"]) == 0, command
+    assert main([*shlex.split(command)[1:], "--results", str(results), "--format", "json"]) == 0, command
     said = json.loads(capsys.readouterr().out)
     qualify = 1 + sum(loser["kind"] in {"tie", "behind", "unknown"} for loser in said["losers"])
     assert (said["winner"]["key"][:8], qualify) == (winner[:8], count), command
@@ -110,7 +111,7 @@ def test_the_page_answers_as_the_command_beside_it_whatever_is_asked(page, capsy
     dice, groups = random.Random(12), page.evaluate("DATA.groups.length")
     answers = []
     while len(answers) < 25:
-        limits = [(dice.choice(LIMITS), dice.uniform(0.2, 0.9)) for _ in range(dice.choice((1, 2)))]
+        limits = [(dice.choice(LIMITS), dice.choice((0, 1, dice.random()))) for _ in range(dice.choice((1, 2)))]
         kinds, grade = [dice.random() for _ in range(dice.choice((0, 2)))], dice.choice(("", "", "B"))
         asked = [dice.randrange(groups), dice.choice(OBJECTIVES), limits, dice.choice(WORDS), kinds, grade]
         if answer := page.evaluate(ASK, asked):
@@ -129,6 +130,40 @@ def test_the_row_at_a_slider_keeps_its_limit_in_the_command_too(page, board, cap
         answer = page.evaluate(ASK, [group, "param_count", [("peak_memory_bytes", step / count)], "", [], ""])
         assert answer[2] == step + 1
         same(answer, capsys)
+
+
+def test_the_ends_of_class_limits_are_kept_by_whom_the_command_finds_to_keep_them(page, board, capsys):
+    dice = random.Random(1)
+    losing = [place for place, table in enumerate(board.tables) if any(line.row.class_lost for line in table.lines)]
+    for _ in range(12):
+        group = dice.choice(losing)
+        lost = [item for line in board.tables[group].lines for item in line.row.class_lost.items()]
+        name = dice.choice([name for name, points in lost if points is not None])
+        objective = dice.choice(("miou", "pipeline_p99_s", f"iou.{name}"))
+        if answer := page.evaluate(ASK, [group, objective, [(f"class-loss.{name}", 0)], "", [], ""]):
+            assert f"class-loss.{name}=" in answer[0]
+            same(answer, capsys)
+
+
+def test_a_class_is_told_from_its_equals_as_by_all_digits(browser, tmp_path, records, capsys):
+    """IoU that differ by more than matters in their fifth digit, and by a pixel in their last."""
+
+    def counted(hit, others):
+        matrix = records.confusion(others, per_class=100_000)
+        matrix[0] = [hit, *[0] * 18, 100_000 - hit]
+        matrix[1:, 0] = 0
+        return matrix
+
+    made = (45_129, 0.6, 0.020), (45_220, 0.5, 0.010), (45_221, 0.5, 0.010)
+    for place, (hit, others, seconds) in enumerate(made):
+        save(records.make(f"net{place}", matrix=counted(hit, others), p50_s=seconds), {}, tmp_path / "results")
+    write(leaderboard(tmp_path / "results"), tmp_path / "page.html", "html")
+    page = browser.new_page()
+    page.goto((tmp_path / "page.html").as_uri())
+    page.wait_for_selector("html[data-ready]")
+    answer = page.evaluate(ASK, [0, "iou.class 0", [], "", [], ""])
+    same(answer, capsys, tmp_path / "results")
+    page.close()
 
 
 def test_only_what_a_comparison_tells_apart_is_coloured(page, board):

@@ -251,6 +251,18 @@ def test_the_card_says_all_of_a_row(show):
     assert page.locator("dialog rect.call").count() > 20
 
 
+def test_bars_end_where_the_data_says_so_where_there_is_no_p99(show):
+    few = {"n": 20, "of": [10, 11, 12, 14, 16, 18, None, None, 30], "bins": [*[1] * 19, 2, 1], "end": 25}
+    drawn = """(few) => {
+      const made = distribution(current().rows[0], "pipeline", few, 10, 25, false);
+      const bars = [...made.querySelectorAll("rect")];
+      const of = (name) => (bar) => Number(bar.getAttribute(name));
+      return [of("x")(bars[0]), of("x")(bars.at(-1)) + of("width")(bars.at(-1)), of("x1")(made.querySelector(".p90"))];
+    }"""
+    first, last, p90 = show().evaluate(drawn, few)
+    assert (p90 - first) / (last - first) == pytest.approx((16 - 10) / (25 - 10), rel=0.01)
+
+
 def test_the_card_says_what_stands_against_the_timing_and_what_to_do(show):
     page = show()
     page.locator("#table tbody th button", has_text="large").first.click()

@@ -6,13 +6,11 @@ import base64
 import gzip
 import json
 import os
-import random
 import re
 import shlex
 import signal
 import sys
 from dataclasses import replace
-from decimal import ROUND_05UP, Decimal
 from types import SimpleNamespace
 
 import numpy as np
@@ -25,7 +23,8 @@ from zoo.report.board import make_board
 from zoo.report.leaderboard import leaderboard
 from zoo.report.marks import HURT
 from zoo.report.page import build, contents
-from zoo.report.page.contents import BINS, page_contents, page_json
+from zoo.report.page.cards import BINS
+from zoo.report.page.contents import page_contents, page_json
 from zoo.score import paired
 from zoo.score.reading import rows_of
 from zoo.score.trust import REMEDIES, Doubt
@@ -69,24 +68,6 @@ def test_every_row_of_every_table_stands_once(tmp_path, records):
     } == {len(page["columns"]["id"])}
 
 
-def test_a_page_rounds_as_from_all_digits():
-    exact = [0.483497737, 0.483502, 0.4835, 0.57, 0.020003, 1e-9]  # 48.3 and 48.4: not twice 48.35, and then 48.4
-    for digits in contents._ROUNDED:
-        shown = [contents._short(value, digits) for value in exact]
-        assert [f"{value:.3g}" for value in shown] == [f"{value:.3g}" for value in exact]
-    shares = contents._shares(exact[:-1])
-    assert [f"{share / 100:.1f}" for share in shares] == [f"{100 * value:.1f}" for value in exact[:-1]]
-    assert contents._shares([0.57, 0.29, 1.0, 0.0, None]) == [5700, 2900, 10000, 0, None]
-
-
-def test_shares_are_cut_as_decimals_would_be():
-    dice = random.Random(0)
-    values = [dice.choice((1, -1)) * round(dice.random(), digits) for digits in range(1, 17) for _ in range(200)]
-    values += [hit / pixels for pixels in range(1, 200) for hit in range(pixels + 1)]
-    exact = [Decimal(f"{value:.12g}").scaleb(4).to_integral_value(ROUND_05UP) for value in values]
-    assert contents._shares(values) == exact
-
-
 def test_what_rows_share_stands_once(tmp_path, records):
     board = kept(tmp_path, records.make("a", right=0.5), records.make("a", right=0.5, runtime="onnxruntime"))
     page = page_contents(board, ())
@@ -106,8 +87,7 @@ def test_a_class_lost_is_held_against_fp32(tmp_path, records):
     page = page_contents(board, ())
     place = page["facts"]["precision"].index("int8")
     lost = card(page, place)["lost"]
-    assert lost[3] > 6000
-    assert page["numbers"]["class-loss"][place] == pytest.approx(lost[3] / 1e4, abs=1e-4)
+    assert lost[3] == page["numbers"]["class-loss"][place] > 0.6
     assert page["facts"]["worst_class"][place] == "class 3"
     assert [HURT in page["groups"][0]["marks"][one] for one in (place, 1 - place)] == [True, False]
     assert "class-loss" in page["groups"][0]["columns"]
@@ -119,8 +99,8 @@ def test_a_class_lost_is_held_against_fp32(tmp_path, records):
 def test_a_matrix_is_a_share_of_each_true_class(tmp_path, records):
     (flat,) = page_contents(kept(tmp_path, records.make("a", right=0.7)), ())["pools"]["confusion"]
     rows = np.array(flat).reshape(19, 20)
-    assert (abs(np.diag(rows) - 700) <= 1).all()
-    assert (abs(rows.sum(axis=1) - 1000) <= 19).all()
+    assert (np.diag(rows) == 701).all()  # per 1,000
+    assert (rows[~np.eye(19, 20, dtype=bool)].reshape(19, 19)[:, :-1] == 2).all()  # per cent, of 30 % each 1.67
 
 
 def test_each_call_is_in_the_histogram(tmp_path, records):
@@ -131,6 +111,7 @@ def test_each_call_is_in_the_histogram(tmp_path, records):
     assert len(drawn["bins"]) == BINS + 1
     assert sum(drawn["bins"]) == 120
     assert drawn["of"][2] == pytest.approx(20_000)
+    assert drawn["end"] == pytest.approx(1e6 * np.quantile(calls, 0.99), rel=1e-3)
 
 
 @pytest.mark.parametrize("how", ["none", "damaged"])
@@ -259,15 +240,19 @@ def unpacked(page):
 def test_2000_rows_stay_small(records, monkeypatch, tmp_path):
     """All different: matrices, class shares, latencies."""
     random, made = np.random.default_rng(0), records.varied(2000)
+    rows = rows_of(made)
     sources = {
-        (one.key, one.started_at): SimpleNamespace(record=one, name=one.key, file=tmp_path / one.key) for one in made
+        row.identity: SimpleNamespace(record=one, name=one.key, file=tmp_path / one.key)
+        for row, one in zip(rows, made, strict=True)
     }
     calls = {name: random.lognormal(-4, 0.1, 200) for name in ("network_s", "pipeline_s")}
     monkeypatch.setattr(
         paired, "samples", lambda _: {name: np.roll(one, 3) * random.uniform(0.5, 2) for name, one in calls.items()}
     )
-    page = build.board_html(replace(make_board(rows_of(made)), sources=sources))
-    assert len(unpacked(page)["columns"]["id"]) == 2000
+    page = build.board_html(replace(make_board(rows), sources=sources))
+    known = unpacked(page)["columns"]
+    assert len(known["id"]) == len(set(known["confusion"])) == 2000
+    assert all("bins" in scopes["pipeline"] for scopes in known["latency"])
     assert len(page.encode()) < MOST_BYTES
 
 

@@ -127,20 +127,20 @@ function distributions(rows) {
   for (const scope of ["pipeline", "network"]) {
     const found = rows.map((row) => [row, own("latency", row)?.[scope]]).filter(([, latency]) => latency);
     if (!found.length) continue;
-    const from = Math.min(...found.map(([, latency]) => latency.of[0])), to = Math.max(...found.map(([, latency]) => latency.of[6] ?? latency.of[5] ?? latency.of[8]));
+    const from = Math.min(...found.map(([, latency]) => latency.of[0])), to = Math.max(...found.map(([, latency]) => latency.end ?? latency.of[6] ?? latency.of[5] ?? latency.of[8]));
     for (const [row, latency] of found) drawn.push(distribution(row, scope, latency, from, to, rows.length > 1));
   }
   return drawn.length ? h("div", { className: "distributions" }, drawn) : null;
 }
 
-function distribution(row, scope, { n, of, bins }, from, to, several) {
+function distribution(row, scope, { n, of, bins, end }, from, to, several) {
   const [least, , middle, , p90, , p99, , most] = of, one = metric("pipeline_p50_s");
   const width = 420, height = 64, low = from - (to - from) * 0.02, high = to + (to - from) * 0.04 || to + 1;
   const place = (value) => ((value - low) / (high - low)) * width;
   const said = [`p50 ${say(one, middle / 1e6)}`, `p90 ${say(one, p90 / 1e6)}`, p99 && `p99 ${say(one, p99 / 1e6)}`, `slowest ${say(one, most / 1e6)}`].filter(Boolean).join(" · ");
   const drawn = svg("svg", { viewBox: `0 0 ${width} ${height + 16}`, role: "img", "aria-label": `${scope} latency of ${n} calls: ${said}` });
   if (bins?.length > 1) {
-    const counts = bins.slice(0, -1), end = p99 ?? of[5] ?? most, step = (end - least) / counts.length, top = Math.max(...counts);
+    const counts = bins.slice(0, -1), step = (end - least) / counts.length, top = Math.max(...counts);
     counts.forEach((count, at) => { if (count) drawn.append(svg("rect", { class: "call", x: place(least + at * step), width: Math.max(place(least + step) - place(least) - 0.6, 0.8), y: height - (count / top) * (height - 8), height: (count / top) * (height - 8) })); });
   } else {
     drawn.append(svg("rect", { class: "call box", x: place(of[1]), width: Math.max(place(of[3]) - place(of[1]), 1), y: height - 26, height: 20 }), svg("line", { class: "whisker", x1: place(least), x2: place(Math.min(p99 ?? of[5], to)), y1: height - 16, y2: height - 16 }));
@@ -163,12 +163,12 @@ function classTable(rows) {
     const values = scored.map((found) => valueOf(found, `iou.${name}`)), share = pixels?.[place] ?? null;
     if (values.every((value) => value === null)) return null;
     const best = Math.max(...values.filter((value) => value !== null)), lost = single && held ? valueOf(row, `class-loss.${name}`) : null;
-    const marked = lost !== null && lost > DATA.hurt.lost && share / 1e4 >= DATA.hurt.pixels;
+    const marked = lost !== null && lost > DATA.hurt.lost && share >= DATA.hurt.pixels;
     return h("tr", { className: marked ? "lost" : "" }, h("th", { scope: "row" }, name),
       values.map((value) => h("td", { className: "bar-cell" }, fill(value), h("span", {}, !single && show(one, value) === show(one, best) ? h("b", {}, show(one, value)) : show(one, value)))),
       single && held ? h("td", {}, lost === null ? "" : signed(-100 * lost), marked ? h("span", { title: DATA.marks["†"] }, " †") : null) : null,
       single ? h("td", {}, recall(place) === undefined ? "" : (recall(place) / 10).toFixed(1)) : null,
-      h("td", {}, share === null ? "" : (share / 100).toFixed(share < 100 ? 2 : 1)));
+      h("td", {}, share === null ? "" : (100 * share).toFixed(share < 0.01 ? 2 : 1)));
   });
   return h("div", { className: "scroll", tabindex: 0, role: "group", "aria-label": "IoU of each class" }, h("table", { className: "classes" },
     h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "class"), scored.map((found) => h("th", { scope: "col" }, single ? "IoU %" : nameOf(found))),
@@ -195,16 +195,16 @@ function confusion(row) {
   const width = names.length + 1, has = names.map((_, truth) => flat.slice(truth * width, (truth + 1) * width).some(Boolean));
   const shown = names.map((_, place) => place).filter((place) => has[place] || names.some((_, truth) => flat[truth * width + place]));
   const none = names.some((_, truth) => flat[truth * width + names.length]) ? [names.length] : [];
-  const worst = shown.flatMap((truth) => shown.filter((taken) => taken !== truth).map((taken) => [flat[truth * width + taken], truth, taken])).sort((a, b) => b[0] - a[0]).slice(0, 4).filter(([share]) => share >= 10);
+  const worst = shown.flatMap((truth) => shown.filter((taken) => taken !== truth).map((taken) => [flat[truth * width + taken], truth, taken])).sort((a, b) => b[0] - a[0]).slice(0, 4).filter(([share]) => share);
   const cell = (truth, taken) => {
-    const share = flat[truth * width + taken];
-    const made = h("td", { title: `${names[truth]} taken for ${names[taken] ?? "no class"}: ${(share / 10).toFixed(1)} %`, className: truth === taken ? "right" : "" }, share >= 10 ? Math.round(share / 10) : "");
-    made.style.setProperty("--share", share / 1000);
-    if (share > 550) made.classList.add("full");
+    const share = flat[truth * width + taken] / (truth === taken ? 10 : 1);
+    const made = h("td", { title: `${names[truth]} taken for ${names[taken] ?? "no class"}: ${share} %`, className: truth === taken ? "right" : "" }, Math.round(share) || "");
+    made.style.setProperty("--share", share / 100);
+    if (share > 55) made.classList.add("full");
     return made;
   };
   return h("div", {},
-    worst.length ? h("p", {}, "Most often: ", worst.map(([share, truth, taken]) => `${names[truth]} taken for ${names[taken]} ${(share / 10).toFixed(0)} %`).join(", "), ".") : null,
+    worst.length ? h("p", {}, "Most often: ", worst.map(([share, truth, taken]) => `${names[truth]} taken for ${names[taken]} ${share} %`).join(", "), ".") : null,
     h("div", { className: "scroll", tabindex: 0, role: "group", "aria-label": "confusion matrix" }, h("table", { className: "confusion" },
       h("caption", {}, "Per cent of a true class's pixels; truth down, taken for across"),
       h("thead", {}, h("tr", {}, h("td", {}), [...shown, ...none].map((place) => h("th", { scope: "col" }, h("span", {}, names[place] ?? "no class"))))),

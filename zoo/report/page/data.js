@@ -58,7 +58,7 @@ function classColumn(key) {
   return Array.from({ length: DATA.size }, (_, row) => {
     const place = classesOf(row).indexOf(name);
     const share = place < 0 ? null : pooled(kind === "iou" ? "iou" : "lost", own(kind === "iou" ? "iou" : "lost", row))?.[place];
-    return share === null || share === undefined ? null : share / 1e4;
+    return share ?? null;
   });
 }
 
