@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
@@ -62,6 +62,11 @@ COLUMNS: tuple[Column, ...] = (
     Column("why", "why not A", 0),
 )
 """A table shows those that some row of it has a value of; weights that all rows share are said in its title."""
+MAY_BE_MORE: dict[str, Callable[[Row], bool]] = {
+    "mac_count": lambda row: bool(row.uncounted_ops),
+    "largest_batch": lambda row: not row.largest_batch_is_limit,
+}
+"""By key: whether what a row counted is the least it may be (`≥`)."""
 RANDOM = "random"
 """The label of weights that nobody trained."""
 CAUTION = "a row speaks of its weights, not of the architecture"
@@ -120,9 +125,14 @@ class Table:
         return [(line, [column[place] for column in self.cells]) for place, line in enumerate(self.lines)]
 
     @property
+    def is_smoke_test(self) -> bool:
+        """Whether nobody chooses by its mIoU (`_is_smoke_test`)."""
+        return _is_smoke_test(self.group, [line.row for line in self.lines])
+
+    @property
     def points(self) -> tuple[Line, ...]:
         """The lines that can be drawn: those with both numbers, which of a smoke test say nothing."""
-        if self.claims and _is_smoke_test(self.group, [line.row for line in self.lines]):
+        if self.claims and self.is_smoke_test:
             return ()
         return tuple(line for line in self.lines if line.row.value(X) is not None and line.row.value(Y) is not None)
 
@@ -130,7 +140,7 @@ class Table:
     def claims(self) -> tuple[Line, ...]:
         """Of each model with a published mIoU its fastest line; none beside an mIoU of other images."""
         rows = [line.row for line in self.lines]
-        is_scored = any(row.miou is not None for row in rows) and not _is_smoke_test(self.group, rows)
+        is_scored = any(row.miou is not None for row in rows) and not self.is_smoke_test
         if self.group.dataset != CITYSCAPES_NAME and is_scored:
             return ()
         timed = [line for line in self.lines if line.row.published and line.row.value(X) is not None]
@@ -377,7 +387,7 @@ def _number(metric: Metric, row: Row, value: float | None, best: str | None) -> 
     text = row.show(key) if key == "miou" else said  # with its spread or interval
     if key == CLASS_LOSS and row.worst_class is not None and value > 0:
         return Cell(f"{row.worst_class[0]} {text}")
-    if (key == "mac_count" and row.uncounted_ops) or (key == "largest_batch" and not row.largest_batch_is_limit):
+    if key in MAY_BE_MORE and MAY_BE_MORE[key](row):
         text = f"≥{text}"
     return Cell(text, best=said == best and not row.baseline)
 

@@ -8,11 +8,14 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from zoo.cli.main import main
+from zoo.picker.deciding import CHANCE
 from zoo.report.leaderboard import leaderboard
 from zoo.report.output import write
+from zoo.score.filtering import newest_versions
 from zoo.score.metrics import metric_of
 from zoo.score.paired import Pairs
 from zoo.store import save
@@ -30,6 +33,8 @@ LIMITS = (
     "missed_share",
 )
 WORDS = ("", "", "net", "NET e", "seg 1", "e lite")
+OF_THE_WINNER = r"its mIoU|it loses|val shares|the frames' names|int8: |measured with|the (95 % interval|spread over)"
+"""How notes begin that speak of one row; the others speak of ties, of versions, of who takes no part."""
 ASK = """([group, objective, limits, search, kinds, grade]) => {
   const touch = (box, value, event) => { box.value = value; box.dispatchEvent(new Event(event, { bubbles: true })); };
   const can = (id, value) => [...byId(id).options].some((one) => one.value === value);
@@ -51,7 +56,8 @@ ASK = """([group, objective, limits, search, kinds, grade]) => {
   if (!command) return null;
   const name = document.querySelector("#best .winner button").textContent;
   const count = byId("best").textContent.match(/of (\\d+) that qualify/) ?? [0, 1];
-  return [command.textContent, own("id", current().rows[current().names.indexOf(name)]), Number(count[1])];
+  const said = [...document.querySelectorAll("#best .cautions li")].map((one) => one.textContent);
+  return [command.textContent, own("id", current().rows[current().names.indexOf(name)]), Number(count[1]), said];
 }"""
 HOLD = """([group, first, second]) => {
   showGroup(group);
@@ -78,12 +84,18 @@ def page(browser, board, tmp_path_factory):
 
 
 def same(answer, capsys, results=RECORDS):
-    """Hold the page's winner and its count to those of the command that it shows."""
-    command, winner, count = answer
+    """Hold the page's winner, its count and what is to be known of it to those of the command that it shows."""
+    command, winner, count, cautions = answer
     assert main([*shlex.split(command)[1:], "--results", str(results), "--format", "json"]) == 0, command
     said = json.loads(capsys.readouterr().out)
     qualify = 1 + sum(loser["kind"] in {"tie", "behind", "unknown"} for loser in said["losers"])
     assert (said["winner"]["key"][:8], qualify) == (winner[:8], count), command
+    known = [note for note in said["notes"] if re.match(OF_THE_WINNER, note)]
+    told = [text[0].lower() + text[1:-1] for text in cautions if CHANCE not in text]
+    assert set(told) >= set(known), command
+    assert all(" interval of " in text for text in set(told) - set(known)), command  # of p90 and p99, from samples
+    unsure = any(CHANCE in why for loser in said["losers"] for why in loser["why"])
+    assert unsure == any(CHANCE in text for text in cautions), command
 
 
 def test_every_group_answers_as_the_command_beside_it(page, capsys):
@@ -157,12 +169,114 @@ def test_a_class_is_told_from_its_equals_as_by_all_digits(browser, tmp_path, rec
     made = (45_129, 0.6, 0.020), (45_220, 0.5, 0.010), (45_221, 0.5, 0.010)
     for place, (hit, others, seconds) in enumerate(made):
         save(records.make(f"net{place}", matrix=counted(hit, others), p50_s=seconds), {}, tmp_path / "results")
-    write(leaderboard(tmp_path / "results"), tmp_path / "page.html", "html")
-    page = browser.new_page()
-    page.goto((tmp_path / "page.html").as_uri())
-    page.wait_for_selector("html[data-ready]")
+    page, _ = opened(browser, tmp_path / "results", tmp_path)
     answer = page.evaluate(ASK, [0, "iou.class 0", [], "", [], ""])
     same(answer, capsys, tmp_path / "results")
+    page.close()
+
+
+def opened(browser, results, folder):
+    """A page of a results folder, ready, and its board."""
+    board = leaderboard(results)
+    write(board, folder / "page.html", "html")
+    page = browser.new_page()
+    page.goto((folder / "page.html").as_uri())
+    page.wait_for_selector("html[data-ready]")
+    return page, board
+
+
+@pytest.fixture
+def odd(records, tmp_path):
+    """Records of all that is to be known of a row: one that hurts a class, one under the baseline, bounds, seeds."""
+    hurt = records.confusion(0.6)
+    hurt[3] = np.roll(hurt[3], 1)
+    same, made = {"weights_sha256": "a" * 64}, records.make
+    for record in (
+        made("alpha", right=0.6, p50_s=0.020, staged=True, **same),
+        made("alpha", matrix=hurt, p50_s=0.005, runtime="openvino", precision="int8", equal_share=0.97, **same),
+        made("under", right=0.1, p50_s=0.002, weights_sha256="b" * 64),
+        made("counted", right=0.55, p50_s=0.015, uncounted_ops=("aten::odd",), weights_sha256="c" * 64, spread=0.2),
+        *(made("seeds", right=right, p50_s=0.018, seed=seed) for seed, right in enumerate((0.58, 0.62, 0.64))),
+        made("rates", right=0.4, p50_s=0.030, rates=(30, 50), largest_is_limit=True, energy_j=0.5, tag="d"),
+        made("more rates", right=0.4, p50_s=0.030, rates=(30, 50, 90), energy_j=0.4, shared_sequences=("s",)),
+        records.baseline(right=0.3),
+        made("quick", right=0.9, quick=True, synthetic=True, dataset="drawn"),
+    ):
+        save(record, {}, tmp_path / "results")
+    return tmp_path / "results"
+
+
+def test_what_is_to_be_known_of_a_winner_is_what_the_command_says(browser, odd, tmp_path, capsys):
+    page, _ = opened(browser, odd, tmp_path)
+    all_said = set()
+    for limits in ([], [("pipeline_p50_s", 0)], [("pipeline_p50_s", 0.5)], [("miou", 0.9)]):
+        for objective in ("miou", "pipeline_p50_s", "mac_count", "energy_per_image_j"):
+            if answer := page.evaluate(ASK, [0, objective, limits, "", [], ""]):
+                same(answer, capsys, odd)
+                all_said |= set(answer[3])
+    for model in ("alpha", "under", "counted", "seeds", "rates", "more"):
+        answer = page.evaluate(ASK, [0, "pipeline_p50_s", [("pipeline_p50_s", 0.9)], model, [], ""])
+        same(answer, capsys, odd)
+        all_said |= set(answer[3])
+    for word in (
+        "under the baseline",
+        "of the mIoU it has in fp32",
+        "points of IoU against fp32 on class 3",
+        "grade B",
+    ):
+        assert any(word in text for text in all_said), (word, all_said)
+    assert any(text.startswith("The 95 % interval of pipeline p50 reaches") for text in all_said)
+    assert any(CHANCE in text for text in all_said)
+    page.close()
+
+
+CELLS = """(group) => {
+  showGroup(group);
+  const made = (key, row) => h("td", {}, numberColumn(metric(key)).node(row));
+  return current().columns.filter(metric).map((key) => [key, current().rows.map((row) => {
+    const cell = made(key, row);
+    return [cell.textContent, Boolean(cell.querySelector("b"))];
+  })]);
+}"""
+
+
+@pytest.mark.parametrize("which", ["committed", "odd"])
+def test_a_cell_is_that_of_the_leaderboard(browser, request, which, tmp_path):
+    results = RECORDS if which == "committed" else request.getfixturevalue("odd")
+    page, board = opened(browser, results, tmp_path)
+    for group, table in enumerate(board.tables):
+        cells = {column.key: column_ for column, column_ in zip(table.columns, table.cells, strict=True)}
+        for key, found in page.evaluate(CELLS, group):
+            assert [(text, best) for text, best in found] == [tuple(cell) for cell in cells[key]], (table.title, key)
+    page.close()
+
+
+def test_of_several_versions_of_a_recipe_the_one_measured_last_takes_part(browser, records, tmp_path):
+    old, new = {"recipe_hash": "1" * 12}, {"recipe_hash": "2" * 12, "minutes": 10}
+    energy = {"energy_j": 0.5}
+    for record in (
+        records.make("best", right=0.9, p50_s=0.010, **old, **energy),
+        records.make("good", right=0.8, p50_s=0.020, **old),
+        records.make("good", right=0.7, p50_s=0.020, **new),
+        records.make("fair", right=0.6, p50_s=0.030, **new),
+        records.make("other", right=0.5, p50_s=0.040, recipe="camvid_fast", recipe_hash="3" * 12),
+        records.make("random", right=None, p50_s=0.001),
+    ):
+        save(record, {}, tmp_path / "results")
+    page, board = opened(browser, tmp_path / "results", tmp_path)
+    (table,) = board.tables
+    for objective in ("miou", "pipeline_p50_s", "energy_per_image_j"):
+        page.evaluate(ASK, [0, objective, [], "", [], ""])
+        having = [line.row for line in table.lines if line.row.value(objective) is not None]
+        kept, notes = newest_versions(having)
+        taken = page.evaluate(
+            "rowsNow.filter((row) => valueOf(row, state.objective) !== null).map((row) => own('id', row))"
+        )
+        assert sorted(taken) == sorted(row.key[:8] for row in kept), objective
+        assert bool(notes) == ("of older versions of their recipes" in page.inner_text("#count")), objective
+    page.evaluate(ASK, [0, "miou", [], "", [], ""])
+    assert page.inner_text("#best .winner button").startswith("good")
+    assert "2 of older versions of their recipes left out" in page.inner_text("#count")
     page.close()
 
 

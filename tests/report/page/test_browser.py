@@ -148,6 +148,14 @@ def test_a_limit_is_rounded_so_that_its_row_keeps_it(show):
         assert page.evaluate("([key, value]) => asLimit(key, value)", [key, value]) == pytest.approx(limit)
 
 
+def test_numbers_are_rounded_as_python_rounds(show):
+    values = [208.5, 209.5, -208.5, 0.25, 0.35, 48.25, 48.35, 2.675, 0.125, -0.04, 0.0, 1e-7, 56.99999999999999]
+    found = show().evaluate(
+        "(values) => values.flatMap((value) => [0, 1, 2].map((digits) => rounded(value, digits)))", values
+    )
+    assert found == [f"{round(value, digits) + 0.0:.{digits}f}" for value in values for digits in range(3)]
+
+
 def test_a_shell_takes_a_command_as_it_is_meant(show):
     words = ["zoo", "compare", "it's a/b.json", "$HOME;`x`", '"', "a=1,b"]
     assert shlex.split(show().evaluate("(words) => typed(words)", words)) == words
@@ -178,6 +186,7 @@ def test_a_header_sorts_and_what_others_published_does_not(show):
     page.select_option("#device", "nvidia-h200")
     page.select_option("#group", index=1)
     assert models(page) == ["pidnet_s"]
+    page.select_option("#y", "miou")
     assert page.locator("#table thead th", has_text="published").get_by_role("button").count() == 0
     assert "not ranked" in page.inner_text("#legend")
     assert page.locator("#best").inner_text().count("mIoU") == 0
@@ -194,13 +203,24 @@ def test_groups_are_never_ranked_together(show):
     assert page.inner_text("#caution").startswith("QUICK")
 
 
+def test_nobody_chooses_by_a_smoke_test(show):
+    page = show()
+    assert page.locator("#table .on-front:visible").count()
+    page.select_option("#group", index=1)
+    assert page.inner_text("#caution").startswith("QUICK")
+    assert page.locator("#table .on-front:visible").count() == 0
+    assert "Pareto" not in page.inner_text("#legend")
+
+
 def test_published_marks_are_named_and_leave_with_their_rows(show):
     page = show()
     page.select_option("#device", "nvidia-h200")
     page.locator("#group option", has_text="no dataset").wait_for(state="attached")
     page.select_option("#group", page.locator("#group option", has_text="no dataset").get_attribute("value"))
     assert models(page) == ["pidnet_s"]
-    assert page.locator("#y option:checked").inner_text() == "mIoU"
+    assert [page.locator(f"#{axis} option:checked").inner_text() for axis in "xy"] == ["pipeline p50", "peak memory"]
+    page.select_option("#y", "miou")
+    assert "not drawn: 1 of 1, without mIoU" in page.inner_text("#legend")
     assert page.locator("#plot .names text").all_text_contents() == ["pidnet_s"]
     assert page.locator("#plot .claim").get_attribute("d")
     page.fill("#search", "unet")

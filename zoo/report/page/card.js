@@ -75,7 +75,7 @@ function numbersOf(rows) {
   const facts = DATA.metrics.filter((one) => !(one.key.replace(/_s$/, "") in STAGES)).map((one) => [one.title, rows.map((row) => {
     const value = valueOf(row, one.key);
     if (value === null) return rows.length > 1 && valueOf(first, one.key) !== null ? "n/a" : null;
-    const [text, ends] = sayWithSpan(row, one.key);
+    const [text, ends] = sayWithEnds(row, one.key);
     return h("span", {}, h("b", {}, text), ends && h("span", { className: "ends" }, ` ${ends}`), row === first ? null : difference(one, row, first));
   })]);
   return factTable(rows, facts);

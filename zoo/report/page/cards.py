@@ -12,9 +12,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from zoo.lazy import Lazy
+from zoo.picker.deciding import Asked, notes
+from zoo.report.board import MAY_BE_MORE
 from zoo.report.page.digits import SHOWN, cut
 from zoo.score.commands import how_to_export, how_to_load, how_to_measure
 from zoo.score.licences import Licences
+from zoo.score.metrics import METRICS
 from zoo.score.paired import Pairs
 from zoo.score.reading import Source
 from zoo.score.rows import Row
@@ -32,6 +35,8 @@ BINS = 40
 """Of a latency's histogram, from the fastest call to the 99th percentile; slower ones are counted in one more."""
 SUMMARY = ("min_s", "p25_s", "p50_s", "p75_s", "p90_s", "p95_s", "p99_s", "p999_s", "max_s")
 """Of a latency, in this order."""
+_ANYTHING = Asked((), METRICS["miou"])
+"""A question that no row breaks: what is to be known of one whatever was asked."""
 
 
 @dataclass
@@ -56,14 +61,17 @@ class Pools:
         return self._places[key]
 
 
-def card_of(row: Row, source: Source | None, pools: Pools, pairs: Pairs | None) -> dict[str, Any]:
-    """Return what the card of a row shows; `pairs` where its record may be read."""
+def card_of(row: Row, source: Source | None, baseline: Row | None, pools: Pools, pairs: Pairs | None) -> dict[str, Any]:
+    """Return what the card of a row shows, beside its table's `baseline`; `pairs` where its record may be read."""
     record = source.record if pairs and source else None
     licences = pools.place_of("licences", row.licences, _licences)
     return {
         "at": row.started_at.isoformat(" ", "minutes")[:16],
         "baseline": int(row.baseline),
         "for_sale": int(not pools.values["licences"][licences]["against"]),
+        "recipe": pools.place("recipes", (row.recipe, row.recipe_hash) if row.recipe_hash else None),
+        "notes": pools.place("notes", notes(row, _ANYTHING, [], baseline, {}) or None),
+        "may_be_more": pools.place("may_be_more", [key for key in MAY_BE_MORE if _may_be_more(row, key)] or None),
         "doubts": pools.place("doubts", row.doubts or None),
         "classes": pools.place_of("classes", tuple(row.class_iou), list) if row.class_iou else None,
         "iou": pools.place_of("iou", tuple(row.class_iou.values()), _class_values) if row.class_iou else None,
@@ -80,6 +88,10 @@ def card_of(row: Row, source: Source | None, pools: Pools, pairs: Pairs | None) 
         "commands": pools.place("commands", _commands(row)),
         "file": source.name.replace(os.sep, "/") if source else None,
     }
+
+
+def _may_be_more(row: Row, key: str) -> bool:
+    return row.numbers[key] is not None and MAY_BE_MORE[key](row)
 
 
 def _class_values(values: Iterable[float | None]) -> list[float | None]:

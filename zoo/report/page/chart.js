@@ -16,9 +16,11 @@ let plot = null; // of the last drawing: where every point stands
 let focused = null;
 
 const canBeUp = (key) => known(key) || (key === "miou" && current().claims.length > 0);
+/* Those chosen, else mIoU, or what is made best, against latency or memory: what rows have. */
 const axes = () => {
-  const y = [state.y, "miou", "throughput_per_s", "peak_memory_bytes", "param_count"].find((key) => key && canBeUp(key));
-  const x = [state.x, "pipeline_p50_s", "latency_p50_s", "peak_memory_bytes", "mac_count", "param_count"].find((key) => key && known(key) && (key === state.x || key !== y));
+  const latency = DATA.deciding.latencies.includes(state.objective) ? state.objective : DATA.deciding.latency;
+  const y = state.y && canBeUp(state.y) ? state.y : ["miou", state.objective, "peak_memory_bytes", "param_count"].find((key) => known(key) && key !== latency);
+  const x = [state.x, latency, "latency_p50_s", "peak_memory_bytes", "mac_count", "param_count"].find((key) => key && known(key) && (key === state.x || key !== y));
   return [x ?? y, y];
 };
 
@@ -84,6 +86,7 @@ function drawPlot(rows, winner) {
   const frame = x && y ? layOut(x, y, plotWidth()) : { all: [] };
   if (!frame.all.length) {
     plot = null;
+    byId("legend").replaceChildren();
     return void box.replaceChildren(h("p", { className: "muted" }, "No row has two numbers to draw."));
   }
   const { width, height, across, up, points, where } = frame;
@@ -111,7 +114,7 @@ function drawPlot(rows, winner) {
   box.replaceChildren(drawn, tip);
   plot = { points: [...kept, ...claims, ...out].sort((a, b) => a.left - b.left || a.top - b.top), drawn, tip, x, y, width };
   listen(drawn);
-  legend(kept, claims, out.length, front.length);
+  legend(kept, claims, [x, y], rowsHere().length - rows.length, front.length);
 }
 
 const seriesOf = (name) => (name in MARKS ? name : "other");
@@ -243,7 +246,7 @@ function names(kept, claims, front, winner, { width, height, across, all, where,
   return made;
 }
 
-function legend(kept, claims, outside, front) {
+function legend(kept, claims, keys, outside, front) {
   const kinds = byKind(kept).map(([name]) => name);
   const mark = (shape, kind) => svg("svg", { viewBox: "-7 -7 14 14", width: 14, height: 14, "aria-hidden": "true" }, svg("path", { d: shape, class: kind }));
   const item = (shape, kind, text) => h("span", {}, mark(shape, kind), text);
@@ -251,7 +254,9 @@ function legend(kept, claims, outside, front) {
     ...kinds.map((name) => item(MARKS[name] ?? OTHER_MARK, `series-${seriesOf(name)} front`, name)),
     ...(front ? [item("M-6,3H0V-3H6", "pareto", "Pareto front, its marks full")] : []),
     ...(claims.length ? [item(CLAIM_MARK, "claim", "published for Cityscapes val, not measured here and not ranked")] : []),
-    ...(outside ? [item(DOT, "outside", `${outside} left out`)] : []));
+    ...(outside ? [item(DOT, "outside", `${outside} left out`)] : []),
+    ...[...new Set(keys)].map((key) => [metric(key).title, rowsHere().filter((row) => valueOf(row, key) === null).length])
+      .filter(([, count]) => count).map(([title, count]) => h("span", {}, `not drawn: ${count} of ${rowsHere().length}, without ${title}`)));
 }
 
 function syncAxes(x, y, { logX, logY, canX, canY }) {
@@ -300,7 +305,7 @@ function point_at(point, aloud = false) {
   document.querySelectorAll("tr.pointed").forEach((line) => line.classList.remove("pointed"));
   if (!point) return;
   document.querySelector(`tr[data-row="${point.row}"]`)?.classList.add("pointed");
-  const said = (key) => `${metric(key).title} ${point.claim && key === plot.y ? `${say(metric(key), point.y)}, as published` : sayWithSpan(point.row, key).filter(Boolean).join(" ")}`;
+  const said = (key) => `${metric(key).title} ${point.claim && key === plot.y ? `${say(metric(key), point.y)}, as published` : sayWithEnds(point.row, key).filter(Boolean).join(" ")}`;
   plot.tip.replaceChildren(h("b", {}, nameOf(point.row)), h("span", {}, said(plot.y)), h("span", {}, said(plot.x)));
   const right = point.left > plot.width / 2;
   Object.assign(plot.tip.style, { left: right ? "" : `${point.left + 14}px`, right: right ? `${plot.width - point.left + 14}px` : "", top: `${Math.max(point.top - 30, 0)}px` });

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain, combinations
 from operator import itemgetter
@@ -19,7 +19,7 @@ from zoo.files import short_hash
 from zoo.machine import Named
 from zoo.picker.candidates import flags_of
 from zoo.picker.deciding import LATENCIES, LATENCY, TAIL
-from zoo.report.board import Board, Line, Table
+from zoo.report.board import Board, Table
 from zoo.report.marks import FASTEST, HURT, LOST, MARKS, UNDER
 from zoo.report.page.cards import Pools, card_of
 from zoo.report.page.digits import cut
@@ -33,6 +33,7 @@ from zoo.score.metrics import CLASS_LOSS, METRICS, SHOWN, Metric, metric_of
 from zoo.score.paired import SPANNED, Pairs
 from zoo.score.reading import Sources
 from zoo.score.rows import LEAST_CLASS_SHARE, MAX_CLASS_LOSS, Identity, Row, text_of
+from zoo.store import when
 
 MOST_WHOLE = 3000
 """A page of more rows stays small and quick: its cards are made of rows alone, without what only records hold."""
@@ -74,18 +75,21 @@ def _json(part: dict[str, Any]) -> str:
 
 def _parts(board: Board, here: Sequence[Named]) -> tuple[Callable[[], dict[str, Any]], ...]:
     """What makes the contents: parts about as long as each other, of which none needs what another made."""
-    lines: dict[Identity, Line] = {}
+    known: dict[Identity, Row] = {}
+    baselines: dict[Identity, Row] = {}
     for table in board.tables:
         for line in table.lines:
-            lines.setdefault(line.row.identity, line)
-    place = {known: index for index, known in enumerate(lines)}
+            known.setdefault(line.row.identity, line.row)
+        if baseline := next((line.row for line in table.lines if line.row.baseline), None):
+            baselines |= {line.row.identity: baseline for line in table.lines}
+    place = {identity: index for index, identity in enumerate(known)}
     places = [[place[line.row.identity] for line in table.lines] for table in board.tables]
-    rows = [line.row for line in lines.values()]
+    rows = list(known.values())
     pairs = Pairs(board.sources) if len(rows) <= MOST_WHOLE else None
     return (
         lambda: _about(board, here) | {"whole": pairs is not None, "groups": _groups(board, places, pairs)},
         lambda: _numbers(rows, here, pairs),
-        lambda: _cards(rows, board.sources, pairs),
+        lambda: _cards(rows, board.sources, baselines, pairs),
     )
 
 
@@ -133,15 +137,21 @@ def _numbers(rows: Sequence[Row], here: Sequence[Named], pairs: Pairs | None) ->
         | {"worst_class": [worst[0] if worst and worst[1] > 0 else None for worst in worsts]},
         "numbers": {one.key: _rounded(one, numbers[one.key]) for one in METRICS_SHOWN if _is_known(numbers[one.key])},
         "spans": {key: column for key, column in spans.items() if _is_known(column)},
+        "spreads": {
+            key: column for key, column in {"miou": [row.miou_spread for row in rows]}.items() if _is_known(column)
+        },
     }
 
 
-def _cards(rows: Sequence[Row], sources: Sources, pairs: Pairs | None) -> dict[str, Any]:
+def _cards(
+    rows: Sequence[Row], sources: Sources, baselines: Mapping[Identity, Row], pairs: Pairs | None
+) -> dict[str, Any]:
     """What the card of a row shows, as columns too, and what they name their places in."""
-    pools = Pools()
-    cards = [card_of(row, sources.get(row.identity), pools, pairs) for row in rows]
-    for card, name in zip(cards, _names(rows), strict=True):
-        card["id"] = name
+    pools, time_of = Pools(), when()
+    order = {time: place for place, time in enumerate(sorted(set(map(time_of, rows))))}
+    cards = [card_of(row, sources.get(row.identity), baselines.get(row.identity), pools, pairs) for row in rows]
+    for row, card, name in zip(rows, cards, _names(rows), strict=True):
+        card |= {"id": name, "order": order[time_of(row)]}
     return {
         "columns": {name: [card[name] for card in cards] for name in cards[0]} if cards else {},
         "pools": pools.values,
@@ -175,6 +185,8 @@ def _group(table: Table, places: Sequence[int], flags: Sequence[str], told: Told
         "title": " · ".join(part for part in title if part != group.device),
         "caution": table.caution,
         "columns": [column.key for column in table.columns],
+        "best": {key: cut(value) for key, value in table.best_values.items()},
+        "is_smoke_test": table.is_smoke_test,
         "rows": places,
         "names": [line.name for line in table.lines],
         "marks": [line.marks for line in table.lines],

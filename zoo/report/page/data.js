@@ -64,22 +64,34 @@ function classColumn(key) {
 
 const valueOf = (row, key) => column(key)[row] ?? null;
 const spanOf = (row, key) => DATA.spans[key]?.[row] ?? null;
+const spreadOf = (row, key) => DATA.spreads[key]?.[row] ?? null;
 
 function show(one, value) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "n/a";
   const scaled = value * one.scale;
-  if (one.decimals !== null) return (Math.round(scaled * 10 ** one.decimals) / 10 ** one.decimals + 0).toFixed(one.decimals);
   const digits = scaled ? 2 - Math.floor(Math.log10(Math.abs(scaled))) : 2;
-  return scaled.toFixed(Math.min(Math.max(digits, 0), 6));
+  return rounded(scaled, one.decimals ?? Math.min(Math.max(digits, 0), 6));
+}
+
+/* As Python rounds: what is exactly between two goes to the even one; and 0 has no sign. */
+function rounded(value, digits) {
+  const below = Math.floor(value * 10 ** digits), isBetween = Math.abs(value * 2 ** (digits + 1)) % 2 === 1;
+  const text = (isBetween ? (below + Math.abs(below % 2)) / 10 ** digits : value).toFixed(digits);
+  return Number(text) ? text : text.replace("-", "");
 }
 
 const say = (one, value) => (value === null ? "n/a" : `${show(one, value)} ${one.unit}`.trim());
 
-function sayWithSpan(row, key) {
-  const one = metric(key), span = spanOf(row, key);
-  const ends = span && `[${show(one, span[0])}, ${show(one, span[1])}]`;
-  return [say(one, valueOf(row, key)), ends];
+/* A row's number as the leaderboard has it: `≥` before what is the least it may be. */
+const shown = (row, key) => (pooled("may_be_more", own("may_be_more", row))?.includes(key) ? "≥" : "") + show(metric(key), valueOf(row, key));
+
+/* What stands behind it: over several seeds their spread, else the interval. */
+function endsOf(row, key) {
+  const one = metric(key), span = spanOf(row, key), spread = spreadOf(row, key);
+  return spread !== null ? `± ${show(one, spread)}` : span && `[${show(one, span[0])}, ${show(one, span[1])}]`;
 }
+
+const sayWithEnds = (row, key) => [valueOf(row, key) === null ? "n/a" : `${shown(row, key)} ${metric(key).unit}`.trim(), endsOf(row, key)];
 
 /* A name that stands alone: the model and what tells its artifacts apart. */
 function nameOf(row) {

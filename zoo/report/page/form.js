@@ -137,7 +137,7 @@ function buildAnswer(rows) {
   const ties = steps.length ? steps[0].left.filter((row) => row !== winner && steps[0].ties.has(row)) : [];
   const shown = [...new Set([state.objective, ...DATA.shown])].filter((key) => valueOf(winner, key) !== null);
   const numbers = shown.map((key) => {
-    const [text, ends] = sayWithSpan(winner, key);
+    const [text, ends] = sayWithEnds(winner, key);
     return h("span", { className: "number" }, h("span", { className: "muted" }, metric(key).title), " ", h("b", {}, text), ends && h("span", { className: "ends" }, ` ${ends}`));
   });
   byId("best").replaceChildren(
@@ -148,14 +148,16 @@ function buildAnswer(rows) {
         : known("miou") && !current().told && " mIoU is told apart by intervals alone; the command tests pairs on the same images.",
       ` ${capital(fact("rests_on", winner))}.`,
       ties.length ? [" Not told apart from it: ", joined(ties.slice(0, 4).map(opener)), ties.length > 4 ? ` and ${ties.length - 4} more.` : "."] : null),
+    h("ul", { className: "cautions" }, cautions(winner, steps).map((text) => h("li", {}, `${capital(text)}.`))),
     h("p", { className: "as-command" }, h("code", {}, pickCommand()), h("button", { type: "button", "aria-label": "copy the command", onclick: () => copyText(pickCommand(), "Copied.") }, "Copy")),
   );
   return winner;
 }
 
+const superlative = (key) => `${metric(key).better === "higher" ? "highest" : "lowest"} ${metric(key).title}`;
+
 /* Why it won, step by step, in the words of `zoo pick`. */
 function why(winner, steps, count) {
-  const superlative = (key) => `${metric(key).better === "higher" ? "highest" : "lowest"} ${metric(key).title}`;
   if (!steps.length) return "The only one that qualifies.";
   const said = steps.filter(({ before, left }, place) => !place || left.length < before.length).map(({ key, best, ties }, place) => {
     const among = place ? " of those that tie" : ` of ${count} that qualify`;
@@ -165,11 +167,26 @@ function why(winner, steps, count) {
   return [capital(first), rest, others.map((one) => ["; ", one]), "."];
 }
 
+/* What else is to be known of it: `notes` in zoo/picker/deciding.py, and what that says of those that were not chosen. */
+function cautions(winner, steps) {
+  const found = [];
+  for (const [key, limit] of limitsSet()) {
+    const one = metric(key), least = one.better === "higher", end = spanOf(winner, key)?.[least ? 0 : 1] ?? limit;
+    const span = spreadOf(winner, key) === null ? "the 95 % interval" : "the spread over seeds";
+    if (better(one, limit, end)) found.push(`${span} of ${one.title} reaches ${least ? "down to " : ""}${say(one, end)}, ${least ? "under" : "over"} the limit`);
+  }
+  for (const { key, best, before, left } of steps) {
+    const stay = new Set(left), others = before.filter((row) => !stay.has(row) && valueOf(row, key) !== null && alike(row, best, key) === null);
+    if (others.length) found.push(`${superlative(key)}: whether by more than chance is not known, against ${others.slice(0, 4).map(nameOf).join(", ")}${others.length > 4 ? ` and ${others.length - 4} more` : ""}`);
+  }
+  return [...found, ...(pooled("notes", own("notes", winner)) ?? [])];
+}
+
 const capital = (text) => text[0].toUpperCase() + text.slice(1);
 
 /* The same question for a terminal. */
 function pickCommand() {
-  const words = [], rows = meant();
+  const words = [], rows = named();
   const models = [...new Set(rows.map((row) => fact("model", row)))], [part, ...more] = state.search.split(/\s+/).filter(Boolean);
   const glob = (text) => text.replace(/[*?[]/g, "[$&]").replaceAll(",", "?"); // a comma parts names
   if (!part && current().asked_models) words.push("--models", current().asked_models);

@@ -110,16 +110,33 @@ const limitShown = (one, limit) => Number((limit * one.scale).toPrecision(9));
 
 const limitsSet = () => Object.entries(state.limits).filter(([, value]) => value !== null);
 
-/* Which rows are meant at all: names, kinds, licences and grade; limits apart. */
-function meant() {
+/* Which rows are named: by model and kinds. */
+function named() {
   const words = state.search.toLowerCase().split(/\s+/).filter(Boolean);
   const kinds = Object.entries(state.kinds).filter(([, values]) => values.length);
   return rowsHere().filter((row) => {
     if (!words.every((word) => fact("model", row).toLowerCase().includes(word))) return false;
-    if (!kinds.every(([name, values]) => values.includes(String(fact(name, row))))) return false;
-    if (state.sale && !own("for_sale", row)) return false;
-    return !state.grade || (fact("grade", row) ?? "Z") <= state.grade;
+    return kinds.every(([name, values]) => values.includes(String(fact(name, row))));
   });
+}
+
+/* Of rows whose recipe is here in several versions those of the one that was measured last, of rows with all numbers that
+   are asked for: `newest_versions` in zoo/score/filtering.py is the truth. */
+function newestVersions(rows) {
+  const asked = [state.objective, ...limitsSet().map(([key]) => key)], last = new Map();
+  const recipe = (row) => pooled("recipes", own("recipe", row)) ?? [];
+  const hasAll = (row) => asked.every((key) => valueOf(row, key) !== null) && (!state.grade || fact("grade", row));
+  for (const row of rows.filter(hasAll)) {
+    const [name] = recipe(row);
+    if (!last.has(name) || own("order", row) > own("order", last.get(name))) last.set(name, row);
+  }
+  return rows.filter((row) => !hasAll(row) || recipe(last.get(recipe(row)[0]))[1] === recipe(row)[1]);
+}
+
+/* Which rows are meant at all: limits apart. */
+function meant() {
+  const sold = (row) => !state.sale || own("for_sale", row);
+  return newestVersions(named()).filter((row) => sold(row) && (!state.grade || (fact("grade", row) ?? "Z") <= state.grade));
 }
 
 function qualifying() {
@@ -127,8 +144,10 @@ function qualifying() {
   return meant().filter((row) => limits.every(([key, value]) => miss(row, key, value) === 0));
 }
 
-/* The rows that no other beats in both, in order of x. A fixed map takes no time: what is under it stands apart. */
+/* The rows that no other beats in both, in order of x. A fixed map takes no time: what is under it stands apart; and
+   nobody chooses by a smoke test. */
 function frontOf(rows, x, y) {
+  if (current().is_smoke_test) return [];
   const seen = (row, key) => Number(show(metric(key), valueOf(row, key))) * (metric(key).better === "higher" ? 1 : -1);
   const points = rows.filter((row) => valueOf(row, x) !== null && valueOf(row, y) !== null && !marksOf(row).includes("▼"))
     .map((row) => [seen(row, x), seen(row, y), row])

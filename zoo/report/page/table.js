@@ -11,8 +11,7 @@ function tableColumns() {
   const facts = ["runtime", "precision", "input_size"].filter((name) => new Set(rowsHere().map((row) => fact(name, row))).size > 1)
     .map((name) => ({ key: name, title: name.replace("_size", ""), text: (row) => String(fact(name, row)), words: true }));
   const keys = current().columns.filter((key) => !["grade", "why", "weights", "published", "seed_count"].includes(key));
-  const asked = Object.keys(state.limits).filter((key) => !keys.includes(key) && state.limits[key] !== null);
-  const numbers = [...keys, ...asked, ...[plot?.x, plot?.y].filter((key) => key && known(key) && ![...keys, ...asked].includes(key))];
+  const numbers = [...keys, state.objective, ...limitsSet().map(([key]) => key), plot?.x, plot?.y].filter((key) => key && known(key, current().rows));
   const has = (key) => current().columns.includes(key);
   return [
     ...facts,
@@ -24,27 +23,17 @@ function tableColumns() {
   ];
 }
 
-/* The best of a column, where it is marked and rows differ. */
-function bestOf(one) {
-  const found = (current().best ??= {});
-  if (!(one.key in found)) {
-    const values = rowsHere().map((row) => valueOf(row, one.key)).filter((value) => value !== null);
-    found[one.key] = one.marked && new Set(values).size > 1 ? values.reduce((best, value) => (better(one, value, best) ? value : best)) : null;
-  }
-  return found[one.key];
-}
-
 function numberColumn(one) {
-  const best = bestOf(one), title = one.column || `${one.title} ${one.unit}`.trim();
-  const said = (row) => [one.key === "class-loss" && fact("worst_class", row), show(one, valueOf(row, one.key))].filter(Boolean).join(" ");
+  const best = one.key in current().best ? show(one, current().best[one.key]) : null, title = one.column || `${one.title} ${one.unit}`.trim();
+  const said = (row) => [one.key === "class-loss" && fact("worst_class", row), shown(row, one.key)].filter(Boolean).join(" ");
   return {
     key: one.key, title,
     text: (row) => (valueOf(row, one.key) === null && own("baseline", row) ? "" : said(row)),
     node: (row) => {
-      const value = valueOf(row, one.key), span = one.key === "miou" ? spanOf(row, one.key) : null;
-      const text = value === null ? h("span", { className: "none" }, own("baseline", row) ? "" : "n/a") : said(row);
-      return [value !== null && value === best ? h("b", { title: "best of its column" }, text) : text,
-        span && h("span", { className: "ends" }, ` ${show(one, span[0])}–${show(one, span[1])}`)];
+      const ends = one.key === "miou" && endsOf(row, one.key);
+      if (valueOf(row, one.key) === null) return h("span", { className: "none" }, own("baseline", row) ? "" : "n/a");
+      const isBest = show(one, valueOf(row, one.key)) === best && !own("baseline", row);
+      return [isBest ? h("b", { title: "best of its column" }, said(row)) : said(row), ends && h("span", { className: "ends" }, ` ${ends}`)];
     },
   };
 }
@@ -75,7 +64,9 @@ function buildTable(rows) {
   byId("table").replaceChildren(made);
   if (held?.dataset?.sort) byId("table").querySelector(`[data-sort="${CSS.escape(held.dataset.sort)}"]`)?.focus({ preventScroll: true });
   else if (held && made.contains(held)) held.focus({ preventScroll: true });
-  byId("count").textContent = `${rows.length} of ${rowsHere().length} · ${current().title}`;
+  const older = named().length - newestVersions(named()).length;
+  byId("count").textContent = `${rows.length} of ${rowsHere().length} · ${current().title}`
+    + (older ? ` · ${older} of older versions of their recipes left out` : "");
   const left = ordered.length - shownRows;
   byId("rest").replaceChildren(...(left > 0 ? [
     h("span", { className: "muted" }, `${shownRows} of ${ordered.length} rows shown`),
