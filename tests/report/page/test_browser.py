@@ -342,6 +342,77 @@ def test_the_filtered_table_is_taken_along(show):
     assert [line.split("\t")[0] for line in copied.splitlines()] == ["model", *models(page)]
 
 
+def test_class_columns_that_are_shown_are_taken_along(show):
+    page = show("limit.iou.class 3=0.01&limit.class-loss.class 3=0.9", accept_downloads=True)
+    with page.expect_download() as download:
+        page.click("#csv")
+    rows = list(csv.DictReader(io.StringIO(download.value.path().read_text())))
+    assert len(rows) == len(models(page)) > 0
+    assert all(float(row["iou.class 3"]) >= 0.01 and float(row["class-loss.class 3"]) <= 0.9 for row in rows)
+
+
+def test_an_address_of_a_table_that_is_not_here_says_so(show):
+    page = show("group=ffffff&limit.pipeline_p50_s=0.03")
+    assert "not on this page" in page.inner_text("#elsewhere")
+    assert len(models(page)) == 4
+    page.select_option("#device", "nvidia-h200")
+    assert page.locator("#elsewhere:visible").count() == 0
+    assert show("limit.pipeline_p50_s=0.03").locator("#elsewhere:visible").count() == 0
+
+
+def test_what_is_copied_from_a_card_is_said_in_it(show):
+    page = show()
+    page.locator("#table tbody th button").first.click()
+    page.locator("dialog .commands button").first.click()
+    until(page, "document.querySelector('dialog [role=status]').textContent === 'Copied.'")
+    box = page.locator("dialog [role=status]").bounding_box()
+    on_top = "([x, y]) => Boolean(document.elementFromPoint(x, y).closest('dialog [role=status]'))"
+    assert page.evaluate(on_top, [box["x"] + box["width"] / 2, box["y"] + box["height"] / 2])
+
+
+def test_focus_stays_where_something_was_pressed(show):
+    page, focused = show(), "document.activeElement.closest('%s') !== null"
+    page.evaluate("shownRows = 2; update()")
+    page.locator("#rest button").first.focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.closest('tr').rowIndex") == 3
+    for place in range(2):
+        page.locator("#table tbody input").nth(place).check()
+    for where in ("#compare", "#table"):
+        page.locator("#compare .chosen-row button").first.focus()
+        page.keyboard.press("Enter")
+        assert page.evaluate(focused % where)
+
+
+def test_the_focus_of_the_plot_is_seen(show):
+    page = show()
+    page.locator("#intervals").focus()
+    page.keyboard.press("Tab")
+    ring = page.evaluate(
+        "(({ outlineStyle, outlineOffset }) => [outlineStyle, outlineOffset])(getComputedStyle(plot.drawn))"
+    )
+    assert ring == ["solid", "-2px"]  # inside of the box that cuts what is drawn outside
+
+
+def test_paper_holds_what_is_on_the_page(show):
+    page = show("limit.pipeline_p50_s=0.03&runtime=eager|onnxruntime&best=miou")
+    page.set_viewport_size({"width": 980, "height": 700})
+    page.evaluate("shownRows = 1; update()")
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    said = page.inner_text("#asked")
+    for word in ("intel-xeon-2c", "streets val", "pipeline p50 at most 30 ms", "eager or onnxruntime", "best by mIoU"):
+        assert word in said
+    assert page.locator("#table tbody:not(.fixed-map) tr:visible").count() == 3
+    assert page.locator("#said li:visible").count() == page.evaluate("current().notes.length + current().failed.length")
+    assert page.evaluate("byId('table').scrollWidth <= byId('table').clientWidth")
+    assert page.locator("#question:visible").count() == 0
+    page.emulate_media(media="screen")
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert len(models(page)) == 1
+    assert page.locator("#said li:visible").count() == 0
+
+
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1300), ("dark", 390)])
 def test_nobody_is_shut_out(show, scheme, width):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()

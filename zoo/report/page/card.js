@@ -50,6 +50,7 @@ function cardParts(rows) {
     part("Where the numbers come from", provenance(rows)),
     DATA.whole ? null : h("p", { className: "muted" }, "This page has many rows: how calls were spread, confusion matrices, software and weights stand in the records alone."),
     part("Commands", commands(rows)),
+    h("p", { className: "toast", role: "status" }),
   ];
   return parts.filter(Boolean);
 }

@@ -126,9 +126,10 @@ const typed = (words) => words.map((word) => (/^[\w=.,:%/@+-]+$/.test(word) ? wo
 
 let toasted;
 function toast(text) {
-  byId("status").textContent = text;
+  const status = document.querySelector("dialog[open] [role=status]") ?? byId("status"); // what is outside an open dialog is inert
+  status.textContent = text;
   clearTimeout(toasted);
-  toasted = setTimeout(() => { byId("status").textContent = ""; }, 4000);
+  toasted = setTimeout(() => { status.textContent = ""; }, 4000);
 }
 
 async function copyText(text, said) {

@@ -208,6 +208,15 @@ function pickCommand() {
   return ["zoo pick", ...current().flags, typed(words)].join(" ");
 }
 
+/* The same question in words, for paper. */
+function questionInWords() {
+  const limits = limitsSet().map(([key, value]) => [metric(key), value]);
+  return [current().device, current().title, ...Object.values(state.kinds).filter((values) => values.length).map((values) => values.join(" or ")),
+    state.search && `model names with ${state.search}`, state.grade && `timing grade ${state.grade} or better`, state.sale && "may be sold",
+    ...limits.map(([one, value]) => `${one.title} ${one.better === "higher" ? "at least" : "at most"} ${limitShown(one, value)} ${one.unit}`.trim()),
+    `best by ${metric(state.objective).title}`].filter(Boolean).join(" · ");
+}
+
 const joined = (parts) => parts.flatMap((part, place) => (place ? [", ", part] : [part]));
 
 function opener(row) {

@@ -14,6 +14,7 @@ function update() {
 }
 
 function rebuild() {
+  byId("elsewhere").hidden = !isElsewhere;
   byId("caution").hidden = !current().caution;
   byId("caution").textContent = current().caution;
   shownRows = PAGE;
@@ -31,6 +32,7 @@ function nearestGroup(device) {
 }
 
 function showGroup(place) {
+  isElsewhere = false;
   Object.assign(state, { group: place, kinds: {}, card: null, open: "", compare: [] });
   state.limits = Object.fromEntries(Object.entries(state.limits).filter(([key]) => known(key)));
   if (!known(state.objective)) state.objective = defaultObjective();
@@ -61,6 +63,8 @@ function wire() {
   on("csv", "click", () => saveCsv(rowsNow));
   on("card", "close", () => { Object.assign(state, { card: null, open: "" }); opened = ""; writeState(); });
   on("card", "click", (event) => { if (event.target === byId("card")) byId("card").close(); });
+  addEventListener("beforeprint", ontoPaper);
+  addEventListener("afterprint", offPaper);
   addEventListener("hashchange", () => { clearTimeout(writing); readState(); rebuild(); });
   new ResizeObserver(([{ contentRect }]) => {
     const width = Math.round(contentRect.width);

@@ -7,6 +7,7 @@ let state = structuredClone(FRESH);
 const current = () => DATA.groups[state.group];
 const KINDS = ["runtime", "precision", "input_size", "weights", "rests_on"]; // facts a row may be chosen by, where they vary
 
+let isElsewhere = false; // the group that the address named is not on this page
 let writing;
 
 /* Soon, not at once: browsers take only so many changes of an address a second. */
@@ -43,6 +44,7 @@ function readState() {
   state = structuredClone(FRESH);
   const named = DATA.groups.findIndex((group) => group.id === words.get("group"));
   state.group = Math.max(named, 0);
+  isElsewhere = words.has("group") && named < 0;
   const numbers = new Set(Object.keys(DATA.numbers)), classes = new Set(classNames());
   const known = (key) => numbers.has(key) || (/^(iou|class-loss)\./.test(key) && classes.has(key.slice(key.indexOf(".") + 1)));
   for (const [name, text] of words) {

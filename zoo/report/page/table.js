@@ -2,6 +2,7 @@
 
 const PAGE = 50; // rows at first; a button shows more
 let shownRows = PAGE;
+let onScreen = null; // on paper: what it changed
 let lines = { of: "", made: new Map() }; // the rows drawn so far, while columns stay the same
 
 const sortNow = () => state.sort ?? { key: state.objective, up: metric(state.objective).better !== "higher" };
@@ -75,8 +76,10 @@ function buildTable(rows) {
 }
 
 function more(count) {
+  const first = shownRows;
   shownRows += count;
   update();
+  byId("table").querySelectorAll("tbody:not(.fixed-map) th button")[first].focus(); // the button that was pressed is gone
 }
 
 const titleOf = (key) => metric(key)?.title ?? key.replace("_", " ");
@@ -85,7 +88,7 @@ function headCell({ key, title, words, fixed }, sort) {
   const on = sort.key === key;
   const made = h("th", { scope: "col", className: words ? "words" : "" });
   if (on) made.setAttribute("aria-sort", sort.up ? "ascending" : "descending");
-  made.append(fixed ? h("span", { className: "fixed" }, title) : h("button", { type: "button", "data-sort": key, onclick: () => sortBy(key, words) }, title, h("span", { className: "way", "aria-hidden": "true" }, on ? (sort.up ? "▲" : "▼") : "")));
+  made.append(fixed || onScreen ? h("span", { className: "fixed" }, title) : h("button", { type: "button", "data-sort": key, onclick: () => sortBy(key, words) }, title, h("span", { className: "way", "aria-hidden": "true" }, on ? (sort.up ? "▲" : "▼") : "")));
   return made;
 }
 
@@ -119,11 +122,12 @@ function choose(row, on) {
 }
 
 function buildCompareBar() {
-  const bar = byId("compare");
+  const bar = byId("compare"), held = bar.contains(document.activeElement);
   bar.hidden = !state.compare.length;
   bar.replaceChildren(
     ...state.compare.map((row) => h("span", { className: "chosen-row" }, nameOf(row), h("button", { type: "button", "aria-label": `take ${nameOf(row)} away`, onclick: () => choose(row, false) }, "×"))),
     h("button", { type: "button", className: "main", disabled: state.compare.length < 2, onclick: openCompare }, state.compare.length < 2 ? "Choose another to compare" : `Compare ${state.compare.length}`));
+  if (held) (bar.querySelector(".chosen-row button") ?? byId("table")).focus({ preventScroll: true });
 }
 
 /* What the tables say beside their rows: what failed, and what is to be known. */
@@ -135,7 +139,7 @@ function buildSaid() {
       h("ul", {}, failed.map(([names, reason]) => h("li", {}, `${names.join(", ")}: ${reason}`))))] : []));
 }
 
-/* --- The table taken along: text with tabs as it is shown, or CSV in SI units, all columns. */
+/* --- The table taken along: text with tabs as it is shown, or CSV in SI units, all columns; or on paper. */
 
 function tableText(rows) {
   const found = tableColumns();
@@ -144,7 +148,8 @@ function tableText(rows) {
 }
 
 function tableCsv(rows) {
-  const facts = Object.keys(DATA.facts), numbers = Object.keys(DATA.numbers);
+  const facts = Object.keys(DATA.facts), seen = tableColumns().map((one) => one.key).filter(metric);
+  const numbers = [...new Set([...Object.keys(DATA.numbers), ...seen])];
   const head = [...facts, "device", ...numbers, "published_miou", "key", "file"];
   const lines = sortedRows(rows).map((row) => [...facts.map((name) => fact(name, row)), current().device, ...numbers.map((key) => valueOf(row, key)),
     pooled("published", own("published", row))?.miou ?? null, own("id", row), own("file", row)]);
@@ -162,4 +167,21 @@ function saveCsv(rows) {
   h("a", { href: address, download: "zoo-leaderboard.csv" }).click();
   setTimeout(() => URL.revokeObjectURL(address), 1000);
   toast(`${rows.length} rows as CSV`);
+}
+
+/* Paper has all rows, what is folded is open, and a head of words alone, since buttons stand on its first page only. */
+function ontoPaper() {
+  const folded = [...document.querySelectorAll("#said details:not([open])")];
+  onScreen = { shownRows, folded };
+  shownRows = Infinity;
+  byId("asked").textContent = questionInWords();
+  folded.forEach((one) => { one.open = true; });
+  buildTable(rowsNow);
+}
+
+function offPaper() {
+  shownRows = onScreen.shownRows;
+  onScreen.folded.forEach((one) => { one.open = false; });
+  onScreen = null;
+  buildTable(rowsNow);
 }
