@@ -16,6 +16,7 @@ from zoo.picker.deciding import CHANCE
 from zoo.report.leaderboard import leaderboard
 from zoo.report.output import write
 from zoo.score.filtering import newest_versions
+from zoo.score.limits import read_value
 from zoo.score.metrics import metric_of
 from zoo.score.paired import Pairs
 from zoo.store import save
@@ -130,6 +131,18 @@ def test_the_page_answers_as_the_command_beside_it_whatever_is_asked(page, capsy
             same(answer, capsys)
             answers.append(answer[0])
     assert all(any(flag in one for one in answers) for flag in ("--max", "--min", "--models", "--where", "--runtime"))
+
+
+def test_a_limit_is_the_number_that_the_command_reads(page):
+    dice, keys = (
+        random.Random(5),
+        ("pipeline_p50_s", "miou", "peak_memory_bytes", "param_count", "mac_count", "class-loss"),
+    )
+    for key in keys:
+        typed = [float(f"{dice.uniform(0.01, 99):.7g}") for _ in range(200)]
+        found = page.evaluate("([key, typed]) => typed.map((one) => fromShown(metric(key), one))", [key, typed])
+        metric = metric_of(key)
+        assert found == [read_value(metric, f"{one}{metric.unit}".replace("points", "")) for one in typed], key
 
 
 def test_the_row_at_a_slider_keeps_its_limit_in_the_command_too(page, board, capsys):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from zoo.lazy import Lazy
 from zoo.picker.deciding import Asked, notes
 from zoo.report.board import MAY_BE_MORE
-from zoo.report.page.digits import SHOWN, cut
+from zoo.report.page.digits import decided_by, only_shown
 from zoo.score.commands import how_to_export, how_to_load, how_to_measure
 from zoo.score.licences import Licences
 from zoo.score.metrics import METRICS
@@ -95,11 +95,11 @@ def _may_be_more(row: Row, key: str) -> bool:
 
 
 def _class_values(values: Iterable[float | None]) -> list[float | None]:
-    return [None if value is None else cut(value) for value in values]
+    return [None if value is None else decided_by(value) for value in values]
 
 
 def _pixels(shares: Iterable[float]) -> list[float]:
-    return [cut(share, SHOWN) for share in shares]
+    return [only_shown(share) for share in shares]
 
 
 def _licences(licences: Licences) -> dict[str, Any]:
@@ -156,7 +156,7 @@ def _latency(record: Record | None, row: Row, pairs: Pairs | None) -> dict[str, 
 
 
 def _microseconds(seconds: float | None) -> float | None:
-    return None if seconds is None else cut(seconds * 1e6, SHOWN)
+    return None if seconds is None else only_shown(seconds * 1e6)
 
 
 def _histogram(seconds: npt.NDArray[Any], latency: Latency) -> dict[str, Any]:

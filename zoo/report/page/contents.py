@@ -22,7 +22,7 @@ from zoo.picker.deciding import LATENCIES, LATENCY, TAIL
 from zoo.report.board import Board, Table
 from zoo.report.marks import FASTEST, HURT, LOST, MARKS, UNDER
 from zoo.report.page.cards import Pools, card_of
-from zoo.report.page.digits import cut
+from zoo.report.page.digits import decided_by
 from zoo.report.quoted import quoted
 from zoo.score.commands import measured_on
 from zoo.score.comparing import Group, tie
@@ -185,7 +185,7 @@ def _group(table: Table, places: Sequence[int], flags: Sequence[str], told: Told
         "title": " · ".join(part for part in title if part != group.device),
         "caution": table.caution,
         "columns": [column.key for column in table.columns],
-        "best": {key: cut(value) for key, value in table.best_values.items()},
+        "best": {key: decided_by(value) for key, value in table.best_values.items()},
         "is_smoke_test": table.is_smoke_test,
         "rows": places,
         "names": [line.name for line in table.lines],
@@ -239,9 +239,9 @@ def _texts(values: Sequence[Hashable]) -> list[str | int | None]:
 
 
 def _rounded(metric: Metric, values: Sequence[float | None]) -> list[float | int | None]:
-    """A column of numbers: whole ones as they are, others by `cut`."""
+    """A column of numbers: whole ones as they are, others by `decided_by`."""
     return [
-        None if value is None else round(value) if metric.exact or float(value).is_integer() else cut(value)
+        None if value is None else round(value) if metric.exact or float(value).is_integer() else decided_by(value)
         for value in values
     ]
 
@@ -252,7 +252,7 @@ def _is_known(column: Iterable[object]) -> bool:
 
 
 def _span(span: tuple[float, float] | None) -> tuple[float, ...] | None:
-    return None if span is None else tuple(map(cut, span))
+    return None if span is None else tuple(map(decided_by, span))
 
 
 def _names(rows: Sequence[Row]) -> list[str]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from decimal import ROUND_05UP, Context
 
-DECIDING = 10
-"""Of what limits, ties and orders are decided by: a pixel of 10⁹ and a nanosecond of some seconds make a difference."""
-SHOWN = 4
-"""Of what is shown, and at most held to a limit of fewer digits."""
-_CUT = {digits: Context(digits, ROUND_05UP) for digits in (DECIDING, SHOWN)}
+DECIDING, SHOWN = 10, 4
+"""Significant ones; a pixel of 10⁹ and a nanosecond of some seconds make a difference."""
+_DECIDING, _SHOWN = Context(DECIDING, ROUND_05UP), Context(SHOWN, ROUND_05UP)
+"""What is left over is cut off, but leaves no 0 or 5 behind, which would be taken as exact: what was cut rounds
+further, and keeps a limit of fewer digits, as all digits would."""
 
 
-def cut(value: float, digits: int = DECIDING) -> float:
-    """Of fewer digits, from which the page rounds as from all of them, and so as every table does.
+def decided_by(value: float) -> float:
+    """What limits, ties and orders are decided by; even the last digits of a float, which are chance, break a limit."""
+    return float(_DECIDING.create_decimal(repr(float(value))))
 
-    What is left over is cut off, but leaves no 0 or 5 behind, which would be taken as exact, and kept to a limit.
-    """
-    return float(_CUT[digits].create_decimal(f"{value:.12g}"))  # the last digits of a float are chance
+
+def only_shown(value: float) -> float:
+    """What is shown, and at most held to a limit of fewer digits, without the last digits of a float."""
+    return float(_SHOWN.create_decimal(f"{value:.12g}"))

@@ -107,7 +107,8 @@ function asLimit(key, value, typed = false) {
   return fromShown(one, Math.max(rounded, CAN_BE_0.includes(one.unit) ? 0 : 10 ** -(one.decimals ?? 3)));
 }
 
-const fromShown = (one, shown) => (one.scale < 1 ? shown * Math.round(1 / one.scale) : shown / one.scale);
+/* In the steps in which `zoo.units` reads it: others may end in another last digit, which is more than a limit that is met. */
+const fromShown = (one, shown) => (one.unit === "ms" ? shown * 1e-3 : one.scale < 1 ? shown * Math.round(1 / one.scale) : shown / one.scale);
 const limitShown = (one, limit) => Number((limit * one.scale).toPrecision(9));
 
 const limitsSet = () => Object.entries(state.limits).filter(([, value]) => value !== null);
