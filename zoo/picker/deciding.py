@@ -196,7 +196,16 @@ def notes(
             said.append(f"{labels[others[0].key]} is {far}; {these_weights(winner)}")
         else:
             said.append(f"{these_weights(winner)}: another training may order them otherwise")
-    said += [text for limit in asked.limits if (text := _reaches(winner, limit, pairs))]
+    return [
+        *said,
+        *(text for limit in asked.limits if (text := _reaches(winner, limit, pairs))),
+        *cautions(winner, baseline),
+    ]
+
+
+def cautions(winner: Row, baseline: Row | None) -> list[str]:
+    """Return what speaks against a row, whatever was asked."""
+    said = []
     if baseline and baseline.miou and winner.miou is not None and winner.miou < baseline.miou and not winner.accepted:
         bar = METRICS["miou"].say(baseline.miou)
         said.append(f"its mIoU is under the baseline's {bar}: the same map for every image is better")

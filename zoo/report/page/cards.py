@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from zoo.lazy import Lazy
-from zoo.picker.deciding import Asked, notes
+from zoo.picker.deciding import cautions
 from zoo.report.board import MAY_BE_MORE
 from zoo.report.page.digits import decided_by, only_shown
 from zoo.score.commands import how_to_export, how_to_load, how_to_measure
 from zoo.score.licences import Licences
-from zoo.score.metrics import METRICS
 from zoo.score.paired import Pairs
 from zoo.score.reading import Source
 from zoo.score.rows import Row
@@ -35,8 +34,6 @@ BINS = 40
 """Of a latency's histogram, from the fastest call to the 99th percentile; slower ones are counted in one more."""
 SUMMARY = ("min_s", "p25_s", "p50_s", "p75_s", "p90_s", "p95_s", "p99_s", "p999_s", "max_s")
 """Of a latency, in this order."""
-_ANYTHING = Asked((), METRICS["miou"])
-"""A question that no row breaks: what is to be known of one whatever was asked."""
 
 
 @dataclass
@@ -70,7 +67,7 @@ def card_of(row: Row, source: Source | None, baseline: Row | None, pools: Pools,
         "baseline": int(row.baseline),
         "for_sale": int(not pools.values["licences"][licences]["against"]),
         "recipe": pools.place("recipes", (row.recipe, row.recipe_hash) if row.recipe_hash else None),
-        "notes": pools.place("notes", notes(row, _ANYTHING, [], baseline, {}) or None),
+        "cautions": pools.place("cautions", cautions(row, baseline) or None),
         "may_be_more": pools.place("may_be_more", [key for key in MAY_BE_MORE if _may_be_more(row, key)] or None),
         "doubts": pools.place("doubts", row.doubts or None),
         "classes": pools.place_of("classes", tuple(row.class_iou), list) if row.class_iou else None,
@@ -226,8 +223,6 @@ def _commands(row: Row) -> list[tuple[str, str]]:
     """Pairs of what for and what a person types; none for the baseline."""
     if row.baseline:
         return []
-    if row.weights_source == "file" and row.weights_sha256 == row.file_sha256:  # another maker's file
-        return [("measure it here", "zoo bench --file FILE" + (" --data DIR" if row.dataset else ""))]
     found = {
         "write the file": how_to_export(row),
         "see what it sees of a picture": "" if row.weights_source == "random" else how_to_load(row),

@@ -179,7 +179,7 @@ function cautions(winner, steps) {
     const stay = new Set(left), others = before.filter((row) => !stay.has(row) && valueOf(row, key) !== null && alike(row, best, key) === null);
     if (others.length) found.push(`${superlative(key)}: whether by more than chance is not known, against ${others.slice(0, 4).map(nameOf).join(", ")}${others.length > 4 ? ` and ${others.length - 4} more` : ""}`);
   }
-  return [...found, ...(pooled("notes", own("notes", winner)) ?? [])];
+  return [...found, ...(pooled("cautions", own("cautions", winner)) ?? [])];
 }
 
 const capital = (text) => text[0].toUpperCase() + text.slice(1);
