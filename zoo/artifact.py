@@ -455,7 +455,8 @@ def _calibration(wanted: Wanted) -> list[Tensor]:
     """Images `(N, *image_size, 3)` `uint8`, spread over the train split; other sizes are resized to the frames'."""
     if wanted.dataset is None or "train" not in wanted.dataset.splits():
         raise base.UnsupportedError(
-            "int8 is calibrated on images of a train split, none is open: name a --data (and measure accuracy)"
+            "int8 is calibrated on images of a train split, none is open: name a --data, in a sweep with a preset that "
+            "has accuracy"
         )
     height, width = wanted.image_size
     images = []

@@ -24,3 +24,28 @@ def test_where_others_measure_everything_it_says_who_and_what_to_do(call, monkey
         "claimed by other sweeps: 3 cells of unet, enet, by process 7 on here, process 8 on there; their records come "
         "to results, and the same command goes on with what they leave\n"
     )
+
+
+@pytest.mark.parametrize("asked", [["--models", "unet", "--dry-run"], ["--pair", "unet", "enet"]])
+@pytest.mark.parametrize(
+    ("how", "size"),
+    [
+        (["--preset", "latency"], "256x512"),
+        (["--preset", "latency", "--set", "image_size=64x128"], "64x128"),
+        (["--preset", "quick", "--set", "accuracy=false"], "1024x2048"),
+    ],
+)
+def test_without_accuracy_no_data_is_named(call, asked, how, size):
+    code, out, error = call("bench", *asked, *how, "--data", "/nonexistent")
+    assert (code, out) == (2, "")
+    assert f"with accuracy = false reads no --data: its frames are made up, of {size}; leave --data away" in error
+    assert "--set image_size=HxW, or take a preset with accuracy" in error
+    assert error.count("\n") == 1
+
+
+def test_without_accuracy_no_images_of_it_are_named(call):
+    code, _, error = call("bench", "--models", "unet", "--preset", "latency", "--accuracy-images", "5", "--dry-run")
+    assert (code, error) == (
+        2,
+        "zoo: preset latency with accuracy = false counts no mIoU; leave --accuracy-images away\n",
+    )

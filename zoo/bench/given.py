@@ -58,6 +58,6 @@ def fitted(card: Card, config: BenchConfig, dataset: Dataset | None) -> tuple[Ca
         raise UserError(
             f"{card.file} answers with {len(card.class_names)} classes ({', '.join(card.class_names[:3])}, …), "
             f"{dataset.name} has {dataset.spec.num_classes} ({', '.join(dataset.spec.class_names[:3])}, …): "
-            "name the dataset it was trained for with --data, or measure speed alone with --preset latency"
+            "name the dataset it was trained for with --data, or measure speed alone: --preset latency, without --data"
         )
     return card, []

@@ -16,12 +16,13 @@ import numpy as np
 
 from zoo.bench.job import Job, Paired, Side, Survey
 from zoo.bench.plan import Chosen, choose
+from zoo.bench.request import open_data
 from zoo.bench.sweep import Event, OnEvent
 from zoo.bench.workshop import Workshop
 from zoo.catalog import MODELS, find
 from zoo.checkpoint import runs_folder
 from zoo.config import INSTALLED, BenchConfig
-from zoo.data.layout import Dataset, open_dataset
+from zoo.data.layout import Dataset
 from zoo.data.reading import frame_size
 from zoo.errors import UserError, did_you_mean
 from zoo.identity import network_sha256
@@ -85,7 +86,7 @@ def run_pair(
     """
     sides = [parse_side(text, config) for text in (first, second)]
     specs = [side.spec for side in sides]
-    dataset = open_dataset(data, cache=cache) if config.accuracy else None
+    dataset = open_data(config, data, cache)
     image_size = frame_size(dataset, config.split) if dataset else config.image_size
     with _runner(config, on_event) as run:
         chosen = _weights(run, config, specs, weights, dataset, runs_folder(runs), cache)

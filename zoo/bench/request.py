@@ -20,6 +20,7 @@ from zoo.foreign import NOTHING, Feed
 from zoo.record import MEAN_LABEL_MAP
 from zoo.spec import ModelSpec
 from zoo.store import DEFAULT
+from zoo.units import show_size
 from zoo.weights.asked import Asked, parse_all_asked
 
 
@@ -30,7 +31,8 @@ class Request:
     config: BenchConfig
     """What to measure; of a plan, its own (`Plan.config_for`)."""
     data: Path | str | None = None
-    """Dataset in the Cityscapes layout; `None`: `CITYSCAPES_DATASET`, else the embedded synthetic streets."""
+    """Dataset in the Cityscapes layout; `None`: `CITYSCAPES_DATASET`, else the embedded synthetic streets. Without
+    accuracy there is none."""
     results: Path | str = DEFAULT
     """Folder of the records."""
     runs: Path | str | None = None
@@ -122,7 +124,7 @@ def read(request: Request) -> Wanted:
     asked = {spec.name: asked[spec.name] for spec in specs}
     for model, one in asked.items():
         require_one_seed(config, model, one)
-    dataset = open_dataset(request.data, cache=request.cache) if config.accuracy else None
+    dataset = open_data(config, request.data, request.cache)
     if plan is not None:
         _require_data(plan, dataset)
     if given is not None:
@@ -130,6 +132,23 @@ def read(request: Request) -> Wanted:
         given, notes = (given[0], card), [*notes, *more]
     runs = runs_folder(request.runs)
     return Wanted(config, specs, asked, dataset, runs, request.cache, given, notes, plan, request.by_content)
+
+
+def open_data(config: BenchConfig, data: Path | str | None, cache: Path | None) -> Dataset | None:
+    """Open the dataset that accuracy is counted on; without accuracy there is none, and none may be named.
+
+    Raises:
+        UserError: one is named, or it cannot be opened.
+    """
+    if config.accuracy:
+        return open_dataset(data, cache=cache)
+    if data is not None:
+        raise UserError(
+            f"preset {config.name} with accuracy = false reads no --data: its frames are made up, of "
+            f"{show_size(config.image_size)}; leave --data away and say how large yours are with --set image_size=HxW, "
+            "or take a preset with accuracy, such as camvid or cityscapes"
+        )
+    return None
 
 
 def _models_of(plan: Plan) -> list[str]:

@@ -243,7 +243,10 @@ def _config(arguments: argparse.Namespace) -> BenchConfig:
         device=arguments.device,
         threads=arguments.threads,
     )
-    return load_config(BenchConfig, arguments.preset or "quick", changes)
+    config = load_config(BenchConfig, arguments.preset or "quick", changes)
+    if not config.accuracy:
+        refuse(arguments, ("accuracy_images",), f"preset {config.name} with accuracy = false counts no mIoU")
+    return config
 
 
 def _pair(arguments: argparse.Namespace, config: BenchConfig) -> int:

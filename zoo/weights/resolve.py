@@ -145,7 +145,10 @@ def _of_run(
     asked: Asked, spec: ModelSpec, dataset: Dataset | None, runs: Path, begins: TrainConfig | None = None
 ) -> Source:
     if dataset is None:
-        raise UserError(f"{spec.name}: a run is one on a dataset and none is open; name it with --data, or give a FILE")
+        raise UserError(
+            f"{spec.name}: a run is one on a dataset and none is open, since accuracy = false; give the run's FILE, or "
+            "take a preset with accuracy and name the dataset with --data"
+        )
     found = finished_runs(runs, spec, dataset.fingerprint())
     if not found:
         flag = "--weights" if begins is None else "--init"
