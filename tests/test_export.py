@@ -20,6 +20,8 @@ from zoo import export, store
 from zoo.artifact import build
 from zoo.card import read_exported
 from zoo.cli import main as cli
+from zoo.data.layout import open_dataset
+from zoo.data.reading import class_shares
 from zoo.data.synthetic import write_dataset
 from zoo.errors import UserError
 from zoo.labels import CITYSCAPES
@@ -239,10 +241,39 @@ def test_a_file_that_loses_more_is_not_written_and_the_classes_are_named(own, ca
     assert cli.main(of_own(own, "refused.onnx", "--require", "class-loss:2,equal:99.9,miou:40")) == 1
     said = one_line(capsys)
     assert f"{own / 'refused.onnx'} is not written, it does not keep IoU lost of the worst class ≤ 2.0 points: " in said
-    assert "road 5.0, pole 3.1; labels equal to fp32 ≥ 99.90 %: 90.00 % (against fp32 eager, on 2 images of " in said
+    assert "road 5.0 points, pole 3.1 points; labels equal to fp32 ≥ 99.90 %: 90.00 % (against fp32 eager, on " in said
     assert "train" not in said, "it is rare"
     assert (own / "refused.onnx").read_bytes() == b"of before"
     assert not (own / "refused.onnx.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("require", "lost", "said"),
+    [
+        ("class-loss:0.01", 0.0002, "IoU lost of the worst class ≤ 0.01 points: road 0.02 points ("),
+        ("class-loss.road:2", 0.0204, "IoU lost of road ≤ 2.00 points: 2.04 points ("),
+        ("miou-lost:2", 0.02004, "mIoU lost ≤ 2.000 points: 2.004 points ("),
+        ("miou:50.01", 0.0, "mIoU ≥ 50.01 %: 50.00 % ("),
+    ],
+)
+def test_what_is_lost_never_reads_as_what_may_be(require, lost, said, own, capsys, monkeypatch):
+    held = export.Held(
+        miou=0.5, miou_lost=lost, class_lost={"road": lost}, common=frozenset({"road"}), equal_share=0.9, image_count=2
+    )
+    monkeypatch.setattr(export, "hold", lambda *_: held)
+    assert cli.main(of_own(own, "refused.onnx", "--require", require)) == 1
+    assert f"does not keep {said}" in one_line(capsys)
+
+
+def test_what_a_class_loses_that_no_label_shows_cannot_be_required(own, capsys, monkeypatch):
+    monkeypatch.setattr(export, "build", lambda *_: pytest.fail("nothing is built"))
+    dataset = open_dataset(own / "streets")
+    shares = dict(zip(dataset.spec.class_names, class_shares(dataset, "val"), strict=True))
+    absent = next(name for name, share in shares.items() if not share)
+    assert cli.main(of_own(own, "model.onnx", "--require", f"class-loss.road:1,class-loss.{absent}:1")) == 2
+    said = one_line(capsys)
+    assert f"--require names {absent}, which no label of synthetic val shows: what such a class loses cannot be" in said
+    assert "those that are there: road, sidewalk" in said
 
 
 @pytest.mark.parametrize(

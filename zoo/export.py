@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import add
 from pathlib import Path
 
 import torch
@@ -14,7 +15,7 @@ from zoo.artifact import Tell, Wanted, build, find_source, predictor_of, referen
 from zoo.card import Card, Port, card_path
 from zoo.catalog import find
 from zoo.data.layout import Dataset, OnFrame, open_dataset
-from zoo.data.reading import frame_size
+from zoo.data.reading import class_shares, frame_size
 from zoo.errors import UserError, counted
 from zoo.faults import how_to_write, reason
 from zoo.files import write_all
@@ -219,6 +220,15 @@ def _require_data(wanted: Wanted, limits: Sequence[Limit], *, given: bool) -> No
     if unknown := [name for name in names if name and name not in dataset.spec.class_names]:
         known = ", ".join(dataset.spec.class_names)
         raise UserError(f"--require names {', '.join(unknown)}, no class of {dataset.name}; there are: {known}")
+    if not any(names):
+        return
+    shares = dict(zip(dataset.spec.class_names, class_shares(dataset, HELD_SPLIT), strict=True))
+    if absent := [name for name in names if name and not shares[name]]:
+        seen = ", ".join(name for name, share in shares.items() if share)
+        raise UserError(
+            f"--require names {', '.join(absent)}, which no label of {dataset.name} {HELD_SPLIT} shows: what such a "
+            f"class loses cannot be known; leave it away, or name one of those that are there: {seen}"
+        )
 
 
 def _hold(wanted: Wanted, file: Path, on_image: OnFrame | None) -> Held:
@@ -234,12 +244,11 @@ def _require_kept(held: Held, limits: Sequence[Limit], target: Path, on: str) ->
     for limit in limits:
         if limit.holds(held):
             continue
+        broken: dict[str, float | None] = {"": held.value(limit.metric.key)}
         if limit.metric.key == CLASS_LOSS:
-            broken = {name: lost for name, lost in held.common_lost.items() if lost > limit.value}
-            found = ", ".join(f"{name} {limit.metric.show(lost)}" for name, lost in broken.items())
-        else:
-            found = limit.metric.say(held.value(limit.metric.key))
-        said.append(f"{limit.say()}: {found}")
+            broken = {f"{name} ": lost for name, lost in held.common_lost.items() if lost > limit.value}
+        bound, *found = limit.metric.apart(limit.value, *broken.values())
+        said.append(f"{limit.say(bound)}: {', '.join(map(add, broken, found)) or 'not known'}")
     if said:
         raise RequirementError(
             f"{target} is not written, it does not keep {'; '.join(said)} (against fp32 eager, {on}); "

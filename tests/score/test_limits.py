@@ -181,3 +181,17 @@ def test_a_loss_that_is_none_is_one_line(text, words):
 )
 def test_a_loss_counts_what_became_worse(text, was, now, loss):
     assert LossLimit.parse(text).loss(was, now) == pytest.approx(loss)
+
+
+@pytest.mark.parametrize(
+    ("text", "loss", "said"),
+    [
+        ("slower:5%", 0.06, "6 %"),
+        ("slower:5%", 0.050001, "5.0001 %"),
+        ("miou:0.5", 0.0050004, "0.50004 points"),
+        ("latency:2ms", 0.0020004, "2.0004 ms"),
+        ("graph-breaks:5%", float("inf"), "inf %"),
+    ],
+)
+def test_a_loss_never_reads_as_what_is_allowed(text, loss, said):
+    assert LossLimit.parse(text).say(loss) == said

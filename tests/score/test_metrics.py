@@ -90,3 +90,8 @@ def test_what_a_choice_and_a_sweep_show_is_in_the_table():
 )
 def test_two_numbers_that_differ_are_never_said_alike(key, value, other, said):
     assert metric_of(key).apart(value, other) == said
+
+
+def test_a_number_is_told_from_all_others():
+    said = metric_of("class-loss").apart(0.02, 0.05, 0.0204, None)
+    assert said == ("2.00 points", "5.00 points", "2.04 points", "n/a")

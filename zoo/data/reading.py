@@ -151,6 +151,21 @@ def label_histogram(frame: Frame, spec: DatasetSpec) -> NDArray[np.int64]:
         return np.bincount(values.ravel(), minlength=256)
 
 
+def class_shares(dataset: Dataset, split: str) -> NDArray[np.float64]:
+    """Share of each class in the counted pixels of a split, `(K,)`.
+
+    Raises:
+        UserError: no such split, a split without labels, or a damaged file.
+    """
+
+    def count(frame: Frame) -> NDArray[np.int64]:
+        return np.bincount(read_label(frame, dataset.spec).ravel(), minlength=256)[: dataset.spec.num_classes]
+
+    with ThreadPoolExecutor() as pool:
+        counts: NDArray[np.int64] = np.sum(list(pool.map(count, dataset.frames(split))), axis=0)
+    return counts / max(int(counts.sum()), 1)
+
+
 def read_frame(frame: Frame, spec: DatasetSpec) -> tuple[Pixels, Pixels]:
     """Read a frame's image `(H, W, 3)` and its train ids `(H, W)`.
 

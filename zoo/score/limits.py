@@ -114,9 +114,10 @@ class Limit:
             self.metric.unit == "points" and abs(value - self.value) < NO_POINTS
         )
 
-    def say(self) -> str:
-        """Return the limit as words: `"pipeline p50 ≤ 25.0 ms"`."""
-        return f"{self.metric.title} {'≥' if self.metric.better == 'higher' else '≤'} {self.metric.say(self.value)}"
+    def say(self, bound: str = "") -> str:
+        """Return the limit as words: `"pipeline p50 ≤ 25.0 ms"`; `bound`: its value as it stands beside others."""
+        sign = "≥" if self.metric.better == "higher" else "≤"
+        return f"{self.metric.title} {sign} {bound or self.metric.say(self.value)}"
 
     def miss(self, row: Numbers) -> float:
         """Return how far a row is off, relative to the limit, or of 0 by itself; infinite where unknown."""
@@ -174,11 +175,14 @@ class LossLimit:
         return worse / abs(was) if was else math.copysign(math.inf, worse) if worse else 0.0
 
     def say(self, loss: float | None = None) -> str:
-        """Return a loss, or else the limit, in words: `"5.2 %"`, `"0.5 points"`, `"2.0 ms"`."""
+        """Return a loss, with digits that tell it from the limit, or else the limit: `"5.2 %"`, `"0.5 points"`."""
         value = self.amount if loss is None else loss
-        if self.is_relative:
-            return f"{100 * value:.3g} %"
-        return f"{100 * value:.3g} points" if self.metric.unit in _POINTS else self.metric.say(value)
+        unit = "%" if self.is_relative else "points" if self.metric.unit in _POINTS else ""
+        if not unit:
+            return self.metric.say(value) if loss is None else self.metric.apart(loss, self.amount)[0]
+        both = (100 * value, 100 * self.amount)
+        digits = next((digits for digits in range(3, 12) if len({f"{one:.{digits}g}" for one in both}) > 1), 3)
+        return f"{100 * value:.{digits}g} {unit}"
 
 
 def read_value(metric: Metric, text: str) -> float:

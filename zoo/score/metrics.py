@@ -106,12 +106,12 @@ class Metric:
         text = self.show(value)
         return text if text == "n/a" else f"{text} {self.unit}".rstrip()
 
-    def apart(self, value: float, other: float) -> tuple[str, str]:
-        """Say two numbers that differ with as many digits as it takes to see that."""
+    def apart(self, value: float, *others: float | None) -> tuple[str, ...]:
+        """Say a number and others that differ from it with as many digits as it takes to see that."""
         for digits in range(9):
             finer = replace(self, decimals=(self.decimals or 0) + digits) if digits else self
-            said = finer.say(value), finer.say(other)
-            if said[0] != said[1] or self.words:
+            said = finer.say(value), *map(finer.say, others)
+            if said[0] not in said[1:] or self.words:
                 break
         return said
 

@@ -15,17 +15,15 @@ count, and balance and means are each image's.
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from zoo.config import TrainConfig
-from zoo.data.layout import Dataset, Frame
-from zoo.data.reading import read_label
+from zoo.data.layout import Dataset
+from zoo.data.reading import class_shares
 from zoo.errors import UserError
 from zoo.spec import IGNORE_INDEX, ModelSpec
 
@@ -137,7 +135,7 @@ def channel_weights(config: TrainConfig, spec: ModelSpec, dataset: Dataset) -> T
     if config.class_weights == "none":
         return None
     if config.class_weights == "inverse_log":
-        of_class = tuple((1 / np.log(ENET_C + class_shares(dataset))).tolist())
+        of_class = tuple((1 / np.log(ENET_C + class_shares(dataset, "train"))).tolist())
     else:
         of_class = config.class_weights
         if len(of_class) != classes.num_classes:
@@ -147,18 +145,3 @@ def channel_weights(config: TrainConfig, spec: ModelSpec, dataset: Dataset) -> T
             )
     channels = spec.train_ids or range(classes.num_classes)
     return torch.tensor([0.0 if train_id == IGNORE_INDEX else of_class[train_id] for train_id in channels])
-
-
-def class_shares(dataset: Dataset, split: str = "train") -> NDArray[np.float64]:
-    """Share of each class in the counted pixels of a split, `(K,)`.
-
-    Raises:
-        UserError: no such split, a split without labels, or a damaged file.
-    """
-
-    def count(frame: Frame) -> NDArray[np.int64]:
-        return np.bincount(read_label(frame, dataset.spec).ravel(), minlength=256)[: dataset.spec.num_classes]
-
-    with ThreadPoolExecutor() as pool:
-        counts: NDArray[np.int64] = np.sum(list(pool.map(count, dataset.frames(split))), axis=0)
-    return counts / max(int(counts.sum()), 1)
