@@ -106,6 +106,21 @@ def test_a_wrong_flag_is_not_blamed_on_the_preset():
         load_config(BenchConfig, "quick", {"batch_size": 0})
     with pytest.raises(UserError, match=r"^the flags: precisions"):
         load_config(BenchConfig, "quick", {"precisions": ["fp8"]})
+    for whole in ({"rate_hz": 10, "batch_size": 2}, {"rate_hz": 10, "throughput": True}):
+        with pytest.raises(UserError, match=r"^the flags: rate_hz = 10 makes a call for each frame and"):
+            load_config(BenchConfig, "latency", whole)
+    with pytest.raises(UserError, match=r"^the flags: train: batch_size is a multiple of accumulate; got 2 images"):
+        load_config(BenchConfig, "quick", {"train.accumulate": 4})
+
+
+def test_a_wrong_preset_is_not_blamed_on_the_flags(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text("rate_hz = 10\nbatch_size = 2\n")
+    for changes in ({}, {"device": "cpu"}):
+        with pytest.raises(UserError, match=r"mine\.toml: rate_hz = 10 makes a call for each frame and"):
+            load_config(BenchConfig, str(file), changes)
+    with pytest.raises(UserError, match=r"^the flags: device: "):
+        load_config(BenchConfig, str(file), {"device": "tpu"})
 
 
 def test_a_recipe_that_is_named_by_its_hash_is_that_one():

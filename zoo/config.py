@@ -249,15 +249,25 @@ def load_config(cls: type[ConfigT], preset: str | None = None, changes: Mapping[
             values = _recipe_of_sweep(values, path)
         else:
             values.setdefault("name", path.stem)
+    alone = json.dumps(values, default=str)
     for key, value in (changes or {}).items():
         _put(values, key.split("."), value)
     try:
         return cls.model_validate_json(json.dumps(values, default=str), strict=True)
     except ValidationError as error:
         failing = ".".join(str(part) for part in error.errors(include_url=False)[0]["loc"])
-        if any(failing == key or failing.startswith(f"{key}.") for key in changes or {}):
-            source = "the flags"
+        named = any(failing == key or failing.startswith(f"{key}.") for key in changes or {})
+        source = "the flags" if named or _is_sound(cls, alone) else source
         raise UserError(f"{source}: {_explain(cls, error)}") from error
+
+
+def _is_sound(cls: type[Facts], alone: str) -> bool:
+    """Whether a preset without any change can be read: then a mistake is one of what changed it."""
+    try:
+        cls.model_validate_json(alone, strict=True)
+    except ValidationError:
+        return False
+    return True
 
 
 def parse_set(pairs: list[str]) -> dict[str, Any]:
