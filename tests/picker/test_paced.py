@@ -71,6 +71,18 @@ def test_who_asks_for_other_calls_is_not_told_to_pace_them(rows):
         assert note == (f"at 10 Hz a frame comes every 100 ms: held against the p99 of calls {calls}, as was asked for")
 
 
+def test_what_was_paced_at_another_rate_tells_nothing_of_this_one(records, rows):
+    alone = [one for one in rows if one.rate_hz == 30.0]
+    told = r"^every record that could tell was paced at 30 Hz, not at 10 Hz, and .*; measure with `zoo bench "
+    with pytest.raises(NothingMeasuredError, match=rf"{told}--data DIR --preset camvid --rate 10hz`, .*--rate 30$"):
+        pick(alone, at=10)
+    with pytest.raises(NothingMeasuredError, match=told):
+        pick([*alone, row(records.make(right=None)), row(records.make(samples=20))], at=10)
+    assert pick(alone, at=10, rate_hz=30.0).winner.rate_hz == 30.0, "asked for"
+    plain = row(records.make("plain", right=0.3))
+    assert pick([*alone, plain], at=10).winner is plain
+
+
 def test_who_asks_for_no_rate_is_answered_by_calls_one_after_the_other(rows):
     choice = pick(rows)
     assert (choice.winner.model, choice.winner.rate_hz) == ("large", None)

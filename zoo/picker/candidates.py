@@ -66,6 +66,8 @@ def find_candidates(
     devices: Sequence[str],
     here: Sequence[Named],
     rate_hz: float | None = None,
+    *,
+    named: bool = False,
 ) -> Field:
     """Choose the rows that take part: one group a device, and of each condition its newest.
 
@@ -79,6 +81,7 @@ def find_candidates(
         devices: All that one candidate has to be measured on; one or none: one device alone.
         here: This machine's devices: their own rows go first where no device is named and they have the numbers.
         rate_hz: Frames a second that have to be kept up with; `deadline` of it is needed too.
+        named: Whether rates of rows were named: then rows paced at another rate may take part.
 
     Raises:
         NothingMeasuredError: no row has the numbers.
@@ -101,7 +104,8 @@ def find_candidates(
             rows = [row for row in rows if row.baseline or row.device in own]
             others = [device for device in measured if device not in own]
             notes = (f"rows of {listed(others)} are left out: this machine's are taken; name another with --device",)
-    chosen = [_one_group(some, needed, rate_hz) for some in (_in_common(several) if len(several) > 1 else [rows])]
+    sides = _in_common(several) if len(several) > 1 else [rows]
+    chosen = [_one_group(some, needed, rate_hz, named=named) for some in sides]
     groups = tuple(one.group for one in chosen)
     _require_alike(groups)
     notes = tuple(dict.fromkeys((*notes, *(note for one in chosen for note in one.notes))))
@@ -197,7 +201,7 @@ class _Chosen(NamedTuple):
         return (row.recipe, row.recipe_hash) not in self.older
 
 
-def _one_group(rows: list[Row], needed: Sequence[Metric], rate_hz: float | None) -> _Chosen:
+def _one_group(rows: list[Row], needed: Sequence[Metric], rate_hz: float | None, *, named: bool) -> _Chosen:
     """The group to choose from."""
     measured = [row for row in rows if not row.baseline]
     if not measured:
@@ -207,7 +211,7 @@ def _one_group(rows: list[Row], needed: Sequence[Metric], rate_hz: float | None)
     if rate_hz is not None:
         paced = [row for row in usable if row.rate_hz == rate_hz]
         needed = [*needed, METRICS["pipeline_p99_s"]]
-        usable = paced or [row for row in usable if _has_all(row, needed)]
+        usable = paced or [row for row in usable if _has_all(row, needed) and (named or row.rate_hz is None)]
     if not usable:
         raise NothingMeasuredError(_why_none(asked, needed, rate_hz, full=len(asked) < len(measured)))
     others = {row.mode for row in usable} - {WHOLE}
@@ -276,6 +280,13 @@ def _why_none(asked: list[Row], needed: Sequence[Metric], rate_hz: float | None,
     if untold and not missing:
         return f"no {kind} knows its {what}"
     words = ["zoo bench", *preset_words(asked, needed), *flags_for({metric.key for metric in needed}, rate_hz)]
+    at = {row.rate_hz for row in asked if row.rate_hz is not None and row.status == "ok" and _has_all(row, needed)}
+    if at:  # of another rate than the one that is asked for: the others would have been taken
+        rates = listed(f"{one:g} Hz" for one in sorted(at))
+        return (
+            f"every {kind} that could tell was paced at {rates}, not at {rate_hz:g} Hz, and rates are never mixed; "
+            f"measure with `{' '.join(words)}`, or choose among those with --rate {min(at):g}"
+        )
     ways = [f"measure with `{' '.join(words)}`"]
     if "mIoU" in missing:
         ways = ["train with `zoo train MODEL --data DIR`", "name weights with `zoo bench --weights MODEL=FILE`"]

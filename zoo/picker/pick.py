@@ -174,7 +174,7 @@ def pick(
     bounds = [replace(limit, metric=known_class(limit.metric, every)) for limit in bounds]
     goal = known_class(goal, every)
     needed = [goal, *(limit.metric for limit in bounds)]
-    found = find_candidates(every, needed, devices, here := machine.here(), rate)
+    found = find_candidates(every, needed, devices, here := machine.here(), rate, named=bool(conditions.get("rate_hz")))
     batched = _all_batched(found)
     if price is not None and not batched:
         found = _by_latency(found, price)
