@@ -20,6 +20,7 @@ from zoo.report.output import write
 from zoo.score.comparing import latest
 from zoo.score.reading import rows_of
 from zoo.score.rows import COLUMNS, row
+from zoo.score.trust import REMEDIES
 from zoo.store import save
 
 
@@ -762,6 +763,12 @@ def test_what_to_do_about_a_grade_stands_once_below_all_tables_for_what_occurs(r
         assert text.count("not A for ") == 2
         assert " ".join(text.split()).endswith("then measure anew: the same `zoo bench …` with `--rerun`")
         assert max(map(len, text.splitlines())) <= width
+    quick = row(make("q", spread=0.2, quick=True))
+    text = " ".join(render(make_board([quick]), "table", plain=True).split())
+    assert text.endswith(f"not A for few samples: {REMEDIES['few samples']}")
+    assert "--rerun" not in text, "the same would take as few"
+    text = " ".join(render(make_board([*rows, quick]), "table", plain=True).split())
+    assert "with `--rerun` not A for few samples: quick takes few: take a full preset, `--preset camvid`" in text
     assert "not A for" not in render(make_board([row(make("a"))]), "table", plain=True)
     assert "not A for" not in render(board, "md"), "a page's reader did not measure it"
     for one in json.loads(render(board, "json")):

@@ -64,7 +64,7 @@ HELD = Witness(clock_start_hz=1.98e9, clock_end_hz=1.98e9)
 CLIMBED = Witness(clock_start_hz=0.345e9, clock_end_hz=1.98e9)
 DOUBTFUL = [
     ({"spread": 0.2}, "spread", "performance"),
-    ({"spread": 0.2, "quick": True}, "few samples", "--preset latency"),
+    ({"spread": 0.2, "quick": True}, "few samples", "`--preset camvid`"),
     ({"kind": "cuda", "spread": 0.2}, "spread of an accelerator", "nvidia-smi -lgc"),
     ({"kind": "cuda", "spread": 0.2, "witness": CLIMBED}, "spread of an accelerator", "nvidia-smi -lgc"),
     ({"kind": "cuda", "spread": 0.2, "witness": HELD}, "spread of launches", "need fewer"),
@@ -75,7 +75,7 @@ DOUBTFUL = [
     ({"witness": Witness(foreign_load=0.4)}, "other load beside spinning threads", "--threads"),
     ({"kind": "cuda", "witness": Witness(foreign_process_count=1)}, "other processes", "nvidia-smi"),
     ({"settled": False}, "unsettled warm-up", "zoo doctor --machine"),
-    ({"settled": False, "quick": True}, "few samples", "--preset latency"),
+    ({"settled": False, "quick": True}, "few samples", "`--preset camvid`"),
     ({"p50_s": 0.03, "pipeline_s": 0.02}, "drift", "zoo doctor --machine"),
 ]
 

@@ -48,8 +48,10 @@ def board_text(board: Board, *, width: int | None = None, plain: bool = False) -
 def _remedies(board: Board) -> list[str]:
     """What to do about each kind of thing that speaks against some row's timing."""
     doubted = {remedy for table in board.tables for line in table.lines for remedy in line.row.grade_remedies}
-    said = [f"not A for {kind}: {remedy}" for kind, remedy in REMEDIES.items() if remedy in doubted]
-    return [*said, "then measure anew: the same `zoo bench …` with `--rerun`"] if said else []
+    said = {kind: f"not A for {kind}: {remedy}" for kind, remedy in REMEDIES.items() if remedy in doubted}
+    few = said.pop("few samples", None)
+    again = ["then measure anew: the same `zoo bench …` with `--rerun`"] if said else []
+    return [*said.values(), *again, *([few] if few else [])]  # that is asked of another preset, not of the same
 
 
 def _render(table: Table, available: int) -> list[RenderableType]:

@@ -32,26 +32,30 @@ MAX_GROWTH_BYTES = 4 * 2**20
 _WHO = "`zoo doctor --machine` says what keeps it from that"
 GOVERNOR = "echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"
 """What keeps Linux from slowing an idle core down."""
+APART = "to zoo another device, whose rows stand apart"
+"""What fewer cores are: a device is called by its number of them."""
 _QUIET_HOST = (
     "its clock was the same before and after, so it may be the host, which launches its kernels: close what else runs "
     "there (`zoo doctor --machine`)"
 )
 REMEDIES: Mapping[str, str] = {
-    "few samples": "quick takes few: measure with `--preset latency`",
+    "few samples": "quick takes few: take a full preset, `--preset camvid` or `--preset cityscapes` with your "
+    "`--data`; without, for speed alone, `--preset latency`",
     "spread": f"close what else runs, and keep the clock up: `{GOVERNOR}`",
     "spread of an accelerator": "hold a clock of `nvidia-smi -q -d SUPPORTED_CLOCKS`: `sudo nvidia-smi -lgc MHZ`",
     "spread at a steady clock": _QUIET_HOST,
     "spread of launches": f"{_QUIET_HOST}, or take compile, aoti or tensorrt, which need fewer",
     "heat": "let it cool down, and see to its air",
     "power": "raise its limit, `sudo nvidia-smi -pl WATTS`, or hold a clock that it keeps, `sudo nvidia-smi -lgc MHZ`",
-    "other load": "close it (`zoo doctor --machine` names it), or keep to other cores: `taskset -c CORES zoo bench …`",
+    "other load": "close it (`zoo doctor --machine` names it), or, where cores are free, keep to those: "
+    f"`taskset -c CORES zoo bench …`, {APART}",
     "other load beside spinning threads": "torch's threads spin while they wait, and collapse beside other "
-    "work: close it (`zoo doctor --machine` names it), or leave it a core with `--threads`",
+    "work: close it (`zoo doctor --machine` names it), or leave it a core with `--threads`, whose rows stand apart",
     "other processes": "end what else is on the GPU (`nvidia-smi` names it), or choose another with `--device cuda:N`",
     "unsettled warm-up": f"wait until the machine is at rest; {_WHO}",
     "drift": f"the machine changed while both took turns: wait until it is at rest; {_WHO}",
 }
-"""What to do about each kind of doubt before measuring anew, which a finished cell is with `--rerun`."""
+"""What to do about each kind of doubt before measuring anew: with another preset, else the same with `--rerun`."""
 _HOT = frozenset({"hardware_slowdown", "thermal_software", "thermal_hardware"})
 """Throttle reasons that heat is behind; what else slows a GPU down is the power it may take."""
 

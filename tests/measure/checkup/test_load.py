@@ -67,7 +67,14 @@ def test_the_busiest_programs_are_named_by_name_alone(watched):
     assert finding.what == "other work keeps 0.8 of 2 cores busy: chrome 0.8, new (odd) name 0.1"
     assert "secret" not in finding.what
     assert "taskset -c CORES" in finding.advice  # a number may be of a core that is not there
+    assert "keep to 1 free core: " in finding.advice
+    assert "another device" in finding.advice, "of one core"
     assert finding.effect
+
+
+def test_where_no_core_is_free_none_is_advised(watched):
+    (finding,) = watched(([(0, 9, 0)] * 2, {}), ([(2, 9, 0), (1.9, 9.1, 0)], {BUSY: ("chrome", 4)})).findings
+    assert finding.advice == "close it, or wait until it ends: it leaves no core free"
 
 
 def test_a_little_is_a_warning(watched):

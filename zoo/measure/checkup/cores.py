@@ -12,7 +12,7 @@ from zoo.machine import affinity, quota, usable_cores
 from zoo.measure.device import environment
 from zoo.report.doctor import Finding
 from zoo.report.machine import Look
-from zoo.score.trust import GOVERNOR
+from zoo.score.trust import APART, GOVERNOR
 
 ROOT = Path("/")
 _CPUS = "sys/devices/system/cpu"
@@ -52,7 +52,7 @@ def usable(root: Path = ROOT) -> Look:
             Finding(
                 "note",
                 f"the cores have {nodes} as memory nodes",
-                "stay on one: `numactl --cpunodebind 0 --membind 0 zoo bench …`",
+                f"stay on one: `numactl --cpunodebind 0 --membind 0 zoo bench …`, {APART}",
                 effect="threads that reach into another node's memory wait longer, in some runs and not in others",
             )
         )

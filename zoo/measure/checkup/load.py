@@ -15,7 +15,7 @@ from zoo.machine import usable_cores
 from zoo.measure.device import cpu_times, foreign_load
 from zoo.report.doctor import Finding, Severity
 from zoo.report.machine import Look
-from zoo.score.trust import MAX_FOREIGN_CORES
+from zoo.score.trust import APART, MAX_FOREIGN_CORES
 
 WATCH_S = 2.0
 """How long the machine is watched."""
@@ -54,11 +54,13 @@ def other_load(pause: Callable[[float], object] = time.sleep) -> Look:
             )
         )
     if load - stolen > MAX_FOREIGN_CORES:
+        free = int(usable - load)
+        keep = f"keep to {counted(free, 'free core')}: `taskset -c CORES zoo bench …`, {APART}"
         found.append(
             Finding(
                 _gravity(load - stolen),
                 f"other work keeps {load - stolen:.1f} {of} busy{_who(taken, load - stolen)}",
-                "close it, or keep to cores of your own: `taskset -c CORES zoo bench …`",
+                f"close it, or {keep if free else 'wait until it ends: it leaves no core free'}",
                 effect="it takes turns with what is timed: latency and its spread grow, and no row gets grade A",
             )
         )
