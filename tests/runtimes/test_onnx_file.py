@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 
 import onnx
@@ -113,3 +114,21 @@ def test_a_file_of_somebody_else_has_no_cuts(tmp_path):
     graph = onnx.helper.make_graph([node], "g", [x], [y])
     onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)]), tmp_path / "other.onnx")
     assert onnx_file.cuts(tmp_path / "other.onnx") == {}
+
+
+class Unpools(nn.Module):
+    """Makes the exporter warn of an attribute of its own making."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.head = nn.Conv2d(3, 8, 3, 2, 1), nn.Conv2d(8, 19, 1)
+
+    def forward(self, x):
+        y, places = nn.functional.max_pool2d(self.stem(x), 2, 2, return_indices=True)
+        return self.head(nn.functional.max_unpool2d(y, places, 2, 2))
+
+
+def test_the_exporter_says_nothing_of_what_it_makes_itself(pipeline, tmp_path, capfd, caplog):
+    table.build("onnxruntime", pipeline(Unpools()), tmp_path / "model.onnx", device=CPU, precision="fp32")
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
+    assert capfd.readouterr().err == ""

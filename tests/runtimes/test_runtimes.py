@@ -6,10 +6,14 @@ import functools
 import importlib.util
 import inspect
 import itertools
+import os
 import shutil
+import subprocess
+import sys
 import sysconfig
 from collections import Counter
 from copy import deepcopy
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -325,6 +329,24 @@ def test_a_network_that_cannot_be_exported_is_one_line(runtime, pipeline, tmp_pa
         table.build(runtime, pipeline(Branches(3, 19, 1)), tmp_path / "model", device=CPU, precision="fp32")
     assert "\n" not in str(caught.value)
     assert len(capfd.readouterr().err.splitlines()) <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runtime", ["compile", "aoti"])
+def test_a_compiler_says_nothing_of_a_toolkit_that_a_cpu_needs_not(runtime, tmp_path):
+    if reason := table.why_missing(runtime, CPU):
+        pytest.skip(reason)
+    how = {
+        "compile": "compile.prepare(torch.device('cpu'))",
+        "aoti": "table.build('aoti', make_pipeline(), Path('model.pt2'), device=torch.device('cpu'), precision='fp32')",
+    }
+    modules = "from pathlib import Path; import torch; from tests.runtimes.conftest import make_pipeline"
+    code = f"{modules}; from zoo.runtimes import compile, table; {how[runtime]}"
+    paths = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "CUDA_HOME": str(tmp_path), "PYTHONPATH": paths}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
 
 
 def test_compile_tells_graph_breaks_and_leaves_no_setting_behind(pipeline, images):

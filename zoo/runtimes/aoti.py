@@ -34,7 +34,7 @@ from zoo.runtimes.base import (
     trace,
     why_torch_does_not,
 )
-from zoo.runtimes.compile import why_no_compiler, why_no_triton
+from zoo.runtimes.compile import why_no_compiler, why_no_triton, without_toolkit
 
 VERSION = ""
 FORMAT = ".pt2"
@@ -93,7 +93,7 @@ def _build(
             start = time.perf_counter()
             program = trace(module, given)
             exported = time.perf_counter()
-            with model_errors("AOTInductor cannot compile this network"):
+            with model_errors("AOTInductor cannot compile this network"), without_toolkit():
                 torch._inductor.aoti_compile_and_package(  # noqa: SLF001  the documented entry
                     program, package_path=str(target), inductor_configs=settings
                 )

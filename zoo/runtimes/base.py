@@ -23,6 +23,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import logging
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -273,6 +274,26 @@ def trace(module: nn.Module, *given: Tensor, any_size: bool = False) -> torch.ex
         return torch.export.export(
             module, given, dynamic_shapes=tuple(sides if x.dtype == torch.uint8 else None for x in given)
         )
+
+
+@contextlib.contextmanager
+def without(logger: str, words: str) -> Iterator[None]:
+    """Keep one line that a library logs and that tells its user nothing to itself; what else it says comes through.
+
+    Args:
+        logger: The name that it logs by.
+        words: How the line begins.
+    """
+    log = logging.getLogger(logger)
+
+    def tells(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith(words)
+
+    log.addFilter(tells)
+    try:
+        yield
+    finally:
+        log.removeFilter(tells)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ import sys
 import sysconfig
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import torch
@@ -26,7 +26,7 @@ from zoo.pipeline import Pipeline
 from zoo.record import Build, MemoryFormat, Precision, State
 from zoo.resample import filters
 from zoo.runtimes import eager
-from zoo.runtimes.base import Runnable, tensor_bytes, why_torch_does_not
+from zoo.runtimes.base import Runnable, tensor_bytes, why_torch_does_not, without
 
 VERSION = FORMAT = ""
 ARTIFACT_LIMIT = 256
@@ -62,6 +62,11 @@ def why_no_triton(runtime: str, device: torch.device) -> str:
     if device.type == "cuda" and not torch.utils._triton.has_triton():  # noqa: SLF001  no public way to ask
         return f"runtime {runtime} needs Triton on CUDA: pip install triton"
     return ""
+
+
+def without_toolkit() -> AbstractContextManager[None]:
+    """Let Inductor look for the CUDA toolkit, as it does wherever it compiles, without a word that there is no GPU."""
+    return without("torch.utils.cpp_extension", "No CUDA runtime is found")
 
 
 def prepare(device: torch.device) -> None:
@@ -131,6 +136,7 @@ def _compiling(*, frozen: bool) -> Iterator[None]:
     All artifacts share the pipeline's code, which Dynamo would run eagerly after its 8th compilation.
     """
     with (
+        without_toolkit(),
         torch._inductor.config.patch(freezing=frozen),  # noqa: SLF001
         torch._dynamo.config.patch(recompile_limit=ARTIFACT_LIMIT),  # noqa: SLF001
     ):

@@ -24,7 +24,7 @@ from zoo.lazy import Lazy
 from zoo.pipeline import Pipeline
 from zoo.quantisation import Quantisation
 from zoo.record import Build, MemoryFormat, Precision
-from zoo.runtimes.base import DTYPES, first_line, model_errors, stage_modules, trace
+from zoo.runtimes.base import DTYPES, first_line, model_errors, stage_modules, trace, without
 from zoo.runtimes.onnx_stages import CUTS, IMAGES, INPUT, LABELS, LOGITS, cut
 from zoo.runtimes.quantising import DEFAULT, Quantiser, Way
 
@@ -280,7 +280,12 @@ def _export(stage: str, module: nn.Module, given: tuple[Tensor, ...], opset: int
     """One stage as ONNX; all names but those of its ends begin with the stage's own."""
     begin, end = CUTS[stage]
     recorded = trace(module, *given, any_size=any_size)
-    with model_errors("the ONNX exporter cannot convert this network"), warnings.catch_warnings(), torch.no_grad():
+    with (
+        model_errors("the ONNX exporter cannot convert this network"),
+        without("onnx_ir._convenience", "Attribute type is ambiguous"),  # of the exporter's own making
+        warnings.catch_warnings(),
+        torch.no_grad(),
+    ):
         warnings.simplefilter("ignore")  # the exporter's own deprecations
         program = torch.onnx.export(
             recorded,
