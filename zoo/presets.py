@@ -53,8 +53,8 @@ def recipes() -> Mapping[str, Path]:
     return found
 
 
-@functools.cache
-def frame_size(name: str) -> list[int] | None:
-    """Return the size of the frames that a sweep's preset makes up; `None` where it says none."""
+@functools.cache  # advice asks for every row
+def sweep(name: str) -> Mapping[str, object]:
+    """Return what the file of a sweep's preset states, by key; nothing of one that does not come with zoo."""
     path = presets("bench").get(name)
-    return tomllib.loads(path.read_text(encoding="utf-8")).get("image_size") if path else None
+    return tomllib.loads(path.read_text(encoding="utf-8")) if path else {}

@@ -74,7 +74,9 @@ def test_who_asks_for_other_calls_is_not_told_to_pace_them(rows):
 def test_what_was_paced_at_another_rate_tells_nothing_of_this_one(records, rows):
     alone = [one for one in rows if one.rate_hz == 30.0]
     told = r"^every record that could tell was paced at 30 Hz, not at 10 Hz, and .*; measure with `zoo bench "
-    with pytest.raises(NothingMeasuredError, match=rf"{told}--data DIR --preset camvid --rate 10hz`, .*--rate 30$"):
+    with pytest.raises(
+        NothingMeasuredError, match=rf"{told}--models small --data DIR --preset camvid --rate 10hz`, .*--rate 30$"
+    ):
         pick(alone, at=10)
     with pytest.raises(NothingMeasuredError, match=told):
         pick([*alone, row(records.make(right=None)), row(records.make(samples=20))], at=10)

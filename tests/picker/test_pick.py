@@ -509,7 +509,7 @@ def test_a_smoke_test_never_stands_in_for_a_full_run(records):
         pick(rows)
     assert winner(rows, objective="latency") == "a"
     failed = [row(records.failed("a")), rows[1]]
-    with pytest.raises(UserError, match=r"no full record here is ok; timeout: .*; `zoo leaderboard` names all"):
+    with pytest.raises(UserError, match=r"no full record is ok here; timeout: .*; `zoo leaderboard` names all"):
         pick(failed)
     elsewhere = [row(records.make("a", device="nvidia-h200")), rows[1]]
     assert winner(elsewhere, device="intel-xeon-2c") == "b", "what is filtered out is no full run"
@@ -563,7 +563,7 @@ def test_rows_without_the_number_say_how_to_get_it(records):
         UserError, match=r"knows its mIoU, file; train with `zoo train MODEL --data DIR` or name weights"
     ):
         pick([row(records.make("unet_resnet18", right=None, dataset=None))], limits=["file<=10MiB"])
-    with pytest.raises(UserError, match=r"no record here is ok"):
+    with pytest.raises(UserError, match=r"no record is ok here"):
         pick([row(records.failed("a"))])
 
 

@@ -22,6 +22,7 @@ from zoo.score.limits import Limit
 from zoo.score.metrics import COST, METRICS, Metric, metric_of
 from zoo.score.reading import NO_MODEL_YET
 from zoo.score.rows import WHOLE, Row, text_of
+from zoo.store import when
 
 if TYPE_CHECKING:
     from zoo import spec
@@ -104,13 +105,14 @@ def find_candidates(
             rows = [row for row in rows if row.baseline or row.device in own]
             others = [device for device in measured if device not in own]
             notes = (f"rows of {listed(others)} are left out: this machine's are taken; name another with --device",)
-    sides = _in_common(several) if len(several) > 1 else [rows]
-    chosen = [_one_group(some, needed, rate_hz, named=named) for some in sides]
+    sides = several if len(several) > 1 else [rows]
+    usable = _in_common([_usable(some, needed, rate_hz, named=named, among=len(sides)) for some in sides])
+    chosen = [_one_group(*side, needed, rate_hz) for side in zip(sides, usable, strict=True)]
     groups = tuple(one.group for one in chosen)
     _require_alike(groups)
     notes = tuple(dict.fromkeys((*notes, *(note for one in chosen for note in one.notes))))
     last = [row for row in latest(rows) if not row.baseline]
-    taken = {one.group: [row for row in last if group_of(row) == one.group and one.is_newest(row)] for one in chosen}
+    taken = {one.group: [row for row in last if one.takes(row)] for one in chosen}
     counts = _left_out(rows, taken)
     if len(groups) == 1:
         return Field(tuple(map(Candidate, taken[groups[0]])), groups, counts, notes)
@@ -173,14 +175,45 @@ def _gives_way(other: Group, group: Group) -> bool:
     )
 
 
+def _usable(rows: list[Row], needed: Sequence[Metric], rate_hz: float | None, *, named: bool, among: int) -> list[Row]:
+    """The rows of one device of several that have the numbers: full ones, where there are any."""
+    measured = [row for row in rows if not row.baseline]
+    if not measured:
+        raise NothingMeasuredError(NO_MODEL_YET)
+    asked = [row for row in measured if not row.quick] or measured
+    usable = [row for row in asked if row.status == "ok" and _has_all(row, needed)]
+    if rate_hz is not None:
+        needed = [*needed, tail := METRICS["pipeline_p99_s"]]
+        usable = [
+            row
+            for row in usable
+            if row.rate_hz == rate_hz or (_has_all(row, [tail]) and (named or row.rate_hz is None))
+        ]
+    if not usable:
+        kind = "full record" if len(asked) < len(measured) else "record"
+        where = f" of {measured[0].device}" if among > 1 else ""
+        raise NothingMeasuredError(_why_none(asked, needed, rate_hz, kind + where))
+    return usable
+
+
 def _in_common(several: list[list[Row]]) -> list[list[Row]]:
-    """Of rows by device those of groups that every device has; all of them where there are none such."""
-    kinds = [{_kind(group_of(row)) for row in rows if row.status == "ok" and not row.baseline} for rows in several]
-    common = set.intersection(*kinds)
-    return [
-        [row for row in rows if row.baseline or row.status != "ok" or not common or _kind(group_of(row)) in common]
-        for rows in several
-    ]
+    """Of rows by device those of groups, and of versions of a recipe, that every device has, where there are such."""
+    if len(several) < 2:
+        return several
+    common = set.intersection(*({_kind(group_of(row)) for row in rows} for rows in several))
+    found = [[row for row in rows if not common or _kind(group_of(row)) in common] for rows in several]
+    shared = set.intersection(*({(*_of_recipe(row), row.recipe_hash) for row in rows} for rows in found))
+    last = {
+        _of_recipe(row): row.recipe_hash
+        for row in sorted((row for rows in found for row in rows), key=when())
+        if (*_of_recipe(row), row.recipe_hash) in shared
+    }
+    return [[row for row in rows if last.get(_of_recipe(row), row.recipe_hash) == row.recipe_hash] for rows in found]
+
+
+def _of_recipe(row: Row) -> tuple[Group, str]:
+    """In what the rows of versions of one recipe are alike."""
+    return _kind(group_of(row)), row.recipe
 
 
 def _kind(group: Group) -> Group:
@@ -189,35 +222,24 @@ def _kind(group: Group) -> Group:
 
 
 class _Chosen(NamedTuple):
-    """The group to choose from."""
+    """What one device's candidates are of."""
 
     group: Group
     notes: tuple[str, ...]
     """What it was preferred to."""
-    older: frozenset[tuple[str, str | None]]
-    """Recipes, by name and hash, whose later version takes their place."""
+    recipes: Mapping[str, str | None]
+    """Of each recipe, by its name, the version that takes part."""
 
-    def is_newest(self, row: Row) -> bool:
-        return (row.recipe, row.recipe_hash) not in self.older
+    def takes(self, row: Row) -> bool:
+        return group_of(row) == self.group and self.recipes.get(row.recipe, row.recipe_hash) == row.recipe_hash
 
 
-def _one_group(rows: list[Row], needed: Sequence[Metric], rate_hz: float | None, *, named: bool) -> _Chosen:
-    """The group to choose from."""
-    measured = [row for row in rows if not row.baseline]
-    if not measured:
-        raise NothingMeasuredError(NO_MODEL_YET)
-    asked = [row for row in measured if not row.quick] or measured
-    usable = [row for row in asked if row.status == "ok" and _has_all(row, needed)]
-    if rate_hz is not None:
-        paced = [row for row in usable if row.rate_hz == rate_hz]
-        needed = [*needed, METRICS["pipeline_p99_s"]]
-        usable = paced or [row for row in usable if _has_all(row, needed) and (named or row.rate_hz is None)]
-    if not usable:
-        raise NothingMeasuredError(_why_none(asked, needed, rate_hz, full=len(asked) < len(measured)))
+def _one_group(rows: list[Row], usable: list[Row], needed: Sequence[Metric], rate_hz: float | None) -> _Chosen:
+    """Choose among the rows that have the numbers those of one group."""
+    usable = [row for row in usable if rate_hz is not None and row.rate_hz == rate_hz] or usable
     others = {row.mode for row in usable} - {WHOLE}
     usable = [row for row in usable if row.mode == WHOLE] or usable
-    before = [row for row in usable if row.protocol == SPEED_PROTOCOL] or usable
-    usable, notes = newest_versions(before)
+    usable, notes = newest_versions([row for row in usable if row.protocol == SPEED_PROTOCOL] or usable)
     if others and all(row.mode == WHOLE for row in usable):
         which = " and ".join(sorted(others))
         notes += (f"rows scored by {which} are left out: frames are read whole; name another with --where mode=…",)
@@ -225,10 +247,9 @@ def _one_group(rows: list[Row], needed: Sequence[Metric], rate_hz: float | None,
     if len(groups) > 1:
         raise UserError(_may_not_be_compared(groups))
     (group,) = groups
-    full = [row for row in measured if not row.quick]
-    recipes = {(row.recipe, row.recipe_hash) for row in before if group_of(row) == group}
-    older = frozenset(recipes - {(row.recipe, row.recipe_hash) for row in usable})
-    return _Chosen(group, (*notes, *_protocol_notes(full, group, needed, rate_hz)), older)
+    full = [row for row in rows if not row.baseline and not row.quick]
+    recipes = {row.recipe: row.recipe_hash for row in usable}
+    return _Chosen(group, (*notes, *_protocol_notes(full, group, needed, rate_hz)), recipes)
 
 
 def _has_all(row: Row, needed: Sequence[Metric]) -> bool:
@@ -266,11 +287,10 @@ def _protocol_notes(
         yield f"no row of {listed(without)} takes part; name a device with --device"
 
 
-def _why_none(asked: list[Row], needed: Sequence[Metric], rate_hz: float | None, *, full: bool) -> str:
-    kind = "full record" if full else "record"
+def _why_none(asked: list[Row], needed: Sequence[Metric], rate_hz: float | None, kind: str) -> str:
     if not any(row.status == "ok" for row in asked):
         why = list(dict.fromkeys(f"{row.status}: {row.reason or 'no reason was recorded'}" for row in asked))
-        return f"no {kind} here is ok; {listed(why, 1)}; `zoo leaderboard` names all"
+        return f"no {kind} is ok here; {listed(why, 1)}; `zoo leaderboard` names all"
     lacking = _lacking(asked, needed)
     untold = {metric.title: said for metric in lacking if (said := _why_untold(metric, asked))}
     missing = [metric.title for metric in lacking if metric.title not in untold]

@@ -206,16 +206,17 @@ def _commands(choice: Choice) -> Iterator[tuple[str, str]]:
     if not untrained and (command := how_to_load(winner)):
         seen = "what it sees of a picture" + (", in fp32" if winner.precision == "int8" else "")
         yield seen + data, command
-    if any(measured_on(place, choice.here) != "measured here" for place in choice.winners):
-        yield "to measure it on this machine", how_to_measure(winner)
+    if elsewhere := [place for place in choice.winners if measured_on(place, choice.here) != "measured here"]:
+        yield "to measure it on this machine", how_to_measure(elsewhere[0])
     if command := _how_to_pace(choice, winner):
         yield f"to pace its calls at {choice.at_hz:g} Hz", command
 
 
 def _how_to_pace(choice: Choice, winner: Row) -> str:
     """The command that measures it at the rate that is to be kept up with; empty where that was done, or none is."""
-    is_paced = choice.at_hz is None or choice.at_hz == choice.group.rate_hz
-    return "" if is_paced else how_to_measure(winner._replace(rate_hz=choice.at_hz))
+    if choice.at_hz is None or choice.at_hz == choice.group.rate_hz or winner.batch_size > 1:
+        return ""
+    return how_to_measure(winner.measured[0]._replace(rate_hz=choice.at_hz))
 
 
 def _front(choice: Choice, price: float | None, width: int) -> list[str]:

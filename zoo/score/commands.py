@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from zoo.files import LEAST_DIGITS
 from zoo.lazy import Lazy
 from zoo.machine import Named
-from zoo.presets import RECIPE_HASHES, frame_size
+from zoo.presets import RECIPE_HASHES, sweep
 from zoo.score.fields import quoted
 from zoo.score.metrics import GRADE, Metric, metric_of
 from zoo.score.rows import Row, text_of
@@ -54,33 +54,47 @@ def measured_on(row: Row, here: Sequence[Named]) -> Basis:
 def how_to_measure(row: Row, key: str = "pipeline_p50_s") -> str:
     """Return the commands that measure a number of a row's cell on the machine where they are run.
 
-    Accuracy of random weights asks for others: published ones where there are some, else a training.
+    Accuracy of random weights asks for others: published ones where there are some, else a training. Of a row of
+    several devices the cell is that of the first.
     """
+    row = row.measured[0]
     accuracy = key != GRADE.key and metric_of(key).averaged
-    data = ["--data DIR"] if accuracy or _needs_data(row) else []
-    if row.is_foreign:
-        preset = f"--preset {quoted(row.preset)}"
-        return " ".join(["zoo bench --file FILE", *data, preset, *flags_for({key}, row.rate_hz)])
-    models = f"--models {quoted(row.model)}"
-    words = ["zoo bench", models, f"--runtimes {quoted(row.runtime)}", f"--precision {row.precision}", *data]
-    first, weights, asked = "", weights_flag(row), row.preset
+    first, weights = "", weights_flag(row)
     if accuracy and row.weights_source == "random":
-        asked = "cityscapes"
         tags = [one.tag for one in table.published_of(row.model)]
         first = "" if tags else f"zoo train {quoted(row.model)} --data DIR && "
         weights = f"--weights {quoted(f'published:{tags[0]}')}" if tags else ""
-    words += [f"--preset {quoted(asked)}", f"--input-size {text_of(row.input_size)}"]
+    if row.is_foreign or row.seed_count > 1:
+        weights = ""
+    what = "--file FILE" if row.is_foreign else f"--models {quoted(row.model)}"
+    precision = [] if row.is_foreign else [f"--precision {row.precision}"]
+    words = ["zoo bench", what, f"--runtimes {quoted(row.runtime)}", *precision]
+    words += _images_words(row, accuracy=accuracy)
+    words.append(f"--input-size {text_of(row.input_size)}")
     words += [f"--batch {row.batch_size}"] if row.batch_size != 1 else []
-    if row.seed_count > 1:
-        words, weights = [*words, f"--seeds {row.seed_count}"], ""
-    if row.dataset is None and not accuracy and list(row.output_size) != frame_size(asked):
-        words.append(f"--set image_size={text_of(row.output_size)}")
-    words += _set_words(row)
+    words += [f"--seeds {row.seed_count}"] if row.seed_count > 1 else []
+    words += _unusual_words(row)
     words += flags_for({key}, row.rate_hz)
     return first + " ".join([*words, *([weights] if weights else [])])
 
 
-def _set_words(row: Row) -> Iterator[str]:
+def _images_words(row: Row, *, accuracy: bool) -> Iterator[str]:
+    """By which preset and on which images a row was measured; accuracy takes images of a dataset."""
+    counts = row.dataset is not None
+    preset = "cityscapes" if accuracy and (not counts or row.weights_source == "random") else row.preset
+    yield from ["--data DIR"] if accuracy or _needs_data(row) else []
+    yield f"--preset {quoted(preset)}"
+    if counts:
+        yield from [f"--accuracy-images {row.image_limit}"] if row.image_limit is not None else []
+        yield from [f"--set split={quoted(row.split)}"] if row.split not in (None, SPLIT) else []
+    elif not accuracy:
+        stated = sweep(preset)
+        yield from ["--set accuracy=false"] if stated.get("accuracy", True) else []
+        if stated.get("image_size", list(IMAGE_SIZE)) != list(row.output_size):
+            yield f"--set image_size={text_of(row.output_size)}"
+
+
+def _unusual_words(row: Row) -> Iterator[str]:
     """What was asked for that no preset asks for."""
     cores = re.search(r"-(\d+)c$", row.device)  # of a CPU
     if cores and int(cores[1]) != row.thread_count:
@@ -112,9 +126,10 @@ def how_to_train(model: str, recipe: str = "", seed: int = 0, *, version: str = 
 
 def flags_for(keys: set[str], rate_hz: float | None) -> list[str]:
     """Return the flags of `zoo bench` without which it does not measure these numbers."""
+    if keys & _OF_BATCHES:  # which are not paced
+        return ["--throughput"]
     paced = rate_hz is not None or keys & _OF_PACED_CALLS
-    rate = ["--rate RATE" if rate_hz is None else f"--rate {rate_hz:g}hz"] if paced else []
-    return [*rate, "--throughput"] if keys & _OF_BATCHES else rate
+    return ["--rate RATE" if rate_hz is None else f"--rate {rate_hz:g}hz"] if paced else []
 
 
 def weights_flag(row: Row) -> str:
@@ -181,7 +196,7 @@ def _version(row: Row) -> str:
 
 
 def preset_words(asked: Iterable[Row], needed: Sequence[Metric]) -> list[str]:
-    """How rows were measured, by the preset of the newest that knows most of what is needed; nothing of smoke tests."""
+    """How the newest row with most of what is needed was measured, for all models; nothing of smoke tests."""
     time_of, rows = when(), [row for row in asked if row.status == "ok"]
     row = max(
         rows,
@@ -189,17 +204,18 @@ def preset_words(asked: Iterable[Row], needed: Sequence[Metric]) -> list[str]:
     )
     if row.quick:
         return []
-    models, runtimes, precisions = (
-        list(dict.fromkeys(getattr(one, field) for one in rows)) for field in ("model", "runtime", "precision")
-    )
-    words = [f"--models {quoted(','.join(models) if len(models) <= MOST_NAMED else 'all')}"]
-    words += [f"--runtimes {quoted(','.join(runtimes))}"] if runtimes != ["eager"] else []
-    words += [f"--precision {','.join(precisions)}"] if precisions != ["fp32"] else []
+    models = list(dict.fromkeys(one.model for one in rows if not one.is_foreign))
+    words = ["--file FILE"] if row.is_foreign else []
+    words += [f"--models {quoted(','.join(models))}"] if not words and len(models) <= MOST_NAMED else []
+    words += [f"--runtimes {quoted(row.runtime)}"] if row.runtime != "eager" else []
+    words += [f"--precision {row.precision}"] if row.precision != "fp32" and not row.is_foreign else []
     return [*words, *(["--data DIR"] if _needs_data(row) else []), f"--preset {quoted(row.preset)}"]
 
 
 MOST_NAMED = 8
-"""Models that a command names; more are `all`."""
+"""Models that a command names; of more the preset's own are meant."""
+SPLIT, IMAGE_SIZE = "val", (1024, 2048)
+"""Of a sweep whose preset states none (`zoo.config.BenchConfig`)."""
 _OF_PACED_CALLS = {"missed_share", "lateness_p50_s", "lateness_max_s", "frame_count"}
 _OF_BATCHES = {"throughput_per_s", "largest_batch"}
 _SUFFIXES = {"onnxruntime": ".onnx", "openvino": ".onnx", "tensorrt": ".onnx", "aoti": ".pt2"}
