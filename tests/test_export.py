@@ -21,7 +21,7 @@ from zoo.artifact import build
 from zoo.card import read_exported
 from zoo.cli import main as cli
 from zoo.data.layout import open_dataset
-from zoo.data.reading import class_shares
+from zoo.data.reading import label_shares
 from zoo.data.synthetic import write_dataset
 from zoo.errors import UserError
 from zoo.labels import CITYSCAPES
@@ -268,7 +268,7 @@ def test_what_is_lost_never_reads_as_what_may_be(require, lost, said, own, capsy
 def test_what_a_class_loses_that_no_label_shows_cannot_be_required(own, capsys, monkeypatch):
     monkeypatch.setattr(export, "build", lambda *_: pytest.fail("nothing is built"))
     dataset = open_dataset(own / "streets")
-    shares = dict(zip(dataset.spec.class_names, class_shares(dataset, "val"), strict=True))
+    shares = dict(zip(dataset.spec.class_names, label_shares(dataset, "val"), strict=True))
     absent = next(name for name, share in shares.items() if not share)
     assert cli.main(of_own(own, "model.onnx", "--require", f"class-loss.road:1,class-loss.{absent}:1")) == 2
     said = one_line(capsys)

@@ -22,10 +22,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from zoo import files, store
+from zoo import catalog, files, presets, store
 from zoo.allowed import holds_control
 from zoo.errors import UserError
 from zoo.faults import how_to_read, how_to_write, reason
+from zoo.published import table
 from zoo.record import Record
 from zoo.score.audit import Arrays, faults_of
 
@@ -48,9 +49,9 @@ _DEEP = re.compile(r"[\\/].*[\\/].*[A-Za-z][^\\/]*$")
 _EVERYBODYS = {"root", "user", "admin", "ubuntu", "debian", "runner", "docker", "localhost"}
 """Names of users and hosts that tell nothing."""
 _PROBED = ("software", "device")
+"""What zoo itself says of a machine: a user called `linux` is not in it."""
 _GIVEN = re.compile(r"artifact\.(model|weights)|(accuracy\.)?dataset|config\.(train\.)?name|failure")
 """Where people put names of their own, joined by whatever they like: `jo_finetuned`."""
-"""What zoo itself says of a machine: a user called `linux` is not in it."""
 
 OnDone = Callable[[int, int], None]
 """Called with the number of records looked at and of all."""
@@ -203,9 +204,15 @@ def share(
 def private_texts(record: Record, arrays: Arrays) -> Iterator[str]:
     """Name the texts of a record that hold a path, or this machine's user or host."""
     names = {name for name in (_user(), platform.node().partition(".")[0]) if len(name) > 2} - _EVERYBODYS
+    ours = {
+        *catalog.MODELS,
+        *presets.RECIPE_HASHES,
+        *presets.preset_names("bench"),
+        *(one.tag for one in table.PUBLISHED),
+    }
     alone, joined = (_apart(names, among) for among in (r"[\w-]", r"[^\W_]"))
     for where, text in _texts("", record.model_dump(mode="json")):
-        words = joined if _GIVEN.match(where) else alone
+        words = joined if _GIVEN.match(where) and text not in ours else alone
         if any(_is_path(word) for word in _WORD.findall(text)):
             yield f"{where} names a path ({_short(text)})"
         elif where.partition(".")[0] not in _PROBED and words.search(text):

@@ -15,7 +15,7 @@ from zoo.artifact import Tell, Wanted, build, find_source, predictor_of, referen
 from zoo.card import Card, Port, card_path
 from zoo.catalog import find
 from zoo.data.layout import Dataset, OnFrame, open_dataset
-from zoo.data.reading import class_shares, frame_size
+from zoo.data.reading import frame_size, label_shares
 from zoo.errors import UserError, counted
 from zoo.faults import how_to_write, reason
 from zoo.files import write_all
@@ -222,7 +222,7 @@ def _require_data(wanted: Wanted, limits: Sequence[Limit], *, given: bool) -> No
         raise UserError(f"--require names {', '.join(unknown)}, no class of {dataset.name}; there are: {known}")
     if not any(names):
         return
-    shares = dict(zip(dataset.spec.class_names, class_shares(dataset, HELD_SPLIT), strict=True))
+    shares = dict(zip(dataset.spec.class_names, label_shares(dataset, HELD_SPLIT), strict=True))
     if absent := [name for name in names if name and not shares[name]]:
         seen = ", ".join(name for name, share in shares.items() if share)
         raise UserError(

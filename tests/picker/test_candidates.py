@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from itertools import permutations, product
 
 import pytest
@@ -11,7 +13,7 @@ from zoo.errors import UserError
 from zoo.machine import Named
 from zoo.picker import pick as room
 from zoo.picker.candidates import NothingMeasuredError, accepting_published, worst
-from zoo.picker.pick import BY_LATENCY, cost_per_million, pick
+from zoo.picker.pick import BY_LATENCY, FEW, cost_per_million, pick
 from zoo.report.choice import show_choice
 from zoo.score.commands import how_to_measure
 from zoo.score.limits import Limit
@@ -354,3 +356,98 @@ def test_an_answer_fits_its_width_and_its_commands_are_whole(records, width):
         assert all(len(line) <= width for line in (told + table).splitlines() if "http" not in line)
     command = how_to_measure(choice.winner)
     assert command in " ".join(told.replace("\\\n", " ").split()), "what a shell makes of it"
+
+
+def test_of_a_device_with_two_machines_the_other_one_is_spoken_of(records):
+    rows = rows_of(
+        [
+            records.make("a", p50_s=0.004, machine_id="1" * 64, right=0.7),
+            records.make("a", p50_s=0.040, machine_id="2" * 64, right=0.7),
+            records.make("b", p50_s=0.002, machine_id="2" * 64),
+        ]
+    )
+    choice = pick(rows, limits=["latency<=10ms"])
+    assert choice.winner is rows[0]
+    said = (
+        "another machine of this name does not keep what is asked: pipeline p50 50.0 ms > 10.0 ms (400% off) on #2222"
+    )
+    assert said in choice.notes
+    assert not [note for note in pick(rows, limits=["latency<=60ms"]).notes if note.startswith("another machine")]
+
+
+def test_every_part_and_every_seed_has_to_be_for_sale(records):
+    def made(model, trained_on, **changes):
+        record = records.make(model, **changes)
+        weights = record.artifact.weights.model_copy(update={"trained_on": trained_on})
+        return record.model_copy(update={"artifact": record.artifact.model_copy(update={"weights": weights})})
+
+    rows = rows_of([made("unet", "synthetic", device="x"), made("unet", "cityscapes", device="y")])
+    assert pick(rows, device="x", sale=True).winner is not None
+    for order in (["x", "y"], ["y", "x"]):
+        assert pick(rows, device=order, sale=True).winner is None
+    seeds = rows_of([made("unet", on, seed=seed) for seed, on in enumerate(("synthetic", "cityscapes", "synthetic"))])
+    assert pick(seeds, sale=True).winner is None
+    assert pick(seeds[:1], sale=True).winner is not None
+
+
+def test_a_near_miss_would_be_chosen_among_all_that_qualify(records):
+    """It may change which rows tie with the best, and so leave the choice to another."""
+    dice, seen = random.Random(5), Counter()
+    for _ in range(60):
+        rows = []
+        for place in range(6):
+            p50_s, memory_bytes = dice.choice((0.01, 0.02, 0.03, 0.04)), dice.choice((290, 300, 330)) * 2**20
+            made = row(records.make(f"net{place}", p50_s=p50_s, memory_bytes=memory_bytes))
+            miou = 0.5 + 0.01 * dice.randrange(4)
+            spans = {**made.intervals, "miou": (miou - 0.006, miou + 0.006)}  # those of neighbours overlap
+            rows.append(made.having(miou=miou)._replace(intervals=spans))
+        choice = pick(rows, limits=["memory<=310MiB"])
+        fit = [one for one in rows if one.value("peak_memory_bytes") <= 310 * 2**20]
+        near = {loser.row.model for loser in choice.near_misses}
+        for one in (one for one in rows if one not in fit and fit):
+            chosen = pick([*fit, one]).winner is one
+            assert (one.model in near) == chosen or len(near) == FEW
+            seen[chosen, pick([choice.winner, one]).winner is one] += 1
+    assert seen[False, True], "some would beat the winner and yet not be chosen"
+    assert seen[True, True]
+
+
+def test_what_was_measured_again_decides_nothing(records):
+    rows = rows_of(
+        [
+            records.make("a", rate_hz=10.0),
+            records.failed("a", rate_hz=10.0, minutes=5),
+            records.make("a", p50_s=0.01),
+        ]
+    )
+    choice = pick(rows, at=10)
+    assert (choice.winner.rate_hz, choice.winner.model) == (None, "a")
+
+
+def test_equal_numbers_of_several_machines_are_as_sure_as_the_least_sure(records):
+    rows = rows_of([records.make("a", device="x", rate_hz=10.0), records.make("a", device="y", rate_hz=10.0)])
+    few = rows[1]._replace(numbers={**rows[1].numbers, "frame_count": 40.0, "missed_share": 0.0})
+    many = rows[0]._replace(numbers={**rows[0].numbers, "frame_count": 5000.0, "missed_share": 0.0})
+    notes = [pick([many, few], device=order, at=10).notes for order in (["x", "y"], ["y", "x"])]
+    assert all("the 95 % interval of missed deadlines reaches 8.8 %, over the limit" in said for said in notes)
+
+
+def test_the_steps_of_an_elimination_add_up(records):
+    rows = rows_of([records.make(model, device=name) for model in "abc" for name in "xy"] + [records.baseline()])
+    steps = pick([*rows, row(records.make("a", device="z"))], device=["x", "y"]).elimination
+    assert steps[:5] == (
+        "8 records",
+        "- 1 that were not asked for",
+        "- 1 of the baseline",
+        "= 6 rows, which are those of 3 artifacts",
+        "= 3 rows that may be compared",
+    )
+
+
+def test_what_no_measurement_tells_is_given_no_command_and_the_rest_one(records):
+    rows = rows_of([records.make("a", energy_j=0.1, rates=(50.0,)), records.make("b")])
+    text = " ".join(show_choice(pick(rows, limits=["energy<=1J", "throughput>=10/s"])).split())
+    assert "b: energy per image is not known; throughput is not known; `zoo bench --models b" in text
+    assert "--throughput" in text
+    (line,) = (one for one in show_choice(pick(rows, limits=["energy<=1J"])).splitlines() if one.startswith("  b: "))
+    assert line == "  b: energy per image is not known"

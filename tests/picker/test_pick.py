@@ -722,7 +722,7 @@ def test_a_row_that_was_scored_alone_keeps_no_limit_on_latency(records):
         ({"min_miou": 40}, "min_miou is a fraction, such as 0.4, or text with its unit; got 40"),
         ({"min_miou": "much"}, "mIoU: a share is a fraction"),
         ({"min_miou": [0.4]}, "min_miou is a fraction"),
-        ({"limits": ["missed<=0.5"]}, "missed deadlines: a number may be percent or a share here; write 1% or 0.5%"),
+        ({"limits": ["missed<=0.5"]}, "missed deadlines: 0.5 may be percent or a share; write 0.5% or 50%"),
         ({"limits": ["miou>=1"]}, "mIoU: 1 may be one percent or all; write 1% or 100%"),
     ],
 )

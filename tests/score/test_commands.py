@@ -150,6 +150,9 @@ def test_of_several_seeds_one_file_ships_and_all_are_measured(records):
     assert how_to_export(one._replace(runtime="onnxruntime")).endswith(f"--weights run:camvid_cpu@abc123:{one.seed}")
     assert how_to_load(one).endswith(f":{one.seed}")
     make_parser().parse_args(shlex.split(how_to_measure(one))[1:])
+    others = [one._replace(recipe="camvid_fast", recipe_hash="b" * 12) for one in rows]
+    (of_another,) = latest(others)  # than the preset trains
+    assert how_to_measure(of_another).endswith(f"--weights run:camvid_fast@bbbbbb:{of_another.seed}")
 
 
 def test_another_makers_file_is_measured_by_itself(records):

@@ -195,3 +195,17 @@ def test_a_loss_counts_what_became_worse(text, was, now, loss):
 )
 def test_a_loss_never_reads_as_what_is_allowed(text, loss, said):
     assert LossLimit.parse(text).say(loss) == said
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("latency<=16.67ms", "pipeline p50 ≤ 16.67 ms"),
+        ("latency<=25ms", "pipeline p50 ≤ 25.0 ms"),
+        ("memory<=301.5MiB", "peak memory ≤ 301.5 MiB"),
+        ("miou>=60.25%", "mIoU ≥ 60.25 %"),
+        ("grade>=B", "grade ≥ B"),
+    ],
+)
+def test_a_limit_is_repeated_with_the_digits_it_was_given(asked, said):
+    assert Limit.parse(asked).say() == said

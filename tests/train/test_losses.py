@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from zoo.config import TrainConfig
-from zoo.data.reading import class_shares, read_label
+from zoo.data.reading import label_shares, read_label
 from zoo.errors import UserError
 from zoo.spec import IGNORE_INDEX
 from zoo.train.losses import SegmentationLoss, boundaries, channel_weights, hard_pixels
@@ -76,7 +76,7 @@ def test_easy_pixels_add_nothing_and_stay_in_the_divisor(batch):
 def test_enet_weights_are_counted_on_the_training_labels(tiny, dataset):
     labels = np.concatenate([read_label(frame, dataset.spec).ravel() for frame in dataset.frames("train")])
     counted = labels[labels != IGNORE_INDEX]
-    shares = class_shares(dataset, "train")
+    shares = label_shares(dataset, "train")
     assert shares == pytest.approx([float((counted == train_id).mean()) for train_id in range(19)])
     weights = channel_weights(TrainConfig(class_weights="inverse_log"), tiny(), dataset)
     assert weights.tolist() == pytest.approx([1 / math.log(1.02 + share) for share in shares])

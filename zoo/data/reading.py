@@ -151,7 +151,7 @@ def label_histogram(frame: Frame, spec: DatasetSpec) -> NDArray[np.int64]:
         return np.bincount(values.ravel(), minlength=256)
 
 
-def class_shares(dataset: Dataset, split: str) -> NDArray[np.float64]:
+def label_shares(dataset: Dataset, split: str) -> NDArray[np.float64]:
     """Share of each class in the counted pixels of a split, `(K,)`.
 
     Raises:

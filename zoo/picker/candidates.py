@@ -17,9 +17,10 @@ from zoo.score.commands import flags_for, loads_published, preset_words
 from zoo.score.comparing import Group, differences, family_of, group_of, latest
 from zoo.score.fields import FIELDS, flag_for
 from zoo.score.filtering import VERSIONS, matches, newest_versions, version_of
-from zoo.score.licences import licences_with
+from zoo.score.licences import all_of, licences_with
 from zoo.score.limits import Limit
 from zoo.score.metrics import COST, METRICS, Metric, metric_of
+from zoo.score.paired import hull
 from zoo.score.reading import NO_MODEL_YET
 from zoo.score.rows import WHOLE, Row, text_of
 from zoo.store import when
@@ -56,6 +57,8 @@ class Field:
     candidates: tuple[Candidate, ...]
     groups: tuple[Group, ...]
     """One a device."""
+    row_count: int
+    """Rows that the candidates were made of; of several devices more than one each."""
     left_out: tuple[tuple[str, int], ...]
     """Why rows take no part, and how many."""
     notes: tuple[str, ...]
@@ -88,12 +91,6 @@ def find_candidates(
         NothingMeasuredError: no row has the numbers.
         UserError: rows of several groups, which may not be compared.
     """
-    several = [[row for row in rows if row.baseline or row.device == device] for device in dict.fromkeys(devices)]
-    for device, found in zip(dict.fromkeys(devices), several, strict=True):
-        if all(row.baseline for row in found):
-            raise NothingMeasuredError(
-                f"nothing that is asked for was measured on {device}; `zoo leaderboard` lists what is there"
-            )
     notes: tuple[str, ...] = ()
     if not devices:
         measured = dict.fromkeys(row.device for row in rows if not row.baseline)
@@ -105,18 +102,22 @@ def find_candidates(
             rows = [row for row in rows if row.baseline or row.device in own]
             others = [device for device in measured if device not in own]
             notes = (f"rows of {listed(others)} are left out: this machine's are taken; name another with --device",)
-    sides = several if len(several) > 1 else [rows]
+    last = latest(rows)  # what was measured again since decides nothing
+    sides = [[row for row in last if row.baseline or row.device == device] for device in dict.fromkeys(devices)]
+    for device, found in zip(dict.fromkeys(devices), sides, strict=True):
+        if all(row.baseline for row in found):
+            raise NothingMeasuredError(
+                f"nothing that is asked for was measured on {device}; `zoo leaderboard` lists what is there"
+            )
+    sides = sides or [last]
     usable = _in_common([_usable(some, needed, rate_hz, named=named, among=len(sides)) for some in sides])
     chosen = [_one_group(*side, needed, rate_hz) for side in zip(sides, usable, strict=True)]
     groups = tuple(one.group for one in chosen)
     _require_alike(groups)
     notes = tuple(dict.fromkeys((*notes, *(note for one in chosen for note in one.notes))))
-    last = [row for row in latest(rows) if not row.baseline]
-    taken = {one.group: [row for row in last if one.takes(row)] for one in chosen}
-    counts = _left_out(rows, taken)
-    if len(groups) == 1:
-        return Field(tuple(map(Candidate, taken[groups[0]])), groups, counts, notes)
-    return Field(_on_all(taken), groups, counts, notes)
+    taken = {one.group: [row for row in last if one.takes(row) and not row.baseline] for one in chosen}
+    candidates = tuple(map(Candidate, taken[groups[0]])) if len(groups) == 1 else _on_all(taken)
+    return Field(candidates, groups, sum(map(len, taken.values())), _left_out(rows, taken), notes)
 
 
 def accepting_published(rows: Iterable[Row]) -> list[Row]:
@@ -292,7 +293,7 @@ def _why_none(asked: list[Row], needed: Sequence[Metric], rate_hz: float | None,
         why = list(dict.fromkeys(f"{row.status}: {row.reason or 'no reason was recorded'}" for row in asked))
         return f"no {kind} is ok here; {listed(why, 1)}; `zoo leaderboard` names all"
     lacking = _lacking(asked, needed)
-    untold = {metric.title: said for metric in lacking if (said := _why_untold(metric, asked))}
+    untold = {metric.title: said for metric in lacking if (said := why_untold(metric, asked))}
     missing = [metric.title for metric in lacking if metric.title not in untold]
     what = ", ".join(metric.title for metric in lacking) or " and ".join(metric.title for metric in needed)
     if untold:
@@ -319,7 +320,7 @@ def _why_none(asked: list[Row], needed: Sequence[Metric], rate_hz: float | None,
     return f"no {kind} knows its {what}; {how}"
 
 
-def _why_untold(metric: Metric, asked: list[Row]) -> str:
+def why_untold(metric: Metric, asked: list[Row]) -> str:
     """Why another measurement would not tell a number either, and what to ask for instead; empty where it would."""
     kind, dot, name = metric.key.partition(".")
     if dot:
@@ -402,8 +403,7 @@ def _on_all(taken: dict[Group, list[Row]]) -> tuple[Candidate, ...]:
     artifacts: dict[tuple[object, ...], dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for group, rows in taken.items():
         for row in rows:
-            built = row.runtime, row.precision, row.memory_format, row.compile_mode
-            artifacts[family_of(row)._replace(machine_id=""), *built][group.device].append(row)
+            artifacts[artifact_of(row)][group.device].append(row)
     devices = [group.device for group in taken]
     return tuple(
         Candidate(
@@ -412,6 +412,12 @@ def _on_all(taken: dict[Group, list[Row]]) -> tuple[Candidate, ...]:
         )
         for found in artifacts.values()
     )
+
+
+def artifact_of(row: Row) -> tuple[object, ...]:
+    """In what the rows of one artifact are alike, on whatever machine."""
+    family = family_of(row)._replace(machine_id="")
+    return *family, row.runtime, row.precision, row.memory_format, row.compile_mode
 
 
 def _done(rows: list[Row]) -> list[Row]:
@@ -429,16 +435,13 @@ def worst(rows: Sequence[Row]) -> Row:
     if failed is not None:
         return failed._replace(parts=(failed,))
     base = min(rows, key=lambda row: float("inf") if row.miou is None else row.miou)
-    numbers, intervals = dict(base.numbers), dict(base.intervals)
-    for key, metric in {**METRICS, COST.key: COST}.items():
-        known = [(value, row) for row in rows if (value := row.value(key)) is not None]
-        if len(known) < len(rows):
-            numbers[key] = None
-            continue
-        value, place = (min if metric.better == "higher" else max)(known, key=lambda pair: pair[0])
-        numbers[key] = value
-        if key in intervals:
-            intervals[key] = place.intervals[key]
+    numbers = {
+        key: _of_all(min if metric.better == "higher" else max, [row.value(key) for row in rows])
+        for key, metric in {**METRICS, COST.key: COST}.items()
+    }
+    intervals = {
+        key: hull(row.interval(key) for row in rows if row.value(key) == numbers[key]) for key in base.intervals
+    }
     grades = [row.grade for row in rows if row.grade is not None]
     least = max(rows, key=lambda row: row.grade or "")
     class_iou = {name: _of_all(min, [row.class_iou.get(name) for row in rows]) for name in base.class_iou}
@@ -449,6 +452,7 @@ def worst(rows: Sequence[Row]) -> Row:
         intervals=intervals,
         class_iou=class_iou,
         class_lost=class_lost,
+        licences=all_of(row.licences for row in rows),
         grade=least.grade if len(grades) == len(rows) else None,
         doubts=tuple(
             doubt._replace(what=f"{doubt.what} on {row.device}")

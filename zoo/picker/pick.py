@@ -7,16 +7,18 @@ import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from pathlib import Path
 
 from zoo import machine
 from zoo.collector import paused
-from zoo.errors import UserError, counted, did_you_mean
+from zoo.errors import UserError, counted, did_you_mean, listed
 from zoo.picker.candidates import (
     Candidate,
     Field,
     NothingMeasuredError,
     accepting_published,
+    artifact_of,
     deadline,
     find_candidates,
     known_class,
@@ -207,7 +209,7 @@ def _bounds(limits: Sequence[Limit | str], old: Mapping[str, object]) -> list[Li
         metric = METRICS[OLD_LIMITS[name]]
         if isinstance(value, str):
             bounds.append(Limit(metric, read_value(metric, value)))
-        elif isinstance(value, int | float) and 0 <= value <= (1 if metric.unit == "%" else sys.float_info.max):
+        elif isinstance(value, Real) and 0 <= float(value) <= (1 if metric.unit == "%" else sys.float_info.max):
             bounds.append(Limit(metric, float(value)))
         elif value is not None:
             most = "a fraction, such as 0.4" if metric.unit == "%" else "a number in SI units"
@@ -261,14 +263,18 @@ def _choose(found: Field, asked: Asked, every: list[Row], pairs: Pairs) -> Choic
     group = found.groups[0]._replace(device=" and ".join(group.device for group in found.groups))
     axes = _axes(asked, fit, steps)
     front = pareto_front(fit, *(metric.key for metric in axes))
-    said = () if winner is None else reasons(winner, len(fit), len(rows), asked, steps, labels)
+    why, said = list[str](), list[str]()
+    if winner is not None:
+        why = reasons(winner, len(fit), len(rows), asked, steps, labels)
+        said = notes(winner, asked, steps, pairs, baseline_for(found.groups[0], every), labels)
+        said += _other_machines(winner, rows, asked)
     return Choice(
         winner=winner,
         label=labels[winner.key] if winner else "",
-        reasons=tuple(said),
+        reasons=tuple(why),
         losers=tuple(losers),
-        near_misses=_near(losers, winner, asked, pairs),
-        notes=tuple(notes(winner, asked, steps, pairs, baseline_for(found.groups[0], every), labels)) if winner else (),
+        near_misses=_near(losers, fit, asked, pairs),
+        notes=tuple(said),
         group=group,
         asked=asked,
         front=(*front, *([winner] if winner is not None and winner not in front else [])),
@@ -287,12 +293,20 @@ def _loser(candidate: Candidate, label: str, winner: Row | None, asked: Asked, s
     return Loser(candidate.row, label, "elsewhere", (f"not measured on {where}",), INFINITE)
 
 
-def _near(losers: list[Loser], winner: Row | None, asked: Asked, pairs: Pairs) -> tuple[Loser, ...]:
+def _near(losers: list[Loser], fit: list[Row], asked: Asked, pairs: Pairs) -> tuple[Loser, ...]:
     known = [loser for loser in losers if 0 < loser.miss < INFINITE and loser.kind == "limit"]
-    if winner is not None:
+    if fit:
         better = [loser for loser in known if len(loser.why) == 1 and loser.miss <= NEAR]
-        known = [loser for loser in better if decide([winner, loser.row], asked, pairs)[0] is loser.row]
+        known = [loser for loser in better if decide([*fit, loser.row], asked, pairs)[0] is loser.row]
     return tuple(known[:FEW])
+
+
+def _other_machines(winner: Row, rows: list[Row], asked: Asked) -> list[str]:
+    """That the same artifact breaks a limit on another machine of the device's name; of several devices all count."""
+    own = artifact_of(winner)
+    others = [row for row in rows if row is not winner and row.status == "ok" and artifact_of(row) == own]
+    broken = [f"{asked.broken(row)[0]} on #{row.machine_id[:4]}" for row in others if asked.broken(row)]
+    return [f"another machine of this name does not keep what is asked: {listed(broken)}"] if broken else []
 
 
 def _axes(asked: Asked, fit: list[Row], steps: list[Step]) -> tuple[Metric, ...]:
@@ -317,6 +331,8 @@ def _elimination(
     """The steps from what was asked for to the winner, each with how many rows it takes away; a row may break two."""
     for why, count in found.left_out:
         yield f"- {count} {why}"
+    if len(found.groups) > 1:
+        yield f"= {counted(found.row_count, 'row')}, which are those of {counted(len(rows), 'artifact')}"
     yield f"= {counted(len(rows), 'row')} that may be compared"
     for kind, what in (("failed", "not ok"), ("elsewhere", "not measured on every device")):
         if count := sum(loser.kind == kind for loser in losers):

@@ -6,11 +6,13 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from itertools import groupby
 from typing import Literal
 
 from zoo.advice import carried, carried_command
 from zoo.errors import counted
+from zoo.picker.candidates import why_untold
 from zoo.picker.deciding import Loser, published_mark
 from zoo.picker.pick import Choice, cost_per_million
 from zoo.published.claims import Stated
@@ -28,7 +30,7 @@ from zoo.score.commands import (
     rests_on,
 )
 from zoo.score.licences import NO_ADVICE
-from zoo.score.metrics import CLASS_LOSS, COST, SHOWN, SHOWN_OF_PACED, Metric, metric_of
+from zoo.score.metrics import CLASS_LOSS, COST, GRADE, SHOWN, SHOWN_OF_PACED, Metric, metric_of
 from zoo.score.rows import WHOLE, Row, text_of
 
 KINDS = {
@@ -66,7 +68,7 @@ def show_choice(
         width: Columns of the text; `None`: the terminal's.
     """
     if form == "json":
-        return json.dumps(_values(choice, price), indent=1, default=str) + "\n"
+        return json.dumps(_values(choice, price), indent=1, default=datetime.isoformat) + "\n"
     prefix = "quick | " if choice.quick else ""
     width = width or text_width()
     head = _winner(choice, price) if choice.winner else _nobody(choice)
@@ -95,7 +97,7 @@ def _winner(choice: Choice, price: float | None) -> Iterator[str]:
     yield from (f"  note: {note}" for note in choice.notes)
     if price is not None:
         yield from (f"  {_cost(place, price, batched=choice.batched)}" for place in places)
-    yield from (f"  {said}" for place in places if (said := _cold_start(place)))
+    yield from (f"  {said}" for place in places if (said := _cold_start(place, _place(choice, place))))
     if winner.accepted and winner.published is not None:
         claim = winner.published.claim
         fed = winner.published.input_size
@@ -161,13 +163,13 @@ def _with_interval(choice: Choice, row: Row, metric: Metric) -> str:
     return f"{metric.show(row.value(metric.key))} [{low}, {high}] {metric.unit}".rstrip()
 
 
-def _cold_start(row: Row) -> str:
+def _cold_start(row: Row, where: str) -> str:
     """From a file on disk to the first label map, and the steady state beside it."""
     if row.value("cold_start_s") is None:
         return ""
     parts = {"import": "cold_import_s", "load": "cold_load_s", "first call": "cold_first_call_s"}
     said = ", ".join(f"{part} {row.say(key)}" for part, key in parts.items())
-    return f"cold start on {row.device}: {row.say('cold_start_s')} ({said}); then {row.say('pipeline_p50_s')} a frame"
+    return f"cold start on {where}: {row.say('cold_start_s')} ({said}); then {row.say('pipeline_p50_s')} a frame"
 
 
 def _cost(row: Row, price: float, *, batched: bool) -> str:
@@ -190,6 +192,8 @@ def _commands(choice: Choice) -> Iterator[tuple[str, str]]:
     """What trains, exports, shows and measures the winner: what each does, and the command to be copied."""
     winner = choice.winner
     if winner is None:
+        if choice.near_misses and (command := _how_to_pace(choice, choice.near_misses[0].row)):
+            yield f"to pace the calls of the nearest at {choice.at_hz:g} Hz", command
         return
     data = f"; DIR holds {winner.dataset}" if winner.dataset is not None and not winner.synthetic else ""
     untrained = winner.weights_source == "random" and not loads_published(winner)
@@ -229,6 +233,7 @@ def _front(choice: Choice, price: float | None, width: int) -> list[str]:
         shown[-1] = choice.winner
     known = [key for key in _shown(choice) if any(row.value(key) is not None for row in choice.front)]
     keys = dict.fromkeys((y.key, x.key, *(metric.key for metric in others), *known))
+    keys.pop(GRADE.key, None)  # it stands last
     header = ["", *(metric_of(key).title for key in keys), "grade"]
     cells = [
         [
@@ -282,10 +287,9 @@ def _others(choice: Choice, *, explain: bool) -> Iterator[str]:
 def _loser(choice: Choice, loser: Loser) -> str:
     row, why = loser.row, "; ".join(loser.why)
     basis = f" [{_basis(choice, row)}]" if choice.rests_on_several else ""
-    unknown = next((limit.metric.key for limit in choice.asked.limits if row.value(limit.metric.key) is None), None)
-    if row.value(choice.asked.goal.key) is None:
-        unknown = choice.asked.goal.key
-    how = f"; `{how_to_measure(row, unknown)}`" if unknown and loser.kind == "limit" else ""
+    asked = dict.fromkeys((*(limit.metric for limit in choice.asked.limits), choice.asked.goal))
+    unknown = [metric.key for metric in asked if row.value(metric.key) is None and not why_untold(metric, [row])]
+    how = f"; `{how_to_measure(row, *unknown)}`" if unknown and loser.kind == "limit" else ""
     how = f"; there `{how_to_measure(row)}`" if loser.kind == "elsewhere" else how
     return f"  {loser.label}: {why}{how}{basis}"
 

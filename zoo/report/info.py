@@ -21,6 +21,7 @@ from zoo.record import Weights
 from zoo.report.board import Line, Table, X, Y, make_board
 from zoo.report.marks import FRONT, MARKS, UNDER
 from zoo.report.terminal import simple_table, text_width, wrapped, wrapped_command
+from zoo.score.comparing import group_of
 from zoo.score.licences import NO_ADVICE, Licences, licences_of
 from zoo.score.metrics import METRICS, Metric
 from zoo.score.reading import Rows, read_rows
@@ -121,7 +122,10 @@ def info(name: str, results: Path | str | None = None) -> Info:
 
 def standings(model: str, rows: Iterable[Row]) -> list[Standing]:
     """Return where a model stands in each table; in those of smoke tests only where it has no other."""
-    found = [one for table in make_board(rows).tables if (one := _standing(model, table)).lines]
+    rows = list(rows)
+    where = {group_of(row) for row in rows if row.model == model}
+    beside = [row for row in rows if row.baseline or group_of(row) in where]  # other tables cost time alone
+    found = [one for table in make_board(beside).tables if (one := _standing(model, table)).lines]
     return [one for one in found if not one.table.group.quick] or found
 
 

@@ -41,7 +41,7 @@ def notes(
             )
         elif group.dataset is None:
             untrained = any(row.weights_source == "random" for row in unscored)
-            weights = f", after {train} or with `--weights MODEL=FILE`" if untrained else ""
+            weights = f", after {train} or with `--weights MODEL=FILE`" if untrained else ", with the same `--weights`"
             count = "`zoo bench --models MODEL --data DIR --preset cityscapes`"
             said.append(f"no mIoU: accuracy was not asked for. To fill it: {count}{weights}.")
         elif group.quick and len(unscored) < len(good):

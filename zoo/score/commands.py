@@ -51,20 +51,22 @@ def measured_on(row: Row, here: Sequence[Named]) -> Basis:
     return "measured on another machine"
 
 
-def how_to_measure(row: Row, key: str = "pipeline_p50_s") -> str:
-    """Return the commands that measure a number of a row's cell on the machine where they are run.
+def how_to_measure(row: Row, *keys: str) -> str:
+    """Return the commands that measure numbers of a row's cell on the machine where they are run; none: its latency.
 
     Accuracy of random weights asks for others: published ones where there are some, else a training. Of a row of
     several devices the cell is that of the first.
     """
     row = row.measured[0]
-    accuracy = key != GRADE.key and metric_of(key).averaged
+    accuracy = any(key != GRADE.key and metric_of(key).averaged for key in keys)
     first, weights = "", weights_flag(row)
     if accuracy and row.weights_source == "random":
         tags = [one.tag for one in table.published_of(row.model)]
         first = "" if tags else f"zoo train {quoted(row.model)} --data DIR && "
         weights = f"--weights {quoted(f'published:{tags[0]}')}" if tags else ""
-    if row.is_foreign or row.seed_count > 1:
+    trains = sweep(row.preset).get("train")
+    seeds = row.seed_count if isinstance(trains, dict) and trains.get("name") == row.recipe else 1
+    if row.is_foreign or seeds > 1:
         weights = ""
     what = "--file FILE" if row.is_foreign else f"--models {quoted(row.model)}"
     precision = [] if row.is_foreign else [f"--precision {row.precision}"]
@@ -72,9 +74,9 @@ def how_to_measure(row: Row, key: str = "pipeline_p50_s") -> str:
     words += _images_words(row, accuracy=accuracy)
     words.append(f"--input-size {text_of(row.input_size)}")
     words += [f"--batch {row.batch_size}"] if row.batch_size != 1 else []
-    words += [f"--seeds {row.seed_count}"] if row.seed_count > 1 else []
+    words += [f"--seeds {seeds}"] if seeds > 1 else []
     words += _unusual_words(row)
-    words += flags_for({key}, row.rate_hz)
+    words += flags_for(set(keys), row.rate_hz)
     return first + " ".join([*words, *([weights] if weights else [])])
 
 

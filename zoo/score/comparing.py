@@ -13,6 +13,7 @@ from zoo.errors import listed
 from zoo.frames import CITYSCAPES_NAME, OFFICIAL_SIZES
 from zoo.lazy import Lazy
 from zoo.protocol import ACCURACY_PROTOCOL
+from zoo.score.licences import all_of
 from zoo.score.metrics import METRICS, metric_of
 from zoo.score.rows import Row, text_of
 from zoo.store import when
@@ -214,6 +215,7 @@ def _over_seeds(rows: list[Row]) -> Row:
         intervals={**middle.intervals, **{key: _mean_interval(rows, key) for key in averaged if METRICS[key].interval}},
         class_iou={name: _mean([one.class_iou.get(name) for one in rows]) for name in middle.class_iou},
         class_lost={name: _mean([one.class_lost.get(name) for one in rows]) for name in middle.class_lost},
+        licences=all_of(one.licences for one in rows),
         miou_spread=statistics.stdev(mious) if len(mious) == len(rows) else None,
         seed_count=len(rows),
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from zoo.lazy import Lazy
@@ -152,6 +153,12 @@ class Licences(NamedTuple):
             said[name] = " + ".join(stated.value for stated in parts) or "none"
             said[f"{name}_source"] = " ".join(dict.fromkeys(stated.source for stated in parts if stated.source))
         return {**said, "for_sale": not self.why_not_for_sale()}
+
+
+def all_of(several: Iterable[Licences]) -> Licences:
+    """Return the licences of what was made in several ways: whatever is stated of any of them."""
+    parts = zip(*several, strict=True)
+    return Licences(*(tuple(dict.fromkeys(one for stated in part for one in stated)) for part in parts))
 
 
 LICENCE_COLUMNS = tuple(Licences((), (), ()).as_dict())

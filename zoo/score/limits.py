@@ -117,7 +117,15 @@ class Limit:
     def say(self, bound: str = "") -> str:
         """Return the limit as words: `"pipeline p50 ≤ 25.0 ms"`; `bound`: its value as it stands beside others."""
         sign = "≥" if self.metric.better == "higher" else "≤"
-        return f"{self.metric.title} {sign} {bound or self.metric.say(self.value)}"
+        return f"{self.metric.title} {sign} {bound or self._said}"
+
+    @property
+    def _said(self) -> str:
+        """Its value with all the digits that were asked for."""
+        metric, scaled = self.metric, self.value * self.metric.scale
+        if metric.words or math.isclose(metric.seen(self.value), scaled, rel_tol=1e-9):
+            return metric.say(self.value)
+        return f"{scaled:.6g} {metric.unit}".rstrip()
 
     def miss(self, row: Numbers) -> float:
         """Return how far a row is off, relative to the limit, or of 0 by itself; infinite where unknown."""
@@ -195,12 +203,13 @@ def read_value(metric: Metric, text: str) -> float:
         if text.strip().upper() not in metric.words:
             raise UserError(f"a {metric.title} is {', '.join(reversed(metric.words))}; got {text!r}")
         return metric.words.index(text.strip().upper())
-    if metric.unit == "%" and metric.better == "lower" and text.strip() != "0" and "%" not in text:
-        raise UserError(f"{metric.title}: a number may be percent or a share here; write 1% or 0.5%; got {text!r}")
     try:
-        return parse_amount(text) if metric is COST else PARSERS[metric.unit](text)
+        value = parse_amount(text) if metric is COST else PARSERS[metric.unit](text)
     except UserError as error:
         raise UserError(f"{metric.title}: {error}") from None
+    if metric.unit == "%" and metric.better == "lower" and "%" not in text and 0.1 <= value == float(text):
+        raise UserError(f"{metric.title}: {text} may be percent or a share; write {text}% or {100 * value:g}%")
+    return value
 
 
 def parse_latency(text: str) -> Limit:

@@ -7,6 +7,7 @@ records have per-image counts beside them; all else by `comparing.tie`. A differ
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -83,6 +84,15 @@ def _are_apart(one: tuple[float, float] | None, other: tuple[float, float] | Non
     A difference deviates by no more than both sides together, however they go along with each other.
     """
     return one is not None and other is not None and (one[1] < other[0] or other[1] < one[0])
+
+
+def hull(intervals: Iterable[tuple[float, float] | None]) -> tuple[float, float] | None:
+    """Return what several intervals span together; `None` where one is not known, or there is none."""
+    known = list(intervals)
+    ends = [interval for interval in known if interval is not None]
+    if not ends or len(ends) < len(known):
+        return None
+    return min(low for low, _ in ends), max(high for _, high in ends)
 
 
 def _of_share(row: Row) -> tuple[float, float] | None:
@@ -162,10 +172,15 @@ class Pairs:
 
         That of a quantile is read off the samples; `None` where those are too few, or not at hand.
         """
-        if key in QUANTILES:
-            name, q = QUANTILES[key]
-            return summary.quantile_interval(self.seconds(row.part(key), name), q)
-        return _of_share(row.part(key)) if key == MISSED else row.span(key)
+        if key not in SPANNED:
+            return row.span(key)
+        return hull(self._interval(part, key) for part in row.measured if part.value(key) == row.value(key))
+
+    def _interval(self, row: Row, key: str) -> tuple[float, float] | None:
+        if key == MISSED:
+            return _of_share(row)
+        name, q = QUANTILES[key]
+        return summary.quantile_interval(self.seconds(row, name), q)
 
     def seconds(self, row: Row, name: str) -> npt.NDArray[np.float64]:
         """Return a row's samples of a scope, such as `pipeline_s`, in order; none where they are not at hand."""

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from zoo.config import TrainConfig
 from zoo.data.layout import Dataset
-from zoo.data.reading import class_shares
+from zoo.data.reading import label_shares
 from zoo.errors import UserError
 from zoo.spec import IGNORE_INDEX, ModelSpec
 
@@ -135,7 +135,7 @@ def channel_weights(config: TrainConfig, spec: ModelSpec, dataset: Dataset) -> T
     if config.class_weights == "none":
         return None
     if config.class_weights == "inverse_log":
-        of_class = tuple((1 / np.log(ENET_C + class_shares(dataset, "train"))).tolist())
+        of_class = tuple((1 / np.log(ENET_C + label_shares(dataset, "train"))).tolist())
     else:
         of_class = config.class_weights
         if len(of_class) != classes.num_classes:

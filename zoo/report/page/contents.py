@@ -30,7 +30,7 @@ from zoo.score.filtering import is_model
 from zoo.score.licences import NO_ADVICE
 from zoo.score.limits import NO_POINTS
 from zoo.score.metrics import CLASS_LOSS, METRICS, SHOWN, Metric, metric_of
-from zoo.score.paired import SPANNED, Pairs
+from zoo.score.paired import QUANTILES, SPANNED, Pairs
 from zoo.score.reading import Sources
 from zoo.score.rows import LEAST_CLASS_SHARE, MAX_CLASS_LOSS, Identity, Row, text_of
 from zoo.store import when
@@ -104,7 +104,13 @@ def _about(board: Board, here: Sequence[Named]) -> dict[str, Any]:
         "marks": {mark: MARKS[mark] for mark in (FASTEST, LOST, HURT, UNDER)},
         "hurt": {"lost": MAX_CLASS_LOSS, "pixels": LEAST_CLASS_SHARE},
         "advice": NO_ADVICE,
-        "deciding": {"latencies": LATENCIES, "latency": LATENCY, "tail": TAIL, "no_points": NO_POINTS},
+        "deciding": {
+            "latencies": LATENCIES,
+            "latency": LATENCY,
+            "tail": TAIL,
+            "tails": list(QUANTILES),
+            "no_points": NO_POINTS,
+        },
     }
 
 

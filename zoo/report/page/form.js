@@ -172,6 +172,7 @@ function cautions(winner, steps) {
   const found = [];
   for (const [key, limit] of limitsSet()) {
     const one = metric(key), least = one.better === "higher", end = spanOf(winner, key)?.[least ? 0 : 1] ?? limit;
+    if (DATA.deciding.tails.includes(key) && !spanOf(winner, key)) found.push(`how sure its ${one.title} is, the command tells`);
     const span = spreadOf(winner, key) === null ? "the 95 % interval" : "the spread over seeds";
     if (better(one, limit, end)) found.push(`${span} of ${one.title} reaches ${least ? "down to " : ""}${say(one, end)}, ${least ? "under" : "over"} the limit`);
   }
