@@ -109,9 +109,10 @@ def test_what_is_advised_of_records_is_advised_of_the_same_folder(records, tmp_p
 def test_answers_as_json_carry_it_too(records, tmp_path, capsys):
     """The commands that have a key of their own, and those that notes name."""
     save(records.make("unet"), {}, tmp_path)
+    save(records.make("fcn", rates=(100.0,)), {}, tmp_path)
     for asked, commands in (
-        ("pick", lambda answer: [answer["measure"], answer["export"]]),
-        ("pick --at 10hz", lambda answer: _in_backticks(answer["notes"])),
+        ("pick --at 10hz", lambda answer: [answer["measure"], answer["export"], answer["pace"]]),
+        ("pick --price 2.49/h", lambda answer: _in_backticks(answer["notes"])),
         ("info unet --no-parts", lambda answer: answer["commands"].values()),
     ):
         assert main([*asked.split(), "--format", "json", "--results", str(tmp_path)]) == 0

@@ -228,11 +228,12 @@ class _Chosen(NamedTuple):
     group: Group
     notes: tuple[str, ...]
     """What it was preferred to."""
-    recipes: Mapping[str, str | None]
+    recipes: Mapping[str, str]
     """Of each recipe, by its name, the version that takes part."""
 
     def takes(self, row: Row) -> bool:
-        return group_of(row) == self.group and self.recipes.get(row.recipe, row.recipe_hash) == row.recipe_hash
+        version = self.recipes.get(row.recipe) or row.recipe_hash
+        return group_of(row) == self.group and row.recipe_hash in (None, version)
 
 
 def _one_group(rows: list[Row], usable: list[Row], needed: Sequence[Metric], rate_hz: float | None) -> _Chosen:
@@ -249,7 +250,7 @@ def _one_group(rows: list[Row], usable: list[Row], needed: Sequence[Metric], rat
         raise UserError(_may_not_be_compared(groups))
     (group,) = groups
     full = [row for row in rows if not row.baseline and not row.quick]
-    recipes = {row.recipe: row.recipe_hash for row in usable}
+    recipes = {row.recipe: row.recipe_hash for row in usable if row.recipe_hash}
     return _Chosen(group, (*notes, *_protocol_notes(full, group, needed, rate_hz)), recipes)
 
 

@@ -203,25 +203,25 @@ def notes(
     ]
 
 
-def cautions(winner: Row, baseline: Row | None) -> list[str]:
+def cautions(row: Row, baseline: Row | None) -> list[str]:
     """Return what speaks against a row, whatever was asked."""
     said = []
-    if baseline and baseline.miou and winner.miou is not None and winner.miou < baseline.miou and not winner.accepted:
+    if baseline and baseline.miou and row.miou is not None and row.miou < baseline.miou and not row.accepted:
         bar = METRICS["miou"].say(baseline.miou)
         said.append(f"its mIoU is under the baseline's {bar}: the same map for every image is better")
-    if shared := sharing(winner):
+    if shared := sharing(row):
         said.append(shared)
-    if winner.loses_miou:
-        lost = METRICS["miou_lost"].say(winner.miou_lost)
+    if row.loses_miou:
+        lost = METRICS["miou_lost"].say(row.miou_lost)
         said.append(f"it loses {lost} of the mIoU it has in fp32, more than {MAX_MIOU_LOSS:.0%} of it")
-    elif winner.miou_lost is None and not (winner.accepted or winner.is_reference):
+    elif row.miou_lost is None and not (row.accepted or row.is_reference):
         said.append("its mIoU was not held against fp32")
-    if winner.hurt_classes:
-        said.append(f"it {winner.hurt_text}; --max class-loss={100 * MAX_CLASS_LOSS:g} leaves such rows out")
-    if winner.int8_note:
-        said.append(f"int8: {winner.int8}")
-    if winner.grade in {"B", "C"}:
-        said.append(f"measured with grade {winner.grade}: {', '.join(winner.grade_reasons)}")
+    if row.hurt_classes:
+        said.append(f"it {row.hurt_text}; --max class-loss={100 * MAX_CLASS_LOSS:g} leaves such rows out")
+    if row.int8_note:
+        said.append(f"int8: {row.int8}")
+    if row.grade in {"B", "C"}:
+        said.append(f"measured with grade {row.grade}: {', '.join(row.grade_reasons)}")
     return said
 
 
