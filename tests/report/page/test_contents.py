@@ -272,3 +272,13 @@ def test_its_commands_can_be_typed(tmp_path, records, changes):
     for _, command in found:
         for line in command.split(" && "):
             make_parser().parse_args(shlex.split(line)[1:])
+
+
+def test_the_page_begins_with_the_machine_that_writes_it(tmp_path, records):
+    board = kept(
+        tmp_path, records.make("a", device="arm-2c"), records.make("b"), records.make("c", device="zen-2c", quick=True),
+    )  # fmt: skip
+    devices = [group["device"] for group in page_contents(board, ())["groups"]]
+    for slug, first in (("intel-xeon-2c", "intel-xeon-2c"), ("zen-2c", devices[0]), ("elsewhere", devices[0])):
+        assert devices[page_contents(board, (Named("", slug, "m"),))["first"]] == first
+    assert page_contents(board, ())["first"] == 0

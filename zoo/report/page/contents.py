@@ -94,11 +94,15 @@ def _parts(board: Board, here: Sequence[Named]) -> tuple[Callable[[], dict[str, 
 
 
 def _about(board: Board, here: Sequence[Named]) -> dict[str, Any]:
-    """What no row decides."""
+    """What no row decides; `first`: the table to begin with, of the machine that writes the page where it has one."""
+    own = {device.slug for device in here}
     return {
         "version": __version__,
         "sort": board.sort,
         "writer": " and ".join(device.slug for device in here),
+        "first": next(
+            (at for at, table in enumerate(board.tables) if table.group.device in own and not table.group.quick), 0
+        ),
         "metrics": [_metric(metric) for metric in METRICS_SHOWN],
         "shown": SHOWN,
         "marks": {mark: MARKS[mark] for mark in (FASTEST, LOST, HURT, UNDER)},

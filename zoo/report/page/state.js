@@ -43,7 +43,7 @@ function readState() {
   const words = new URLSearchParams(location.hash.slice(1));
   state = structuredClone(FRESH);
   const named = DATA.groups.findIndex((group) => group.id === words.get("group"));
-  state.group = Math.max(named, 0);
+  state.group = named < 0 ? DATA.first : named;
   isElsewhere = words.has("group") && named < 0;
   const numbers = new Set(Object.keys(DATA.numbers)), classes = new Set(classNames());
   const known = (key) => numbers.has(key) || (/^(iou|class-loss)\./.test(key) && classes.has(key.slice(key.indexOf(".") + 1)));
