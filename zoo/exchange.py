@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -204,15 +204,9 @@ def share(
 def private_texts(record: Record, arrays: Arrays) -> Iterator[str]:
     """Name the texts of a record that hold a path, or this machine's user or host."""
     names = {name for name in (_user(), platform.node().partition(".")[0]) if len(name) > 2} - _EVERYBODYS
-    ours = {
-        *catalog.MODELS,
-        *presets.RECIPE_HASHES,
-        *presets.preset_names("bench"),
-        *(one.tag for one in table.PUBLISHED),
-    }
     alone, joined = (_apart(names, among) for among in (r"[\w-]", r"[^\W_]"))
     for where, text in _texts("", record.model_dump(mode="json")):
-        words = joined if _GIVEN.match(where) and text not in ours else alone
+        words = joined if _GIVEN.match(where) and text not in _ours() else alone
         if any(_is_path(word) for word in _WORD.findall(text)):
             yield f"{where} names a path ({_short(text)})"
         elif where.partition(".")[0] not in _PROBED and words.search(text):
@@ -225,6 +219,13 @@ def private_texts(record: Record, arrays: Arrays) -> Iterator[str]:
             if joined.search(text):
                 yield f"{name} of its samples names this machine's user or host ({_short(text)})"
                 break
+
+
+@cache  # a share looks at each of its records
+def _ours() -> frozenset[str]:
+    """Names that zoo itself gives: of models, recipes, presets, published weights."""
+    tags = (one.tag for one in table.PUBLISHED)
+    return frozenset((*catalog.MODELS, *presets.RECIPE_HASHES, *presets.preset_names("bench"), *tags))
 
 
 def _apart(names: set[str], among: str) -> re.Pattern[str]:

@@ -305,7 +305,7 @@ def _other_machines(winner: Row, rows: list[Row], asked: Asked) -> list[str]:
     """That the same artifact breaks a limit on another machine of the device's name; of several devices all count."""
     own = artifact_of(winner)
     others = [row for row in rows if row is not winner and row.status == "ok" and artifact_of(row) == own]
-    broken = [f"{asked.broken(row)[0]} on #{row.machine_id[:4]}" for row in others if asked.broken(row)]
+    broken = [f"{why[0]} on #{row.machine_id[:4]}" for row in others if (why := asked.broken(row))]
     return [f"another machine of this name does not keep what is asked: {listed(broken)}"] if broken else []
 
 

@@ -128,12 +128,12 @@ function named() {
 function newestVersions(rows) {
   const asked = [state.objective, ...limitsSet().map(([key]) => key)], last = new Map();
   const recipe = (row) => pooled("recipes", own("recipe", row)) ?? [];
-  const hasAll = (row) => asked.every((key) => valueOf(row, key) !== null) && (!state.grade || fact("grade", row));
-  for (const row of rows.filter(hasAll)) {
+  const whole = new Set(rows.filter((row) => asked.every((key) => valueOf(row, key) !== null) && (!state.grade || fact("grade", row))));
+  for (const row of whole) {
     const [name] = recipe(row);
     if (!last.has(name) || own("order", row) > own("order", last.get(name))) last.set(name, row);
   }
-  return rows.filter((row) => !hasAll(row) || recipe(last.get(recipe(row)[0]))[1] === recipe(row)[1]);
+  return rows.filter((row) => !whole.has(row) || recipe(last.get(recipe(row)[0]))[1] === recipe(row)[1]);
 }
 
 /* Which rows are meant at all: limits apart. */

@@ -65,7 +65,7 @@ function buildTable(rows) {
   byId("table").replaceChildren(made);
   if (held?.dataset?.sort) byId("table").querySelector(`[data-sort="${CSS.escape(held.dataset.sort)}"]`)?.focus({ preventScroll: true });
   else if (held && made.contains(held)) held.focus({ preventScroll: true });
-  const older = named().length - newestVersions(named()).length;
+  const every = named(), older = every.length - newestVersions(every).length;
   byId("count").textContent = `${rows.length} of ${rowsHere().length} · ${current().title}`
     + (older ? ` · ${older} of older versions of their recipes left out` : "");
   const left = ordered.length - shownRows;
