@@ -2,9 +2,15 @@
 
 The official wheel brings no compiled module (`addToConfusionMatrix`), so its users get its numpy path, and that is what
 runs here: its own `evaluateImgLists`, reading files included. One core is counted in seconds of a core (process time),
-with one thread of ours beside the peer's; then all cores against one, by the clock on the wall.
+with one thread of ours beside the peer's, each in a process of its own, as both are commands: pytest's has held large
+arrays before and asks for no memory again, which takes a sixth off the peer's time. Then all cores against one, by the
+clock on the wall.
 """
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from time import perf_counter, process_time
 
 import numpy as np
@@ -44,6 +50,10 @@ def files(tmp_path_factory):
     return dataset, folder
 
 
+def our_scores(dataset, folder):
+    return accuracy_record(evaluate_predictions(folder, dataset, "val", "labelIds", workers=1), dataset, "val")
+
+
 def official_scores(dataset, folder):
     args = official.args
     args.evalInstLevelScore, args.evalPixelAccuracy, args.quiet, args.JSONOutput = True, False, True, False
@@ -54,21 +64,13 @@ def official_scores(dataset, folder):
 
 def test_scoring_on_one_core(benchmark, files):
     dataset, folder = files
-
-    def ours():
-        result = evaluate_predictions(folder, dataset, "val", "labelIds", workers=1)
-        return accuracy_record(result, dataset, "val")
-
-    accuracy, theirs = ours(), official_scores(dataset, folder)
+    accuracy, theirs = our_scores(dataset, folder), official_scores(dataset, folder)
     assert miou(np.array(accuracy.confusion)) == pytest.approx(theirs["averageScoreClasses"], abs=1e-9)
     assert mean_of(instance_iou(accuracy.class_instances)) == pytest.approx(theirs["averageScoreInstClasses"], abs=1e-9)
-    ratios = [
-        seconds(lambda: official_scores(dataset, folder), process_time) / seconds(ours, process_time)
-        for _ in range(ROUNDS)
-    ]
+    ratios = [seconds_alone("theirs", dataset, folder) / seconds_alone("ours", dataset, folder) for _ in range(ROUNDS)]
     benchmark.extra_info |= {"peer": "cityscapesScripts", "ratio_to_peer": float(np.median(ratios)), "target": 3.0}
-    benchmark.pedantic(ours, rounds=ROUNDS)
-    assert benchmark.extra_info["ratio_to_peer"] >= 2
+    benchmark.pedantic(our_scores, (dataset, folder), rounds=ROUNDS)
+    assert benchmark.extra_info["ratio_to_peer"] >= 2.5
 
 
 @pytest.mark.skipif(core_count() < 2, reason="one core is all there is")
@@ -92,3 +94,21 @@ def seconds(call, clock=perf_counter):
     start = clock()
     call()
     return clock() - start
+
+
+def seconds_alone(whose, dataset, folder):
+    """Seconds of a core in a process of its own, once all is imported and one time round."""
+    words = [sys.executable, __file__, whose, str(dataset.root), str(folder)]
+    path = os.pathsep.join(sys.path)
+    return float(subprocess.run(words, env={**os.environ, "PYTHONPATH": path}, stdout=-1, check=True).stdout)
+
+
+def main(whose, root, folder):
+    call = {"ours": our_scores, "theirs": official_scores}[whose]
+    given = open_dataset(root), Path(folder)
+    call(*given)
+    print(min(seconds(lambda: call(*given), process_time) for _ in range(ROUNDS)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -20,14 +20,14 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
 from torch import Tensor
 
 from zoo import record
 from zoo.confusion import Counts, count_pairs, count_runs, counts, find_runs
-from zoo.data.layout import DAMAGE, Dataset, Frame, OnFrame
+from zoo.data.layout import Dataset, Frame, OnFrame
 from zoo.data.loading import evaluation_frames
-from zoo.data.reading import unreadable
+from zoo.data.png import DEEP_GREY, GREY, plain_png
+from zoo.data.reading import opened
 from zoo.data.spelling import stored_mode
 from zoo.encodings import (
     Table,
@@ -341,15 +341,14 @@ def _read_instances(frame: Frame, size: tuple[int, ...]) -> npt.NDArray[np.uint1
     """Read an instance map `(H, W)` of the ground truth's size."""
     path = frame.instances
     assert path is not None
-    try:
-        with Image.open(path) as image:
+    values: npt.NDArray[Any] | None = plain_png(path, DEEP_GREY, GREY)  # without an object 8 bits are enough
+    if values is None:
+        with opened("instance map", path) as image:
             mode, values = stored_mode(image), np.asarray(image)
-    except DAMAGE as error:
-        raise unreadable("instance map", path, error) from error
-    if mode not in ("I;16B", "L"):  # without an object 8 bits are enough
-        raise UserError(
-            f"{path} is an image of mode {mode}; an instance map is single-channel 16-bit, label id * 1000 + n"
-        )
+        if mode not in ("I;16B", "L"):
+            raise UserError(
+                f"{path} is an image of mode {mode}; an instance map is single-channel 16-bit, label id * 1000 + n"
+            )
     require_size(path, values, size)
     return values.astype(np.uint16, copy=False)
 

@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from zoo.data.png import GREY, plain_png
 from zoo.data.reading import opened
 from zoo.data.spelling import codes_of, form_of, stored_mode, values_of
 from zoo.errors import UserError, counted
@@ -262,6 +263,9 @@ def read_prediction(path: Path, spec: DatasetSpec) -> Decoded:
     Raises:
         UserError: a damaged file, one of 16 bits that holds more than 8, see-through, or of more colours than classes.
     """
+    plain = plain_png(path, GREY)
+    if plain is not None:
+        return Decoded(plain, are_ids=True)
     with opened("label map", path) as image:
         mode = stored_mode(image)
         if form_of(mode) in ("bits", "deep"):

@@ -14,15 +14,16 @@ from PIL import ExifTags, Image
 
 from zoo.data.damage import explain
 from zoo.data.layout import DAMAGE, Dataset, Frame
+from zoo.data.png import GREY, RGB, plain_png
 from zoo.data.spelling import (
     CONVERT,
     LOSSLESS,
     Pixels,
     colors_of,
+    in_three,
     known_values,
     page_count,
     require_one_picture,
-    stored_mode,
     values_of,
 )
 from zoo.errors import UserError
@@ -60,10 +61,7 @@ def read_image(path: Path) -> Pixels:
         UserError: the file is missing, damaged or truncated, holds several pictures, is to be shown turned (EXIF), or
             has a form that could mean two things, such as 16 bits a channel.
     """
-    with opened("image", path) as image:
-        require_one_picture(image, f"image {path}")
-        pixels = colors_of(image, f"image {path}")
-        orientation = orientation_of(image)
+    pixels, orientation = _colors_in(path)
     _require_upright("image", path, orientation)
     return pixels
 
@@ -74,9 +72,7 @@ def read_photo(path: Path) -> Pixels:
     Raises:
         UserError: as `read_image`.
     """
-    with opened("image", path) as image:
-        require_one_picture(image, f"image {path}")
-        return upright(colors_of(image, f"image {path}"), orientation_of(image))
+    return upright(*_colors_in(path))
 
 
 def read_pages(path: Path) -> Iterator[Pixels]:
@@ -112,17 +108,9 @@ def read_label(frame: Frame, spec: DatasetSpec) -> Pixels:
         raise UserError(f"frame {frame.name} has no label file; its split cannot be trained or evaluated on")
     known = known_values(spec, train_ids=frame.has_train_ids)
     table = [known.get(value, _UNKNOWN) for value in range(256)]
-    with opened("label", path) as label:
-        require_map(label, f"label {path}")
-        if stored_mode(label) == "L":
-            train_ids = np.array(label.point(table))  # by Pillow in a sixth of the time of numpy's look-up
-            histogram = label.histogram() if (train_ids == _UNKNOWN).any() else []
-        else:
-            values = values_of(label, f"label {path}", spec, train_ids=frame.has_train_ids)
-            train_ids = np.array(table, np.uint8)[values]
-            histogram = np.bincount(values.ravel()).tolist()
-        orientation = orientation_of(label)
-    _require_upright("label", path, orientation)
+    values = Image.fromarray(_values_in(frame, spec))
+    train_ids = np.array(values.point(table))  # by Pillow in a sixth of the time of numpy's look-up
+    histogram = values.histogram() if (train_ids == _UNKNOWN).any() else []
     strange = [value for value, pixels in enumerate(histogram) if pixels and value not in known]
     if strange:
         ids = f"train ids (0 to {spec.num_classes - 1}, 255)" if frame.has_train_ids else f"{spec.name} label ids"
@@ -142,13 +130,7 @@ def label_histogram(frame: Frame, spec: DatasetSpec) -> NDArray[np.int64]:
     Raises:
         UserError: as `read_label`, its values and its size apart.
     """
-    assert frame.label is not None
-    with opened("label", frame.label) as label:
-        require_map(label, f"label {frame.label}")
-        if stored_mode(label) == "L":
-            return np.array(label.histogram(), np.int64)
-        values = values_of(label, f"label {frame.label}", spec, train_ids=frame.has_train_ids)
-        return np.bincount(values.ravel(), minlength=256)
+    return np.array(Image.fromarray(_values_in(frame, spec)).histogram(), np.int64)
 
 
 def label_shares(dataset: Dataset, split: str) -> NDArray[np.float64]:
@@ -219,6 +201,31 @@ def require_map(image: Image.Image, what: str) -> None:
             "hold the values that were drawn, so export it again, as PNG"
         )
     require_one_picture(image, what)
+
+
+def _colors_in(path: Path) -> tuple[Pixels, int]:
+    """An image's pixels `(H, W, 3)` as they are stored, and its EXIF orientation."""
+    plain = plain_png(path, RGB, GREY)
+    if plain is not None:
+        return in_three(plain), 1
+    with opened("image", path) as image:
+        require_one_picture(image, f"image {path}")
+        return colors_of(image, f"image {path}"), orientation_of(image)
+
+
+def _values_in(frame: Frame, spec: DatasetSpec) -> Pixels:
+    """A label map's values `(H, W)` as its file means them."""
+    path = frame.label
+    assert path is not None
+    plain = plain_png(path, GREY)
+    if plain is not None:
+        return plain
+    with opened("label", path) as label:
+        require_map(label, f"label {path}")
+        values = values_of(label, f"label {path}", spec, train_ids=frame.has_train_ids)
+        orientation = orientation_of(label)
+    _require_upright("label", path, orientation)
+    return values
 
 
 def orientation_of(image: Image.Image) -> int:
