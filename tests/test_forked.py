@@ -21,6 +21,11 @@ pytestmark = [
 ]
 
 
+def all_of(*given):
+    with forked.made(*given) as found:
+        return list(found)
+
+
 def children():
     return [listed for task in Path("/proc/self/task").iterdir() for listed in (task / "children").read_text().split()]
 
@@ -28,9 +33,7 @@ def children():
 @pytest.mark.parametrize("count", [1, 2, 3, 9])
 def test_in_order_by_any_number_of_copies(count):
     before = children()
-    assert list(forked.made(range(7), lambda part: (part, os.getpid() != HERE), count)) == [
-        (part, True) for part in range(7)
-    ]
+    assert all_of(range(7), lambda part: (part, os.getpid() != HERE), count) == [(part, True) for part in range(7)]
     assert children() == before
 
 
@@ -38,7 +41,7 @@ HERE = os.getpid()
 
 
 def test_more_than_a_pipe_holds():
-    assert [len(one) for one in forked.made(range(6), lambda _: b"x" * (1 << 20), 2)] == [1 << 20] * 6
+    assert [len(one) for one in all_of(range(6), lambda _: b"x" * (1 << 20), 2)] == [1 << 20] * 6
 
 
 def test_what_a_copy_that_dies_did_not_make_is_missing():
@@ -49,7 +52,7 @@ def test_what_a_copy_that_dies_did_not_make_is_missing():
             raise ValueError(part)
         return part
 
-    assert list(forked.made(range(9), make, 3)) == [0, 1, 2, 5, 8]
+    assert all_of(range(9), make, 3) == [0, 1, 2, 5, 8]
 
 
 def test_a_copy_that_dies_in_the_middle_of_its_word():
@@ -59,17 +62,28 @@ def test_a_copy_that_dies_in_the_middle_of_its_word():
         return [b"x" * (1 << 20), part]
 
     found = []
-    for one in forked.made(range(2), make, 2):
-        time.sleep(1)
-        found.append(one[1])
+    with forked.made(range(2), make, 2) as answers:
+        for one in answers:
+            time.sleep(1)
+            found.append(one[1])
     assert found == [0]
+
+
+def test_they_begin_before_they_are_asked(tmp_path):
+    with forked.made(["a", "b"], lambda name: (tmp_path / name).touch(), 2):
+        end = time.monotonic() + 60
+        while len(list(tmp_path.iterdir())) < 2 and time.monotonic() < end:
+            time.sleep(0.01)
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_none_is_left_when_nobody_asks_for_more():
     before = children()
-    found = forked.made(range(100), lambda part: part, 2)
-    assert next(found) == 0
-    found.close()
+    with forked.made(range(100), lambda part: part, 2) as found:
+        assert next(found) == 0
+    assert children() == before
+    with pytest.raises(KeyboardInterrupt), forked.made(range(100), lambda part: part, 2):
+        raise KeyboardInterrupt
     assert children() == before
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import pickle
 import signal
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
@@ -39,24 +39,30 @@ def process_count() -> int:
     return min(machine.core_count(), AT_MOST)
 
 
-def made(parts: Sequence[Part], make: Callable[[Part], Made], count: int) -> Iterator[Made]:
-    """Yield what `make` returns for each part, in order, made by `count` copies of this process.
+@contextmanager
+def made(parts: Sequence[Part], make: Callable[[Part], Made], count: int) -> Iterator[Iterator[Made]]:
+    """Have `count` copies of this process make each part, from now on, and give what they made, in order.
 
     What is missing, since a copy died or `make` raised, is left out: the caller makes it itself, and sees why. The
-    copies end when nobody asks for more.
+    copies end with the context.
     """
     copies: list[tuple[int, IO[bytes]]] = []
     try:
         for first in range(count):
             copies.append(_copy(parts[first::count], make, [pipe for _, pipe in copies]))
-        for place in range(len(parts)):
-            with suppress(EOFError, pickle.UnpicklingError):
-                yield pickle.load(copies[place % count][1])  # noqa: S301  of this very process
+        yield _answers([copies[place % count][1] for place in range(len(parts))])
     finally:
         for process, pipe in copies:
             pipe.close()
             os.kill(process, signal.SIGKILL)
             os.waitpid(process, 0)
+
+
+def _answers(pipes: Iterable[IO[bytes]]) -> Iterator[Any]:
+    """What comes out of each, one after the other."""
+    for pipe in pipes:
+        with suppress(EOFError, pickle.UnpicklingError):
+            yield pickle.load(pipe)  # noqa: S301  of this very process
 
 
 def _copy(parts: Sequence[Part], make: Callable[[Part], Any], others: Sequence[IO[bytes]]) -> tuple[int, IO[bytes]]:

@@ -391,8 +391,12 @@ def content(path: Path | str) -> bytes:
         UserError: it cannot be read.
     """
     try:
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123  one of very many
-            return file.read()
+        file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))  # one of very many: in half of `open`'s time
+        try:
+            parts = iter(lambda: os.read(file, 1 << 18), b"")
+            return b"".join(parts)
+        finally:
+            os.close(file)
     except OSError as error:
         raise UserError(f"{path}: {reason(error)}; {how_to_read(error)}") from error
 

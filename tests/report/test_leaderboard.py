@@ -328,9 +328,9 @@ def test_what_a_filter_hides_is_looked_for_only_where_it_hides_something(records
     hidden, calls = [], []
     monkeypatch.setattr("zoo.report.board.notes", lambda *asked: hidden.extend(asked[-1]) or ())
     monkeypatch.setattr("zoo.report.board.latest", lambda rows: calls.append(1) or latest(rows))
-    make_board(rows, among=rows)
+    assert make_board(rows, among=rows).tables
     assert (hidden, len(calls)) == ([], 1)
-    make_board(rows[:2], among=rows)
+    assert make_board(rows[:2], among=rows).tables
     assert hidden == [rows[3]], "the newest of what is hidden, and nothing that is shown"
 
 

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
 from zoo.collector import paused
-from zoo.errors import UserError, counted
+from zoo.errors import UserError
 from zoo.frames import CITYSCAPES_NAME
 from zoo.report.marks import FASTEST, FRONT, HURT, LOST, MARKS, UNDER
 from zoo.report.notes import notes
-from zoo.report.quoted import quoted
+from zoo.report.quoted import notes_on, quoted
+from zoo.report.titles import caution_of, shared_weights, titles
 from zoo.score.comparing import (
     ARTIFACT,
     Fastest,
     Group,
     baseline_for,
-    differences,
     family_of,
     fastest_of_each,
     group_of,
-    images_said,
     latest,
     pareto_front,
     tell_apart,
@@ -34,9 +33,6 @@ from zoo.score.rows import WHOLE, Row, text_of
 
 X, Y = "pipeline_p50_s", "miou"
 """What the Pareto marks and the plot are drawn over: the latency a user waits for."""
-
-NAMES = {"dataset_fingerprint": "images", "thread_count": "threads"}
-"""Group fields as a title says them, where their own name would not do."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +63,6 @@ MAY_BE_MORE: dict[str, Callable[[Row], bool]] = {
     "largest_batch": lambda row: not row.largest_batch_is_limit,
 }
 """By key: whether what a row counted is the least it may be (`≥`)."""
-RANDOM = "random"
-"""The label of weights that nobody trained."""
-CAUTION = "a row speaks of its weights, not of the architecture"
 
 
 class Cell(NamedTuple):
@@ -148,13 +141,36 @@ class Table:
         return tuple(line for line in self.lines if line is fastest.get(line.row.model))
 
 
+class Members(NamedTuple):
+    """What a table is made of."""
+
+    group: Group
+    rows: tuple[Row, ...]
+    """Best first; those that are not ok too."""
+    baseline: Row | None
+    """Counted on the same images."""
+    hidden: tuple[Row, ...]
+    """fp32 that a filter hides, which stands behind what is said of the others."""
+
+    @property
+    def good(self) -> list[Row]:
+        """Rows that are ok, without the baseline."""
+        return [row for row in self.rows if row.status == "ok" and not row.baseline]
+
+    @property
+    def shown(self) -> list[Row]:
+        """Rows that have a line, in any order."""
+        return [*self.good, *([self.baseline] if self.baseline else [])]
+
+
 @dataclass(frozen=True)
 class Board:
-    """All tables of a results folder."""
+    """All tables of a results folder, made when they are asked for: CSV and JSON take rows alone."""
 
-    tables: tuple[Table, ...]
+    members: tuple[Members, ...]
+    """Of each table, in their order."""
     rows: tuple[Row, ...]
-    """What the tables are made of, for CSV and JSON."""
+    """All rows, for CSV and JSON."""
     sort: str = "miou"
     """Metric that the rows of a table are sorted by."""
     warnings: tuple[str, ...] = ()
@@ -164,6 +180,15 @@ class Board:
     asked: Mapping[str, str] = field(default_factory=dict)
     """The conditions that the rows were chosen by, as a person types them."""
     asked_models: tuple[str, ...] = ()
+    columns: frozenset[str] | None = None
+    """Keys of the only ones that the tables may have; `None`: any that a row has a value of."""
+
+    @cached_property
+    @paused()
+    def tables(self) -> tuple[Table, ...]:
+        """One per device, dataset, mode and output size, full runs before quick ones."""
+        sort, said = metric_named(self.sort), titles({one.group: one.rows for one in self.members})
+        return tuple(_table(one, title, sort, self.columns) for one, title in zip(self.members, said, strict=True))
 
     @property
     def marks(self) -> dict[str, str]:
@@ -179,7 +204,7 @@ class Board:
 
 @paused()
 def make_board(rows: Iterable[Row], sort: str = "miou", among: Iterable[Row] = ()) -> Board:
-    """Sort rows into tables: one per device, dataset, mode and output size, full runs before quick ones.
+    """Sort rows into tables.
 
     Args:
         rows: What is shown.
@@ -198,19 +223,13 @@ def make_board(rows: Iterable[Row], sort: str = "miou", among: Iterable[Row] = (
     groups: dict[Group, list[Row]] = defaultdict(list)
     for row in [row for row in rows if not row.baseline] or rows:  # the baseline alone is a table too
         groups[group_of(row)].append(row)
-    titles = {group: _title(group, members) for group, members in groups.items()}
     baselines = [row for row in rows if row.baseline]
-    tables = []
-    for group in sorted(groups, key=lambda group: _group_order(group, groups[group])):
-        alike = [
-            other
-            for other in groups
-            if titles[other] == titles[group] or other._replace(protocol=group.protocol) == group
-        ]
-        said = [f"{NAMES.get(field, field)} {text_of(getattr(group, field))}" for field in differences(*alike)]
-        title = " · ".join((titles[group], *said))
-        tables.append(_table(group, title, groups[group], baseline_for(group, baselines), metric, hidden[group]))
-    return Board(tuple(tables), tuple(rows), metric.key)
+    members = [
+        Members(group, tuple(alike), baseline_for(group, baselines), tuple(hidden[group]))
+        for group, alike in groups.items()
+    ]
+    members.sort(key=lambda one: _group_order(one.group, one.rows))
+    return Board(tuple(members), tuple(rows), metric.key)
 
 
 def _hidden_fp32(shown: list[Row], among: Iterable[Row]) -> dict[Group, list[Row]]:
@@ -241,15 +260,16 @@ def _order(row: Row, metric: Metric) -> tuple[object, ...]:
     )
 
 
-def _group_order(group: Group, rows: list[Row]) -> tuple[object, ...]:
+def _group_order(group: Group, rows: Sequence[Row]) -> tuple[object, ...]:
     """Full runs before quick ones, then those not paced, then those with accuracy; then by name and size."""
     unscored = all(row.miou is None for row in rows)
     named = group.device, group.dataset or "", group.split or "", group.mode != WHOLE
     return group.quick, group.rate_hz or 0.0, unscored, *named, group.output_size, group.batch_size, *map(str, group)
 
 
-def _table(group: Group, title: str, rows: list[Row], baseline: Row | None, sort: Metric, hidden: list[Row]) -> Table:
-    good = [row for row in rows if row.status == "ok" and not row.baseline]
+def _table(members: Members, title: str, sort: Metric, only: frozenset[str] | None) -> Table:
+    group, rows, baseline, hidden = members
+    good, shown = members.good, members.shown
     labels = dict(zip((row.key for row in rows), tell_apart(rows, beside="weights"), strict=True))
     names = dict(zip((row.key for row in rows), tell_apart(rows), strict=True))
     fastest = fastest_of_each(good, hidden)
@@ -276,15 +296,15 @@ def _table(group: Group, title: str, rows: list[Row], baseline: Row | None, sort
         if metric.marked and len(values := _values(key, ranked if metric.averaged else good)) > 1
     }
     noise = sunk if group.quick else set()
-    shown = [*good, *([baseline] if baseline else [])]
     if noise or baseline:  # else they come in this order
         shown.sort(
             key=lambda row: (row.key in noise and sort.averaged, *_order(row, METRICS[X] if row.key in noise else sort))
         )
-    alike = _shared_weights(rows) is not None
+    alike = shared_weights(rows) is not None
     columns = tuple(
         column
         for column in COLUMNS
+        if only is None or column.key in only
         if (shown and not alike if column.key == "weights" else _is_known(column.key, shown))
     )
     lines = [
@@ -296,6 +316,10 @@ def _table(group: Group, title: str, rows: list[Row], baseline: Row | None, sort
         )
         for row in shown
     ]
+    said = notes(group, good, under, fastest if several else [], hidden)
+    if only is not None and "published" not in only:
+        beside = set(notes_on(shown))
+        said = tuple(note for note in said if note not in beside)
     failed: dict[str, list[str]] = defaultdict(list)
     planned = tell_apart(rows, (*ARTIFACT, "weights")) if any(row.status != "ok" for row in rows) else ()
     for row, name in sorted(zip(rows, planned, strict=False), key=lambda pair: pair[0].model):
@@ -304,14 +328,12 @@ def _table(group: Group, title: str, rows: list[Row], baseline: Row | None, sort
     return Table(
         group,
         title,
-        _caution(group, rows),
+        caution_of(group, rows),
         columns,
         tuple(lines),
         _fastest(fastest) if several and fastest else (),
         tuple((tuple(names), reason) for reason, names in failed.items()),
-        notes(group, good, under, fastest if several else [], hidden)
-        if any(not row.baseline for row in rows)
-        else (NO_MODEL_YET,),
+        said if any(not row.baseline for row in rows) else (NO_MODEL_YET,),
         tuple(front),
         tuple(one.row for one in fastest),
         best,
@@ -395,66 +417,3 @@ def _number(metric: Metric, row: Row, value: float | None, best: str | None) -> 
 def _is_smoke_test(group: Group, rows: Iterable[Row]) -> bool:
     """Whether few samples were taken and the images are drawn ones: its mIoU is shown, and chooses nothing."""
     return group.quick and any(row.synthetic for row in rows)
-
-
-def _shared_weights(rows: list[Row]) -> str | None:
-    """What all rows but the baseline have; `None` where they differ, and empty for a baseline alone.
-
-    In a smoke test it is what all have that have an mIoU: the others are random.
-    """
-    labels = {row.weights for row in rows if not row.baseline} or {""}
-    scored = {row.weights for row in rows if not row.baseline and row.miou is not None}
-    if len(scored) == 1 and labels - scored == {RANDOM} and all(row.quick for row in rows):
-        labels = scored
-    return next(iter(labels)) if len(labels) == 1 else None
-
-
-def _title(group: Group, rows: list[Row]) -> str:
-    weights = _shared_weights(rows)
-    steps = {row.step_count for row in rows if row.status == "ok" and row.weights == weights}
-    step_count = next(iter(steps)) if len(steps) == 1 else None
-    dataset = group.dataset or "no dataset"
-    if any(row.synthetic for row in rows) and "synthetic" not in dataset:
-        dataset += " (synthetic)"
-    said_weights = f"weights {weights}" if weights else ""
-    if weights and step_count is not None:
-        said_weights += f" ({counted(step_count, 'step')})"
-    if group.split:
-        dataset += f" {group.split}"
-    limited = any(row.image_limit is not None and row.image_limit == group.image_count for row in rows)
-    said = max(map(images_said, rows), key=len)  # older records do not know how many the split has
-    sizes = {row.input_size for row in rows}
-    shared = [
-        next(iter(values))
-        for field in ("runtime", "precision")
-        if len(values := {getattr(row, field) for row in rows if not row.baseline}) == 1
-    ]
-    return " · ".join(
-        part
-        for part in (
-            "QUICK" if group.quick else "",
-            group.device,
-            f"{said} images of {dataset}" if limited or " of " in said else dataset,
-            said_weights,
-            "" if group.mode == WHOLE else group.mode,
-            ("input " + text_of(next(iter(sizes))) + " → " if len(sizes) == 1 else "output ")
-            + text_of(group.output_size),
-            f"batch {group.batch_size}",
-            rows[0].pace,
-            *shared,
-        )
-        if part
-    )
-
-
-def _caution(group: Group, rows: list[Row]) -> str:
-    parts = []
-    if group.quick:
-        steps = sorted({row.step_count for row in rows if row.step_count is not None})
-        after = f" after {' or '.join(str(step) for step in steps)} training steps" if 0 < len(steps) < 3 else ""
-        parts.append(f"QUICK — a smoke test: mIoU{after} says nothing about the architecture.")
-    if any(row.synthetic for row in rows):
-        parts.append("The images are synthetic: drawn, not photographed.")
-    if len({row.weights for row in rows if row.miou is not None and not row.baseline}) > 1:
-        parts.append(f"The weights differ: {CAUTION}.")
-    return " ".join(parts)

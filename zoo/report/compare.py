@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from zoo.errors import UserError, counted
-from zoo.report.board import CAUTION
+from zoo.report.titles import CAUTION
 from zoo.score.comparing import ARTIFACT, Group, group_of, sharing, tell_apart, these_weights
 from zoo.score.limits import LossLimit
 from zoo.score.matching import Match, Unmatched, match

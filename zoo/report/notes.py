@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from zoo.errors import counted, grouped
 from zoo.report.marks import FASTEST, HURT, UNDER
@@ -16,7 +16,7 @@ FEW = 5
 
 
 def notes(
-    group: Group, good: list[Row], under: list[Row], fastest: list[Fastest], hidden: list[Row]
+    group: Group, good: list[Row], under: list[Row], fastest: list[Fastest], hidden: Sequence[Row]
 ) -> tuple[str, ...]:
     """Return what is to be known beside the numbers of a table, a sentence each.
 

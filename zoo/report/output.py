@@ -12,10 +12,10 @@ from zoo.errors import UserError
 from zoo.faults import how_to_write, reason
 from zoo.files import write_all
 from zoo.lazy import Lazy
-from zoo.report.board import CAUTION, COLUMNS, Board, Table, make_board
+from zoo.report.board import COLUMNS, Board, make_board
 from zoo.report.leaderboard import Format, render
 from zoo.report.markdown import Block, fill_blocks, has_blocks
-from zoo.report.quoted import notes_on
+from zoo.report.titles import CAUTION
 from zoo.score.fields import FIELDS
 from zoo.score.filtering import select
 from zoo.score.metrics import metric_named
@@ -130,19 +130,12 @@ def _best_of(board: Board) -> Board:
 
 
 def _narrowed(board: Board, names: Sequence[str]) -> Board:
-    """The same tables with these columns alone, in the order they always have, without notes on the others."""
+    """The same tables with no other columns than these, nor notes on them."""
     known = {column.key for column in COLUMNS}
     keys = {name if name in known else metric_named(name).key for name in names}
     if unknown := keys - known:
         raise UserError(f"leaderboard marker: {', '.join(sorted(unknown))} is no column of the tables")
-
-    def narrow(table: Table) -> Table:
-        columns = tuple(column for column in table.columns if column.key in keys)
-        hidden = [] if "published" in keys else list(notes_on([line.row for line in table.lines]))
-        notes = tuple(note for note in table.notes if note not in hidden)
-        return replace(table, columns=columns, notes=notes)
-
-    return replace(board, tables=tuple(narrow(table) for table in board.tables))
+    return replace(board, columns=frozenset(keys))
 
 
 def _filters(block: Block) -> dict[str, Any]:

@@ -84,9 +84,8 @@ class Kept:
             return
         decoding.decoded(b"")  # what is imported now no process imports for itself
         parts = [news[first : first + PART] for first in range(0, len(news), PART)]
-        with suppress(OSError):  # no more processes
-            for part in forked.made(parts, self._make, count):
-                known, rows = part
+        with suppress(OSError), forked.made(parts, self._make, count) as found:  # else there are no more processes
+            for known, rows in found:
                 self._ahead |= known
                 self._before |= zip(rows, self._pooled(rows.values()), strict=True)
                 self._made |= rows.keys()

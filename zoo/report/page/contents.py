@@ -60,11 +60,15 @@ def page_contents(board: Board, here: Sequence[Named]) -> dict[str, Any]:
 
 
 def page_json(board: Board, here: Sequence[Named]) -> str:
-    """Return `page_contents` as JSON; of many rows its parts are made at once, by copies of this process."""
+    """Return `page_contents` as JSON; of many rows copies of this process make two parts while it makes the tables."""
     parts, made = _parts(board, here), dict[int, str]()
-    if len(board.rows) > MOST_WHOLE and (count := min(forked.process_count(), len(parts))) > 1:
-        with suppress(OSError):  # no more processes
-            made |= forked.made([*enumerate(parts)], lambda part: (part[0], _json(part[1]())), count)
+    count = min(forked.process_count(), len(parts) - 1) if len(board.rows) > MOST_WHOLE else 1
+    if count > 1:
+        others = [*enumerate(parts)][1:]
+        # Where there are no more processes, what is missing is made below.
+        with suppress(OSError), forked.made(others, lambda part: (part[0], _json(part[1]())), count) as found:
+            made[0] = _json(parts[0]())
+            made |= found
     texts = (made.get(place) or _json(part()) for place, part in enumerate(parts))
     return f"{{{','.join(text[1:-1] for text in texts)}}}"
 
@@ -74,20 +78,18 @@ def _json(part: dict[str, Any]) -> str:
 
 
 def _parts(board: Board, here: Sequence[Named]) -> tuple[Callable[[], dict[str, Any]], ...]:
-    """What makes the contents: parts about as long as each other, of which none needs what another made."""
-    known: dict[Identity, Row] = {}
-    baselines: dict[Identity, Row] = {}
-    for table in board.tables:
-        for line in table.lines:
-            known.setdefault(line.row.identity, line.row)
-        if baseline := next((line.row for line in table.lines if line.row.baseline), None):
-            baselines |= {line.row.identity: baseline for line in table.lines}
+    """What makes the contents: parts about as long as each other, the first with the tables, which none needs else."""
+    known, baselines = dict[Identity, Row](), dict[Identity, Row]()
+    for members in board.members:
+        for row in members.shown:
+            known.setdefault(row.identity, row)
+            if members.baseline:
+                baselines[row.identity] = members.baseline
     place = {identity: index for index, identity in enumerate(known)}
-    places = [[place[line.row.identity] for line in table.lines] for table in board.tables]
     rows = list(known.values())
     pairs = Pairs(board.sources) if len(rows) <= MOST_WHOLE else None
     return (
-        lambda: _about(board, here) | {"whole": pairs is not None, "groups": _groups(board, places, pairs)},
+        lambda: _about(board, here) | {"whole": pairs is not None, "groups": _groups(board, place, pairs)},
         lambda: _numbers(rows, here, pairs),
         lambda: _cards(rows, board.sources, baselines, pairs),
     )
@@ -101,7 +103,7 @@ def _about(board: Board, here: Sequence[Named]) -> dict[str, Any]:
         "sort": board.sort,
         "writer": " and ".join(device.slug for device in here),
         "first": next(
-            (at for at, table in enumerate(board.tables) if table.group.device in own and not table.group.quick), 0
+            (at for at, one in enumerate(board.members) if one.group.device in own and not one.group.quick), 0
         ),
         "metrics": [_metric(metric) for metric in METRICS_SHOWN],
         "shown": SHOWN,
@@ -118,8 +120,9 @@ def _about(board: Board, here: Sequence[Named]) -> dict[str, Any]:
     }
 
 
-def _groups(board: Board, places: Sequence[Sequence[int]], pairs: Pairs | None) -> list[dict[str, Any]]:
+def _groups(board: Board, place: Mapping[Identity, int], pairs: Pairs | None) -> list[dict[str, Any]]:
     """The tables, whose rows are named by their places."""
+    places = [[place[line.row.identity] for line in table.lines] for table in board.tables]
     told = _told(board, places, pairs) if pairs else [None] * len(places)
     groups = defaultdict[str, list[Group]](list)
     for table in board.tables:
