@@ -43,6 +43,27 @@ def test_without_accuracy_no_data_is_named(call, asked, how, size):
     assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("preset", "change", "why"),
+    [
+        ("latency", "split=train", "preset latency with accuracy = false counts no mIoU; "),
+        ("latency", "accuracy_images=5", "preset latency with accuracy = false counts no mIoU; "),
+        (
+            "quick",
+            "image_size=128x256",
+            "preset quick counts mIoU, on frames as large as the dataset has them; --input-s",
+        ),
+        ("quick", "image_size=[128, 256]", "preset quick counts mIoU, "),
+    ],
+)
+def test_what_would_change_nothing_is_refused(call, preset, change, why):
+    code, out, error = call("bench", "--models", "unet", "--preset", preset, "--set", change, "--dry-run")
+    assert (code, out) == (2, "")
+    assert error.startswith(f"zoo: {why}")
+    assert error.endswith(f"; leave --set {change.partition('=')[0]} away\n")
+    assert error.count("\n") == 1
+
+
 def test_without_accuracy_no_images_of_it_are_named(call):
     code, _, error = call("bench", "--models", "unet", "--preset", "latency", "--accuracy-images", "5", "--dry-run")
     assert (code, error) == (

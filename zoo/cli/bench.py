@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -245,8 +246,23 @@ def _config(arguments: argparse.Namespace) -> BenchConfig:
     )
     config = load_config(BenchConfig, arguments.preset or "quick", changes)
     if not config.accuracy:
-        refuse(arguments, ("accuracy_images",), f"preset {config.name} with accuracy = false counts no mIoU")
+        nothing = f"preset {config.name} with accuracy = false counts no mIoU"
+        refuse(arguments, ("accuracy_images",), nothing)
+        _require_effect(changes, ("split", "accuracy_images"), nothing)
+    elif arguments.file is None:
+        own = (
+            f"preset {config.name} counts mIoU, on frames as large as the dataset has them; --input-size HxW says what "
+            "a network sees of them, and --preset latency makes frames up"
+        )
+        _require_effect(changes, ("image_size",), own)
     return config
+
+
+def _require_effect(changes: Mapping[str, object], keys: Sequence[str], why: str) -> None:
+    """Refuse to change keys that nothing would read."""
+    for key in keys:
+        if key in changes:
+            raise UserError(f"{why}; leave --set {key} away")
 
 
 def _pair(arguments: argparse.Namespace, config: BenchConfig) -> int:
