@@ -217,7 +217,7 @@ def test_every_machine_of_a_device_counts(records):
         choice = pick(list(mixed), device=devices, limits=["latency<=20ms"])
         assert choice.winner is None
         (loser,) = choice.losers
-        assert loser.why[0].startswith("pipeline p50 62.5 ms on x > 20.0 ms")
+        assert loser.why[0].startswith("pipeline p50 62.5 ms on x #2222 > 20.0 ms")
         assert {part.machine_id[0] for part in loser.row.parts} == {"1", "2", "3"}
 
 

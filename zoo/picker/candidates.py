@@ -14,7 +14,7 @@ from zoo.lazy import Lazy
 from zoo.machine import Named
 from zoo.protocol import PACED_PROTOCOL, SPEED_PROTOCOL
 from zoo.score.commands import flags_for, loads_published, preset_words
-from zoo.score.comparing import Group, differences, family_of, group_of, latest
+from zoo.score.comparing import Group, differences, family_of, group_of, latest, place_of
 from zoo.score.fields import FIELDS, flag_for
 from zoo.score.filtering import VERSIONS, matches, newest_versions, version_of
 from zoo.score.licences import all_of, licences_with
@@ -456,7 +456,7 @@ def worst(rows: Sequence[Row]) -> Row:
         licences=all_of(row.licences for row in rows),
         grade=least.grade if len(grades) == len(rows) else None,
         doubts=tuple(
-            doubt._replace(what=f"{doubt.what} on {row.device}")
+            doubt._replace(what=f"{doubt.what} on {place_of(row, rows)}")
             for row in rows
             if row.grade == least.grade
             for doubt in row.doubts

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from zoo.errors import listed
-from zoo.score.comparing import sharing, these_weights
+from zoo.score.comparing import place_of, sharing, these_weights
 from zoo.score.limits import Limit
 from zoo.score.metrics import METRICS, Metric
 from zoo.score.paired import INTERVAL, QUANTILES, SPREAD, Pairs, Tie
@@ -277,7 +277,7 @@ def published_mark(row: Row, metric: Metric) -> str:
 
 def _on(row: Row, metric: Metric) -> str:
     """Of several devices the one that a number is of."""
-    return f" on {row.part(metric.key).device}" if row.parts else ""
+    return f" on {place_of(row.part(metric.key), row.measured)}" if row.parts else ""
 
 
 def _colon(row: Row, metric: Metric) -> str:

@@ -26,7 +26,16 @@ from zoo.picker.candidates import (
 )
 from zoo.picker.deciding import INFINITE, LATENCY, Asked, Loser, Step, decide, lose, notes, reasons, told
 from zoo.score.commands import flags_for, measured_on, preset_words
-from zoo.score.comparing import ARTIFACT, Group, baseline_for, pareto_front, say_slower, slower_int8, tell_apart
+from zoo.score.comparing import (
+    ARTIFACT,
+    Group,
+    baseline_for,
+    pareto_front,
+    place_of,
+    say_slower,
+    slower_int8,
+    tell_apart,
+)
 from zoo.score.fields import quoted
 from zoo.score.filtering import each_of, select
 from zoo.score.licences import NO_ADVICE
@@ -390,7 +399,9 @@ def _weights_note(choice: Choice) -> str:
     """That the winner on several devices is not one file."""
     if len({place.weights_sha256 for place in choice.winners if place.weights_source == "run"}) < 2:
         return ""
-    scores = ", ".join(f"{told(place, METRICS['miou'])} on {place.device}" for place in choice.winners)
+    scores = ", ".join(
+        f"{told(place, METRICS['miou'])} on {place_of(place, choice.winners)}" for place in choice.winners
+    )
     return f"not one training for all: its weights are of the same recipe, and differ by device (mIoU {scores})"
 
 

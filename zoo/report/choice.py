@@ -29,6 +29,7 @@ from zoo.score.commands import (
     recipe_of,
     rests_on,
 )
+from zoo.score.comparing import place_of
 from zoo.score.licences import NO_ADVICE
 from zoo.score.metrics import CLASS_LOSS, COST, GRADE, SHOWN, SHOWN_OF_PACED, Metric, metric_of
 from zoo.score.rows import WHOLE, Row, text_of
@@ -92,12 +93,12 @@ def _winner(choice: Choice, price: float | None) -> Iterator[str]:
     places = choice.winners
     if len(places) > 1:
         yield "  above: each number on the device where it is worst"
-        yield from (f"  on {_place(choice, place)}: {_numbers(choice, place)}" for place in places)
+        yield from (f"  on {place_of(place, places)}: {_numbers(choice, place)}" for place in places)
     yield from (f"  {reason}" for reason in choice.reasons)
     yield from (f"  note: {note}" for note in choice.notes)
     if price is not None:
         yield from (f"  {_cost(place, price, batched=choice.batched)}" for place in places)
-    yield from (f"  {said}" for place in places if (said := _cold_start(place, _place(choice, place))))
+    yield from (f"  {said}" for place in places if (said := _cold_start(place, place_of(place, places))))
     if winner.accepted and winner.published is not None:
         claim = winner.published.claim
         fed = winner.published.input_size
@@ -109,12 +110,6 @@ def _winner(choice: Choice, price: float | None) -> Iterator[str]:
         if where == "measured here":
             yield from (f"  to mend {doubt.what}: {doubt.remedy}" for doubt in place.doubts)
     yield f"  licences ({NO_ADVICE}): {_licences(winner)}"
-
-
-def _place(choice: Choice, place: Row) -> str:
-    """The device of a part of the winner, of several machines of its name with the digits of this one."""
-    alike = sum(other.device == place.device for other in choice.winners)
-    return place.device if alike < 2 else f"{place.device} #{place.machine_id[:4]}"
 
 
 def _nobody(choice: Choice) -> Iterator[str]:
@@ -330,7 +325,7 @@ def _values(choice: Choice, price: float | None) -> dict[str, object]:
         "reasons": choice.reasons,
         "notes": [carried(note) for note in choice.notes],
         "rests_on": _bases(choice, winner) if winner else None,
-        "devices": {_place(choice, place): place.as_dict() for place in choice.winners} if winner else None,
+        "devices": {place_of(place, choice.winners): place.as_dict() for place in choice.winners} if winner else None,
         "train": carried_command(how_to_have_weights(winner)) or None if winner else None,
         "export": carried_command(how_to_export(winner)) if winner else None,
         "load": carried_command(how_to_load(winner)) if winner else None,

@@ -451,3 +451,9 @@ def tell_apart(rows: Sequence[Row], fields: Sequence[str] = ARTIFACT, *, beside:
             for name, known, mark in zip(names, shown, marks, strict=True)
         ]
     return names
+
+
+def place_of(part: Row, among: Sequence[Row]) -> str:
+    """Return the device of one of several rows; of several machines of its name with the digits of this one."""
+    alike = sum(other.device == part.device for other in among)
+    return part.device if alike < 2 else f"{part.device} #{part.machine_id[:4]}"
