@@ -110,9 +110,10 @@ def group_of(candidate: Row) -> Group:
     return Group._make((*shared, miou_protocol or ACCURACY_PROTOCOL))
 
 
-def images_of(group: Group) -> Images:
-    """Return what a group's mIoU was counted on."""
-    return Images._make(_IMAGES(group))
+def images_of(one: Row | Group) -> Images:
+    """Return what the mIoU of a row, or of all rows of a group, was counted on."""
+    *shared, miou_protocol = _IMAGES(one)
+    return Images._make((*shared, miou_protocol or ACCURACY_PROTOCOL))
 
 
 def family_of(candidate: Row) -> Family:
@@ -132,8 +133,7 @@ def condition_of(candidate: Row) -> Condition:
 def scored_of(candidate: Row) -> Scored:
     """Return what a row's mIoU depends on."""
     sizes = candidate.input_size, candidate.output_size, candidate.resize
-    images = images_of(group_of(candidate))
-    return Scored(candidate.model, candidate.weights_sha256, *sizes, candidate.mode, images)
+    return Scored(candidate.model, candidate.weights_sha256, *sizes, candidate.mode, images_of(candidate))
 
 
 def differences(first: Group, *others: Group) -> dict[str, list[str]]:
@@ -383,7 +383,7 @@ def baseline_for(group: Group, rows: Iterable[Row]) -> Row | None:
     same_images = [
         candidate
         for candidate in rows
-        if candidate.baseline and candidate.miou is not None and images_of(group_of(candidate)) == images_of(group)
+        if candidate.baseline and candidate.miou is not None and images_of(candidate) == images_of(group)
     ]
     return max(same_images, key=when(), default=None)
 
