@@ -112,6 +112,32 @@ def test_an_edited_claim_is_told(kept, tmp_path, where, value, words):
     assert any(words in fault for fault in audit(tmp_path).faults)
 
 
+@pytest.mark.parametrize(
+    ("where", "value", "words"),
+    [
+        (("dataset", "image_count"), lambda n: n - 1, "dataset.image_count: 15 said, 16 by accuracy.image_count"),
+        (("dataset", "synthetic"), True, "accuracy.dataset.synthetic: False said, True by dataset.synthetic"),
+        (("accuracy", "dataset", "fingerprint"), "f" * 16, "accuracy.dataset.fingerprint: ffffffffffffffff said, "),
+        (("dataset", "split_count"), 3, "dataset.image_count: 16 said, at most 3 by dataset.split_count"),
+        (("config", "accuracy_images"), 5, "dataset.image_count: 16 said, at most 5 by config.accuracy_images"),
+        (("config", "name"), "mine", "preset: camvid said, mine by config.name"),
+        (("config", "quick"), True, "quick: False said, True by config.quick"),
+        (("config", "batch_size"), 2, "artifact.batch_size: 1 said, 2 by config.batch_size"),
+        (("config", "threads"), 1, "speed.state.thread_count: 2 said, 1 by config.threads"),
+        (("memory", "peak_bytes"), 20_000_000, "memory.peak_bytes: 20000000 said, 200 by the process's memory before"),
+    ],
+)
+def test_what_is_said_twice_is_said_alike(kept, tmp_path, where, value, words):
+    record = json.loads(kept.read_text())
+    record["config"] |= {"name": "camvid", "quick": False, "batch_size": 1, "threads": 2, "accuracy_images": None}
+    record["memory"] |= {"peak_bytes": 200, "resident_before_bytes": 100, "process_bytes": 300}
+    kept.write_text(json.dumps(record))
+    assert audit(tmp_path).faults == ()
+    edit(kept, where, value)
+    (fault,) = [one for one in audit(tmp_path).faults if words in one]
+    assert fault.startswith(f"{kept}: ")
+
+
 def test_a_model_that_is_anothers_code_is_told(records):
     made, samples = records.sampled("enet")
     code = made.artifact.model_copy(update={"code_sha256": network_sha256(MODELS["unet"])})

@@ -1,7 +1,8 @@
 """A record held against its own samples: every summary that the sidecar can give is made again, as are its hashes.
 
-What has no samples is out of reach: memory, energy, throughput, cold starts, agreement, file sizes, instance-weighted
-counts, and how errors spread inside a row or a column of the confusion matrix, of which the sidecar has the sums.
+What it says twice it has to say alike. What has no samples is out of reach: energy, throughput, cold starts, agreement,
+file sizes, instance-weighted counts, and how errors spread inside a row or a column of the confusion matrix, of which
+the sidecar has the sums.
 """
 
 from __future__ import annotations
@@ -110,7 +111,49 @@ def faults_of(record: Record, arrays: Arrays) -> tuple[str, ...]:
             faults += _accuracy_faults(record, record.accuracy, arrays)
     except ValueError as error:  # a summary of them would be out of range
         faults.append(f"its samples make no summary: {' '.join(str(error).split())[:200]}")
-    return (*faults, *_naming_faults(record))
+    return (*faults, *_naming_faults(record), *_twofold_faults(record))
+
+
+def _twofold_faults(record: Record) -> Iterator[str]:
+    """What a record says in two places, and not alike."""
+    for name, said, other, value in _said_twice(record):
+        if said != value:
+            yield f"{name}: {said} said, {value} by {other}"
+    if (dataset := record.dataset) is None:
+        return
+    most_by = {
+        "dataset.split_count": dataset.split_count,
+        "config.accuracy_images": record.config.get("accuracy_images"),
+    }
+    for name, most in most_by.items():
+        if most is not None and dataset.image_count > most:
+            yield f"dataset.image_count: {dataset.image_count} said, at most {most} by {name}"
+
+
+def _said_twice(record: Record) -> Iterator[tuple[str, object, str, object]]:
+    """Where something is said, what, where else, and what there."""
+    artifact, dataset, accuracy, memory = record.artifact, record.dataset, record.accuracy, record.memory
+    asked: dict[str, tuple[str, object]] = {"name": ("preset", record.preset)}
+    if not record.is_baseline:
+        asked |= {"quick": ("quick", record.quick), "batch_size": ("artifact.batch_size", artifact.batch_size)}
+        if dataset is None:
+            asked["image_size"] = "artifact.output_size", list(artifact.output_size)
+        if record.speed and record.device.kind == "cpu" and record.config.get("threads") is not None:
+            asked["threads"] = "speed.state.thread_count", record.speed.state.thread_count
+    for key, (name, said) in asked.items():
+        if key in record.config:  # older ones may not know it
+            value = record.config[key]
+            yield name, said, f"config.{key}", list(value) if isinstance(value, tuple) else value
+    if accuracy and dataset:
+        yield "dataset.image_count", dataset.image_count, "accuracy.image_count", accuracy.image_count
+        for (name, said), (_, value) in zip(accuracy.dataset, dataset, strict=True):
+            yield f"accuracy.dataset.{name}", said, f"dataset.{name}", value
+    if memory and memory.peak_bytes is not None:
+        if memory.allocated_peak_bytes is not None:
+            yield "memory.peak_bytes", memory.peak_bytes, "memory.allocated_peak_bytes", memory.allocated_peak_bytes
+        elif memory.process_bytes is not None and memory.resident_before_bytes is not None:
+            grown = max(0, memory.process_bytes - memory.resident_before_bytes)
+            yield "memory.peak_bytes", memory.peak_bytes, "the process's memory before and after", grown
 
 
 def _naming_faults(record: Record) -> Iterator[str]:
