@@ -102,6 +102,9 @@ def test_a_timm_encoder_under_a_decoder():
         ("no_such_package.net:build", "no module 'no_such_package.net'"),
         ("json:a-b", "no name of a function"),
         ("deeplab_v3_resnet50", "Did you mean"),
+        ("core", "'core' is a tag, of several models; name one of those that `zoo list core` shows"),
+        ("coree", "no model 'coree'. Did you mean 'core'\\? "),
+        ("all", "'all' is a tag"),
     ],
 )
 def test_find_says_what_is_wrong_in_one_line(name, says):

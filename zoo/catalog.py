@@ -356,7 +356,10 @@ def _find_installed(name: str) -> ModelSpec:
     points = {point.name: point.value for point in importlib.metadata.entry_points(group=ENTRY_POINTS)}
     if name in points:
         return _own(name, points[name])
-    known = [*MODELS, *points, "all", *(tag for spec in MODELS.values() for tag in spec.tags)]
+    tags = ("all", *(tag for spec in MODELS.values() for tag in spec.tags))
+    if name in tags:
+        raise UserError(f"{name!r} is a tag, of several models; name one of those that `zoo list {name}` shows")
+    known = [*MODELS, *points, *tags]
     if name.endswith(".py"):
         raise UserError(f"{name!r} names a file; name the function in it too, such as {name}:build")
     raise UserError(

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from zoo.errors import UserError
+from zoo.picker.candidates import NothingMeasuredError
 from zoo.picker.deciding import Asked
 from zoo.picker.pick import pick
 from zoo.protocol import SPEED_PROTOCOL
@@ -614,6 +615,12 @@ def test_a_winner_that_loses_accuracy_says_so(artifacts):
 def test_a_winner_nobody_checked_says_so(records):
     choice = pick([row(records.make("a", right=None, precision="bf16"))], objective="latency")
     assert "its mIoU was not held against fp32" in choice.notes
+
+
+@pytest.mark.parametrize("asked", [{}, {"device": "x"}, {"dataset": "x"}, {"models": "unet"}])
+def test_of_no_rows_nothing_was_measured(asked):
+    with pytest.raises(NothingMeasuredError, match="no model is measured yet"):
+        pick([], **asked)
 
 
 def test_one_word_stands_for_a_list_of_one(artifacts):

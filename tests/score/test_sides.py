@@ -116,6 +116,9 @@ def test_a_word_that_is_no_model_may_be_a_device(put, tmp_path):
     assert are_sets(read(tmp_path, "device=intel-xeon-2c", "unet"))
     with pytest.raises(UserError, match=r"no ok record of 'nvidia'\. .*or a device: intel-xeon-2c, nvidia-h200"):
         read(tmp_path, "nvidia", "unet")
+    put("zfnet", minutes=60 * 24 * 3)
+    with pytest.raises(UserError, match=r"no ok record of 'zfnet@2026-\d\d-\d\d'\. "):
+        read(tmp_path, f"zfnet@{read(tmp_path, 'unet', 'zfnet')[0].rows[0].started_at:%Y-%m-%d}", "unet")
 
 
 def test_several_rows_are_all_held_against_one_first(put, tmp_path):

@@ -42,7 +42,7 @@ from zoo.score.licences import NO_ADVICE
 from zoo.score.limits import Limit, read_value
 from zoo.score.metrics import COST, METRICS, NO_PRICE, Metric, metric_named
 from zoo.score.paired import Pairs
-from zoo.score.reading import read_rows
+from zoo.score.reading import NO_MODEL_YET, read_rows
 from zoo.score.rows import Row
 from zoo.store import DEFAULT, shipped_of
 from zoo.units import parse_per_second, parse_price
@@ -233,6 +233,8 @@ def _read(source: Path | str | Iterable[Row] | None) -> tuple[list[Row], tuple[s
             raise UserError(
                 f"a choice is made of a results folder or of rows; got {type(source).__name__}: name the folder"
             )
+        if not rows:
+            raise NothingMeasuredError(NO_MODEL_YET)
         return rows, (), Pairs()
     try:
         found = read_rows(source)
@@ -367,7 +369,7 @@ def _accept_note(found: Field, accept: Sequence[str]) -> str:
         return ""
     if count := sum(candidate.row.accepted for candidate in found.candidates):
         said = f"{count} of {len(found.candidates)} have a published mIoU, counted by others on Cityscapes val"
-        return f"{said}: not of the very file that was timed"
+        return f"{said} at their own input size: not of the very file that was timed, nor always at the size it was fed"
     said = "no published mIoU took part: the rows were scored here, or on other images than Cityscapes val"
     return f"{said}; --dataset none chooses among those that time speed alone"
 
