@@ -100,7 +100,9 @@ def seconds_alone(whose, dataset, folder):
     """Seconds of a core in a process of its own, once all is imported and one time round."""
     words = [sys.executable, __file__, whose, str(dataset.root), str(folder)]
     path = os.pathsep.join(sys.path)
-    return float(subprocess.run(words, env={**os.environ, "PYTHONPATH": path}, stdout=-1, check=True).stdout)
+    return float(
+        subprocess.run(words, env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.PIPE, check=True).stdout
+    )
 
 
 def main(whose, root, folder):

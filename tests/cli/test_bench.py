@@ -51,9 +51,9 @@ def test_without_accuracy_no_data_is_named(call, asked, how, size):
         (
             "quick",
             "image_size=128x256",
-            "preset quick counts mIoU, on frames as large as the dataset has them; --input-s",
+            "preset quick with accuracy = true takes frames as large as the dataset has them; ",
         ),
-        ("quick", "image_size=[128, 256]", "preset quick counts mIoU, "),
+        ("quick", "image_size=[128, 256]", "preset quick with accuracy = true takes "),
     ],
 )
 def test_what_would_change_nothing_is_refused(call, preset, change, why):

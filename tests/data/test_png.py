@@ -1,7 +1,10 @@
 """A plain PNG gives the pixels that Pillow gives; whatever is not plain is left to Pillow, damage in silence."""
 
 import io
+import os
 import struct
+import sys
+import threading
 import zlib
 from itertools import pairwise
 
@@ -9,10 +12,18 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, PngImagePlugin
 
+from zoo.data import png
 from zoo.data.png import DEEP_GREY, GREY, RGB, plain_png
+from zoo.data.reading import read_image
+from zoo.errors import UserError
 
 FORMS = {GREY: np.uint8, DEEP_GREY: np.uint16, RGB: np.uint8}
 HEAD = 33  # bytes before the first chunk that may be another one
+
+
+@pytest.fixture(autouse=True)
+def _nothing_failed_yet(monkeypatch):
+    monkeypatch.setattr(png, "_FAILED", threading.Event())
 
 
 def picture(form, height=37, width=53, seed=0):
@@ -125,8 +136,53 @@ def test_damage_never_gives_other_pixels_nor_a_word(tmp_path, capfd, form):
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_file_whose_sums_are_right_and_whose_pixels_are_not_is_left_to_pillow(tmp_path):
+WITHOUT_ITS_SUM = {
+    "no pixels": b"",
+    "no stream": b"no deflated bytes",
+    "too short": zlib.compress(bytes(20)),
+    "no such filter": zlib.compress(b"\7" * 5000),
+    "without its end": zlib.compress(b"".join(b"\0" + line.tobytes() for line in picture(GREY)))[:-4],
+}
+
+
+@pytest.mark.parametrize("what", WITHOUT_ITS_SUM)
+def test_a_stream_that_the_decoder_refuses_is_the_last_it_is_shown(tmp_path, what):
+    """Though the sums of its chunks are right. Of the last Pillow knows the pixels."""
     path, content = tmp_path / "a.png", encoded(picture(GREY))
-    for body in (b"", b"no deflated bytes", zlib.compress(bytes(20)), zlib.compress(b"\7" * 5000)):
-        path.write_bytes(content[:HEAD] + chunk(b"IDAT", body) + END)
-        assert plain_png(path, GREY) is None
+    path.write_bytes(content[:HEAD] + chunk(b"IDAT", WITHOUT_ITS_SUM[what]) + END)
+    before = sys.getrefcount(None)
+    assert [plain_png(path, GREY) for _ in range(200)] == [None] * 200
+    assert sys.getrefcount(None) > before - 100
+    if what == "without its end":
+        assert np.array_equal(read_image(path)[..., 0], picture(GREY))
+    path.write_bytes(content)
+    assert plain_png(path, GREY) is None
+    assert np.array_equal(read_image(path)[..., 0], picture(GREY))
+
+
+def test_what_is_far_larger_than_its_pixels_is_left_to_pillow(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(encoded(picture(GREY)) + bytes(1 << 17))
+    assert plain_png(path, GREY) is None
+    assert read_image(path).shape == (37, 53, 3)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pipes of this kind")
+def test_of_a_pipe_nothing_is_taken(tmp_path):
+    pipe = tmp_path / "a.png"
+    os.mkfifo(pipe)
+    assert plain_png(pipe, RGB) is None, "and nobody is waited for"
+
+
+def test_memory_that_runs_out_is_one_line(tmp_path, monkeypatch):
+    def none(*_):
+        raise MemoryError
+
+    path = tmp_path / "a.png"
+    path.write_bytes(encoded(picture(GREY)))
+    with monkeypatch.context() as patched:
+        patched.setattr(png.imagecodecs, "png_decode", none)
+        assert read_image(path).shape == (37, 53, 3), "Pillow may have enough"
+    monkeypatch.setattr("zoo.data.reading.in_three", none)
+    with pytest.raises(UserError, match="memory ran out"):
+        read_image(path)

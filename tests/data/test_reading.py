@@ -8,7 +8,7 @@ from PIL import ExifTags, Image
 
 from zoo.data.convert import convert_folder
 from zoo.data.layout import open_dataset
-from zoo.data.reading import frame_size, read_frame, read_image, read_label, read_photo
+from zoo.data.reading import frame_size, label_histogram, read_frame, read_image, read_label, read_photo
 from zoo.errors import UserError
 from zoo.labels import CITYSCAPES, LABELS
 from zoo.spec import DatasetSpec
@@ -229,6 +229,17 @@ def test_label_to_be_shown_turned_is_refused(folder, orientation):
             UserError, match=f"label .*{path.name} has EXIF orientation {orientation}.* its image is not"
         ):
             read_label(only_frame(folder), CITYSCAPES)
+
+
+def test_values_are_counted_however_a_label_map_is_to_be_shown(folder):
+    _, (label,) = folder.add(value=7)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.open(label).save(label, exif=exif)
+    frame = only_frame(folder)
+    assert label_histogram(frame, CITYSCAPES)[7] == 8 * 12
+    with pytest.raises(UserError, match="EXIF orientation 6"):
+        read_label(frame, CITYSCAPES)
 
 
 def test_names_with_spaces_and_beyond_ascii_are_read(folder):

@@ -251,8 +251,8 @@ def _config(arguments: argparse.Namespace) -> BenchConfig:
         _require_effect(changes, ("split", "accuracy_images"), nothing)
     elif arguments.file is None:
         own = (
-            f"preset {config.name} counts mIoU, on frames as large as the dataset has them; --input-size HxW says what "
-            "a network sees of them, and --preset latency makes frames up"
+            f"preset {config.name} with accuracy = true takes frames as large as the dataset has them; "
+            "--input-size HxW says what a network sees of them, and --set accuracy=false makes frames up"
         )
         _require_effect(changes, ("image_size",), own)
     return config

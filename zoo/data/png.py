@@ -6,10 +6,12 @@ what is read, and what is refused and why, are what they are by Pillow alone.
 
 from __future__ import annotations
 
+import stat
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from threading import Event
 from typing import Any, NamedTuple
 
 import imagecodecs
@@ -20,6 +22,11 @@ _HEAD = struct.Struct(">16sII5B4x")  # signature, length and kind; width, height
 _BEGINNING = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 _CHUNK = struct.Struct(">I4s")  # length and kind, before the content and its sum
 _SUM = struct.Struct(">I")
+_BESIDE = 1 << 16
+"""Bytes that chunks and lines may take beside the pixels of a small picture."""
+_FAILED = Event()
+"""Set by the first stream that the decoder refuses: before Python 3.12 each takes references from `None`, the last of
+which ends the process, and Pillow reads some of them."""
 _METHODS = (0, 0, 0)  # deflated, filtered line by line, not interlaced
 
 
@@ -41,37 +48,42 @@ def plain_png(path: Path, *forms: Form) -> NDArray[Any] | None:
     `None`: it is of another form, or damaged; Pillow reads it, or says why it cannot.
     """
     try:
+        found = path.stat()
+        if _FAILED.is_set() or not stat.S_ISREG(found.st_mode):  # of a pipe nothing would be left for Pillow
+            return None
         with path.open("rb") as file:
-            content = file.read(_HEAD.size)
-            if not _begins_as(forms, content):
+            if not _begins_as(forms, file.read(_HEAD.size), found.st_size):
                 return None
-            content += file.read()
-    except OSError:
-        return None
-    kinds = list(_sound_chunks(content))
-    if kinds[-1:] != [b"IEND"] or set(kinds[:-1]) != {b"IDAT"}:
-        return None
-    try:
+            file.seek(0)
+            content = file.read()
+        kinds = list(_sound_chunks(content))
+        if kinds[-1:] != [b"IEND"] or set(kinds[:-1]) != {b"IDAT"}:
+            return None
         pixels: NDArray[Any] = imagecodecs.png_decode(content)
+    except (OSError, MemoryError):
+        return None
     except (imagecodecs.PngError, ValueError):
+        _FAILED.set()
         return None
     return pixels
 
 
-def _begins_as(forms: Sequence[Form], head: bytes) -> bool:
-    """Whether a file begins as a PNG of such a form, of no more pixels than Pillow reads without a warning."""
+def _begins_as(forms: Sequence[Form], head: bytes, byte_count: int) -> bool:
+    """Whether a file begins as a PNG of such a form, and is no larger than what Pillow reads without a warning."""
     if len(head) < _HEAD.size:
         return False
     beginning, width, height, bits, colors, *methods = _HEAD.unpack(head)
-    is_small = 0 < width * height <= (Image.MAX_IMAGE_PIXELS or 0)
-    return (beginning, tuple(methods)) == (_BEGINNING, _METHODS) and (bits, colors) in forms and is_small
+    most: int = Image.MAX_IMAGE_PIXELS or 0
+    if (beginning, tuple(methods)) != (_BEGINNING, _METHODS) or (bits, colors) not in forms:
+        return False
+    pixel_bytes = width * height * bits // 8 * (3 if colors else 1)
+    return 0 < int(width * height) <= most and byte_count <= int(2 * pixel_bytes) + _BESIDE
 
 
 def _sound_chunks(content: bytes) -> Iterator[bytes]:
     """Kinds of the chunks after the header, up to the first that is cut off or whose sum is wrong.
 
-    So the decoder sees no damage that a copy or a disk does: it would print a warning, and before Python 3.12 take a
-    reference from `None` with each error.
+    So the decoder is not shown what a copy or a disk damages, of which it prints a warning.
     """
     at, view = _HEAD.size, memoryview(content)
     while at + _CHUNK.size + _SUM.size <= len(content):

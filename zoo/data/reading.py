@@ -45,9 +45,14 @@ _UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
 @contextmanager
 def opened(what: str, path: Path) -> Iterator[Image.Image]:
     """Open an image file; whatever Pillow says against it inside becomes one line that begins with `what` it is."""
+    with _explained(what, path), Image.open(path) as image:
+        yield image
+
+
+@contextmanager
+def _explained(what: str, path: Path) -> Iterator[None]:
     try:
-        with Image.open(path) as image:
-            yield image
+        yield
     except UserError:
         raise
     except (*DAMAGE, EOFError, MemoryError) as error:
@@ -108,9 +113,12 @@ def read_label(frame: Frame, spec: DatasetSpec) -> Pixels:
         raise UserError(f"frame {frame.name} has no label file; its split cannot be trained or evaluated on")
     known = known_values(spec, train_ids=frame.has_train_ids)
     table = [known.get(value, _UNKNOWN) for value in range(256)]
-    values = Image.fromarray(_values_in(frame, spec))
-    train_ids = np.array(values.point(table))  # by Pillow in a sixth of the time of numpy's look-up
-    histogram = values.histogram() if (train_ids == _UNKNOWN).any() else []
+    values, orientation = _values_in(path, spec, train_ids=frame.has_train_ids)
+    with _explained("label", path):
+        label = Image.fromarray(values)
+        train_ids = np.array(label.point(table))  # by Pillow in a sixth of the time of numpy's look-up
+        histogram = label.histogram() if (train_ids == _UNKNOWN).any() else []
+    _require_upright("label", path, orientation)
     strange = [value for value, pixels in enumerate(histogram) if pixels and value not in known]
     if strange:
         ids = f"train ids (0 to {spec.num_classes - 1}, 255)" if frame.has_train_ids else f"{spec.name} label ids"
@@ -130,7 +138,9 @@ def label_histogram(frame: Frame, spec: DatasetSpec) -> NDArray[np.int64]:
     Raises:
         UserError: as `read_label`, its values and its size apart.
     """
-    return np.array(Image.fromarray(_values_in(frame, spec)).histogram(), np.int64)
+    assert frame.label is not None
+    values, _ = _values_in(frame.label, spec, train_ids=frame.has_train_ids)
+    return np.array(Image.fromarray(values).histogram(), np.int64)
 
 
 def label_shares(dataset: Dataset, split: str) -> NDArray[np.float64]:
@@ -205,27 +215,23 @@ def require_map(image: Image.Image, what: str) -> None:
 
 def _colors_in(path: Path) -> tuple[Pixels, int]:
     """An image's pixels `(H, W, 3)` as they are stored, and its EXIF orientation."""
-    plain = plain_png(path, RGB, GREY)
-    if plain is not None:
-        return in_three(plain), 1
+    with _explained("image", path):
+        plain = plain_png(path, RGB, GREY)
+        if plain is not None:
+            return in_three(plain), 1
     with opened("image", path) as image:
         require_one_picture(image, f"image {path}")
         return colors_of(image, f"image {path}"), orientation_of(image)
 
 
-def _values_in(frame: Frame, spec: DatasetSpec) -> Pixels:
-    """A label map's values `(H, W)` as its file means them."""
-    path = frame.label
-    assert path is not None
+def _values_in(path: Path, spec: DatasetSpec, *, train_ids: bool) -> tuple[Pixels, int]:
+    """A label map's values `(H, W)` as its file means them, and its EXIF orientation."""
     plain = plain_png(path, GREY)
     if plain is not None:
-        return plain
+        return plain, 1
     with opened("label", path) as label:
         require_map(label, f"label {path}")
-        values = values_of(label, f"label {path}", spec, train_ids=frame.has_train_ids)
-        orientation = orientation_of(label)
-    _require_upright("label", path, orientation)
-    return values
+        return values_of(label, f"label {path}", spec, train_ids=train_ids), orientation_of(label)
 
 
 def orientation_of(image: Image.Image) -> int:
