@@ -73,11 +73,11 @@ def _begins_as(forms: Sequence[Form], head: bytes, byte_count: int) -> bool:
     if len(head) < _HEAD.size:
         return False
     beginning, width, height, bits, colors, *methods = _HEAD.unpack(head)
-    most: int = Image.MAX_IMAGE_PIXELS or 0
     if (beginning, tuple(methods)) != (_BEGINNING, _METHODS) or (bits, colors) not in forms:
         return False
-    pixel_bytes = width * height * bits // 8 * (3 if colors else 1)
-    return 0 < int(width * height) <= most and byte_count <= int(2 * pixel_bytes) + _BESIDE
+    pixel_count: int = width * height
+    pixel_bytes = pixel_count * (bits // 8) * (3 if colors else 1)
+    return 0 < pixel_count <= (Image.MAX_IMAGE_PIXELS or 0) and byte_count <= 2 * pixel_bytes + _BESIDE
 
 
 def _sound_chunks(content: bytes) -> Iterator[bytes]:

@@ -213,6 +213,16 @@ def require_map(image: Image.Image, what: str) -> None:
     require_one_picture(image, what)
 
 
+def orientation_of(image: Image.Image) -> int:
+    """EXIF orientation of an image, after its pixels were read; 1 for none."""
+    return int(image.getexif().get(ExifTags.Base.Orientation) or 1)
+
+
+def upright(pixels: Pixels, orientation: int) -> Pixels:
+    """`(H, W, …)` turned as a viewer shows it."""
+    return np.ascontiguousarray(_UPRIGHT[orientation](pixels)) if orientation in _UPRIGHT else pixels
+
+
 def _colors_in(path: Path) -> tuple[Pixels, int]:
     """An image's pixels `(H, W, 3)` as they are stored, and its EXIF orientation."""
     with _explained("image", path):
@@ -232,16 +242,6 @@ def _values_in(path: Path, spec: DatasetSpec, *, train_ids: bool) -> tuple[Pixel
     with opened("label", path) as label:
         require_map(label, f"label {path}")
         return values_of(label, f"label {path}", spec, train_ids=train_ids), orientation_of(label)
-
-
-def orientation_of(image: Image.Image) -> int:
-    """EXIF orientation of an image, after its pixels were read; 1 for none."""
-    return int(image.getexif().get(ExifTags.Base.Orientation) or 1)
-
-
-def upright(pixels: Pixels, orientation: int) -> Pixels:
-    """`(H, W, …)` turned as a viewer shows it."""
-    return np.ascontiguousarray(_UPRIGHT[orientation](pixels)) if orientation in _UPRIGHT else pixels
 
 
 def _require_upright(what: str, path: Path, orientation: int) -> None:

@@ -316,7 +316,9 @@ def _table(members: Members, title: str, sort: Metric, only: frozenset[str] | No
         )
         for row in shown
     ]
-    said = notes(group, good, under, fastest if several else [], hidden)
+    said: tuple[str, ...] = (NO_MODEL_YET,)
+    if any(not row.baseline for row in rows):
+        said = notes(group, good, under, fastest if several else [], hidden)
     if only is not None and "published" not in only:
         beside = set(notes_on(shown))
         said = tuple(note for note in said if note not in beside)
@@ -333,7 +335,7 @@ def _table(members: Members, title: str, sort: Metric, only: frozenset[str] | No
         tuple(lines),
         _fastest(fastest) if several and fastest else (),
         tuple((tuple(names), reason) for reason, names in failed.items()),
-        said if any(not row.baseline for row in rows) else (NO_MODEL_YET,),
+        said,
         tuple(front),
         tuple(one.row for one in fastest),
         best,

@@ -78,7 +78,10 @@ def _json(part: dict[str, Any]) -> str:
 
 
 def _parts(board: Board, here: Sequence[Named]) -> tuple[Callable[[], dict[str, Any]], ...]:
-    """What makes the contents: parts about as long as each other, the first with the tables, which none needs else."""
+    """What makes the contents: parts about as long as each other, of which none needs what another made.
+
+    The first makes the tables; the others go by what these are made of.
+    """
     known, baselines = dict[Identity, Row](), dict[Identity, Row]()
     for members in board.members:
         for row in members.shown:
