@@ -87,6 +87,58 @@ def test_none_is_left_when_nobody_asks_for_more():
     assert children() == before
 
 
+@pytest.fixture
+def two(monkeypatch):
+    monkeypatch.setattr(forked, "process_count", lambda: 2)
+
+
+def note(file):
+    """Add this process to those that a file names."""
+    with file.open("a") as stream:
+        stream.write(f"{'here' if os.getpid() == HERE else 'a copy'};")
+
+
+def test_a_copy_does_something_beside_this_process(two, tmp_path):
+    before = children()
+    with forked.beside(lambda: (time.sleep(0.2), note(tmp_path / "done"))):
+        assert not (tmp_path / "done").exists()
+    assert (tmp_path / "done").read_text() == "a copy;"
+    assert children() == before
+
+
+@pytest.mark.parametrize("fault", ["one core", "no more processes"])
+def test_without_a_copy_it_is_done_here_before(fault, two, tmp_path, monkeypatch):
+    def refuse():
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    if fault == "one core":
+        monkeypatch.setattr(forked, "process_count", lambda: 1)
+    else:
+        monkeypatch.setattr(os, "fork", refuse)
+    with forked.beside(lambda: note(tmp_path / "done")):
+        assert (tmp_path / "done").read_text() == "here;"
+    assert (tmp_path / "done").read_text() == "here;"
+
+
+def test_what_a_copy_died_of_is_done_and_seen_here(two, tmp_path):
+    def do():
+        note(tmp_path / "tried")
+        if os.getpid() != HERE:
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise OSError("no space")
+
+    with pytest.raises(OSError, match="no space"), forked.beside(do):
+        pass
+    assert (tmp_path / "tried").read_text() == "a copy;here;"
+
+
+def test_an_error_of_this_process_is_its_own_and_leaves_no_copy(two):
+    before = children()
+    with pytest.raises(BlockingIOError), forked.beside(lambda: time.sleep(60)):
+        raise BlockingIOError
+    assert children() == before
+
+
 @pytest.mark.parametrize(("threads", "expected"), [(0, min(core_count(), forked.AT_MOST)), (1, 1)])
 def test_nothing_is_forked_beside_a_thread(threads, expected):
     """In a process that has no thread of its own, as that of a verb that reads."""

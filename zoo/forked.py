@@ -10,7 +10,7 @@ import os
 import pickle
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
@@ -56,6 +56,24 @@ def made(parts: Sequence[Part], make: Callable[[Part], Made], count: int) -> Ite
             pipe.close()
             os.kill(process, signal.SIGKILL)
             os.waitpid(process, 0)
+
+
+@contextmanager
+def beside(do: Callable[[], object]) -> Iterator[None]:
+    """Have a copy of this process do what leaves its trace on the disk alone, while this one goes on.
+
+    It is done at the end of the context, or before it begins where no copy can be made.
+    """
+    with ExitStack() as copies:
+        done: Iterator[object] | None = None
+        if process_count() > 1:
+            with suppress(OSError):  # there are no more processes
+                done = copies.enter_context(made([None], lambda _: do(), 1))
+        if done is None:
+            do()
+        yield
+        if done is not None and not [*done]:  # it died
+            do()
 
 
 def _answers(pipes: Iterable[IO[bytes]]) -> Iterator[Any]:

@@ -16,7 +16,7 @@ import pickle
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -42,9 +42,9 @@ LEAST_SHARE = 0.05
 SETTLED_S = 3.0
 """Seconds after which no second write can carry the times of the first, on any file system."""
 MANY = 2000
-"""Files to be decoded that several processes share: by one alone they take half a second."""
+"""Files of which there is news that several processes share: one alone decodes and keeps them in half a second."""
 PART = 200
-"""Of them that are handed over at once."""
+"""Of them that are handed over at once; what their rows share is made, and kept, once."""
 _PACKAGE = Path(__file__).parent.parent
 _BODY = 2 * 32
 """Where what is kept begins, after the hash of the code and its own."""
@@ -87,7 +87,7 @@ class Kept:
         with suppress(OSError), forked.made(parts, self._make, count) as found:  # else there are no more processes
             for known, rows in found:
                 self._ahead |= known
-                self._before |= zip(rows, self._pooled(rows.values()), strict=True)
+                self._before |= rows
                 self._made |= rows.keys()
 
     def _make(self, names: Sequence[str]) -> tuple[dict[str, bytes], dict[bytes, tuple[Any, ...]]]:
@@ -99,7 +99,7 @@ class Kept:
                 if known_by not in self._before:
                     rows[known_by] = _values(content, name, known_by)
                 known[name] = known_by
-        return known, rows
+        return known, dict(zip(rows, self._pooled(rows.values()), strict=True))
 
     def read(self, name: str) -> Row:
         """Read a record as a row.
@@ -120,10 +120,15 @@ class Kept:
         self._rows[known_by] = values
         return Row._make(values)
 
-    def keep(self) -> None:
-        """Keep what was read for the next process, where that is worth it."""
-        if self._new < max(LEAST, LEAST_SHARE * len(self._now)):
-            return
+    def keeping(self) -> AbstractContextManager[None]:
+        """Keep what was read for the next process, where that is worth it; much of it while this one goes on."""
+        if self._new > MANY:
+            return forked.beside(self._keep)
+        if self._new >= max(LEAST, LEAST_SHARE * len(self._now)):
+            self._keep()
+        return nullcontext()
+
+    def _keep(self) -> None:
         kept = io.BytesIO()
         kept.seek(_BODY)
         pickle.dump((self._now, self._rows), kept, protocol=5)

@@ -117,16 +117,7 @@ def read_rows(results: Path | str | None = None, *, history: bool = False) -> Ro
         UserError: there is no readable record.
     """
     folder, said = folder_to_read(results)
-    files: dict[Identity, Source] = {}
-    found, warnings = _read_kept(folder, files)
-    rows = linked(found if history else newest(found))
-    sources = {one.identity: files[one.identity] for one in rows}
-    return Rows(rows, (*said, *warnings), sources)
-
-
-def _read_kept(folder: Path, files: dict[Identity, Source]) -> tuple[list[Row], tuple[str, ...]]:
-    """Read a folder's rows, and name the file of each; what was kept of before is gone from memory at the end."""
-    kept = Kept(folder)
+    kept, files = Kept(folder), dict[Identity, Source]()
 
     def read(name: str) -> Row:
         one = kept.read(name)
@@ -134,5 +125,7 @@ def _read_kept(folder: Path, files: dict[Identity, Source]) -> tuple[list[Row], 
         return one
 
     found, warnings = read_all(folder, read, required=True, ahead=kept.look_ahead)
-    kept.keep()
-    return found, warnings
+    with kept.keeping():
+        rows = linked(found if history else newest(found))
+    sources = {one.identity: files[one.identity] for one in rows}
+    return Rows(rows, (*said, *warnings), sources)
