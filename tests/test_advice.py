@@ -44,7 +44,7 @@ GIVEN = {
 )
 def test_a_command_carries_what_its_verb_takes(command, whole):
     assert carried_command(command) == command, "nothing was given"
-    with giving(GIVEN):
+    with giving(lambda: GIVEN):
         assert carried_command(command) == carried_command(carried_command(command)) == whole
         assert carried(f"see `{command}`, or `--data`; not zoo bench") == f"see `{whole}`, or `--data`; not zoo bench"
     assert carried_command(command) == command
@@ -52,7 +52,7 @@ def test_a_command_carries_what_its_verb_takes(command, whole):
 
 def test_a_command_for_another_machine_carries_no_folder_of_this_one():
     text = "not measured on nvidia-h200; there `zoo bench`, here `zoo bench`"
-    with giving(GIVEN):
+    with giving(lambda: GIVEN):
         assert carried(text) == f"{text[:-1]} --data D --results 'my records'`"
 
 
@@ -125,7 +125,7 @@ def test_findings_as_json_carry_it_too():
     finding = Finding("note", "little room", "`zoo cache` shows what can go")
     dataset = Report(Path("d"), full=False, spec=CITYSCAPES, splits=(), findings=(finding,))
     looked = MachineReport((), 1, (Look("disk", "full", findings=(finding,)),))
-    with giving({"cache": {"--cache": "C"}}):
+    with giving(lambda: {"cache": {"--cache": "C"}}):
         for text in (show_report(dataset, "json"), show_machine(looked, "json")):
             assert json.loads(text)["findings"][0]["advice"] == "`zoo cache --cache C` shows what can go"
 

@@ -7,16 +7,20 @@ was given (`giving`), and whoever prints a sentence for a person passes it throu
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 Flags = Mapping[str, str]
 """Such as `--results` → the folder."""
 
-_GIVEN: ContextVar[Mapping[str, Flags]] = ContextVar("given", default={})  # noqa: B039  never written to
+Given = Callable[[], Mapping[str, Flags]]
+"""Finds by verb (`bench`, `weights list`) the flags that it takes, which needs the parsers of all."""
+
+_GIVEN: ContextVar[Given | None] = ContextVar("given", default=None)
 _HERE = re.compile(r"(?<!there )`(zoo [^`]+)`")
 _STANDS_FOR_ONE = "DIR"
 _LOOKS_ELSEWHERE = {"--machine", "--predictions"}
@@ -24,9 +28,9 @@ _LOOKS_ELSEWHERE = {"--machine", "--predictions"}
 
 
 @contextmanager
-def giving(flags: Mapping[str, Flags]) -> Iterator[None]:
-    """Have advice carry flags; by verb (`bench`, `weights list`) those that it takes."""
-    token = _GIVEN.set(flags)
+def giving(find: Given | None) -> Iterator[None]:
+    """Have advice carry flags, which are found when the first advice is given; `None`: nothing was."""
+    token = _GIVEN.set(find and functools.cache(find))
     try:
         yield
     finally:
@@ -44,7 +48,8 @@ def carried_command(command: str) -> str:
 
 
 def _carried(command: str) -> str:
-    words, verbs = command.split(), _GIVEN.get()
+    words, find = command.split(), _GIVEN.get()
+    verbs = find() if find else {}
     verb = next((name for name in (" ".join(words[1:3]), *words[1:2]) if name in verbs), None)
     if verb is None or "…" in words or _LOOKS_ELSEWHERE & {*words}:
         return command

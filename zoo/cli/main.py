@@ -6,15 +6,16 @@ These files alone import inside functions, so that `--help` answers before anyth
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib
 import io
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from zoo import __version__
-from zoo.advice import carried, giving
+from zoo.advice import Given, carried, giving
 from zoo.cli.flags import FOLDERS, Parser
 from zoo.errors import UserError
 
@@ -70,16 +71,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(arguments)
 
 
-def _given(arguments: argparse.Namespace) -> dict[str, dict[str, str]]:
-    """The folders that were named, by verb those that it takes too; of several for one flag none is meant."""
+def _given(arguments: argparse.Namespace) -> Given | None:
+    """What finds by verb the folders that were named and that it takes too; of several for one flag none is meant."""
     folders = {}
     for name in FOLDERS:
         value = getattr(arguments, name, None)
         values = value if isinstance(value, list) else [value]
         if len(values) == 1 and values[0]:
             folders[f"--{name}"] = str(values[0])
-    if not folders:
-        return {}
+    return functools.partial(_taken, folders) if folders else None
+
+
+def _taken(folders: Mapping[str, str]) -> dict[str, dict[str, str]]:
     from zoo.cli.reference import verbs_of
     from zoo.store import SHIPPED
 

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from zoo.lazy import Lazy
 from zoo.report.board import Board, make_board
-from zoo.report.board_text import board_text
 from zoo.report.markdown import board_markdown
 from zoo.score.filtering import each_of, select
 from zoo.score.reading import read_rows
 from zoo.score.rows import COLUMNS, Row, text_of
 
 if TYPE_CHECKING:
+    from zoo.report import board_text
     from zoo.report.page import build
-else:  # only a page needs numpy and records
-    build = Lazy("zoo.report.page.build")
+else:  # only a page needs numpy and records, only a terminal rich
+    board_text, build = Lazy("zoo.report.board_text"), Lazy("zoo.report.page.build")
 
 Format = Literal["table", "md", "csv", "json", "html"]
 
@@ -68,7 +68,7 @@ def render(board: Board, form: Format = "table", *, width: int | None = None, pl
     """
     match form:
         case "table":
-            return board_text(board, width=width, plain=plain)
+            return board_text.board_text(board, width=width, plain=plain)
         case "md":
             return board_markdown(board)
         case "csv":
