@@ -179,4 +179,4 @@ def _aligned(row: Sequence[tuple[str, str]], widths: Sequence[int], words: froze
 
 def widest(texts: Sequence[str]) -> int:
     """How many columns the widest of some texts takes."""
-    return max((len(text) if text.isascii() else cell_len(text) for text in texts), default=0)
+    return max(map(len if "".join(texts).isascii() else cell_len, texts), default=0)

@@ -64,13 +64,16 @@ _latest: list[tuple[Confusion, Sums]] = [((), Sums([], [], []))]
 
 def class_iou(confusion: Confusion) -> list[float | None]:
     """Return IoU per class `(K,)`: tp / (tp + fp + fn); `None` where a class is neither true nor predicted."""
-    return [_share(hit, true + predicted - hit) for hit, true, predicted in zip(*sums(confusion), strict=True)]
+    return [
+        hit / union if (union := true + predicted - hit) else None
+        for hit, true, predicted in zip(*sums(confusion), strict=True)
+    ]
 
 
 def class_accuracy(confusion: Confusion) -> list[float | None]:
     """Return recall per class `(K,)`; `None` where a class is never true."""
     found = sums(confusion)
-    return [_share(hit, true) for hit, true in zip(found.hit, found.true, strict=True)]
+    return [hit / true if true else None for hit, true in zip(found.hit, found.true, strict=True)]
 
 
 def miou(confusion: Confusion) -> float | None:

@@ -39,23 +39,25 @@ class Reader(Generic[Value]):
 
     def __init__(self, readers: Mapping[str, Callable[[Record], Value | None]]) -> None:
         self._none: dict[str, Value | None] = dict.fromkeys(readers)
-        self._readers: dict[str, list[tuple[str, Callable[[Any], Value | None]]]] = {"": []}
+        by_part: dict[str, list[tuple[str, Callable[[Any], Value | None]]]] = {"": []}
         for key, one in readers.items():
             part, read = (one.part, one.read) if isinstance(one, Off) else ("", one)
             for dot in (place for place, letter in enumerate(part) if letter == "."):
-                self._readers.setdefault(part[:dot], [])  # a whole stands before its parts
-            self._readers.setdefault(part, []).append((key, read))
+                by_part.setdefault(part[:dot], [])  # a whole stands before its parts
+            by_part.setdefault(part, []).append((key, read))
+        self._own = by_part.pop("")
+        self._parts = [(part, *part.rpartition(".")[::2], read) for part, read in by_part.items()]
 
     def __call__(self, record: Record) -> dict[str, Value | None]:
         """Return all of a record, in the order in which they were named."""
-        found, parts = self._none.copy(), dict[str, Any]()
-        for path, readers in self._readers.items():
-            whole, _, name = path.rpartition(".")
-            part = parts[whole] if path else record
-            if path and part is not None:
+        found, parts = self._none.copy(), {"": record}
+        for key, read in self._own:
+            found[key] = read(record)
+        for path, whole, name, readers in self._parts:
+            if (part := parts[whole]) is not None:
                 part = getattr(part, name)
+                if part is not None:
+                    for key, read in readers:
+                        found[key] = read(part)
             parts[path] = part
-            if part is not None:
-                for key, read in readers:
-                    found[key] = read(part)
         return found

@@ -189,23 +189,23 @@ class Row(NamedTuple):
         assert numbers.keys() <= METRICS.keys()
         return self._replace(numbers={**self.numbers, **numbers})
 
-    def is_common(self, name: str) -> bool:
-        """Whether a class holds at least `LEAST_CLASS_SHARE` of the counted pixels."""
-        return self.class_share.get(name, 0.0) >= LEAST_CLASS_SHARE
-
     @property
     def worst_class(self) -> tuple[str, float] | None:
         """The common class that loses most against fp32, and its IoU lost; `None` where that is not known."""
-        known = [(name, lost) for name, lost in self.class_lost.items() if lost is not None and self.is_common(name)]
-        return max(known, key=itemgetter(1), default=None)
+        return max(self._common_losses(), key=itemgetter(1), default=None)
 
     @property
     def hurt_classes(self) -> dict[str, float]:
         """IoU lost by name of the common classes that lose more than may be, the worst first."""
         if not self.class_lost or max(filter(None, self.class_lost.values()), default=0.0) <= MAX_CLASS_LOSS:
             return {}  # of most rows
-        known = [(name, lost) for name, lost in self.class_lost.items() if lost is not None and self.is_common(name)]
-        return dict(sorted((one for one in known if one[1] > MAX_CLASS_LOSS), key=itemgetter(1), reverse=True))
+        hurt = (one for one in self._common_losses() if one[1] > MAX_CLASS_LOSS)
+        return dict(sorted(hurt, key=itemgetter(1), reverse=True))
+
+    def _common_losses(self) -> list[tuple[str, float]]:
+        share = self.class_share.get  # no call for each class of each row
+        lost = self.class_lost.items()
+        return [(name, loss) for name, loss in lost if loss is not None and share(name, 0.0) >= LEAST_CLASS_SHARE]
 
     @property
     def hurt_text(self) -> str:
