@@ -12,7 +12,7 @@ from zoo.cli.main import main
 from zoo.errors import UserError
 from zoo.machine import Named
 from zoo.picker import pick as room
-from zoo.picker.candidates import NothingMeasuredError, accepting_published, worst
+from zoo.picker.candidates import NothingMeasuredError, accepting_published
 from zoo.picker.pick import BY_LATENCY, FEW, cost_per_million, pick
 from zoo.report.choice import show_choice
 from zoo.score.commands import how_to_measure
@@ -144,24 +144,6 @@ def test_what_was_scored_on_other_images_takes_no_published_figure(records):
     assert any("no published mIoU took part" in note for note in choice.notes)
     with pytest.raises(UserError, match="--accept takes published; got 'publishd'"):
         pick(rows, accept=["publishd"])
-
-
-def test_of_several_devices_each_number_is_where_it_is_worst(records):
-    make = records.make
-    fast, slow = rows_of(
-        [
-            make("a", device="x", p50_s=0.01, right=0.5, memory_bytes=9e8, energy_j=1.0),
-            make("a", device="y", p50_s=0.05, right=0.6, memory_bytes=1e8, spread=0.5),
-        ]
-    )
-    one = worst([fast, slow])
-    assert one.pipeline_p50_s == slow.pipeline_p50_s
-    assert one.interval("pipeline_p50_s") == slow.interval("pipeline_p50_s")
-    assert one.miou == fast.miou
-    assert one.value("peak_memory_bytes") == 9e8
-    assert one.value("energy_per_image_j") is None, "not known on one of them"
-    assert one.grade == max(fast.grade, slow.grade) == slow.grade
-    assert one.class_iou == fast.class_iou
 
 
 def test_two_devices_have_to_be_measured_alike(records):
@@ -439,7 +421,7 @@ def test_the_steps_of_an_elimination_add_up(records):
         "8 records",
         "- 1 that were not asked for",
         "- 1 of the baseline",
-        "= 6 rows, which are those of 3 artifacts",
+        "= 6 rows, which are those of 3 models",
         "= 3 rows that may be compared",
     )
 

@@ -666,6 +666,25 @@ def test_parse_latency(text, expected):
         assert limit.value == pytest.approx(expected[1])
 
 
+@pytest.mark.parametrize(
+    ("asked", "unknown"),
+    [
+        ({"device": "x", "precision": "int8"}, "int9"),
+        ({"device": "x", "models": ["b"]}, "bee"),
+        ({"models": ["a"], "runtime": "openvino"}, "openvimo"),
+        ({"precision": ["fp32"], "runtime": "openvino"}, "open"),
+    ],
+)
+def test_what_was_never_measured_together_is_no_mistake_and_what_nobody_has_is(records, asked, unknown):
+    rows = rows_of([records.make("a", device="x"), records.make("b", device="y", precision="int8", runtime="openvino")])
+    with pytest.raises(NothingMeasuredError, match="no record with "):
+        pick(rows, **asked)
+    last = list(asked)[-1]
+    with pytest.raises(UserError, match=f"no record with .*'{unknown}'") as raised:
+        pick(rows, **asked | {last: [unknown]})
+    assert not isinstance(raised.value, NothingMeasuredError)
+
+
 def test_two_recipes_of_a_model_are_two_candidates_named_by_their_weights(records):
     known = {"": (0.60, (0.42, 0.44)), "long": (0.61, (0.425, 0.445)), "zh320": (0.5, (0.30, 0.36))}
     rows = [

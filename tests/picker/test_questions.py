@@ -157,7 +157,7 @@ def test_one_model_for_two_devices(ask, two):
     assert (code, answer["label"]) == (0, "b")
     assert said.startswith("b (intel-xeon-2c and amd-epyc-zen4-8c · streets ")
     assert answer["winner"]["pipeline_p50_s"] == pytest.approx(0.0375), "where it is worst"
-    assert "on intel-xeon-2c: mIoU" in said
+    assert "on intel-xeon-2c, eager fp32: mIoU" in said
     assert set(answer["devices"]) == {"intel-xeon-2c", "amd-epyc-zen4-8c"}
     assert why(answer, "a") == ["pipeline p50 112 ms on amd-epyc-zen4-8c > 60.0 ms (87% off)"]
     assert why(answer, "c") == ["not measured on amd-epyc-zen4-8c"]

@@ -200,7 +200,7 @@ def test_a_runtime_is_one_word_to_the_shell(records):
 
 def test_a_file_is_named_whatever_the_model_is_called(records):
     command = how_to_export(row(records.make(model="模型", runtime="onnxruntime")))
-    assert " -o model-fp32.onnx " in command
+    assert " -o model-onnxruntime-fp32.onnx " in command
 
 
 def test_a_recipe_that_zoo_has_changed_since_is_a_file(records):

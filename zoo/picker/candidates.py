@@ -1,9 +1,9 @@
-"""Which rows take part in a choice: those of one comparable group a device, one candidate an artifact."""
+"""Which rows take part in a choice: those of one comparable group a device, one candidate an artifact or a model."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,15 +12,15 @@ from zoo.errors import UserError, did_you_mean, listed
 from zoo.frames import CITYSCAPES_NAME
 from zoo.lazy import Lazy
 from zoo.machine import Named
+from zoo.picker.several import Candidate, on_all
 from zoo.protocol import PACED_PROTOCOL, SPEED_PROTOCOL
 from zoo.score.commands import flags_for, loads_published, preset_words
-from zoo.score.comparing import Group, differences, family_of, group_of, latest, place_of
+from zoo.score.comparing import Group, differences, group_of, latest
 from zoo.score.fields import FIELDS, flag_for
 from zoo.score.filtering import VERSIONS, matches, newest_versions, version_of
-from zoo.score.licences import all_of, licences_with
+from zoo.score.licences import licences_with
 from zoo.score.limits import Limit
-from zoo.score.metrics import COST, METRICS, Metric, metric_of
-from zoo.score.paired import hull
+from zoo.score.metrics import METRICS, Metric, metric_of
 from zoo.score.reading import NO_MODEL_YET
 from zoo.score.rows import WHOLE, Row, text_of
 from zoo.store import when
@@ -38,16 +38,6 @@ MOST_NAMED = 20
 
 class NothingMeasuredError(UserError):
     """There is no record to choose from, or none has the numbers that are asked for."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One artifact that could be chosen."""
-
-    row: Row
-    """Of one device the row; of several each number where it is worst (`Row.parts`)."""
-    missing: tuple[str, ...] = ()
-    """Devices that were asked for and on which it was not measured."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +106,8 @@ def find_candidates(
     _require_alike(groups)
     notes = tuple(dict.fromkeys((*notes, *(note for one in chosen for note in one.notes))))
     taken = {one.group: [row for row in last if one.takes(row) and not row.baseline] for one in chosen}
-    candidates = tuple(map(Candidate, taken[groups[0]])) if len(groups) == 1 else _on_all(taken)
+    alone = (Candidate(((row,),)) for row in taken[groups[0]])
+    candidates = tuple(alone) if len(groups) == 1 else on_all(taken)
     return Field(candidates, groups, sum(map(len, taken.values())), _left_out(rows, taken), notes)
 
 
@@ -394,81 +385,6 @@ def _left_out(rows: list[Row], taken: dict[Group, list[Row]]) -> tuple[tuple[str
 
 
 _HASHES = {"dataset_fingerprint"}
-
-
-def _on_all(taken: dict[Group, list[Row]]) -> tuple[Candidate, ...]:
-    """One candidate an artifact: model, weights, runtime, precision, layout, input size.
-
-    Of a device with several machines each counts; a cell that failed does where no other was done there.
-    """
-    artifacts: dict[tuple[object, ...], dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
-    for group, rows in taken.items():
-        for row in rows:
-            artifacts[artifact_of(row)][group.device].append(row)
-    devices = [group.device for group in taken]
-    return tuple(
-        Candidate(
-            worst([row for rows in found.values() for row in _done(rows)]),
-            tuple(device for device in devices if device not in found),
-        )
-        for found in artifacts.values()
-    )
-
-
-def artifact_of(row: Row) -> tuple[object, ...]:
-    """In what the rows of one artifact are alike, on whatever machine."""
-    family = family_of(row)._replace(machine_id="")
-    return *family, row.runtime, row.precision, row.memory_format, row.compile_mode
-
-
-def _done(rows: list[Row]) -> list[Row]:
-    return [row for row in rows if row.status == "ok"] or rows[:1]
-
-
-def worst(rows: Sequence[Row]) -> Row:
-    """Return one row of an artifact's rows on several devices, each number that of the device where it is worst.
-
-    A number that is not known on one of them is not known. The rest is that of the row whose mIoU is lowest.
-    """
-    if len(rows) == 1:
-        return rows[0]
-    failed = next((row for row in rows if row.status != "ok"), None)
-    if failed is not None:
-        return failed._replace(parts=(failed,))
-    base = min(rows, key=lambda row: float("inf") if row.miou is None else row.miou)
-    numbers = {
-        key: _of_all(min if metric.better == "higher" else max, [row.value(key) for row in rows])
-        for key, metric in {**METRICS, COST.key: COST}.items()
-    }
-    intervals = {
-        key: hull(row.interval(key) for row in rows if row.value(key) == numbers[key]) for key in base.intervals
-    }
-    grades = [row.grade for row in rows if row.grade is not None]
-    least = max(rows, key=lambda row: row.grade or "")
-    class_iou = {name: _of_all(min, [row.class_iou.get(name) for row in rows]) for name in base.class_iou}
-    class_lost = {name: _of_all(max, [row.class_lost.get(name) for row in rows]) for name in base.class_lost}
-    return base._replace(
-        device=" and ".join(dict.fromkeys(row.device for row in rows)),
-        numbers=numbers,
-        intervals=intervals,
-        class_iou=class_iou,
-        class_lost=class_lost,
-        licences=all_of(row.licences for row in rows),
-        grade=least.grade if len(grades) == len(rows) else None,
-        doubts=tuple(
-            doubt._replace(what=f"{doubt.what} on {place_of(row, rows)}")
-            for row in rows
-            if row.grade == least.grade
-            for doubt in row.doubts
-        ),
-        parts=tuple(rows),
-    )
-
-
-def _of_all(choose: Callable[[list[float]], float], values: list[float | None]) -> float | None:
-    """One of several numbers, where all are known."""
-    known = [value for value in values if value is not None]
-    return choose(known) if len(known) == len(values) else None
 
 
 def known_class(metric: Metric, rows: Iterable[Row]) -> Metric:

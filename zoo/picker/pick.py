@@ -14,17 +14,15 @@ from zoo import machine
 from zoo.collector import paused
 from zoo.errors import UserError, counted, did_you_mean, listed
 from zoo.picker.candidates import (
-    Candidate,
     Field,
     NothingMeasuredError,
     accepting_published,
-    artifact_of,
     deadline,
     find_candidates,
     known_class,
-    worst,
 )
 from zoo.picker.deciding import INFINITE, LATENCY, Asked, Loser, Step, decide, lose, notes, reasons, told
+from zoo.picker.several import Candidate, artifact_of, as_shipped, worst
 from zoo.score.commands import flags_for, measured_on, preset_words
 from zoo.score.comparing import (
     ARTIFACT,
@@ -98,6 +96,8 @@ class Choice:
     """Frames a second that were to be kept up with."""
     pairs: Pairs = field(default_factory=Pairs, repr=False)
     """What the rows were held against each other by."""
+    named: frozenset[str] = frozenset()
+    """The conditions that were asked for."""
     here: tuple[machine.Named, ...] = ()
     """This machine's devices."""
     warnings: tuple[str, ...] = ()
@@ -157,11 +157,11 @@ def pick(
         price: Of an hour of a device, 2.49 or `"2.49/h"`: then `cost`, of a million images, is a metric as any other.
         conditions: Only rows with these values, or one of a list: `device`, `dataset`, `weights`, `recipe`,
             `input_size`, `runtime`, `precision`, `batch_size`, `quick`, … (`score.fields.FIELDS`). Of several devices
-            a candidate has to keep the limits on all, and what counts is the device where a number is worst.
+            a model keeps the limits on all, on each as what would be chosen there (`several.as_shipped`).
             `max_latency_s`, `max_memory_bytes`, `max_param_count` and `min_miou` stand for limits.
 
     Raises:
-        NothingMeasuredError: no records, or none that has the numbers that are asked for.
+        NothingMeasuredError: no records, or none of all that is asked for together, or that has its numbers.
         UserError: an unknown metric or filter, or rows that may not be compared.
     """
     old = {name: conditions.pop(name) for name in OLD_LIMITS if name in conditions}
@@ -177,7 +177,7 @@ def pick(
     rows, warnings, pairs = _read(source)
     devices = _listed(conditions.get("device"))
     _require_measured(rows, devices, source)
-    every = select(rows, models=models, **conditions)
+    every = _asked_for(rows, models, conditions)
     if accept:
         every = accepting_published(every)
     if price is not None:  # by whatever is known, to find who takes part
@@ -191,7 +191,7 @@ def pick(
         found = _by_latency(found, price)
     bounds += [] if rate is None else [deadline(found.groups[0], rate)]
     asked = Asked(tuple(bounds), goal, sale)
-    choice = replace(_choose(found, asked, every, pairs), batched=batched, at_hz=rate)
+    choice = replace(_choose(found, asked, every, pairs), batched=batched, at_hz=rate, named=_named(conditions))
     ahead = [counted(len(rows), "record")]
     if len(every) < len(rows):
         ahead.append(f"- {len(rows) - len(every)} that were not asked for")
@@ -255,20 +255,35 @@ def _require_measured(rows: list[Row], devices: Sequence[str], source: Path | st
             )
 
 
+def _asked_for(rows: list[Row], models: Sequence[str], conditions: Mapping[str, object]) -> list[Row]:
+    try:
+        return select(rows, models=models, **conditions)
+    except UserError as error:
+        select(rows, models=models)
+        for name, value in conditions.items():  # what no row has is a mistake
+            select(rows, models=(), **{name: value})
+        raise NothingMeasuredError(str(error)) from error
+
+
+def _named(conditions: Mapping[str, object]) -> frozenset[str]:
+    return frozenset(name for name, value in conditions.items() if value is not None)
+
+
 def _listed(value: object) -> list[str]:
     return [] if value is None else list(map(str, each_of(value)))
 
 
 def _choose(found: Field, asked: Asked, every: list[Row], pairs: Pairs) -> Choice:
-    rows = [candidate.row for candidate in found.candidates]
-    labels = dict(zip((row.key for row in rows), tell_apart(rows, (*ARTIFACT, "weights")), strict=True))
-    whole = [candidate.row for candidate in found.candidates if not candidate.missing]
-    fit = [row for row in whole if asked.fits(row)]
+    row_of = [(candidate, as_shipped(candidate, asked, pairs)) for candidate in found.candidates]
+    rows = [row for _, row in row_of]
+    facts = ARTIFACT if len(found.groups) == 1 else ("input_size",)
+    labels = dict(zip((row.key for row in rows), tell_apart(rows, (*facts, "weights")), strict=True))
+    fit = [row for candidate, row in row_of if not candidate.missing and asked.fits(row)]
     winner, steps = decide(fit, asked, pairs)
     losers = [
-        _loser(candidate, labels[candidate.row.key], winner, asked, steps)
-        for candidate in found.candidates
-        if candidate.row is not winner
+        _loser(row, labels[row.key], candidate.missing, winner, asked, steps)
+        for candidate, row in row_of
+        if row is not winner
     ]
     losers.sort(key=lambda loser: (loser.miss, asked.rank(loser.row)))
     group = found.groups[0]._replace(device=" and ".join(group.device for group in found.groups))
@@ -297,11 +312,12 @@ def _choose(found: Field, asked: Asked, every: list[Row], pairs: Pairs) -> Choic
     )
 
 
-def _loser(candidate: Candidate, label: str, winner: Row | None, asked: Asked, steps: list[Step]) -> Loser:
-    if not candidate.missing or candidate.row.status != "ok":
-        return lose(candidate.row, label, winner, asked, steps)
-    where = " and ".join(candidate.missing)
-    return Loser(candidate.row, label, "elsewhere", (f"not measured on {where}",), INFINITE)
+def _loser(
+    row: Row, label: str, missing: tuple[str, ...], winner: Row | None, asked: Asked, steps: list[Step]
+) -> Loser:
+    if not missing or row.status != "ok":
+        return lose(row, label, winner, asked, steps)
+    return Loser(row, label, "elsewhere", (f"not measured on {' and '.join(missing)}",), INFINITE)
 
 
 def _near(losers: list[Loser], fit: list[Row], asked: Asked, pairs: Pairs) -> tuple[Loser, ...]:
@@ -343,7 +359,7 @@ def _elimination(
     for why, count in found.left_out:
         yield f"- {count} {why}"
     if len(found.groups) > 1:
-        yield f"= {counted(found.row_count, 'row')}, which are those of {counted(len(rows), 'artifact')}"
+        yield f"= {counted(found.row_count, 'row')}, which are those of {counted(len(rows), 'model')}"
     yield f"= {counted(len(rows), 'row')} that may be compared"
     for kind, what in (("failed", "not ok"), ("elsewhere", "not measured on every device")):
         if count := sum(loser.kind == kind for loser in losers):
@@ -367,7 +383,7 @@ def _elimination(
 def _accept_note(found: Field, accept: Sequence[str]) -> str:
     if not accept:
         return ""
-    if count := sum(candidate.row.accepted for candidate in found.candidates):
+    if count := sum(any(row.accepted for row in candidate.rows) for candidate in found.candidates):
         said = f"{count} of {len(found.candidates)} have a published mIoU, counted by others on Cityscapes val"
         return f"{said} at their own input size: not of the very file that was timed, nor always at the size it was fed"
     said = "no published mIoU took part: the rows were scored here, or on other images than Cityscapes val"
@@ -414,7 +430,7 @@ def _int8_notes(choice: Choice, rows: list[Row]) -> list[str]:
 
 def _all_batched(found: Field) -> bool:
     """Whether throughput is known of all that are timed and may be chosen."""
-    places = [place for candidate in found.candidates if not candidate.missing for place in candidate.row.measured]
+    places = [place for candidate in found.candidates if not candidate.missing for place in candidate.rows]
     timed = [place for place in places if place.status == "ok" and place.value(LATENCY) is not None]
     return all(place.value(THROUGHPUT) is not None for place in timed)
 
@@ -423,16 +439,18 @@ def _by_latency(found: Field, price_per_hour: float) -> Field:
     """The candidates with costs that follow from pipeline p50 alone."""
 
     def priced(candidate: Candidate) -> Candidate:
-        return replace(
-            candidate, row=worst([_priced(row, price_per_hour, batched=False) for row in candidate.row.measured])
+        there = (
+            tuple(worst([_priced(row, price_per_hour, batched=False) for row in one.measured]) for one in artifacts)
+            for artifacts in candidate.artifacts
         )
+        return replace(candidate, artifacts=tuple(there))
 
     return replace(found, candidates=tuple(map(priced, found.candidates)))
 
 
 def _cost_note(found: Field, *, batched: bool) -> str:
     """That costs do not follow from throughput, though it is known of some."""
-    places = [place for candidate in found.candidates for place in candidate.row.measured]
+    places = [place for candidate in found.candidates for place in candidate.rows]
     known = sum(place.value(THROUGHPUT) is not None for place in places)
     if batched or not known:
         return ""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
-from typing import Literal
+from typing import Literal, get_args
 
 from zoo.advice import carried, carried_command
 from zoo.errors import counted
@@ -19,6 +20,7 @@ from zoo.published.claims import Stated
 from zoo.report.marks import HURT
 from zoo.report.terminal import fitted_table, text_width, widest, wrapped, wrapped_command
 from zoo.score.commands import (
+    Basis,
     how_to_export,
     how_to_have_weights,
     how_to_load,
@@ -92,8 +94,11 @@ def _winner(choice: Choice, price: float | None) -> Iterator[str]:
     yield f"  {_numbers(choice, winner)}"
     places = choice.winners
     if len(places) > 1:
-        yield "  above: each number on the device where it is worst"
-        yield from (f"  on {place_of(place, places)}: {_numbers(choice, place)}" for place in places)
+        yield "  above: each number on the device where it is worst; on each it ships as what is best there"
+        yield from (
+            f"  on {place_of(place, places)}, {place.runtime} {place.precision}: {_numbers(choice, place)}"
+            for place in places
+        )
     yield from (f"  {reason}" for reason in choice.reasons)
     yield from (f"  note: {note}" for note in choice.notes)
     if price is not None:
@@ -187,8 +192,9 @@ def _commands(choice: Choice) -> Iterator[tuple[str, str]]:
     """What trains, exports, shows and measures the winner: what each does, and the command to be copied."""
     winner = choice.winner
     if winner is None:
-        if choice.near_misses and (command := _how_to_pace(choice, choice.near_misses[0].row)):
-            yield f"to pace the calls of the nearest at {choice.at_hz:g} Hz", command
+        for nearest in choice.near_misses[:1]:
+            for command, on in _of_each(nearest.row.measured, lambda place: _how_to_pace(choice, place)):
+                yield f"to pace the calls of the nearest{on} at {choice.at_hz:g} Hz", command
         return
     data = f"; DIR holds {winner.dataset}" if winner.dataset is not None and not winner.synthetic else ""
     untrained = winner.weights_source == "random" and not loads_published(winner)
@@ -196,26 +202,43 @@ def _commands(choice: Choice) -> Iterator[tuple[str, str]]:
         file = f"; FILE is the recipe {recipe_of(winner)}, none of zoo's own" if "FILE" in command else ""
         yield f"first its weights, where no such run is here yet{file}{data}", command
         data = ""
-    if command := how_to_export(winner):
+    for command, on in _of_each(choice.winners, how_to_export):
         train = f"; `{how_to_train(winner.model, on_data=True)}` gives it others" if untrained else ""
         of = ", with random weights" if untrained else f", of seed {winner.seed} alone" if winner.seed_count > 1 else ""
-        ships = f"the file that ships{of}, and how to load it{train}"
+        ships = f"the file that ships{on}{of}, and how to load it{train}"
         yield ships + data, command
         data = ""
-    if not untrained and (command := how_to_load(winner)):
-        seen = "what it sees of a picture" + (", in fp32" if winner.precision == "int8" else "")
+    own = _nearest(choice)
+    if not untrained and (command := how_to_load(own)):
+        seen = "what it sees of a picture" + (", in fp32" if own.precision == "int8" else "")
         yield seen + data, command
-    if elsewhere := [place for place in choice.winners if measured_on(place, choice.here) != "measured here"]:
-        yield "to measure it on this machine", how_to_measure(elsewhere[0])
-    if command := _how_to_pace(choice, winner):
-        yield f"to pace its calls at {choice.at_hz:g} Hz", command
+    if measured_on(own, choice.here) != "measured here":
+        yield "to measure it on this machine", how_to_measure(own)
+    for command, on in _of_each(choice.winners, lambda place: _how_to_pace(choice, place)):
+        yield f"to pace its calls{on} at {choice.at_hz:g} Hz", command
 
 
-def _how_to_pace(choice: Choice, winner: Row) -> str:
+def _of_each(places: Sequence[Row], how: Callable[[Row], str]) -> Iterator[tuple[str, str]]:
+    """What is done for rows of several devices, each command once, and behind it on which, where not on all alike."""
+    where = defaultdict[str, list[str]](list)
+    for place in places:
+        if command := how(place):
+            where[command].append(place_of(place, places))
+    for command, on in where.items():
+        yield command, "" if len(on) == len(places) else f" on {' and '.join(on)}"
+
+
+def _nearest(choice: Choice) -> Row:
+    """Of the winner's devices this machine, else its like, else the first."""
+    order = get_args(Basis)
+    return min(choice.winners, key=lambda place: order.index(measured_on(place, choice.here)))
+
+
+def _how_to_pace(choice: Choice, place: Row) -> str:
     """The command that measures it at the rate that is to be kept up with; empty where that was done, or none is."""
-    if choice.at_hz is None or choice.at_hz == choice.group.rate_hz or winner.batch_size > 1:
+    if choice.at_hz is None or choice.at_hz == choice.group.rate_hz or place.batch_size > 1:
         return ""
-    return how_to_measure(winner.measured[0]._replace(rate_hz=choice.at_hz))
+    return how_to_measure(place._replace(rate_hz=choice.at_hz))
 
 
 def _front(choice: Choice, price: float | None, width: int) -> list[str]:
@@ -285,8 +308,16 @@ def _loser(choice: Choice, loser: Loser) -> str:
     asked = dict.fromkeys((*(limit.metric for limit in choice.asked.limits), choice.asked.goal))
     unknown = [metric.key for metric in asked if row.value(metric.key) is None and not why_untold(metric, [row])]
     how = f"; `{how_to_measure(row, *unknown)}`" if unknown and loser.kind == "limit" else ""
-    how = f"; there `{how_to_measure(row)}`" if loser.kind == "elsewhere" else how
+    how = f"; there `{_how_to_measure_there(choice, row)}`" if loser.kind == "elsewhere" else how
     return f"  {loser.label}: {why}{how}{basis}"
+
+
+def _how_to_measure_there(choice: Choice, row: Row) -> str:
+    """The command that measures a model on a device that does not know it: in what any can run, if nothing is asked."""
+    one = row.measured[0]
+    if "runtime" not in choice.named:
+        one = one._replace(runtime="eager", compile_mode=None)
+    return how_to_measure(one if "precision" in choice.named else one._replace(precision="fp32"))
 
 
 def _basis(choice: Choice, row: Row) -> str:
@@ -327,10 +358,10 @@ def _values(choice: Choice, price: float | None) -> dict[str, object]:
         "rests_on": _bases(choice, winner) if winner else None,
         "devices": {place_of(place, choice.winners): place.as_dict() for place in choice.winners} if winner else None,
         "train": carried_command(how_to_have_weights(winner)) or None if winner else None,
-        "export": carried_command(how_to_export(winner)) if winner else None,
-        "load": carried_command(how_to_load(winner)) if winner else None,
-        "measure": carried_command(how_to_measure(winner)) if winner else None,
-        "pace": carried_command(_how_to_pace(choice, winner)) or None if winner else None,
+        "export": _joined(choice, how_to_export) if winner else None,
+        "load": carried_command(how_to_load(_nearest(choice))) if winner else None,
+        "measure": carried_command(how_to_measure(_nearest(choice))) if winner else None,
+        "pace": _joined(choice, lambda place: _how_to_pace(choice, place)) or None if winner else None,
         "million_images": cost and {"price": cost[0], "by": cost[1]},
         "losers": [
             {
@@ -347,6 +378,11 @@ def _values(choice: Choice, price: float | None) -> dict[str, object]:
         "left_out": dict(choice.left_out),
         "elimination": choice.elimination,
     }
+
+
+def _joined(choice: Choice, how: Callable[[Row], str]) -> str:
+    """What is done for the winner on each device, as one command."""
+    return carried_command(" && ".join(command for command, _ in _of_each(choice.winners, how)))
 
 
 def _bases(choice: Choice, row: Row) -> dict[str, str]:

@@ -157,7 +157,7 @@ def how_to_export(row: Row) -> str:
     if suffix is None or row.is_foreign:
         return ""
     name = re.sub(r"[^A-Za-z0-9._]+", "-", row.model).strip("-.") or "model"
-    file = f"{name}-{row.precision}{suffix}"
+    file = f"{name}-{row.runtime}-{row.precision}{suffix}"
     words = [f"zoo export {quoted(row.model)} -o {file} --runtime {row.runtime} --precision {row.precision}"]
     words.append(f"--image-size {text_of(row.output_size)} --input-size {text_of(row.input_size)}")
     words += [f"--resize {row.resize}"] if row.resize != "fit" else []

@@ -265,7 +265,7 @@ def test_the_card_says_all_of_a_row(show):
                   "Weights and licences", "Where the numbers come from", "Commands"):  # fmt: skip
         assert title in text
     assert page.locator("dialog .classes tr.lost").all_inner_texts()[0].startswith("class 3")
-    assert "zoo export middle -o middle-int8.onnx --runtime openvino --precision int8" in text
+    assert "zoo export middle -o middle-openvino-int8.onnx --runtime openvino --precision int8" in text
     assert "no legal advice" in text
     assert page.locator("dialog .confusion td.right").count() == 19
     assert page.locator("dialog rect.call").count() > 20
