@@ -18,7 +18,7 @@ from zoo.report.titles import CAUTION
 from zoo.score.comparing import ARTIFACT, Group, group_of, sharing, tell_apart, these_weights
 from zoo.score.limits import LossLimit
 from zoo.score.matching import Match, Unmatched, match
-from zoo.score.metrics import METRICS, Metric
+from zoo.score.metrics import CLASS_IOU, METRICS, Metric
 from zoo.score.paired import PairedTest, Pairs, Tie
 from zoo.score.ranks import RankCorrelation, Timed, rank_correlation
 from zoo.score.rows import Row, text_of
@@ -107,6 +107,10 @@ class Pair:
     def miou_tie(self) -> Tie:
         """Whether their mIoU is alike, and what tells."""
         return self.told.tie(self.first, self.second, "miou")
+
+    def class_tie(self, name: str) -> Tie:
+        """Whether the IoU of a class is alike, and what tells."""
+        return self.told.tie(self.first, self.second, f"{CLASS_IOU}.{name}")
 
     @property
     def over_seeds(self) -> bool:

@@ -33,6 +33,7 @@ SHOWN_LETTERS = 8
 SHOWN_CONDITION = ("device", "dataset", "split", "weights", *ARTIFACT)
 QUICK = "QUICK — a smoke test"
 UNSURE = "?: whether by more than chance is not known"
+_APART = {True: "tie", False: "apart", None: ""}
 _SPEED = {"better": "faster", "worse": "slower", "tie": "tie", "": "?"}
 _MEMORY = {"better": "less", "worse": "more", "tie": "tie", "": "?"}
 _SCORE = {"better": "better", "worse": "worse", "tie": "tie", "": "?"}
@@ -90,7 +91,7 @@ def _two(against: Against, width: int) -> list[RenderableType]:
             measure.metric.show(measure.first),
             measure.metric.show(measure.second),
             "" if measure.ratio is None else f"{measure.ratio:.2f}x",
-            {True: "tie", False: "apart", None: ""}[measure.tie],
+            _APART[measure.tie],
         ]
         for measure in pair.measures
         if measure.first is not None or measure.second is not None
@@ -105,8 +106,12 @@ def _two(against: Against, width: int) -> list[RenderableType]:
     parts.append(table)
     if classes := pair.classes:
         percent = METRICS["miou"].show
-        cells = [[name, percent(a), percent(b), f"{100 * (b - a):+.1f}"] for name, a, b in classes[:SHOWN_CLASSES]]
-        parts += [Text("largest differences of class IoU %"), simple_table(["class", *names, "points"], cells)]
+        cells = [
+            [name, percent(a), percent(b), f"{100 * (b - a):+.1f}", _APART[pair.class_tie(name).tie]]
+            for name, a, b in classes[:SHOWN_CLASSES]
+        ]
+        parts.append(Text("largest differences of class IoU %"))
+        parts.append(simple_table(["class", *names, "points", "apart?"], cells))
     return [*parts, *_differing(against), *paragraphs([*against.notes, *_ties(pair)], width)]
 
 
@@ -316,7 +321,7 @@ def _values(comparison: Comparison, limits: Sequence[LossLimit], losses: Sequenc
         "against": [
             {
                 "side": one.side,
-                "pairs": [_pair_values(pair) for pair in one.pairs],
+                "pairs": [_pair_values(pair, alone=not comparison.are_sets) for pair in one.pairs],
                 "differs": one.differs,
                 "rank_correlation": one.ranks and one.ranks._asdict(),
                 "same_record_count": one.same_count,
@@ -348,7 +353,8 @@ def _values(comparison: Comparison, limits: Sequence[LossLimit], losses: Sequenc
     return found
 
 
-def _pair_values(pair: Pair) -> dict[str, object]:
+def _pair_values(pair: Pair, *, alone: bool) -> dict[str, object]:
+    """Whether each class is alike is told of a pair that is `alone`: it takes a test each."""
     return {
         "labels": pair.labels,
         "first": pair.first.as_dict(),
@@ -363,5 +369,6 @@ def _pair_values(pair: Pair) -> dict[str, object]:
             for measure in pair.measures
         },
         "class_iou": {name: [first, second] for name, first, second in pair.classes},
+        "class_ties": {name: pair.class_tie(name).tie for name, *_ in pair.classes} if alone else None,
         "paired_miou": asdict(pair.paired) if isinstance(pair.paired, PairedTest) else None,
     }

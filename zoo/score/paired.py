@@ -1,22 +1,23 @@
 """Two rows told apart: what a tie is, here for all verbs.
 
-Whether two sets of weights differ in mIoU is told by a paired bootstrap over the same images (`zoo-miou/1`) where the
-records have per-image counts beside them; all else by `comparing.tie`. A difference smaller than matters is none.
+Whether two sets of weights differ in mIoU, or in IoU of a class, is told by a paired bootstrap over the same images
+(`zoo-miou/1`) where the records have per-image counts beside them; all else by `comparing.tie`. A difference smaller
+than matters is none.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from zoo.errors import UserError
 from zoo.lazy import Lazy
-from zoo.score.accuracy import Draws, miou_draws, miou_gain_interval
+from zoo.score.accuracy import Draws, miou_draws, miou_gain_interval, miou_interval
 from zoo.score.comparing import tie
-from zoo.score.metrics import METRICS, metric_of
+from zoo.score.metrics import CLASS_IOU, metric_of
 from zoo.score.reading import Sources
 from zoo.score.rows import Row
 from zoo.store import samples
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from zoo.record import Resampled
     from zoo.score import summary
+    from zoo.score.accuracy import Interval
 else:
     np, summary = Lazy("numpy"), Lazy("zoo.score.summary")
 
@@ -41,19 +43,19 @@ QUANTILES = {
 """By key of the metric: which samples its interval is made from, and what is read off them."""
 MISSED = "missed_share"
 SPANNED = (*QUANTILES, MISSED)
-"""Metrics whose intervals no record states."""
+"""Metrics whose intervals no record states, beside IoU of each class."""
 _Z = 1.96
 """Standard deviations that hold 95 %."""
 
 
 @dataclass(frozen=True)
 class PairedTest:
-    """Two sets of weights told apart by their mIoU on the same images, by paired bootstrap (`zoo-miou/1`)."""
+    """Two sets of weights told apart on the same images, by mIoU or IoU of a class: paired bootstrap (`zoo-miou/1`)."""
 
     verdict: Literal["better", "worse", "tie"]
     """What the second is; a tie where the interval holds 0, or the gain is smaller than matters."""
     gain: float
-    """mIoU of the second minus that of the first."""
+    """IoU of the second minus that of the first."""
     interval: tuple[float, float]
     """95 %, of the gain."""
     resampled: Resampled
@@ -76,6 +78,19 @@ class Tie(NamedTuple):
     """`None` where it is not known."""
     by: str
     """What tells: `PAIRED`, `SPREAD`, `INTERVAL`, or the smallest difference that matters."""
+
+
+def _is_class(key: str) -> bool:
+    return key.startswith(f"{CLASS_IOU}.")
+
+
+def _is_iou(key: str) -> bool:
+    return key == "miou" or _is_class(key)
+
+
+def _of(counts: npt.NDArray[np.int32], key: str, classes: Sequence[str]) -> npt.NDArray[np.int32]:
+    """The counts that an IoU is made of: those of all classes, or of one, whose mean is its own."""
+    return counts[:, :, [classes.index(key.partition(".")[2])]] if _is_class(key) else counts
 
 
 def _are_apart(one: tuple[float, float] | None, other: tuple[float, float] | None) -> bool:
@@ -112,9 +127,9 @@ class Pairs:
     sources: Sources = field(default_factory=dict, repr=False)
     _counts: dict[Path, tuple[list[str], npt.NDArray[np.int32]]] = field(default_factory=dict, repr=False)
     _seconds: dict[tuple[Path, str], npt.NDArray[np.float64]] = field(default_factory=dict, repr=False)
-    _draws: dict[tuple[Path, tuple[str, ...]], Draws | None] = field(default_factory=dict, repr=False)
-    """By file and order of the images: of many pairs, each side is scored once."""
-    _tests: dict[tuple[Path, Path], PairedTest] = field(default_factory=dict, repr=False)
+    _draws: dict[tuple[Path, str, tuple[str, ...]], Draws | None] = field(default_factory=dict, repr=False)
+    """By file, metric and order of the images: of many pairs, each side is scored once."""
+    _tests: dict[tuple[Path, Path, str], PairedTest] = field(default_factory=dict, repr=False)
 
     def tie(self, one: Row, other: Row, key: str) -> Tie:
         """Return whether two rows are alike in a metric, and what tells."""
@@ -123,9 +138,9 @@ class Pairs:
             return Tie(None, "")
         if metric.alike(value, others_value):
             return Tie(True, f"less than {metric.said_least} apart")
-        if key == "miou" and not _are_apart(one.interval(key), other.interval(key)):
+        if _is_iou(key) and not _are_apart(one.interval(key), other.interval(key)):
             try:
-                return Tie(self.test(one, other).verdict == "tie", PAIRED)
+                return Tie(self.test(one, other, key).verdict == "tie", PAIRED)
             except UserError:
                 pass  # then their intervals have to do
         if key in SPANNED:
@@ -135,52 +150,73 @@ class Pairs:
         known = tie(one, other, key)
         return Tie(known, "" if known is None else SPREAD if over_seeds else INTERVAL)
 
-    def test(self, one: Row, other: Row) -> PairedTest:
+    def test(self, one: Row, other: Row, key: str = "miou") -> PairedTest:
         """Tell two sets of weights apart by the per-image counts beside their records.
+
+        Args:
+            one: The first.
+            other: The second.
+            key: Of mIoU, or of IoU of a class.
 
         Raises:
             UserError: a record has none, they are of other images, or a row is a mean over seeds.
         """
-        if one.miou is None or other.miou is None or max(one.seed_count, other.seed_count) > 1:
+        value, others_value = one.value(key), other.value(key)
+        if value is None or others_value is None or max(one.seed_count, other.seed_count) > 1:
             raise UserError("a paired test takes the mIoU of one set of weights each")
         try:
-            first, second = (self.sources[row.part("miou").identity] for row in (one, other))
+            first, second = (self.sources[row.part(key).identity] for row in (one, other))
         except KeyError:
             raise UserError("their records are not at hand") from None
         files = first.file, second.file
-        if files not in self._tests:
-            self._tests[files] = self._test(one, other, files)
-        return self._tests[files]
+        if (*files, key) not in self._tests:
+            if list(one.class_iou) != list(other.class_iou):
+                raise UserError("they were not counted on the same images and classes")
+            (low, high, resampled), count = self._gain(files, key, list(one.class_iou))
+            alike = low <= 0 <= high or metric_of(key).alike(value, others_value)
+            verdict: Literal["better", "worse", "tie"] = "tie" if alike else "better" if low > 0 else "worse"
+            self._tests[*files, key] = PairedTest(verdict, others_value - value, (low, high), resampled, count)
+        return self._tests[*files, key]
 
-    def _test(self, one: Row, other: Row, files: tuple[Path, Path]) -> PairedTest:
-        assert one.miou is not None
-        assert other.miou is not None
+    def _gain(self, files: tuple[Path, Path], key: str, classes: Sequence[str]) -> tuple[Interval, int]:
+        """What the second may have more than the first, and of how many images."""
         (names, _), (other_names, _) = map(self._image_counts, files)
-        if list(one.class_iou) != list(other.class_iou) or sorted(names) != sorted(other_names):
+        if sorted(names) != sorted(other_names):
             raise UserError("they were not counted on the same images and classes")
-        first, second = (self._drawn(file, names) for file in files)
+        first, second = (self._drawn(file, key, names, classes) for file in files)
         interval = miou_gain_interval(first, second) if first and second else None
         if interval is None:
             raise UserError("there are too few images")
-        low, high, resampled = interval
-        alike = low <= 0 <= high or METRICS["miou"].alike(one.miou, other.miou)
-        verdict: Literal["better", "worse", "tie"] = "tie" if alike else "better" if low > 0 else "worse"
-        return PairedTest(verdict, other.miou - one.miou, (low, high), resampled, len(names))
+        return interval, len(names)
 
     def span(self, row: Row, key: str) -> tuple[float, float] | None:
         """Return what a metric might as well have been: as `Row.span` does, and of `SPANNED` their 95 % interval.
 
-        That of a quantile is read off the samples; `None` where those are too few, or not at hand.
+        That of a quantile, and of IoU of a class, is read off the samples; `None` where those are too few, or not at
+        hand.
         """
-        if key not in SPANNED:
+        if key not in SPANNED and not _is_class(key):
             return row.span(key)
         return hull(self._interval(part, key) for part in row.measured if part.value(key) == row.value(key))
 
     def _interval(self, row: Row, key: str) -> tuple[float, float] | None:
         if key == MISSED:
             return _of_share(row)
+        if _is_class(key):
+            return self._class_interval(row, key)
         name, q = QUANTILES[key]
         return summary.quantile_interval(self.seconds(row, name), q)
+
+    def _class_interval(self, row: Row, key: str) -> tuple[float, float] | None:
+        source = self.sources.get(row.identity)
+        if source is None or row.seed_count > 1:
+            return None
+        try:
+            names, counts = self._image_counts(source.file)
+        except UserError:
+            return None
+        found = miou_interval(_of(counts, key, list(row.class_iou)), names)
+        return found and (found.low, found.high)
 
     def seconds(self, row: Row, name: str) -> npt.NDArray[np.float64]:
         """Return a row's samples of a scope, such as `pipeline_s`, in order; none where they are not at hand."""
@@ -197,13 +233,14 @@ class Pairs:
                 self._seconds[file, scope] = np.sort(arrays.get(scope, np.empty(0)))
         return self._seconds[file, name]
 
-    def _drawn(self, file: Path, names: list[str]) -> Draws | None:
+    def _drawn(self, file: Path, key: str, names: list[str], classes: Sequence[str]) -> Draws | None:
         """Draws of the images of a record in the order of `names`."""
-        known = file, tuple(names)
+        known = file, key, tuple(names)
         if known not in self._draws:
             own, counts = self._image_counts(file)
             place_of = {name: place for place, name in enumerate(own)}
-            self._draws[known] = miou_draws(counts[:, [place_of[name] for name in names]], names)
+            counts = _of(counts[:, [place_of[name] for name in names]], key, classes)
+            self._draws[known] = miou_draws(counts, names)
         return self._draws[known]
 
     def _image_counts(self, file: Path) -> tuple[list[str], npt.NDArray[np.int32]]:

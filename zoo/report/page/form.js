@@ -144,7 +144,7 @@ function buildAnswer(rows) {
     h("p", { className: "winner" }, opener(winner), gradeBadge(winner)),
     h("p", { className: "numbers" }, numbers),
     h("p", { className: "muted" },
-      why(winner, steps, found.length), !DATA.whole ? " What follows from samples (mIoU on the same images, tails) the command alone tells apart."
+      why(winner, steps, found.length), isClass(state.objective) && found.length > 1 ? " Of one class the command alone tells apart, which tests pairs on the same images." : !DATA.whole ? " What follows from samples (mIoU on the same images, tails) the command alone tells apart."
         : known("miou") && !current().told && " mIoU is told apart by intervals alone; the command tests pairs on the same images.",
       ` ${capital(fact("rests_on", winner))}.`,
       ties.length ? [" Not told apart from it: ", joined(ties.slice(0, 4).map(opener)), ties.length > 4 ? ` and ${ties.length - 4} more.` : "."] : null),
@@ -153,6 +153,8 @@ function buildAnswer(rows) {
   );
   return winner;
 }
+
+const isClass = (key) => key.startsWith("iou.");
 
 const superlative = (key) => `${metric(key).better === "higher" ? "highest" : "lowest"} ${metric(key).title}`;
 
@@ -172,7 +174,7 @@ function cautions(winner, steps) {
   const found = [];
   for (const [key, limit] of limitsSet()) {
     const one = metric(key), least = one.better === "higher", end = spanOf(winner, key)?.[least ? 0 : 1] ?? limit;
-    if (DATA.deciding.tails.includes(key) && !spanOf(winner, key)) found.push(`how sure its ${one.title} is, the command tells`);
+    if ((DATA.deciding.tails.includes(key) || isClass(key)) && !spanOf(winner, key)) found.push(`how sure its ${one.title} is, the command tells`);
     const span = spreadOf(winner, key) === null ? "the 95 % interval" : "the spread over seeds";
     if (better(one, limit, end)) found.push(`${span} of ${one.title} reaches ${least ? "down to " : ""}${say(one, end)}, ${least ? "under" : "over"} the limit`);
   }
