@@ -54,6 +54,14 @@ def test_without_accuracy_no_data_is_named(call, asked, how, size):
             "preset quick with accuracy = true takes frames as large as the dataset has them; ",
         ),
         ("quick", "image_size=[128, 256]", "preset quick with accuracy = true takes "),
+        ("latency", 'train_models=["fast"]', "preset latency with train_missing = false trains nothing"),
+        ("latency", "keep_checkpoints=false", "preset latency with train_missing = false trains nothing"),
+        ("latency", "trainings_at_once=2", "preset latency with train_missing = false trains nothing"),
+        (
+            "latency",
+            "compile_mode=max-autotune-no-cudagraphs",
+            "preset latency with runtimes = ['eager'] compiles nothing",
+        ),
     ],
 )
 def test_what_would_change_nothing_is_refused(call, preset, change, why):
@@ -62,6 +70,19 @@ def test_what_would_change_nothing_is_refused(call, preset, change, why):
     assert error.startswith(f"zoo: {why}")
     assert error.endswith(f"; leave --set {change.partition('=')[0]} away\n")
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "changes"),
+    [
+        (["--preset", "latency", "--runtimes", "compile"], ["compile_mode=max-autotune-no-cudagraphs"]),
+        (["--preset", "quick"], ['train_models=["fast"]', "trainings_at_once=2", "keep_checkpoints=false"]),
+    ],
+)
+def test_what_changes_something_is_taken(call, flags, changes):
+    words = [word for change in changes for word in ("--set", change)]
+    code, _, error = call("bench", "--models", "encoder_decoder", *flags, *words, "--dry-run")
+    assert (code, "leave" in error) == (0, False)
 
 
 def test_without_accuracy_no_images_of_it_are_named(call):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -245,24 +245,27 @@ def _config(arguments: argparse.Namespace) -> BenchConfig:
         threads=arguments.threads,
     )
     config = load_config(BenchConfig, arguments.preset or "quick", changes)
-    if not config.accuracy:
-        nothing = f"preset {config.name} with accuracy = false counts no mIoU"
-        refuse(arguments, ("accuracy_images",), nothing)
-        _require_effect(changes, ("split", "accuracy_images"), nothing)
-    elif arguments.file is None:
-        own = (
-            f"preset {config.name} with accuracy = true takes frames as large as the dataset has them; "
-            "--input-size HxW says what a network sees of them, and --set accuracy=false makes frames up"
-        )
-        _require_effect(changes, ("image_size",), own)
+    for keys, why in _without_effect(config, of_file=arguments.file is not None):
+        refuse(arguments, [key for key in keys if hasattr(arguments, key)], why)
+        for key in keys:
+            if key in changes:
+                raise UserError(f"{why}; leave --set {key} away")
     return config
 
 
-def _require_effect(changes: Mapping[str, object], keys: Sequence[str], why: str) -> None:
-    """Refuse to change keys that nothing would read."""
-    for key in keys:
-        if key in changes:
-            raise UserError(f"{why}; leave --set {key} away")
+def _without_effect(config: BenchConfig, *, of_file: bool) -> Iterator[tuple[Sequence[str], str]]:
+    """Keys that nothing would read, and why."""
+    preset = f"preset {config.name} with"
+    if not config.accuracy:
+        yield ("split", "accuracy_images"), f"{preset} accuracy = false counts no mIoU"
+    elif not of_file:
+        own = "--input-size HxW says what a network sees of them, and --set accuracy=false makes frames up"
+        yield ("image_size",), f"{preset} accuracy = true takes frames as large as the dataset has them; {own}"
+    if not config.train_missing:
+        of_training = "train_models", "trainings_at_once", "keep_checkpoints"
+        yield of_training, f"{preset} train_missing = false trains nothing"
+    if not {"compile", "installed"}.intersection(config.runtimes):
+        yield ("compile_mode",), f"{preset} runtimes = {list(config.runtimes)} compiles nothing"
 
 
 def _pair(arguments: argparse.Namespace, config: BenchConfig) -> int:
