@@ -419,28 +419,28 @@ def parse(content: bytes, place: Path) -> Record:
     return record
 
 
-def samples(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """Read the raw samples beside a record's JSON; empty where it has none.
+def samples(path: Path, *names: str) -> dict[str, npt.NDArray[Any]]:
+    """Read the raw samples beside a record's JSON, all or those of some names; empty where it has none.
 
     Raises:
         UserError: the sidecar is damaged.
     """
     sidecar = path.with_suffix(".npz")
     try:
-        return unpack(sidecar.read_bytes(), sidecar) if sidecar.is_file() else {}
+        return unpack(sidecar.read_bytes(), sidecar, *names) if sidecar.is_file() else {}
     except OSError as error:
         raise UserError(f"{sidecar}: {reason(error)}; {how_to_read(error)}") from error
 
 
-def unpack(content: bytes, place: Path) -> dict[str, npt.NDArray[Any]]:
-    """Read a sidecar's arrays by name; `place` is what an error calls it.
+def unpack(content: bytes, place: Path, *names: str) -> dict[str, npt.NDArray[Any]]:
+    """Read a sidecar's arrays by name, all or some; `place` is what an error calls it.
 
     Raises:
         UserError: it is damaged.
     """
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+            return {name: arrays[name] for name in arrays.files if not names or name in names}
     except Exception as error:  # a damaged zip raises anything from BadZipFile to zlib.error
         raise UserError(f"{place} is damaged: {error}; measure the cell again with --rerun") from error
 

@@ -12,6 +12,7 @@ from zoo.score.accuracy import (
     RESAMPLES,
     _mean,
     category_iou,
+    class_intervals,
     class_iou,
     instance_iou,
     mean_class_accuracy,
@@ -178,6 +179,17 @@ def test_many_images_leave_little_doubt():
     counts = np.random.default_rng(0).integers(0, 2**20, (3, 2975, 19))
     interval = miou_interval(counts, names(2975, 1))
     assert interval.high - interval.low < 0.01
+
+
+def test_the_interval_of_a_class_is_that_of_the_mean_over_it_alone():
+    counts = np.random.default_rng(3).integers(0, 50, (3, 30, 4)).astype(np.int32)
+    counts[:, :, 2] = 0  # never there
+    counts[:, 1:, 3] = 0  # in one image, which some draws lack
+    found = class_intervals(counts, names(30, 1))
+    assert found == tuple(miou_interval(counts[:, :, [place]], names(30, 1)) for place in range(4))
+    assert found[2] is None
+    assert found[3] is not None
+    assert class_intervals(counts[:, :1], names(1, 1)) == ()
 
 
 @pytest.mark.parametrize("count", [1, 7, 8, 9, 19, 127, 128, 129, 150, 1000])

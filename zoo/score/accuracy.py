@@ -6,6 +6,7 @@ Row = truth, column = prediction, last column = a prediction of no class, which 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from operator import add
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -29,6 +30,8 @@ RESAMPLES = 2000
 BOOTSTRAP_SEED = 0
 DRAWN_AT_ONCE = 1 << 22
 """Units: 20,000 images drawn 2,000 times at once would be 1 GiB."""
+_ENDS = 0.025, 0.975
+"""Quantiles that an interval of 95 % ends at."""
 MIN_SEQUENCES = 10
 """Fewer than these are too few to be drawn from: two of them give three different draws."""
 
@@ -153,11 +156,28 @@ def miou_interval(counts: npt.NDArray[np.integer], image_names: Sequence[str]) -
     return None if draws is None else _interval(*draws)
 
 
+def class_intervals(counts: npt.NDArray[np.integer], image_names: Sequence[str]) -> tuple[Interval | None, ...]:
+    """Return the 95 % interval of each class's IoU, drawn as by `miou_interval`; empty for fewer than two images.
+
+    `None` for a class that no draw shows.
+    """
+    if len(image_names) < 2:
+        return ()
+    units, resampled = _units(image_names)
+    iou = _resampled_iou(counts, units)
+    lows, highs = np.quantile(iou, _ENDS, axis=0).tolist()  # NaN where some draw does not show the class
+    return tuple(
+        Interval(low, high, resampled) if not math.isnan(low) else _interval(draws, resampled)
+        for low, high, draws in zip(lows, highs, iou.T, strict=True)
+    )
+
+
 class Draws(NamedTuple):
     """One set of weights scored on every draw of a bootstrap."""
 
     scores: npt.NDArray[np.float64]
-    """mIoU of each draw, `(RESAMPLES,)`; of the same images in the same order all weights are given the same draws."""
+    """mIoU of each draw, `(RESAMPLES,)`, NaN for one without a counted pixel; of the same images in the same order all
+    weights are given the same draws."""
     resampled: Resampled
 
 
@@ -166,7 +186,9 @@ def miou_draws(counts: npt.NDArray[np.integer], image_names: Sequence[str]) -> D
     if len(image_names) < 2:
         return None
     units, resampled = _units(image_names)
-    return Draws(_resampled_miou(counts, units), resampled)
+    iou = _resampled_iou(counts, units)
+    known = ~np.isnan(iou)
+    return Draws(_ratio(np.where(known, iou, 0).sum(axis=1), known.sum(axis=1)), resampled)
 
 
 def miou_gain_interval(first: Draws, second: Draws) -> Interval | None:
@@ -187,17 +209,15 @@ def _units(image_names: Sequence[str]) -> tuple[npt.NDArray[np.intp], Resampled]
     return np.arange(len(image_names)), "frames of few sequences" if len(sequences) < len(image_names) else "images"
 
 
-def _resampled_miou(counts: npt.NDArray[np.integer], units: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
-    """Score each draw, `(RESAMPLES,)`; equal `units` give equal draws. NaN for a draw without a counted pixel."""
+def _resampled_iou(counts: npt.NDArray[np.integer], units: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+    """Score each draw, `(RESAMPLES, K)`; equal `units` give equal draws. NaN for a class that a draw does not show."""
     unit_count = int(units.max()) + 1
     sums = np.zeros((unit_count, 3, counts.shape[2]))  # float64 is exact up to 2^53 pixels
     np.add.at(sums, units, counts.swapaxes(0, 1))
     times, block = _draws(unit_count), max(1, DRAWN_AT_ONCE // unit_count)
     parts = (times[start : start + block].astype(np.float64) for start in range(0, RESAMPLES, block))
     tp, fp, fn = np.concatenate([part @ sums.swapaxes(0, 1) for part in parts], axis=1)  # RESAMPLES, K each
-    iou = _ratio(tp, tp + fp + fn)
-    known = ~np.isnan(iou)
-    return _ratio(np.where(known, iou, 0).sum(axis=1), known.sum(axis=1))
+    return _ratio(tp, tp + fp + fn)
 
 
 @functools.lru_cache(maxsize=1)  # one model against many draws the same
@@ -217,7 +237,7 @@ def _interval(values: npt.NDArray[np.float64], resampled: Resampled) -> Interval
     values = values[~np.isnan(values)]
     if not values.size:
         return None
-    low, high = np.quantile(values, (0.025, 0.975))
+    low, high = np.quantile(values, _ENDS)
     return Interval(float(low), float(high), resampled)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from zoo.errors import UserError
 from zoo.lazy import Lazy
-from zoo.score.accuracy import Draws, miou_draws, miou_gain_interval, miou_interval
+from zoo.score.accuracy import Draws, class_intervals, miou_draws, miou_gain_interval
 from zoo.score.comparing import tie
 from zoo.score.metrics import CLASS_IOU, metric_of
 from zoo.score.reading import Sources
@@ -44,6 +44,8 @@ QUANTILES = {
 MISSED = "missed_share"
 SPANNED = (*QUANTILES, MISSED)
 """Metrics whose intervals no record states, beside IoU of each class."""
+_SCOPES = "pipeline_s", "network_s"
+_COUNTS = "true_positives", "false_positives", "false_negatives"
 _Z = 1.96
 """Standard deviations that hold 95 %."""
 
@@ -130,6 +132,7 @@ class Pairs:
     _draws: dict[tuple[Path, str, tuple[str, ...]], Draws | None] = field(default_factory=dict, repr=False)
     """By file, metric and order of the images: of many pairs, each side is scored once."""
     _tests: dict[tuple[Path, Path, str], PairedTest] = field(default_factory=dict, repr=False)
+    _classes: dict[Path, tuple[Interval | None, ...]] = field(default_factory=dict, repr=False)
 
     def tie(self, one: Row, other: Row, key: str) -> Tie:
         """Return whether two rows are alike in a metric, and what tells."""
@@ -143,7 +146,7 @@ class Pairs:
                 return Tie(self.test(one, other, key).verdict == "tie", PAIRED)
             except UserError:
                 pass  # then their intervals have to do
-        if key in SPANNED:
+        if key in SPANNED or _is_class(key):
             span, others = (self.span(row, key) for row in (one, other))
             return Tie(None, "") if span is None or others is None else Tie(not _are_apart(span, others), INTERVAL)
         over_seeds = key == "miou" and (one.miou_spread is not None or other.miou_spread is not None)
@@ -203,20 +206,24 @@ class Pairs:
         if key == MISSED:
             return _of_share(row)
         if _is_class(key):
-            return self._class_interval(row, key)
+            return self.class_spans(row).get(key.partition(".")[2])
         name, q = QUANTILES[key]
         return summary.quantile_interval(self.seconds(row, name), q)
 
-    def _class_interval(self, row: Row, key: str) -> tuple[float, float] | None:
+    def class_spans(self, row: Row) -> dict[str, tuple[float, float] | None]:
+        """Return the 95 % interval of IoU by class name; none of a mean over seeds, nor where no counts are at hand."""
         source = self.sources.get(row.identity)
         if source is None or row.seed_count > 1:
-            return None
-        try:
-            names, counts = self._image_counts(source.file)
-        except UserError:
-            return None
-        found = miou_interval(_of(counts, key, list(row.class_iou)), names)
-        return found and (found.low, found.high)
+            return {}
+        if source.file not in self._classes:
+            try:
+                names, counts = self._image_counts(source.file)
+            except UserError:
+                self._classes[source.file] = ()
+            else:
+                self._classes[source.file] = class_intervals(counts, names)
+        found = self._classes[source.file]
+        return {name: one and (one.low, one.high) for name, one in zip(row.class_iou, found, strict=False)}
 
     def seconds(self, row: Row, name: str) -> npt.NDArray[np.float64]:
         """Return a row's samples of a scope, such as `pipeline_s`, in order; none where they are not at hand."""
@@ -226,10 +233,10 @@ class Pairs:
         file = self.sources[place].file
         if (file, name) not in self._seconds:
             try:
-                arrays = samples(file)
+                arrays = samples(file, *_SCOPES)
             except UserError:  # a damaged sidecar: its record still stands
                 arrays = {}
-            for scope in ("pipeline_s", "network_s"):
+            for scope in _SCOPES:
                 self._seconds[file, scope] = np.sort(arrays.get(scope, np.empty(0)))
         return self._seconds[file, name]
 
@@ -246,9 +253,9 @@ class Pairs:
     def _image_counts(self, file: Path) -> tuple[list[str], npt.NDArray[np.int32]]:
         """Image names and their counts `(3, images, K)`: true positives, false positives, false negatives."""
         if file not in self._counts:
-            arrays = samples(file)
+            arrays = samples(file, "image_names", *_COUNTS)
             if "image_names" not in arrays:
                 raise UserError(f"{file} has no per-image counts beside it")
-            counts = np.stack([arrays[name] for name in ("true_positives", "false_positives", "false_negatives")])
+            counts = np.stack([arrays[name] for name in _COUNTS])
             self._counts[file] = arrays["image_names"].tolist(), counts
         return self._counts[file]

@@ -134,6 +134,19 @@ def test_a_page_of_many_rows_reads_no_record(tmp_path, records, monkeypatch):
     assert card(page)["file"].endswith(".json")
 
 
+def test_the_intervals_of_classes_stand_on_a_page_of_not_too_many_rows(tmp_path, records, monkeypatch):
+    record, samples = records.sampled("a", right=0.6)
+    board = kept(tmp_path, record, samples=samples)
+    page = page_contents(board, ())
+    (row,) = board.rows
+    known = paired.Pairs(board.sources).class_spans(row)
+    found = page["pools"]["iou_span"][page["columns"]["iou_span"][0]]
+    assert [tuple(span) for span in found] == [pytest.approx(span, abs=1e-4) for span in known.values()]
+    assert len(found) == len(page["pools"]["classes"][page["columns"]["classes"][0]]) == 19
+    monkeypatch.setattr(contents, "MOST_SPANNED", 0)
+    assert page_contents(board, ())["columns"]["iou_span"] == [None]
+
+
 def test_a_board_without_its_records_still_shows_its_tables(records):
     page = page_contents(make_board(rows_of([records.make("a"), records.make("b")])), ())
     assert len(page["groups"][0]["rows"]) == 2
@@ -246,7 +259,7 @@ def test_2000_rows_stay_small(records, monkeypatch, tmp_path):
     }
     calls = {name: random.lognormal(-4, 0.1, 200) for name in ("network_s", "pipeline_s")}
     monkeypatch.setattr(
-        paired, "samples", lambda _: {name: np.roll(one, 3) * random.uniform(0.5, 2) for name, one in calls.items()}
+        paired, "samples", lambda *_: {name: np.roll(one, 3) * random.uniform(0.5, 2) for name, one in calls.items()}
     )
     page = build.board_html(replace(make_board(rows), sources=sources))
     known = unpacked(page)["columns"]

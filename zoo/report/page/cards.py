@@ -87,6 +87,16 @@ def card_of(row: Row, source: Source | None, baseline: Row | None, pools: Pools,
     }
 
 
+def class_spans_of(row: Row, pools: Pools, pairs: Pairs) -> int | None:
+    """Return where the intervals of its classes' IoU stand, in their order; none where no counts are at hand."""
+    spans = tuple(pairs.class_spans(row).values())
+    return pools.place_of("iou_span", spans, _ends) if spans else None
+
+
+def _ends(spans: Iterable[tuple[float, float] | None]) -> list[list[float] | None]:
+    return [None if span is None else [only_shown(end) for end in span] for span in spans]
+
+
 def _may_be_more(row: Row, key: str) -> bool:
     return row.numbers[key] is not None and MAY_BE_MORE[key](row)
 

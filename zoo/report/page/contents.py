@@ -21,7 +21,7 @@ from zoo.picker.candidates import flags_of
 from zoo.picker.deciding import LATENCIES, LATENCY, TAIL
 from zoo.report.board import Board, Table
 from zoo.report.marks import FASTEST, HURT, LOST, MARKS, UNDER
-from zoo.report.page.cards import Pools, card_of
+from zoo.report.page.cards import Pools, card_of, class_spans_of
 from zoo.report.page.digits import decided_by
 from zoo.report.quoted import quoted
 from zoo.score.commands import measured_on
@@ -37,6 +37,8 @@ from zoo.store import when
 
 MOST_WHOLE = 3000
 """A page of more rows stays small and quick: its cards are made of rows alone, without what only records hold."""
+MOST_SPANNED = 1000
+"""A page of more rows has no intervals of each class's IoU: where no two are alike, it would be too large."""
 MOST_PAIRED = 2500
 """Paired tests of a page, some milliseconds each; rows of a table that would take more are told apart by intervals."""
 Told = list[tuple[int, int, int]]
@@ -167,7 +169,8 @@ def _cards(
     order = {time: place for place, time in enumerate(sorted(set(map(time_of, rows))))}
     cards = [card_of(row, sources.get(row.identity), baselines.get(row.identity), pools, pairs) for row in rows]
     for row, card, name in zip(rows, cards, _names(rows), strict=True):
-        card |= {"id": name, "order": order[time_of(row)]}
+        spans = class_spans_of(row, pools, pairs) if pairs and len(rows) <= MOST_SPANNED else None
+        card |= {"id": name, "order": order[time_of(row)], "iou_span": spans}
     return {
         "columns": {name: [card[name] for card in cards] for name in cards[0]} if cards else {},
         "pools": pools.values,

@@ -63,7 +63,8 @@ function classColumn(key) {
 }
 
 const valueOf = (row, key) => column(key)[row] ?? null;
-const spanOf = (row, key) => DATA.spans[key]?.[row] ?? null;
+const isClass = (key) => key.startsWith("iou.");
+const spanOf = (row, key) => (isClass(key) ? pooled("iou_span", own("iou_span", row))?.[classesOf(row).indexOf(key.slice("iou.".length))] : DATA.spans[key]?.[row]) ?? null;
 const spreadOf = (row, key) => DATA.spreads[key]?.[row] ?? null;
 
 function show(one, value) {

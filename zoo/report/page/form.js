@@ -140,12 +140,13 @@ function buildAnswer(rows) {
     const [text, ends] = sayWithEnds(winner, key);
     return h("span", { className: "number" }, h("span", { className: "muted" }, metric(key).title), " ", h("b", {}, text), ends && h("span", { className: "ends" }, ` ${ends}`));
   });
+  const apart = isClass(state.objective) ? one.title : known("miou") && !current().told && "mIoU";
   byId("best").replaceChildren(
     h("p", { className: "winner" }, opener(winner), gradeBadge(winner)),
     h("p", { className: "numbers" }, numbers),
     h("p", { className: "muted" },
-      why(winner, steps, found.length), isClass(state.objective) && found.length > 1 ? " Of one class the command alone tells apart, which tests pairs on the same images." : !DATA.whole ? " What follows from samples (mIoU on the same images, tails) the command alone tells apart."
-        : known("miou") && !current().told && " mIoU is told apart by intervals alone; the command tests pairs on the same images.",
+      why(winner, steps, found.length), !DATA.whole ? " What follows from samples (mIoU on the same images, intervals of a class, tails) the command alone tells apart."
+        : apart && ` ${apart} is told apart by intervals alone; the command tests pairs on the same images.`,
       ` ${capital(fact("rests_on", winner))}.`,
       ties.length ? [" Not told apart from it: ", joined(ties.slice(0, 4).map(opener)), ties.length > 4 ? ` and ${ties.length - 4} more.` : "."] : null),
     h("ul", { className: "cautions" }, cautions(winner, steps).map((text) => h("li", {}, `${capital(text)}.`))),
@@ -153,8 +154,6 @@ function buildAnswer(rows) {
   );
   return winner;
 }
-
-const isClass = (key) => key.startsWith("iou.");
 
 const superlative = (key) => `${metric(key).better === "higher" ? "highest" : "lowest"} ${metric(key).title}`;
 
