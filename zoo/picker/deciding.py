@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -199,30 +201,46 @@ def notes(
     return [
         *said,
         *(text for limit in asked.limits if (text := _reaches(winner, limit, pairs))),
-        *cautions(winner, baseline),
+        *_on_each(winner.measured, lambda place: _of_weights(place, baseline)),
+        *_of_timing(winner),
     ]
+
+
+def _on_each(places: Sequence[Row], say: Callable[[Row], Iterable[str]]) -> Iterator[str]:
+    """What is said of the rows of several devices, each sentence once, and of which, where not of all."""
+    where = defaultdict[str, list[str]](list)
+    for place in places:
+        for text in say(place):
+            where[text].append(place_of(place, places))
+    for text, named in where.items():
+        yield text if len(named) == len(places) else f"on {' and '.join(named)} {text}"
 
 
 def cautions(row: Row, baseline: Row | None) -> list[str]:
     """Return what speaks against a row, whatever was asked."""
-    said = []
+    return [*_of_weights(row, baseline), *_of_timing(row)]
+
+
+def _of_weights(row: Row, baseline: Row | None) -> Iterator[str]:
     if baseline and baseline.miou and row.miou is not None and row.miou < baseline.miou and not row.accepted:
         bar = METRICS["miou"].say(baseline.miou)
-        said.append(f"its mIoU is under the baseline's {bar}: the same map for every image is better")
+        yield f"its mIoU is under the baseline's {bar}: the same map for every image is better"
     if shared := sharing(row):
-        said.append(shared)
+        yield shared
     if row.loses_miou:
         lost = METRICS["miou_lost"].say(row.miou_lost)
-        said.append(f"it loses {lost} of the mIoU it has in fp32, more than {MAX_MIOU_LOSS:.0%} of it")
+        yield f"it loses {lost} of the mIoU it has in fp32, more than {MAX_MIOU_LOSS:.0%} of it"
     elif row.miou_lost is None and not (row.accepted or row.is_reference):
-        said.append("its mIoU was not held against fp32")
+        yield "its mIoU was not held against fp32"
     if row.hurt_classes:
-        said.append(f"it {row.hurt_text}; --max class-loss={100 * MAX_CLASS_LOSS:g} leaves such rows out")
+        yield f"it {row.hurt_text}; --max class-loss={100 * MAX_CLASS_LOSS:g} leaves such rows out"
     if row.int8_note:
-        said.append(f"int8: {row.int8}")
+        yield f"int8: {row.int8}"
+
+
+def _of_timing(row: Row) -> Iterator[str]:
     if row.grade in {"B", "C"}:
-        said.append(f"measured with grade {row.grade}: {', '.join(row.grade_reasons)}")
-    return said
+        yield f"measured with grade {row.grade}: {', '.join(row.grade_reasons)}"
 
 
 def _ties(winner: Row, goal: Metric, steps: list[Step], labels: dict[str, str]) -> list[str]:

@@ -96,8 +96,6 @@ class Choice:
     """Frames a second that were to be kept up with."""
     pairs: Pairs = field(default_factory=Pairs, repr=False)
     """What the rows were held against each other by."""
-    named: frozenset[str] = frozenset()
-    """The conditions that were asked for."""
     here: tuple[machine.Named, ...] = ()
     """This machine's devices."""
     warnings: tuple[str, ...] = ()
@@ -191,7 +189,7 @@ def pick(
         found = _by_latency(found, price)
     bounds += [] if rate is None else [deadline(found.groups[0], rate)]
     asked = Asked(tuple(bounds), goal, sale)
-    choice = replace(_choose(found, asked, every, pairs), batched=batched, at_hz=rate, named=_named(conditions))
+    choice = replace(_choose(found, asked, every, pairs), batched=batched, at_hz=rate)
     ahead = [counted(len(rows), "record")]
     if len(every) < len(rows):
         ahead.append(f"- {len(rows) - len(every)} that were not asked for")
@@ -259,14 +257,13 @@ def _asked_for(rows: list[Row], models: Sequence[str], conditions: Mapping[str, 
     try:
         return select(rows, models=models, **conditions)
     except UserError as error:
-        select(rows, models=models)
-        for name, value in conditions.items():  # what no row has is a mistake
-            select(rows, models=(), **{name: value})
+        try:
+            select(rows, models=models)
+            for name, value in conditions.items():
+                select(rows, models=(), **{name: value})
+        except UserError:  # what no row has is a mistake
+            raise error from None
         raise NothingMeasuredError(str(error)) from error
-
-
-def _named(conditions: Mapping[str, object]) -> frozenset[str]:
-    return frozenset(name for name, value in conditions.items() if value is not None)
 
 
 def _listed(value: object) -> list[str]:

@@ -62,7 +62,7 @@ def as_shipped(candidate: Candidate, asked: Asked, pairs: Pairs) -> Row:
 
 def _best(there: Sequence[Row], asked: Asked, pairs: Pairs) -> Row:
     winner, _ = decide([row for row in there if asked.fits(row)], asked, pairs)
-    return winner or min(there, key=lambda row: (asked.miss(row), asked.rank(row)))
+    return winner or min(there, key=lambda row: (len(asked.broken(row)), asked.miss(row), asked.rank(row)))
 
 
 def artifact_of(row: Row) -> tuple[Family, str, str, str, str | None]:
@@ -78,8 +78,7 @@ def _done(rows: list[Row]) -> list[Row]:
 def worst(rows: Sequence[Row]) -> Row:
     """Return one row of a model's rows on several devices, each number that of the device where it is worst.
 
-    A number that is not known on one of them is not known. The rest is that of the row whose mIoU is lowest, but for
-    what is to be said of int8.
+    A number that is not known on one of them is not known. The rest is that of the row whose mIoU is lowest.
     """
     if len(rows) == 1:
         return rows[0]
@@ -96,7 +95,6 @@ def worst(rows: Sequence[Row]) -> Row:
     }
     grades = [row.grade for row in rows if row.grade is not None]
     least = max(rows, key=lambda row: row.grade or "")
-    noted = next((row for row in rows if row.int8_note), base)
     class_iou = {name: _of_all(min, [row.class_iou.get(name) for row in rows]) for name in base.class_iou}
     class_lost = {name: _of_all(max, [row.class_lost.get(name) for row in rows]) for name in base.class_lost}
     return base._replace(
@@ -115,8 +113,6 @@ def worst(rows: Sequence[Row]) -> Row:
             if row.grade == least.grade
             for doubt in row.doubts
         ),
-        int8=noted.int8,
-        int8_note=noted.int8_note,
         parts=tuple(rows),
     )
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
+from operator import attrgetter, itemgetter
 from typing import Literal, get_args
 
 from zoo.advice import carried, carried_command
@@ -47,6 +49,8 @@ KINDS = {
 }
 """Of `Loser.kind`, in the order they are named, as the sentence for many of them."""
 WORST = metric_of(CLASS_LOSS)
+COMMANDS = ("train", "export", "load", "measure", "pace")
+"""What JSON tells how to do with the winner; the first and the last where that is to be done."""
 FEW = 3
 """Losers of one kind that are named each."""
 FRONT = 8
@@ -198,11 +202,11 @@ def _commands(choice: Choice) -> Iterator[tuple[str, str]]:
         return
     data = f"; DIR holds {winner.dataset}" if winner.dataset is not None and not winner.synthetic else ""
     untrained = winner.weights_source == "random" and not loads_published(winner)
-    if command := how_to_have_weights(winner):  # also where it was measured on this kind of machine
+    for command, on in _of_each(choice.winners, how_to_have_weights):  # also of what a machine of this kind measured
         file = f"; FILE is the recipe {recipe_of(winner)}, none of zoo's own" if "FILE" in command else ""
-        yield f"first its weights, where no such run is here yet{file}{data}", command
+        yield f"first its weights{on}, where no such run is here yet{file}{data}", command
         data = ""
-    for command, on in _of_each(choice.winners, how_to_export):
+    for command, on in _of_each(choice.winners, _how_to_export(choice)):
         train = f"; `{how_to_train(winner.model, on_data=True)}` gives it others" if untrained else ""
         of = ", with random weights" if untrained else f", of seed {winner.seed} alone" if winner.seed_count > 1 else ""
         ships = f"the file that ships{on}{of}, and how to load it{train}"
@@ -226,6 +230,12 @@ def _of_each(places: Sequence[Row], how: Callable[[Row], str]) -> Iterator[tuple
             where[command].append(place_of(place, places))
     for command, on in where.items():
         yield command, "" if len(on) == len(places) else f" on {' and '.join(on)}"
+
+
+def _how_to_export(choice: Choice) -> Callable[[Row], str]:
+    """Of several devices, which ship in different files, each file is named by its device."""
+    several = len({how_to_export(place) for place in choice.winners} - {""}) > 1
+    return functools.partial(how_to_export, beside=several)
 
 
 def _nearest(choice: Choice) -> Row:
@@ -261,10 +271,10 @@ def _front(choice: Choice, price: float | None, width: int) -> list[str]:
         ]
         for row in shown
     ]
-    if any(row.hurt_classes for row in choice.front):
+    if any(map(_hurt, choice.front)):
         header.insert(2, WORST.column)  # behind what is made best
         for row, line in zip(shown, cells, strict=True):
-            hurt = next(iter(row.hurt_classes.items()), None)
+            hurt = _hurt(row)
             line.insert(2, f"{HURT} {hurt[0]} {WORST.show(hurt[1])}" if hurt else "")
     if price is not None and COST.key not in keys:
         header.insert(3, "1M images")
@@ -282,6 +292,11 @@ def _front(choice: Choice, price: float | None, width: int) -> list[str]:
     *first, last = (metric.title for metric in (y, x, *others))
     title = f"Pareto set of those that qualify, by {', '.join(first)} and {last}{more}:"
     return [title, *table.plain]
+
+
+def _hurt(row: Row) -> tuple[str, float] | None:
+    """The class that loses most of those that lose more than may be, on whichever device."""
+    return max((lost for part in row.measured for lost in part.hurt_classes.items()), key=itemgetter(1), default=None)
 
 
 def _others(choice: Choice, *, explain: bool) -> Iterator[str]:
@@ -307,17 +322,29 @@ def _loser(choice: Choice, loser: Loser) -> str:
     basis = f" [{_basis(choice, row)}]" if choice.rests_on_several else ""
     asked = dict.fromkeys((*(limit.metric for limit in choice.asked.limits), choice.asked.goal))
     unknown = [metric.key for metric in asked if row.value(metric.key) is None and not why_untold(metric, [row])]
-    how = f"; `{how_to_measure(row, *unknown)}`" if unknown and loser.kind == "limit" else ""
-    how = f"; there `{_how_to_measure_there(choice, row)}`" if loser.kind == "elsewhere" else how
+    how = ""
+    if loser.kind == "elsewhere":
+        how = f"; there `{_how_to_measure_there(choice, row)}`"
+    elif unknown and loser.kind == "limit":
+        how = "".join(f"; `{command}`" for command in _how_to_know(row, unknown))
     return f"  {loser.label}: {why}{how}{basis}"
 
 
+def _how_to_know(row: Row, keys: Sequence[str]) -> Iterable[str]:
+    """The commands that measure numbers where they are not known, of several devices each on those that lack some."""
+    lacks = [(part, [key for key in keys if part.value(key) is None]) for part in row.measured]
+    return dict.fromkeys(how_to_measure(part, *lacking) for part, lacking in lacks if lacking)
+
+
 def _how_to_measure_there(choice: Choice, row: Row) -> str:
-    """The command that measures a model on a device that does not know it: in what any can run, if nothing is asked."""
-    one = row.measured[0]
-    if "runtime" not in choice.named:
-        one = one._replace(runtime="eager", compile_mode=None)
-    return how_to_measure(one if "precision" in choice.named else one._replace(precision="fp32"))
+    """The command that measures a model on a device that does not know it, as what most others are there."""
+    one, known = row.measured[0], {part.device for part in row.measured}
+    there = [part for other in choice.rows for part in other.measured if part.device not in known]
+    if one.is_foreign or not there:
+        return how_to_measure(one)
+    facts = ("runtime", "precision", "memory_format", "compile_mode", "thread_count", "device")
+    ((usual, _),) = Counter(map(attrgetter(*facts), there)).most_common(1)
+    return how_to_measure(one._replace(**dict(zip(facts, usual, strict=True))))
 
 
 def _basis(choice: Choice, row: Row) -> str:
@@ -357,11 +384,8 @@ def _values(choice: Choice, price: float | None) -> dict[str, object]:
         "notes": [carried(note) for note in choice.notes],
         "rests_on": _bases(choice, winner) if winner else None,
         "devices": {place_of(place, choice.winners): place.as_dict() for place in choice.winners} if winner else None,
-        "train": carried_command(how_to_have_weights(winner)) or None if winner else None,
-        "export": _joined(choice, how_to_export) if winner else None,
-        "load": carried_command(how_to_load(_nearest(choice))) if winner else None,
-        "measure": carried_command(how_to_measure(_nearest(choice))) if winner else None,
-        "pace": _joined(choice, lambda place: _how_to_pace(choice, place)) or None if winner else None,
+        **(_commands_of(choice, _nearest(choice)) if winner else dict.fromkeys(COMMANDS)),
+        "commands": {place_of(place, choice.winners): _commands_of(choice, place) for place in choice.winners},
         "million_images": cost and {"price": cost[0], "by": cost[1]},
         "losers": [
             {
@@ -380,9 +404,11 @@ def _values(choice: Choice, price: float | None) -> dict[str, object]:
     }
 
 
-def _joined(choice: Choice, how: Callable[[Row], str]) -> str:
-    """What is done for the winner on each device, as one command."""
-    return carried_command(" && ".join(command for command, _ in _of_each(choice.winners, how)))
+def _commands_of(choice: Choice, place: Row) -> dict[str, str | None]:
+    """What is done for the winner on one of its devices, by `COMMANDS`."""
+    train, pace = how_to_have_weights(place) or None, _how_to_pace(choice, place) or None
+    found = train, _how_to_export(choice)(place), how_to_load(place), how_to_measure(place), pace
+    return dict(zip(COMMANDS, (command and carried_command(command) for command in found), strict=True))
 
 
 def _bases(choice: Choice, row: Row) -> dict[str, str]:

@@ -151,13 +151,17 @@ def weights_flag(row: Row) -> str:
             return ""
 
 
-def how_to_export(row: Row) -> str:
-    """Return the command that writes the file a row was measured from; empty where there is none, or it is there."""
+def how_to_export(row: Row, *, beside: bool = False) -> str:
+    """Return the command that writes the file a row was measured from; empty where there is none, or it is there.
+
+    A file that is written `beside` those for other devices is named by its own.
+    """
     suffix = _SUFFIXES.get(row.runtime)
     if suffix is None or row.is_foreign:
         return ""
     name = re.sub(r"[^A-Za-z0-9._]+", "-", row.model).strip("-.") or "model"
-    file = f"{name}-{row.runtime}-{row.precision}{suffix}"
+    device = f"-{row.device}" if beside else ""
+    file = f"{name}-{row.runtime}-{row.precision}{device}{suffix}"
     words = [f"zoo export {quoted(row.model)} -o {file} --runtime {row.runtime} --precision {row.precision}"]
     words.append(f"--image-size {text_of(row.output_size)} --input-size {text_of(row.input_size)}")
     words += [f"--resize {row.resize}"] if row.resize != "fit" else []
