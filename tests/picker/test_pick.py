@@ -666,6 +666,18 @@ def test_parse_latency(text, expected):
         assert limit.value == pytest.approx(expected[1])
 
 
+def test_what_lacks_a_number_breaks_no_limit(records):
+    rows = rows_of([records.make("a"), *(records.make(name, right=None) for name in "bcde")])
+    choice = pick(rows)
+    assert {loser.kind for loser in choice.losers} == {"lacking"}
+    said = " ".join(show_choice(choice).split())
+    assert "4 others lack a number that is asked for; each: mIoU is not known; `zoo " in said
+    kinds = {loser.label: loser.kind for loser in pick(rows, limits=["latency<=1ms", "miou>=1%", "miou>=2%"]).losers}
+    assert set(kinds.values()) == {"limit"}, "they break another"
+    kinds = {loser.label: loser.kind for loser in pick(rows, limits=["latency<=1s", "miou>=1%", "miou>=2%"]).losers}
+    assert set(kinds.values()) == {"lacking"}
+
+
 @pytest.mark.parametrize(
     ("asked", "unknown"),
     [
@@ -733,7 +745,7 @@ def test_a_row_that_was_scored_alone_keeps_no_limit_on_latency(records):
     choice = pick(rows, max_latency_s=1.0)
     assert choice.winner.model == "a"
     assert choice.losers[0].why == ("pipeline p50 is not known",)
-    assert choice.losers[0].kind == "limit"
+    assert choice.losers[0].kind == "lacking"
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,11 @@ class Asked:
         """What decides, in order: what is made best, and among rows that tie in it the others."""
         return tuple(dict.fromkeys((self.goal, METRICS["miou"], self.latency, METRICS["peak_memory_bytes"])))
 
+    @property
+    def numbers(self) -> tuple[Metric, ...]:
+        """What has to be known of a row."""
+        return tuple(dict.fromkeys((*(limit.metric for limit in self.limits), self.goal)))
+
     def broken(self, row: Row) -> list[str]:
         """What a row breaks of it, a few words each; empty for one that qualifies."""
         found = []
@@ -120,7 +125,7 @@ def decide(fit: list[Row], asked: Asked, pairs: Pairs) -> tuple[Row | None, list
     return (pool[0] if pool else None), steps
 
 
-LoserKind = Literal["tie", "behind", "unknown", "limit", "licence", "elsewhere", "failed"]
+LoserKind = Literal["tie", "behind", "unknown", "limit", "lacking", "licence", "elsewhere", "failed"]
 
 
 @dataclass(frozen=True)
@@ -131,8 +136,8 @@ class Loser:
     label: str
     kind: LoserKind
     """`tie`: in the objective, and behind in what decided among ties; `unknown`: whether it is behind by more than
-    chance is not known; `limit`: it breaks one, or its number is not known; `licence`: nothing but a licence speaks
-    against it; `elsewhere`: it was not measured on all devices that are asked for."""
+    chance is not known; `limit`: it breaks one; `lacking`: it breaks none, but a number that is asked for is not known;
+    `licence`: nothing but a licence speaks against it; `elsewhere`: it was not measured on all devices."""
     why: tuple[str, ...]
     miss: float
     """0 for a row that qualifies, else the worst relative excess over a limit."""
@@ -145,8 +150,12 @@ def lose(row: Row, label: str, winner: Row | None, asked: Asked, steps: list[Ste
         return Loser(row, label, "failed", (said,), INFINITE)
     broken = asked.broken(row)
     if broken or winner is None:
-        licence = asked.for_sale and broken == list(row.licences.why_not_for_sale())
-        return Loser(row, label, "licence" if licence else "limit", tuple(broken), asked.miss(row))
+        kind: LoserKind = "limit"
+        if asked.for_sale and broken == list(row.licences.why_not_for_sale()):
+            kind = "licence"
+        elif len({*broken}) == sum(row.value(metric.key) is None for metric in asked.numbers):
+            kind = "lacking"
+        return Loser(row, label, kind, tuple(broken), asked.miss(row))
     goal = asked.goal
     last = next((step for step in steps if row not in step.left), None)
     first, best = say(row, goal), told(steps[0].best, goal)

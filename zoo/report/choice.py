@@ -43,6 +43,7 @@ KINDS = {
     "behind": "others are behind",
     "unknown": "others come after, whether by more than chance is not known",
     "limit": "others break a limit",
+    "lacking": "others lack a number that is asked for",
     "licence": "others are not known to be for sale",
     "elsewhere": "others were not measured on every device",
     "failed": "others are not ok",
@@ -320,12 +321,12 @@ def _others(choice: Choice, *, explain: bool) -> Iterator[str]:
 def _loser(choice: Choice, loser: Loser) -> str:
     row, why = loser.row, "; ".join(loser.why)
     basis = f" [{_basis(choice, row)}]" if choice.rests_on_several else ""
-    asked = dict.fromkeys((*(limit.metric for limit in choice.asked.limits), choice.asked.goal))
+    asked = choice.asked.numbers
     unknown = [metric.key for metric in asked if row.value(metric.key) is None and not why_untold(metric, [row])]
     how = ""
     if loser.kind == "elsewhere":
         how = f"; there `{_how_to_measure_there(choice, row)}`"
-    elif unknown and loser.kind == "limit":
+    elif unknown and loser.kind in {"limit", "lacking"}:
         how = "".join(f"; `{command}`" for command in _how_to_know(row, unknown))
     return f"  {loser.label}: {why}{how}{basis}"
 
