@@ -251,8 +251,8 @@ def test_a_file_that_loses_more_is_not_written_and_the_classes_are_named(own, ca
     ("require", "lost", "said"),
     [
         ("class-loss:0.01", 0.0002, "IoU lost of the worst class ≤ 0.01 points: road 0.02 points ("),
-        ("class-loss.road:2", 0.0204, "IoU lost of road ≤ 2.00 points: 2.04 points ("),
-        ("miou-lost:2", 0.02004, "mIoU lost ≤ 2.000 points: 2.004 points ("),
+        ("class-loss.road:2", 0.0204, "IoU lost of road ≤ 2.0 points: 2.04 points ("),
+        ("miou-lost:2", 0.02004, "mIoU lost ≤ 2.0 points: 2.004 points ("),
         ("miou:50.01", 0.0, "mIoU ≥ 50.01 %: 50.00 % ("),
     ],
 )

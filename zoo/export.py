@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from operator import add
 from pathlib import Path
 
 import torch
@@ -247,8 +246,10 @@ def _require_kept(held: Held, limits: Sequence[Limit], target: Path, on: str) ->
         broken: dict[str, float | None] = {"": held.value(limit.metric.key)}
         if limit.metric.key == CLASS_LOSS:
             broken = {f"{name} ": lost for name, lost in held.common_lost.items() if lost > limit.value}
-        bound, *found = limit.metric.apart(limit.value, *broken.values())
-        said.append(f"{limit.say(bound)}: {', '.join(map(add, broken, found)) or 'not known'}")
+        found = [
+            f"{name}{limit.metric.apart(value, limit.value)[0]}" for name, value in broken.items() if value is not None
+        ]
+        said.append(f"{limit.say()}: {', '.join(found) or 'not known'}")
     if said:
         raise RequirementError(
             f"{target} is not written, it does not keep {'; '.join(said)} (against fp32 eager, {on}); "

@@ -139,6 +139,9 @@ def test_what_a_class_loses_is_held_against_fp32_of_the_same_weights(records):
         ("iou.person:2 points", "iou.person", 0.02, False, "2 points"),
         ("throughput:150%", "throughput_per_s", 1.5, True, "150 %"),
         ("params:10k", "param_count", 1e4, False, "0.0100 M"),
+        ("p99:2.125ms", "pipeline_p99_s", 0.002125, False, "2.125 ms"),
+        ("slower:5.1234%", "pipeline_p50_s", 0.051234, True, "5.1234 %"),
+        ("miou:0.12345", "miou", 0.0012345, False, "0.12345 points"),
     ],
 )
 def test_losses_as_people_write_them(text, key, amount, relative, said):
@@ -202,6 +205,11 @@ def test_a_loss_never_reads_as_what_is_allowed(text, loss, said):
     [
         ("latency<=16.67ms", "pipeline p50 ≤ 16.67 ms"),
         ("latency<=25ms", "pipeline p50 ≤ 25.0 ms"),
+        ("latency<=8.125ms", "pipeline p50 ≤ 8.125 ms"),
+        ("cold-start<=0.1502s", "cold start ≤ 0.1502 s"),
+        ("params<=687123", "parameters ≤ 0.687123 M"),
+        ("latency<=16.6667891ms", "pipeline p50 ≤ 16.6667891 ms"),
+        ("memory<=150MB", "peak memory ≤ 143.051 MiB"),
         ("memory<=301.5MiB", "peak memory ≤ 301.5 MiB"),
         ("miou>=60.25%", "mIoU ≥ 60.25 %"),
         ("grade>=B", "grade ≥ B"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from itertools import product
 
 import pytest
 
@@ -85,13 +86,27 @@ def test_what_a_choice_and_a_sweep_show_is_in_the_table():
         ("miou", 0.40, 0.41, ("40.0 %", "41.0 %")),
         ("pipeline_p99_s", 0.033334, 0.033333, ("33.334 ms", "33.333 ms")),
         ("pipeline_p99_s", 0.136, 0.1, ("136 ms", "100 ms")),
+        ("cold_start_s", 0.1502, 0.15, ("0.1502 s", "0.1500 s")),
+        ("cold_start_s", 1.234, 0.15, ("1.23 s", "0.150 s")),
+        ("pipeline_p50_s", 0.0081262, 0.008125, ("8.126 ms", "8.125 ms")),
+        ("pipeline_p50_s", 0.0127, 0.008125, ("12.7 ms", "8.125 ms")),
+        ("pipeline_p99_s", 0.033434, 1 / 30, ("33.4 ms", "33.3333 ms")),
+        ("peak_memory_bytes", 150e6 + 1, 150e6, ("143.0511484 MiB", "143.0511475 MiB")),
+        ("param_count", 687_124, 687_123, ("0.687124 M", "0.687123 M")),
+        ("pipeline_p99_s", 0.05, 0.05, ("50.0 ms", "50.0 ms")),
         ("grade", 0, 2, ("C", "A")),
     ],
 )
-def test_two_numbers_that_differ_are_never_said_alike(key, value, other, said):
+def test_a_number_is_told_from_a_bound_and_the_bound_has_what_was_asked(key, value, other, said):
     assert metric_of(key).apart(value, other) == said
 
 
-def test_a_number_is_told_from_all_others():
-    said = metric_of("class-loss").apart(0.02, 0.05, 0.0204, None)
-    assert said == ("2.00 points", "5.00 points", "2.04 points", "n/a")
+@pytest.mark.parametrize("metric", [one for one in METRICS.values() if one.better], ids=lambda one: one.key)
+def test_no_number_reads_as_if_it_kept_a_bound_that_it_breaks(metric):
+    """Of whatever metric and however near: the texts are in the order of the numbers."""
+    for scaled, off in product((0.125, 0.15, 1 / 30, 6.0, 123.456789), (1e-7, 1e-5, 0.00133, 0.02, 3.0)):
+        bound = scaled / metric.scale
+        value = bound * (1 + off if metric.better == "lower" else 1 / (1 + off))
+        said, of = (float(text.split()[0]) for text in metric.apart(value, bound))
+        assert metric.beats(of, said), (said, of)
+        assert of == pytest.approx(scaled, rel=2e-5)

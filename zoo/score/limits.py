@@ -114,18 +114,9 @@ class Limit:
             self.metric.unit == "points" and abs(value - self.value) < NO_POINTS
         )
 
-    def say(self, bound: str = "") -> str:
-        """Return the limit as words: `"pipeline p50 ≤ 25.0 ms"`; `bound`: its value as it stands beside others."""
-        sign = "≥" if self.metric.better == "higher" else "≤"
-        return f"{self.metric.title} {sign} {bound or self._said}"
-
-    @property
-    def _said(self) -> str:
-        """Its value with all the digits that were asked for."""
-        metric, scaled = self.metric, self.value * self.metric.scale
-        if metric.words or math.isclose(metric.seen(self.value), scaled, rel_tol=1e-9):
-            return metric.say(self.value)
-        return f"{scaled:.6g} {metric.unit}".rstrip()
+    def say(self) -> str:
+        """Return the limit as words: `"pipeline p50 ≤ 25.0 ms"`."""
+        return f"{self.metric.title} {'≥' if self.metric.better == 'higher' else '≤'} {self.metric.exactly(self.value)}"
 
     def miss(self, row: Numbers) -> float:
         """Return how far a row is off, relative to the limit, or of 0 by itself; infinite where unknown."""
@@ -184,13 +175,14 @@ class LossLimit:
 
     def say(self, loss: float | None = None) -> str:
         """Return a loss, with digits that tell it from the limit, or else the limit: `"5.2 %"`, `"0.5 points"`."""
-        value = self.amount if loss is None else loss
         unit = "%" if self.is_relative else "points" if self.metric.unit in _POINTS else ""
         if not unit:
-            return self.metric.say(value) if loss is None else self.metric.apart(loss, self.amount)[0]
-        both = (100 * value, 100 * self.amount)
+            return self.metric.exactly(self.amount) if loss is None else self.metric.apart(loss, self.amount)[0]
+        if loss is None:
+            return f"{100 * self.amount:.9g} {unit}"
+        both = (100 * loss, 100 * self.amount)
         digits = next((digits for digits in range(3, 12) if len({f"{one:.{digits}g}" for one in both}) > 1), 3)
-        return f"{100 * value:.{digits}g} {unit}"
+        return f"{both[0]:.{digits}g} {unit}"
 
 
 def read_value(metric: Metric, text: str) -> float:

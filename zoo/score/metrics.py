@@ -33,6 +33,10 @@ LEAST_SHARE = 0.01
 """Smallest relative difference that matters of what is timed or counted: as much lies between two runs of one cell."""
 
 
+_NOISE = 1e-12
+"""By which a float may be off what was written, relative to it."""
+
+
 def _digits(number: float) -> int:
     """Return how many digits after the point make three significant ones, of whole numbers all."""
     size = abs(number)
@@ -106,14 +110,26 @@ class Metric:
         text = self.show(value)
         return text if text == "n/a" else f"{text} {self.unit}".rstrip()
 
-    def apart(self, value: float, *others: float | None) -> tuple[str, ...]:
-        """Say a number and others that differ from it with as many digits as it takes to see that."""
-        for digits in range(9):
-            finer = replace(self, decimals=(self.decimals or 0) + digits) if digits else self
-            said = finer.say(value), *map(finer.say, others)
-            if said[0] not in said[1:] or self.words:
-                break
-        return said
+    def exactly(self, value: float) -> str:
+        """Say a number that was asked for with all the digits it was asked with; six of one without end, as 1/30."""
+        return self._to(self._asked_digits(value), value)
+
+    def apart(self, value: float, bound: float) -> tuple[str, str]:
+        """Say a number with as many digits as it takes to tell it from a bound, and that as `exactly`, or finer."""
+        off = abs(value - bound) * self.scale
+        least = math.ceil(round(-math.log10(off), 9)) if 0 < off < math.inf else 0  # then they are a digit apart
+        said = self._to(max(self._rounded(value)[1], least), value)
+        return said, self._to(max(self._asked_digits(bound), least), bound)
+
+    def _to(self, decimals: int, value: float) -> str:
+        return replace(self, decimals=decimals).say(value)
+
+    def _asked_digits(self, value: float) -> int:
+        """Digits after the point that a number was written with, nine significant ones at most, else six."""
+        scaled, shown = value * self.scale, self._rounded(value)[1]
+        places = [digits - 1 - math.floor(math.log10(abs(scaled) or 1)) for digits in range(1, 10)]
+        written = (at for at in places if math.isclose(round(scaled, at), scaled, rel_tol=_NOISE))
+        return max(shown, next(written, places[5]))
 
     def beats(self, value: float, other: float) -> bool:
         """Whether `value` is strictly better than `other`."""
