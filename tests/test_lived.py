@@ -55,5 +55,9 @@ def test_the_metrics_of_both(records):
         "cold_first_call_s": "0.100 s",
     }
     assert METRICS["cold_start_s"].name == "cold-start"
+    kept = records.make(rate_hz=10.0)
+    lateness = [METRICS[key] for key in ("lateness_p50_s", "lateness_max_s")]
+    assert [metric.of(kept) for metric in lateness] == [0.0, 0.0], "who missed nothing was never late"
+    assert [metric.of(records.make()) for metric in lateness] == [None, None], "of no deadline nothing is known"
     plain = records.make()
     assert {METRICS[key].of(plain) for key in said} == {None}

@@ -49,6 +49,15 @@ def test_rows_paced_at_the_rate_go_first_and_that_is_said(rows):
     assert "network" not in text, "paced calls have the pipeline scope alone"
 
 
+@pytest.mark.parametrize("limit", ["lateness-max<=1ms", "lateness<=0.1ms"])
+def test_rows_that_missed_nothing_keep_any_limit_on_lateness(rows, records, limit):
+    rows += paced(records, ("never late", {"right": 0.3}))
+    choice = pick(rows, limits=[limit], rate_hz=10.0)
+    assert choice.winner.model == "never late"
+    assert len(choice.losers) == 2
+    assert "0.00 ms" in choice.reasons[-1]
+
+
 def test_without_any_p99_of_the_others_is_taken_and_that_is_said(rows):
     choice = pick(rows, at="5hz")
     assert (choice.winner.model, choice.winner.rate_hz) == ("large", None)

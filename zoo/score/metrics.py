@@ -166,6 +166,11 @@ def _stage(name: StageName) -> Off[float]:
     return Off("speed.waterfall", read)
 
 
+def _lateness(field: str) -> Off[float]:
+    """Of a row without a late frame it is 0 (zoo-paced/1, rule 3), for which a record has null."""
+    return Off("paced", lambda paced: getattr(paced, field) if paced.late_count else 0.0)
+
+
 def _categories(accuracy: Accuracy) -> float | None:
     return mean_of(category_iou(accuracy.confusion, accuracy.class_categories)) if accuracy.class_categories else None
 
@@ -285,11 +290,11 @@ METRICS: dict[str, Metric] = {
             marked=True,
             short="missed",
         ),
-        Metric("lateness_p50_s", "lateness p50", of=off("paced", "lateness_p50_s"), short="lateness", **_MS),
+        Metric("lateness_p50_s", "lateness p50", of=_lateness("lateness_p50_s"), short="lateness", **_MS),
         Metric(
             "lateness_max_s",
             "lateness max",
-            of=off("paced", "lateness_max_s"),
+            of=_lateness("lateness_max_s"),
             column="late max ms",
             keep=7,
             **_MS,
