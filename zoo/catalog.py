@@ -265,6 +265,8 @@ def find(name: str) -> ModelSpec:
     Raises:
         UserError: no such model, decoder, file, module or repository, or one of a longer name than records hold.
     """
+    if not isinstance(name, str):
+        raise UserError(f"a model is named by a word, such as 'unet': `zoo list` shows all; got {name!r}")
     if name in MODELS:
         return MODELS[name]
     spec = _find_other(name)

@@ -142,7 +142,7 @@ def test_what_was_scored_on_other_images_takes_no_published_figure(records):
     assert not any(one.accepted for one in accepting_published(rows))
     choice = pick(rows, accept=["published"], dataset="streets")
     assert any("no published mIoU took part" in note for note in choice.notes)
-    with pytest.raises(UserError, match="--accept takes published; got 'publishd'"):
+    with pytest.raises(UserError, match="accept takes published; got 'publishd'"):
         pick(rows, accept=["publishd"])
 
 

@@ -55,8 +55,11 @@ def test_limits_as_people_write_them(text, key, value):
         ("latancy<=5ms", "no metric 'latancy'. Did you mean 'latency'? Allowed: miou, "),
         ("latency=5ms", "a limit is METRIC<=VALUE or METRIC>=VALUE, such as 'latency<=50ms'; got 'latency=5ms'"),
         ("latency<=5", "a time is a number with its unit"),
-        ("latency>=5ms", "pipeline p50 is better lower: a --min would leave the best out; ask for --max latency=5ms"),
-        ("miou<=60%", "mIoU is better higher: a --max would leave the best out; ask for --min miou=60%"),
+        ("latency>=5ms", "pipeline p50 is better lower: at least 5ms would leave the best out; ask for latency<=5ms"),
+        (
+            "miou<=60%",
+            "mIoU is better higher: at most 60% would leave the best out; ask for miou>=60%, as a flag --min miou=60%",
+        ),
         ("grade>=F", "a grade is A, B, C; got 'F'"),
         ("iou.<=5", "no metric 'iou.'"),
     ],

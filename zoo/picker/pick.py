@@ -35,7 +35,7 @@ from zoo.score.comparing import (
     tell_apart,
 )
 from zoo.score.fields import quoted
-from zoo.score.filtering import each_of, select
+from zoo.score.filtering import each_of, require_fields, select, several_of
 from zoo.score.licences import NO_ADVICE
 from zoo.score.limits import Limit, read_value
 from zoo.score.metrics import COST, METRICS, NO_PRICE, Metric, metric_named
@@ -124,9 +124,9 @@ class Choice:
 
 @paused()
 def pick(
-    source: Path | str | Iterable[Row] | None = None,
+    results: Path | str | Iterable[Row] | None = None,
     *,
-    limits: Sequence[Limit | str] = (),
+    limits: Limit | str | Iterable[Limit | str] | None = (),
     objective: str = "miou",
     models: Sequence[str] = (),
     sale: bool = False,
@@ -142,8 +142,8 @@ def pick(
     is taken, with a note.
 
     Args:
-        source: A results folder, or rows (whose mIoU is then told apart by intervals alone); `None`: `results`, else
-            the records that come with zoo.
+        results: A folder of records, or rows (whose mIoU is then told apart by intervals alone); `None`: `results`,
+            else the records that come with zoo.
         limits: Each `"latency<=50ms"`, `"iou.person>=0.5"`, or a `Limit`, or one such; metrics are named as in
             `metric_named`.
         objective: The metric that is made best.
@@ -163,18 +163,16 @@ def pick(
         UserError: an unknown metric or filter, or rows that may not be compared.
     """
     old = {name: conditions.pop(name) for name in OLD_LIMITS if name in conditions}
-    bounds = _bounds([limits] if isinstance(limits, str) else limits, old)
+    require_fields(conditions, *_OWN)
+    bounds = _bounds(limits, old)
     rate = None if at is None else parse_per_second(str(at))
-    accept = [accept] if isinstance(accept, str) else accept
-    for word in accept:
-        if word not in ACCEPTABLE:
-            raise UserError(f"--accept takes {', '.join(ACCEPTABLE)}; got {word!r}{did_you_mean(word, ACCEPTABLE)}")
+    accept = _accepted(accept)
     goal, price = metric_named(objective), _per_hour(price)
     if price is None and COST in {goal, *(limit.metric for limit in bounds)}:
         raise UserError(NO_PRICE)
-    rows, warnings, pairs = _read(source)
+    rows, warnings, pairs = _read(results)
     devices = _listed(conditions.get("device"))
-    _require_measured(rows, devices, source)
+    _require_measured(rows, devices, results)
     every = _asked_for(rows, models, conditions)
     if accept:
         every = accepting_published(every)
@@ -188,6 +186,8 @@ def pick(
     if price is not None and not batched:
         found = _by_latency(found, price)
     bounds += [] if rate is None else [deadline(found.groups[0], rate)]
+    if not isinstance(sale, bool):
+        raise UserError(f"sale is True or False; got {sale!r}")
     asked = Asked(tuple(bounds), goal, sale)
     choice = replace(_choose(found, asked, every, pairs), batched=batched, at_hz=rate)
     ahead = [counted(len(rows), "record")]
@@ -205,13 +205,26 @@ def pick(
     return replace(choice, notes=said, warnings=warnings, here=here, elimination=(*ahead, *choice.elimination))
 
 
+_OWN = ("results", "limits", "objective", "models", "sale", "at", "accept", "price", *OLD_LIMITS)
+"""What `pick` takes besides conditions."""
+
+
+def _accepted(words: object) -> tuple[str, ...]:
+    what = f"accept takes {listed(ACCEPTABLE)}"
+    for word in (found := several_of(words, str, what)):
+        if word not in ACCEPTABLE:
+            raise UserError(f"{what}; got {word!r}{did_you_mean(word, ACCEPTABLE)}")
+    return found
+
+
 def _per_hour(price: float | str | None) -> float | None:
     return None if price is None else parse_price(price if isinstance(price, str) else f"{price}/h")
 
 
-def _bounds(limits: Sequence[Limit | str], old: Mapping[str, object]) -> list[Limit]:
+def _bounds(limits: Limit | str | Iterable[Limit | str] | None, old: Mapping[str, object]) -> list[Limit]:
     """What is asked of numbers; `old`: keywords of `OLD_LIMITS`, as text or in SI units."""
-    bounds = [limit if isinstance(limit, Limit) else Limit.parse(limit) for limit in limits]
+    given = several_of(limits, (Limit, str), "a limit is text, such as 'latency<=50ms', or of zoo.Limit")
+    bounds = [limit if isinstance(limit, Limit) else Limit.parse(limit) for limit in given]
     for name, value in old.items():
         metric = METRICS[OLD_LIMITS[name]]
         if isinstance(value, str):
@@ -226,11 +239,9 @@ def _bounds(limits: Sequence[Limit | str], old: Mapping[str, object]) -> list[Li
 
 def _read(source: Path | str | Iterable[Row] | None) -> tuple[list[Row], tuple[str, ...], Pairs]:
     if not (source is None or isinstance(source, Path | str)):
-        rows = list(source)
+        rows = list(source) if isinstance(source, Iterable) else [source]
         if not all(isinstance(row, Row) for row in rows):
-            raise UserError(
-                f"a choice is made of a results folder or of rows; got {type(source).__name__}: name the folder"
-            )
+            raise UserError(f"a choice is made of a results folder or of rows; got {type(source).__name__}: name it")
         if not rows:
             raise NothingMeasuredError(NO_MODEL_YET)
         return rows, (), Pairs()

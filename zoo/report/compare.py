@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 from zoo.errors import UserError, counted
 from zoo.report.titles import CAUTION
 from zoo.score.comparing import ARTIFACT, Group, group_of, sharing, tell_apart, these_weights
+from zoo.score.filtering import require_fields, several_of
 from zoo.score.limits import LossLimit
 from zoo.score.matching import Match, Unmatched, match
 from zoo.score.metrics import CLASS_IOU, METRICS, Metric
@@ -233,8 +234,9 @@ def compare(
     Raises:
         UserError: no such record, more than one, or none that may be compared (it names the fields that differ).
     """
-    folders = [results] if results is None or isinstance(results, Path | str) else list(results)
-    several = [*dict.fromkeys(Path(folder) for folder in folders if folder is not None)]
+    require_fields(conditions, "results", "models")
+    folders = several_of(results, (Path, str), "records are read from one folder or several, such as ['before', 'now']")
+    several = [*dict.fromkeys(map(Path, folders))]
     sides = sides_of(names, several)
     standing, sources, warnings = read_sides(
         sides, several[0] if len(several) == 1 else None, models=models, **conditions

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from zoo.lazy import Lazy
 from zoo.report.board import Board, make_board
 from zoo.report.markdown import board_markdown
-from zoo.score.filtering import each_of, select
+from zoo.score.filtering import each_of, models_of, require_fields, select
 from zoo.score.reading import read_rows
 from zoo.score.rows import COLUMNS, Row, text_of
 
@@ -49,10 +49,10 @@ def leaderboard(
     Raises:
         UserError: no readable record, or none that matches; nothing to sort by.
     """
-    found = read_rows(results)
-    board = make_board(select(found.rows, models=models, **conditions), sort, found.rows)
+    require_fields(conditions, "results", "models", "sort")
+    found, names = read_rows(results), models_of(models)
+    board = make_board(select(found.rows, models=names, **conditions), sort, found.rows)
     asked = {name: ",".join(map(text_of, each_of(value))) for name, value in conditions.items() if value is not None}
-    names = (models,) if isinstance(models, str) else tuple(models)
     return replace(board, warnings=found.warnings, sources=found.sources, asked=asked, asked_models=names)
 
 

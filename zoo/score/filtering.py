@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from zoo.errors import UserError, did_you_mean, listed
 from zoo.files import LEAST_DIGITS
@@ -41,9 +41,8 @@ def select(rows: Iterable[Row], *, models: Sequence[str] = (), **conditions: obj
         UserError: no such column, or a value that no row has; it names those that exist.
     """
     kept = list(rows)
+    require_fields(conditions)
     for field, asked in conditions.items():
-        if field not in FIELDS:
-            raise UserError(f"no column {field!r}.{did_you_mean(field, FIELDS)} Allowed: {', '.join(FIELDS)}")
         if asked is None:
             continue
         wanted = list(map(text_of, each_of(asked)))
@@ -58,11 +57,36 @@ def select(rows: Iterable[Row], *, models: Sequence[str] = (), **conditions: obj
         ]
     if not models:
         return kept
-    named = [models] if isinstance(models, str) else models
+    named = models_of(models)
     for model in named:
         if not any(is_model(one, model) for one in kept):
             raise UserError(_no_record("model", model, kept))
     return [one for one in kept if one.baseline or any(is_model(one, model) for model in named)]
+
+
+def require_fields(names: Iterable[str], *others: str) -> None:
+    """Refuse what is no name of a condition; `others`: what else may be asked for there, which may have been meant."""
+    for name in names:
+        if name not in FIELDS:
+            raise UserError(f"no column {name!r}.{did_you_mean(name, (*others, *FIELDS))} Allowed: {', '.join(FIELDS)}")
+
+
+def several_of(given: object, kind: type[Any] | tuple[type[Any], ...], what: str) -> tuple[Any, ...]:
+    """Return what is asked for, one thing or several of its kind; `None`: nothing.
+
+    Raises:
+        UserError: something else; it begins with `what` may be given.
+    """
+    some = () if given is None else (given,) if isinstance(given, kind) else given
+    found = tuple(some) if isinstance(some, Iterable) else (some,)
+    if not all(isinstance(one, kind) for one in found):
+        raise UserError(f"{what}; got {given!r}")
+    return found
+
+
+def models_of(given: object) -> tuple[str, ...]:
+    """Return the names, globs or tags that are asked for, as `several_of`."""
+    return several_of(given, str, "models are names, globs or tags, such as ['unet', 'fast']")
 
 
 def each_of(asked: object) -> Sequence[object]:

@@ -78,10 +78,10 @@ class Limit:
         """
         metric = metric_named(name)
         if (metric.better == "lower") != (end == "max"):
-            other = "min" if end == "max" else "max"
+            other, sign, most = ("min", ">=", "at most") if end == "max" else ("max", "<=", "at least")
             raise UserError(
-                f"{metric.title} is better {metric.better}: a --{end} would leave the best out; "
-                f"ask for --{other} {name}={value}"
+                f"{metric.title} is better {metric.better}: {most} {value} would leave the best out; "
+                f"ask for {name}{sign}{value}, as a flag --{other} {name}={value}"
             )
         return cls(metric, read_value(metric, value))
 

@@ -436,7 +436,7 @@ GRADE = Metric("grade", "grade", "", "higher", of=lambda _: None, exact=True, wo
 """How far a row's clock is to be trusted, as a number: `Row` has it."""
 COST = Metric("cost", "cost of 1M images", "", "lower", of=lambda _: None, short="cost")
 """By the price of an hour, which no record has: `Row` has it where `zoo pick` was told one."""
-NO_PRICE = "a cost follows from what an hour of the machine costs: `zoo pick --price 2.49/h` takes it"
+NO_PRICE = "a cost follows from what an hour of the machine costs: `zoo pick --price 2.49/h`, or zoo.pick(price=2.49)"
 CLASS_IOU, CLASS_LOSS = "iou", "class-loss"
 """Before the name of a class, as in `iou.person`: what `Row.class_iou` and `Row.class_lost` hold. `class-loss` alone is
 that of the class that loses most, of those that are not rare."""
@@ -467,6 +467,8 @@ def metric_named(text: str) -> Metric:
     Raises:
         UserError: there is none; it names those there are.
     """
+    if not isinstance(text, str):
+        raise UserError(f"a metric is named by a word, such as 'latency' or 'miou'; got {text!r}")
     kind, dot, name = text.strip().partition(".")
     if dot and _typed(kind) in (CLASS_IOU, CLASS_LOSS) and name.strip():
         return metric_of(f"{_typed(kind)}.{name.strip()}")

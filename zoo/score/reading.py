@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from zoo.collector import paused
+from zoo.errors import UserError
 from zoo.score.comparing import Scored, scored_of
 from zoo.score.kept import Kept
 from zoo.score.rows import Identity, Row, row
@@ -116,6 +118,8 @@ def read_rows(results: Path | str | None = None, *, history: bool = False) -> Ro
     Raises:
         UserError: there is no readable record.
     """
+    if not (results is None or isinstance(results, str | os.PathLike)):
+        raise UserError(f"records are read from one folder, such as 'results'; got {results!r}: name it")
     folder, said = folder_to_read(results)
     kept, files = Kept(folder), dict[Identity, Source]()
 

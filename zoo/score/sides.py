@@ -117,6 +117,9 @@ def sides_of(names: Sequence[Path | str], folders: Sequence[Path | str]) -> list
     Raises:
         UserError: fewer than two, a mistake in one, or two that are the same.
     """
+    for name in names:
+        if not isinstance(name, Path | str):
+            raise UserError(f"what is compared is named one by one, as compare('unet', 'edanet'); got {name!r}")
     asked = [Side.parse(str(name)) for name in names]
     if len(folders) > 1:
         if any(side.file or side.folder for side in asked):
