@@ -93,7 +93,7 @@ def results(records, place):
         ("pick --max-latency 25", "a latency is a time with its unit"),
         ("pick --max latancy=5ms", "no metric 'latancy'. Did you mean 'latency'"),
         ("pick --max latency=5", "a time is a number with its unit"),
-        ("pick --min latency=5ms", "ask for --max latency=5ms"),
+        ("pick --min latency=5ms", "as a flag --max latency=5ms"),
         ("pick --max latency", "--max takes key=value"),
         ("pick --maximize latency", "--maximize would choose the worst; ask for --minimize latency"),
         ("pick --minimize latency --maximize miou", "one thing is made best"),
@@ -125,6 +125,8 @@ def results(records, place):
         ("compare a b --fail-on slower", "a loss is METRIC:AMOUNT, such as slower:5% or miou:0.5; got 'slower'"),
         ("compare a b --fail-on slower:5", "a time with its unit: slower:5% or slower:5ms"),
         ("compare a b --fail-on slower:5%,latency:2ms", "--fail-on names pipeline p50 twice; give it once"),
+        ("export unet -o u.onnx --require class-loss:2,class-loss:3", "IoU lost of the worst class twice; give it"),
+        ("export unet -o u.onnx --require miou:60,equal:99,miou:61", "--require names mIoU twice; give it once"),
         ("compare one.json two.json", "one.json: No such file"),
         ("data synth streets --size 64", "a size is HEIGHTxWIDTH"),
         ("data synth streets --size 8x8", "32 to 8192 pixels"),
@@ -364,6 +366,16 @@ def test_compare_ends_as_fail_on_says(zoo, records, place, limits, code, words):
     found, out, error = zoo(f"compare unet fcn --format json --fail-on {limits}")
     assert found == code
     assert json.loads(out)["fail_on"]["passed"] is (code == 0)
+
+
+def test_a_class_that_is_none_is_refused_as_pick_does(zoo, results):
+    """A name is known whatever its case; `results` has the classes of `record`."""
+    asked = ("--fail-on iou.foo:1", "--fail-on class-loss.foo:1 --format json")
+    for line in (*(f"compare unet fcn {words}" for words in asked), "leaderboard --sort iou.foo"):
+        code, out, error = zoo(line)
+        assert (code, out) == (2, "")
+        assert error.startswith("zoo: no class 'foo'. There are: class 0, class 1, ")
+    assert "passed" in zoo("compare unet fcn --fail-on iou.Class-1:100")[1]
 
 
 def test_compare_takes_several_folders(zoo, records, place):

@@ -775,5 +775,5 @@ def test_a_script_may_name_several_values_in_a_tuple_and_units_in_text(records):
     assert pick(rows, device=("x",), input_size=(256, 512)).winner.input_size == (256, 512)
     assert pick(rows, device="x", input_size=[(256, 512)], min_miou="30%", max_memory_bytes="1GiB").winner is not None
     assert pick(rows, device="x", price="2.49/h", objective="cost").winner.value("cost") > 0
-    with pytest.raises(UserError, match="made of a results folder or of rows; got DataFrame: name the folder"):
+    with pytest.raises(UserError, match="made of a results folder or of rows; got DataFrame: name it"):
         pick(pd.DataFrame([row(records.make()).as_dict()]))

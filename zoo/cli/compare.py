@@ -6,7 +6,6 @@ import argparse
 
 from zoo.cli.flags import RECORDS, Verbs, add_conditions, add_verb, read_conditions, read_words, warn
 from zoo.collector import paused
-from zoo.errors import UserError
 
 LOST, NOT_KNOWN = 4, 5
 """Exit codes of `--fail-on`."""
@@ -46,12 +45,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Run it and return its exit code."""
     from zoo.report.compare import compare
     from zoo.report.compare_text import show_comparison
-    from zoo.score.limits import LossLimit
+    from zoo.score.limits import LossLimit, require_once
 
     limits = [LossLimit.parse(word) for word in read_words(arguments.fail_on) or ()]
-    for limit in limits:
-        if sum(one.metric.key == limit.metric.key for one in limits) > 1:
-            raise UserError(f"--fail-on names {limit.metric.title} twice; give it once")
+    require_once("--fail-on", limits)
     comparison = compare(*arguments.what, results=arguments.results, **read_conditions(arguments))
     warn(comparison.warnings)
     print(show_comparison(comparison, arguments.format, limits=limits), end="")

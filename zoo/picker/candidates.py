@@ -6,29 +6,23 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from zoo.errors import UserError, did_you_mean, listed
+from zoo.errors import UserError, listed
 from zoo.frames import CITYSCAPES_NAME
-from zoo.lazy import Lazy
 from zoo.machine import Named
 from zoo.picker.several import Candidate, on_all
 from zoo.protocol import PACED_PROTOCOL, SPEED_PROTOCOL
 from zoo.score.commands import flags_for, loads_published, preset_words
 from zoo.score.comparing import Group, differences, group_of, latest
 from zoo.score.fields import FIELDS, flag_for
-from zoo.score.filtering import VERSIONS, matches, newest_versions, version_of
+from zoo.score.filtering import VERSIONS, class_among, matches, newest_versions, version_of
 from zoo.score.licences import licences_with
 from zoo.score.limits import Limit
-from zoo.score.metrics import METRICS, Metric, metric_of
+from zoo.score.metrics import METRICS, Metric
 from zoo.score.reading import NO_MODEL_YET
 from zoo.score.rows import WHOLE, Row, text_of
 from zoo.store import when
-
-if TYPE_CHECKING:
-    from zoo import spec
-else:
-    spec = Lazy("zoo.spec")
 
 MOST_MISSED = 0.01
 """Share of the deadlines that a model may miss and still keeps up with a rate (zoo-paced/1, rule 6): as p99 allows."""
@@ -388,20 +382,15 @@ _HASHES = {"dataset_fingerprint"}
 
 
 def known_class(metric: Metric, rows: Iterable[Row]) -> Metric:
-    """Return the metric of a class by the name that the rows have for it, whatever its case and what joins its words.
+    """Return a metric of a class as `class_among`, where there is a row to choose that has classes.
 
     Raises:
+        NothingMeasuredError: no row has classes.
         UserError: no row has such a class.
     """
-    kind, dot, name = metric.key.partition(".")
-    if not dot:
-        return metric
-    names = list(dict.fromkeys(known for row in rows for known in row.class_iou))
-    if not names:
+    rows = list(rows)
+    if "." in metric.key and not any(row.class_iou for row in rows):
         raise NothingMeasuredError(
             "no record has an IoU of classes; train with `zoo train MODEL --data DIR`, then measure with `zoo bench`"
         )
-    found = next((known for known in names if spec.letters(known) == spec.letters(name)), None)
-    if found is None:
-        raise UserError(f"no class {name!r}.{did_you_mean(name, names)} There are: {', '.join(names)}")
-    return metric_of(f"{kind}.{found}")
+    return class_among(metric, rows)

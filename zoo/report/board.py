@@ -27,6 +27,7 @@ from zoo.score.comparing import (
     pareto_front,
     tell_apart,
 )
+from zoo.score.filtering import class_among
 from zoo.score.metrics import CLASS_LOSS, COST, METRICS, NO_PRICE, Metric, metric_named, metric_of
 from zoo.score.reading import NO_MODEL_YET, Sources
 from zoo.score.rows import WHOLE, Row, text_of
@@ -212,12 +213,13 @@ def make_board(rows: Iterable[Row], sort: str = "miou", among: Iterable[Row] = (
         among: All there is: fp32 that a filter hides stands here for what int8 or another runtime is held against.
 
     Raises:
-        UserError: no such metric, or none that a record has.
+        UserError: no such metric, or none that a record has, as of a class.
     """
     metric = metric_named(sort)
     if metric is COST:
         raise UserError(NO_PRICE)
     found = list(rows)
+    metric = class_among(metric, found)
     hidden = _hidden_fp32(found, among)
     rows = sorted(latest(found), key=lambda row: _order(row, metric))
     groups: dict[Group, list[Row]] = defaultdict(list)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 from zoo.errors import UserError, counted
 from zoo.report.titles import CAUTION
 from zoo.score.comparing import ARTIFACT, Group, group_of, sharing, tell_apart, these_weights
-from zoo.score.filtering import require_fields, several_of
+from zoo.score.filtering import class_among, require_fields, several_of
 from zoo.score.limits import LossLimit
 from zoo.score.matching import Match, Unmatched, match
 from zoo.score.metrics import CLASS_IOU, METRICS, Metric
@@ -176,7 +176,14 @@ class Comparison:
         return tuple(pair for one in self.against for pair in one.pairs)
 
     def losses(self, limits: Sequence[LossLimit]) -> tuple[Loss, ...]:
-        """Return what is lost beyond the limits and is no tie, and what is not known, which is no pass."""
+        """Return what is lost beyond the limits and is no tie, and what is not known, which is no pass.
+
+        Raises:
+            UserError: a limit on a class that no row has.
+        """
+        pairs = [row for pair in self.pairs for row in (pair.first, pair.second)]
+        rows = [*pairs, *(left.row for one in self.against for left in one.unmatched)]
+        limits = [replace(limit, metric=class_among(limit.metric, rows)) for limit in limits]
         found = [loss for limit in limits for loss in self._losses(limit)]
         keys = [limit.metric.key for limit in limits]
         for one in self.against:

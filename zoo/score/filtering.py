@@ -12,13 +12,14 @@ from zoo.files import LEAST_DIGITS
 from zoo.lazy import Lazy
 from zoo.score.comparing import Group, group_of
 from zoo.score.fields import FIELDS
+from zoo.score.metrics import Metric, metric_of
 from zoo.score.rows import Row, text_of
 from zoo.store import shipped_of, when
 
 if TYPE_CHECKING:
-    from zoo import catalog
+    from zoo import catalog, spec
 else:
-    catalog = Lazy("zoo.catalog")
+    catalog, spec = Lazy("zoo.catalog"), Lazy("zoo.spec")
 
 VERSIONS = {field.name: field.version for field in FIELDS.values() if field.version}
 """Fields whose values may mean several things, told apart by a hash: `camvid@3f2a8c11` names one."""
@@ -155,6 +156,24 @@ def _newest(several: Iterable[list[Row]], field: str) -> tuple[list[Row], list[s
                 f"{version_of(last, field)}; name another with {FIELDS[field].flag} ({named})"
             )
     return kept, notes
+
+
+def class_among(metric: Metric, rows: Iterable[Row]) -> Metric:
+    """Return the metric of a class by the name that the rows have for it, whatever its case and what joins its words.
+
+    Any other metric, and one where no row has classes, stays what it is.
+
+    Raises:
+        UserError: no row has such a class.
+    """
+    kind, dot, name = metric.key.partition(".")
+    names = list(dict.fromkeys(known for row in rows for known in row.class_iou)) if dot else []
+    if not names:
+        return metric
+    found = next((known for known in names if spec.letters(known) == spec.letters(name)), None)
+    if found is None:
+        raise UserError(f"no class {name!r}.{did_you_mean(name, names)} There are: {', '.join(names)}")
+    return metric_of(f"{kind}.{found}")
 
 
 def is_model(one: Row, pattern: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -103,6 +103,7 @@ class Limit:
             found.append(cls(metric, read_value(metric, value)))
         if not found:
             raise UserError(f"nothing is required; give --require {CLASS_LOSS}:2, or leave it away")
+        require_once("--require", found)
         return tuple(found)
 
     def holds(self, row: Numbers) -> bool:
@@ -183,6 +184,17 @@ class LossLimit:
         both = (100 * loss, 100 * self.amount)
         digits = next((digits for digits in range(3, 12) if len({f"{one:.{digits}g}" for one in both}) > 1), 3)
         return f"{both[0]:.{digits}g} {unit}"
+
+
+def require_once(flag: str, limits: Sequence[Limit | LossLimit]) -> None:
+    """Refuse two limits on one metric.
+
+    Raises:
+        UserError: there are.
+    """
+    for limit in limits:
+        if sum(one.metric.key == limit.metric.key for one in limits) > 1:
+            raise UserError(f"{flag} names {limit.metric.title} twice; give it once")
 
 
 def read_value(metric: Metric, text: str) -> float:
