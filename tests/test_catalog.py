@@ -113,6 +113,22 @@ def test_find_says_what_is_wrong_in_one_line(name, says):
     assert "\n" not in str(caught.value)
 
 
+def test_a_file_is_no_model_and_it_is_said_what_takes_it(tmp_path):
+    for name, words in {
+        "ed int8.onnx": f"measures it; its card is {tmp_path}/ed int8.onnx.json",
+        "ed.pt2": f"`zoo bench --file {tmp_path}/ed.pt2` measures it",
+        "best.pth": "weights are named beside their model, `zoo bench --models MODEL --weights MODEL=FILE`",
+    }.items():
+        (tmp_path / name).touch()
+        (tmp_path / "ed int8.onnx.json").touch()
+        with pytest.raises(UserError) as caught:
+            find(f"{tmp_path}/{name}")
+        assert str(caught.value).startswith(f"'{tmp_path}/{name}' is a file and no model: ")
+        assert str(caught.value).endswith(words)
+    with pytest.raises(UserError, match=r"no model 'nowhere.onnx'\. "):
+        find("nowhere.onnx")
+
+
 def test_own_models_by_file_module_and_entry_point(tmp_path, monkeypatch):
     (tmp_path / "net.py").write_text("raise SystemExit('find() must not run this')")
     spec = find(f"{tmp_path}/net.py:build")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 import importlib.metadata
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ from zoo.hub.models import find_hub
 from zoo.identity import module_file
 from zoo.spec import ModelSpec, RecipeFamily
 
+EXPORTED = (".onnx", ".pt2")
+"""How files that `zoo bench --file` measures end."""
 ENTRY_POINTS = "zoo.models"
 """Entry-point group under which installed packages offer models."""
 
@@ -364,10 +367,20 @@ def _find_installed(name: str) -> ModelSpec:
     known = [*MODELS, *points, *tags]
     if name.endswith(".py"):
         raise UserError(f"{name!r} names a file; name the function in it too, such as {name}:build")
+    if Path(name).is_file():
+        raise UserError(f"{name!r} is a file and no model: {_how_to_take(Path(name))}")
     raise UserError(
         f"no model {name!r}.{did_you_mean(name, known)} `zoo list` shows all; "
         "decoder:timm/encoder, hf:FOLDER and path/to/net.py:build are models too"
     )
+
+
+def _how_to_take(file: Path) -> str:
+    """What to do with a file that stands where a model is asked for."""
+    if file.suffix not in EXPORTED:
+        return "weights are named beside their model, `zoo bench --models MODEL --weights MODEL=FILE`"
+    card = f"; its card is {file}.json" if Path(f"{file}.json").is_file() else ""
+    return f"`zoo bench --file {shlex.quote(str(file))}` measures it{card}"
 
 
 def _find_timm(name: str, decoder: str, encoder: str) -> ModelSpec:

@@ -294,7 +294,7 @@ def test_full_runs_come_before_smoke_tests(put, tmp_path):
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        (("uneet", "b"), "no ok record of 'uneet'. Did you mean 'unet'? There is: b, unet"),
+        (("uneet", "b"), "no ok record of 'uneet', and no folder 'uneet' here. Did you mean 'unet'? There is: b, unet"),
         (("unet", "unet"), "are the same record"),
         (("unet,speed=9", "b"), "'speed=9' is none of model=…, device=…"),
         (("unet,precision=int8", "b"), "no record of unet with precision=int8; there is: fp32"),

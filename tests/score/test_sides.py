@@ -114,10 +114,10 @@ def test_a_word_that_is_no_model_may_be_a_device(put, tmp_path):
     assert [len(side.rows) for side in standing] == [1, 2]
     assert not are_sets(read(tmp_path, "unet", "enet"))
     assert are_sets(read(tmp_path, "device=intel-xeon-2c", "unet"))
-    with pytest.raises(UserError, match=r"no ok record of 'nvidia'\. .*or a device: intel-xeon-2c, nvidia-h200"):
+    with pytest.raises(UserError, match=r"and no folder 'nvidia' here\. .*or a device: intel-xeon-2c, nvidia-h200"):
         read(tmp_path, "nvidia", "unet")
     put("zfnet", minutes=60 * 24 * 3)
-    with pytest.raises(UserError, match=r"no ok record of 'zfnet@2026-\d\d-\d\d'\. "):
+    with pytest.raises(UserError, match=r"no ok record of 'zfnet@2026-\d\d-\d\d', and no folder 'zfnet' here\. "):
         read(tmp_path, f"zfnet@{read(tmp_path, 'unet', 'zfnet')[0].rows[0].started_at:%Y-%m-%d}", "unet")
 
 

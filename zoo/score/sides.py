@@ -209,7 +209,7 @@ def _narrowed(side: Side, rows: list[Row]) -> list[Row]:
             devices = sorted({one.device for one in rows if not one.baseline})
             hint = did_you_mean(side.model, [*models, *devices])
             there = f"There is: {listed(models, MAX_NAMED)}; or a device: {', '.join(devices)}"
-            raise UserError(f"no ok record of {side.text!r}.{hint} {there}")
+            raise UserError(f"no ok record of {side.text!r}, and no folder {side.model!r} here.{hint} {there}")
     for field, value in conditions:
         values = sorted({text_of(getattr(one, field)) for one in found})
         found = [one for one in found if matches(one, field, value)]
