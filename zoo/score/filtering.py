@@ -173,7 +173,7 @@ def class_among(metric: Metric, rows: Iterable[Row]) -> Metric:
     found = next((known for known in names if spec.letters(known) == spec.letters(name)), None)
     if found is None:
         raise UserError(f"no class {name!r}.{did_you_mean(name, names)} There are: {', '.join(names)}")
-    return metric_of(f"{kind}.{found}")
+    return metric if found == name else metric_of(f"{kind}.{found}")
 
 
 def is_model(one: Row, pattern: str) -> bool:
