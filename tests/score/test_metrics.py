@@ -101,6 +101,22 @@ def test_a_number_is_told_from_a_bound_and_the_bound_has_what_was_asked(key, val
     assert metric_of(key).apart(value, other) == said
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "bound", "said"),
+    [
+        ("pipeline_p50_s", 0.0081256, 0.008128, "8.126 ms"),
+        ("pipeline_p50_s", 0.0081256, 0.00813, "8.13 ms"),
+        ("pipeline_p50_s", 0.0081256, 0.02, "8.13 ms"),
+        ("miou", 0.47951, 0.4795, "48.0 %"),
+        ("miou", 0.47949, 0.47945, "47.949 %"),
+        ("miou", 0.5, 0.5, "50.0 %"),
+        ("grade", 2, 1, "A"),
+    ],
+)
+def test_a_number_that_keeps_a_bound_never_reads_as_if_it_broke_it(key, value, bound, said):
+    assert metric_of(key).within(value, bound) == said
+
+
 @pytest.mark.parametrize("metric", [one for one in METRICS.values() if one.better], ids=lambda one: one.key)
 def test_no_number_reads_as_if_it_kept_a_bound_that_it_breaks(metric):
     """Of whatever metric and however near: the texts are in the order of the numbers."""

@@ -189,7 +189,14 @@ def reasons(
             said = f"{said}, {step.how(winner)} with the {superlative(metric)}: {best}"
         lines.append(f"{said} ({found if step is steps[0] else f'of the {len(step.before)} that tie'})")
     lines = lines or [f"{superlative(goal)} {_colon(winner, goal)} ({found})"]
-    return [*lines, *(f"{limit.say()}: {told(winner, limit.metric)}" for limit in asked.limits)]
+    return [*lines, *(f"{limit.say()}: {_kept(winner, limit)}" for limit in asked.limits)]
+
+
+def _kept(winner: Row, limit: Limit) -> str:
+    """The winner's number as `told`, never rounded to one that would break the limit."""
+    value, metric = winner.value(limit.metric.key), limit.metric
+    assert value is not None
+    return metric.within(value, limit.value) + published_mark(winner, metric)
 
 
 def notes(
@@ -323,4 +330,4 @@ def signed(row: Row, metric: Metric) -> float:
 
 
 def _percent(share: float) -> str:
-    return f"{share:.1%}" if share < 0.1 else f"{share:.0%}"
+    return "under 0.1%" if share < 5e-4 else f"{share:.1%}" if share < 0.1 else f"{share:.0%}"

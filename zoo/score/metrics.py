@@ -121,6 +121,12 @@ class Metric:
         said = self._to(max(self._rounded(value)[1], least), value)
         return said, self._to(max(self._asked_digits(bound), least), bound)
 
+    def within(self, value: float, bound: float) -> str:
+        """Say a number that keeps a bound, with more digits than usual where these would seem to break it."""
+        seen, edge = self.seen(value), bound * self.scale
+        broken = self.beats(edge, seen) and not math.isclose(edge, seen, rel_tol=_NOISE)
+        return self.apart(value, bound)[0] if broken else self.say(value)
+
     def _to(self, decimals: int, value: float) -> str:
         return replace(self, decimals=decimals).say(value)
 
