@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import shlex
+from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from zoo.cli.main import make_parser
 from zoo.report.leaderboard import leaderboard
 from zoo.report.output import write
+from zoo.score.metrics import metric_of
 from zoo.score.trust import REMEDIES
 from zoo.store import save
 
@@ -131,8 +134,102 @@ def test_where_nothing_qualifies_the_nearest_are_named(show, asked, nearest):
     assert nearest in said
 
 
-def test_what_the_page_does_not_have_is_not_asked(show):
-    assert len(models(show("runtime=bogus&precision=fp32"))) == 5
+def where_speed_alone_is_known(page):
+    """The table of the other device without a dataset: its row has no mIoU, no classes, no int8, no grade under B."""
+    page.select_option("#device", "nvidia-h200")
+    page.select_option("#group", page.locator("#group option", has_text="no dataset").get_attribute("value"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        ("limit.miou=0.4", "mIoU is not known of any row here: it was not measured on nvidia-h200"),
+        ("limit.iou.class%203=0.1&best=pipeline_p50_s", "IoU of class 3 is not known of any row here"),
+        ("best=iou.class%203", "IoU of class 3 is not known of any row here"),
+        ("limit.pipeline_p50_s=0.06", "mIoU is not known of any row here"),
+        ("precision=int8&best=pipeline_p50_s", "No row here has precision int8"),
+        ("runtime=openvino|onnxruntime&best=pipeline_p50_s", "No row here has runtime openvino or onnxruntime"),
+    ],
+)
+def test_what_was_asked_stays_asked_where_it_is_not_known(show, asked, why):
+    page = show(asked)
+    form = "[...document.querySelectorAll('#limits input, #kinds :checked, #objective')].map((one) => one.value)"
+    before = page.inner_text("#best"), models(page), page.evaluate(form)
+    words = parse_qsl(fragment(page, "group="))[1:]
+    assert dict(words) == {"best": "miou"} | dict(parse_qsl(asked))
+    where_speed_alone_is_known(page)
+    said = page.inner_text("#best")
+    assert said.startswith("Nothing qualifies.")
+    assert why in said
+    assert "Other tables of this page have it: of intel-xeon-2c" in said
+    assert parse_qsl(fragment(page, page.evaluate("current().id")))[1:] == words
+    make_parser().parse_args(shlex.split(page.inner_text(".as-command code"))[1:])
+    page.select_option("#device", "intel-xeon-2c")
+    assert (page.inner_text("#best"), models(page), page.evaluate(form)) == before
+
+
+def test_a_limit_that_no_row_can_keep_is_shown_and_can_be_taken_away(show):
+    page = show("limit.miou=0.4&best=pipeline_p50_s&precision=int8")
+    where_speed_alone_is_known(page)
+    assert page.input_value("#limit-miou") == "40"
+    limit = page.locator(".limit", has=page.locator("#limit-miou"))
+    assert limit.locator("input[type=range]").is_disabled()
+    assert "not known of any row here" in limit.inner_text()
+    limit.get_by_role("button").click()
+    assert page.locator("#limit-miou").count() == 0
+    page.get_by_label("int8 (none here)").uncheck()
+    assert models(page) == ["pidnet_s"]
+    assert "pidnet_s" in page.inner_text("#best .winner")
+    until(page, "!location.hash.includes('miou')")
+
+
+def test_where_nothing_was_asked_each_table_has_what_is_best_of_its_own(show):
+    for asked in ("", "best=miou"):
+        page = show(asked)
+        where_speed_alone_is_known(page)
+        assert page.input_value("#objective") == "pipeline_p50_s"
+        page.select_option("#device", "intel-xeon-2c")
+        assert page.input_value("#objective") == "miou"
+    page.select_option("#objective", "pipeline_p50_s")
+    page.select_option("#objective", "miou")
+    where_speed_alone_is_known(page)
+    assert page.locator("#objective option:checked").inner_text() == "mIoU (not known here)"
+
+
+def test_a_miss_is_told_from_its_limit_with_as_many_digits_as_it_takes(show):
+    page = show()
+    best = page.evaluate("Math.max(...rowsHere().map((row) => valueOf(row, 'miou')))")
+    page = show(f"limit.miou={best + 2e-5:.7f}")
+    value, limit = re.search(r"large[^(]*\(mIoU ([\d.]+) % < ([\d.]+) %\)", page.inner_text("#best")).groups()
+    assert float(value) < float(limit)
+    assert "0.0 % off" not in page.inner_text("#best")
+    assert f"--min miou={100 * best + 2e-3:.5f}".rstrip("0") in page.inner_text(".as-command code")
+
+
+@pytest.mark.parametrize(("key", "value", "other"), [("miou", 0.4799, 0.48), ("miou", 0.226, 0.4), ("miou", 0.4, 0.4),
+    ("pipeline_p50_s", 0.0100001, 0.01), ("peak_memory_bytes", 104857601, 104857600)])  # fmt: skip
+def test_two_numbers_are_told_apart_as_in_python(show, key, value, other):
+    found = show().evaluate("([key, ...values]) => apart(metric(key), ...values)", [key, value, other])
+    assert tuple(found) == metric_of(key).apart(value, other)
+
+
+@pytest.mark.parametrize("word", ["runtime=bogus", "limit.latencyy=0.01", "limit.miou=x", "limit.miou=", "best=cost",
+    "row=zz", "compare=zz", "open=compare", "grade=Z", "sort=constructor:up", "x=__proto__", "nonsense=1",
+    "constructor=1", "limit.iou.tram=0.1", "sale=yes"])  # fmt: skip
+def test_an_address_says_what_of_it_is_not_known(show, word):
+    page = show(f"precision=fp32&{word}")
+    assert f"cannot be read: {word}. The rest is asked" in page.inner_text("#unread")
+    assert len(models(page)) == 5
+    page.click("#reset")
+    assert page.locator("#unread:visible").count() == 0
+
+
+@pytest.mark.parametrize("name", ["latency", "Latency", "pipeline p50", "pipeline-p50-s", "pipeline_p50_s"])
+def test_an_address_takes_the_names_of_the_command(show, name):
+    page = show(f"limit.{name}=0.03&best=peak-memory")
+    assert page.locator("#unread:visible").count() == 0
+    assert (len(models(page)), page.input_value("#objective")) == (4, "peak_memory_bytes")
+    fragment(page, "limit.pipeline_p50_s=0.03")
 
 
 def test_a_limit_is_rounded_so_that_its_row_keeps_it(show):
@@ -353,11 +450,11 @@ def test_class_columns_that_are_shown_are_taken_along(show):
 
 def test_an_address_of_a_table_that_is_not_here_says_so(show):
     page = show("group=ffffff&limit.pipeline_p50_s=0.03")
-    assert "not on this page" in page.inner_text("#elsewhere")
+    assert "not on this page" in page.inner_text("#unread")
     assert len(models(page)) == 4
     page.select_option("#device", "nvidia-h200")
-    assert page.locator("#elsewhere:visible").count() == 0
-    assert show("limit.pipeline_p50_s=0.03").locator("#elsewhere:visible").count() == 0
+    assert page.locator("#unread:visible").count() == 0
+    assert show("limit.pipeline_p50_s=0.03").locator("#unread:visible").count() == 0
 
 
 def test_what_is_copied_from_a_card_is_said_in_it(show):

@@ -18,8 +18,8 @@ let focused = null;
 const canBeUp = (key) => known(key) || (key === "miou" && current().claims.length > 0);
 /* Those chosen, else mIoU, or what is made best, against latency or memory: what rows have. */
 const axes = () => {
-  const latency = DATA.deciding.latencies.includes(state.objective) ? state.objective : DATA.deciding.latency;
-  const y = state.y && canBeUp(state.y) ? state.y : ["miou", state.objective, "peak_memory_bytes", "param_count"].find((key) => known(key) && key !== latency);
+  const latency = DATA.deciding.latencies.includes(objective()) ? objective() : DATA.deciding.latency;
+  const y = state.y && canBeUp(state.y) ? state.y : ["miou", objective(), "peak_memory_bytes", "param_count"].find((key) => known(key) && key !== latency);
   const x = [state.x, latency, "latency_p50_s", "peak_memory_bytes", "mac_count", "param_count"].find((key) => key && known(key) && (key === state.x || key !== y));
   return [x ?? y, y];
 };

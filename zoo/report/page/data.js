@@ -83,6 +83,12 @@ function rounded(value, digits) {
 
 const say = (one, value) => (value === null ? "n/a" : `${show(one, value)} ${one.unit}`.trim());
 
+/* A number and another with as many digits as it takes to tell them apart: `Metric.apart` in zoo/score/metrics.py. */
+function apart(one, ...values) {
+  const said = (digits) => values.map((value) => say(digits ? { ...one, decimals: (one.decimals ?? 0) + digits } : one, value));
+  return Array.from({ length: 9 }, (_, digits) => said(digits)).find(([first, ...others]) => !others.includes(first)) ?? said(8);
+}
+
 /* A row's number as the leaderboard has it: `≥` before what is the least it may be. */
 const shown = (row, key) => (pooled("may_be_more", own("may_be_more", row))?.includes(key) ? "≥" : "") + show(metric(key), valueOf(row, key));
 

@@ -7,12 +7,13 @@ function options(select, pairs, chosen) {
   select.replaceChildren(...pairs.map(([value, text]) => h("option", { value, selected: value === chosen }, text)));
 }
 
-function grouped(select, chosen, can) {
-  const one = (key) => h("option", { value: key, selected: key === chosen }, metric(key).title);
-  const classes = classesHere().filter((name) => known(`iou.${name}`));
+/* Metrics that can be chosen, and the chosen one, though it may be known of no row here. */
+function grouped(select, chosen, can = known) {
+  const one = (key) => h("option", { value: key, selected: key === chosen }, metric(key).title, can(key) ? "" : " (not known here)");
+  const classes = [...new Set([...classesHere().map((name) => `iou.${name}`).filter((key) => known(key)), ...(isClass(chosen) ? [chosen] : [])])];
   select.replaceChildren(
-    h("optgroup", { label: "Metrics" }, metricsHere(can).map((found) => one(found.key))),
-    ...(classes.length ? [h("optgroup", { label: "IoU of a class" }, classes.map((name) => one(`iou.${name}`)))] : []),
+    h("optgroup", { label: "Metrics" }, metricsHere((key) => can(key) || key === chosen).map((found) => one(found.key))),
+    ...(classes.length ? [h("optgroup", { label: "IoU of a class" }, classes.map(one))] : []),
   );
 }
 
@@ -25,13 +26,14 @@ function buildForm() {
   buildLimits();
   buildKinds();
   const [x, y] = axes();
-  grouped(byId("objective"), state.objective);
+  grouped(byId("objective"), objective());
   grouped(byId("x"), x);
   grouped(byId("y"), y, canBeUp);
 }
 
 function buildLimits() {
-  const keys = [...new Set([...FIRST_LIMITS, ...Object.keys(state.limits)])].filter((key) => known(key));
+  const isSet = (key) => (state.limits[key] ?? null) !== null;
+  const keys = [...new Set([...FIRST_LIMITS, ...Object.keys(state.limits)])].filter((key) => known(key) || isSet(key));
   sliders.clear();
   byId("limits").replaceChildren(...keys.map(buildLimit));
   const classes = classesHere();
@@ -45,14 +47,15 @@ function buildLimits() {
   );
 }
 
-/* A slider steps through limits that rows just keep, so each step leaves another row out; its end is no limit. */
+/* A slider steps through limits that rows just keep, so each step leaves another row out; its end is no limit. Of what
+   is known of no row here there are no steps: such a limit can be typed, or taken away. */
 function buildLimit(key) {
   const one = metric(key), least = one.better === "higher";
   const values = [...new Set(rowsHere().map((row) => valueOf(row, key)).filter((value) => value !== null).map((value) => asLimit(key, value)))]
     .filter((value) => value !== null).sort((a, b) => a - b);
   const id = `limit-${key.replace(/[^a-z0-9]+/gi, "-")}`;
   const slider = h("input", {
-    type: "range", min: 0, max: values.length, step: 1, "aria-label": `${one.title}, ${least ? "at least" : "at most"}`,
+    type: "range", min: 0, max: values.length, step: 1, disabled: !values.length, "aria-label": `${one.title}, ${least ? "at least" : "at most"}`,
     oninput: () => setLimit(key, values[least ? slider.valueAsNumber - 1 : slider.valueAsNumber] ?? null),
   });
   const number = h("input", {
@@ -66,22 +69,32 @@ function buildLimit(key) {
     h("span", { className: "typed" }, number, h("span", { className: "unit" }, one.unit)), slider, out);
 }
 
+function takeAway(key) {
+  delete state.limits[key];
+  buildLimits();
+  update();
+  byId("more").focus(); // the button that was pressed is gone
+}
+
 function setLimit(key, value) {
   state.limits[key] = value;
   update();
 }
 
+const kindTitle = (name) => ({ rests_on: "measured on", input_size: "input" })[name] ?? name;
+
 function buildKinds() {
   const parts = [];
   for (const name of KINDS) {
-    const values = [...new Set(rowsHere().map((row) => String(fact(name, row))))].sort();
-    if (values.length < 2 || values.length > 12) continue;
-    const word = { rests_on: "measured on", input_size: "input" }[name] ?? name;
+    const there = [...new Set(rowsHere().map((row) => String(fact(name, row))))], asked = state.kinds[name] ?? [];
+    const values = [...new Set([...(there.length < 2 || there.length > 12 ? [] : there), ...asked])].sort();
+    if (!values.length) continue;
+    const word = kindTitle(name);
     parts.push(h("div", { className: "chips", role: "group", "aria-label": word }, h("span", { className: "chips-name" }, word),
       values.map((value) => h("label", { className: "chip" },
-        h("input", { type: "checkbox", checked: (state.kinds[name] ?? []).includes(value), onchange: (event) => setKind(name, value, event.target.checked) }), value.replace(/^measured on /, "")))));
+        h("input", { type: "checkbox", checked: asked.includes(value), onchange: (event) => setKind(name, value, event.target.checked) }), value.replace(/^measured on /, ""), there.includes(value) ? "" : " (none here)"))));
   }
-  if (rowsHere().some((row) => fact("grade", row))) {
+  if (state.grade || rowsHere().some((row) => fact("grade", row))) {
     const select = h("select", { id: "grade", onchange: (event) => { state.grade = event.target.value; update(); } });
     options(select, [["", "any grade"], ["A", "A"], ["B", "B or better"], ["C", "C or better"]], state.grade);
     parts.push(h("div", { className: "chips" }, h("label", { className: "chips-name", htmlFor: "grade" }, "timing grade"), select));
@@ -113,34 +126,33 @@ function syncForm() {
     slider.className = least ? "least" : "most";
     if (document.activeElement !== number) number.value = limit === null ? "" : limitShown(one, limit);
     const out_of = limit === null ? 0 : rows.filter((row) => miss(row, key, limit) > 0).length;
-    out.textContent = limit === null ? "" : `leaves out ${out_of}`;
+    out.replaceChildren(...(limit === null ? [] : known(key) ? [`leaves out ${out_of}`] : [
+      "not known of any row here ", h("button", { type: "button", className: "link", "aria-label": `take the limit of ${one.title} away`, onclick: () => takeAway(key) }, "take away")]));
   }
 }
 
 /* The answer in words: the best of what qualifies, what is not told apart from it, else the nearest misses. */
 function buildAnswer(rows) {
-  const one = metric(state.objective), limits = limitsSet();
-  const found = rows.filter((row) => valueOf(row, state.objective) !== null);
+  const one = metric(objective()), limits = limitsSet();
+  const found = rows.filter((row) => valueOf(row, objective()) !== null);
   if (!found.length) {
-    const near = meant().map((row) => [row, limits.map(([key, value]) => [key, miss(row, key, value)])])
-      .map(([row, misses]) => [row, misses.filter(([, by]) => by > 0).sort((a, b) => b[1] - a[1])])
-      .filter(([, misses]) => misses.length && Number.isFinite(misses[0][1])).sort((a, b) => a[1][0][1] - b[1][0][1]).slice(0, 3);
-    const off = (key, by) => (state.limits[key] && by < 10 ? `, ${(100 * by).toFixed(by < 0.1 ? 1 : 0)} % off` : "");
+    const near = nearest();
     byId("best").replaceChildren(
-      h("p", { className: "winner" }, rows.length ? `No row that qualifies has a number for ${one.title}.` : "Nothing qualifies."),
-      ...(near.length ? [h("p", {}, "Nearest: ", joined(near.map(([row, misses]) => [opener(row), ` (${misses.map(([key, by]) =>
-        `${metric(key).title} ${say(metric(key), valueOf(row, key))}${off(key, by)}`).join("; ")})`])))] : []),
+      h("p", { className: "winner" }, "Nothing qualifies."),
+      ...whyNothing().map((text) => h("p", {}, text)),
+      ...(near.length ? [h("p", {}, "Nearest: ", joined(near.map(([row, misses]) => [opener(row), ` (${misses.map(([key]) => missed(row, key)).join("; ")})`])))] : []),
+      asCommand(),
     );
     return null;
   }
   const { winner, steps } = decide(found);
   const ties = steps.length ? steps[0].left.filter((row) => row !== winner && steps[0].ties.has(row)) : [];
-  const shown = [...new Set([state.objective, ...DATA.shown])].filter((key) => valueOf(winner, key) !== null);
+  const shown = [...new Set([objective(), ...DATA.shown])].filter((key) => valueOf(winner, key) !== null);
   const numbers = shown.map((key) => {
     const [text, ends] = sayWithEnds(winner, key);
     return h("span", { className: "number" }, h("span", { className: "muted" }, metric(key).title), " ", h("b", {}, text), ends && h("span", { className: "ends" }, ` ${ends}`));
   });
-  const apart = isClass(state.objective) ? one.title : known("miou") && !current().told && "mIoU";
+  const apart = isClass(objective()) ? one.title : known("miou") && !current().told && "mIoU";
   byId("best").replaceChildren(
     h("p", { className: "winner" }, opener(winner), gradeBadge(winner)),
     h("p", { className: "numbers" }, numbers),
@@ -150,10 +162,44 @@ function buildAnswer(rows) {
       ` ${capital(fact("rests_on", winner))}.`,
       ties.length ? [" Not told apart from it: ", joined(ties.slice(0, 4).map(opener)), ties.length > 4 ? ` and ${ties.length - 4} more.` : "."] : null),
     h("ul", { className: "cautions" }, cautions(winner, steps).map((text) => h("li", {}, `${capital(text)}.`))),
-    h("p", { className: "as-command" }, h("code", {}, pickCommand()), h("button", { type: "button", "aria-label": "copy the command", onclick: () => copyText(pickCommand(), "Copied.") }, "Copy")),
+    asCommand(),
   );
   return winner;
 }
+
+/* What is asked for that no row here has, and where else on this page some have it. */
+function whyNothing() {
+  const rows = meant(), here = `${current().device}, ${current().title}`;
+  const elsewhere = (has) => {
+    const devices = [...new Set(DATA.groups.filter((group) => group !== current() && group.rows.some((row) => !own("baseline", row) && has(row))).map((group) => group.device))];
+    return devices.length ? ` Other tables of this page have it: of ${devices.join(", ")}.` : "";
+  };
+  const kinds = Object.entries(state.kinds).filter(([name, values]) => values.length && !rowsHere().some((row) => values.includes(String(fact(name, row)))))
+    .map(([name, values]) => `No row here has ${kindTitle(name)} ${values.join(" or ")}.${elsewhere((row) => values.includes(String(fact(name, row))))}`);
+  const keys = [...new Set([...limitsSet().map(([key]) => key), objective()])].filter((key) => !known(key, rows)).map((key) => [key, metric(key).title]);
+  const numbers = keys.map(([key, title]) => (known(key) ? rows.length && `${title} is not known of any of the rows that are asked for.`
+    : `${title} is not known of any row here: it was not measured on ${here}.${elsewhere((row) => valueOf(row, key) !== null)}`));
+  const best = metric(objective()), isTold = keys.some(([key]) => key === best.key);
+  return [...kinds, ...numbers, state.grade && !rowsHere().some(isGraded) && `No row here has timing grade ${state.grade} or better.`,
+    rowsNow.length && !isTold && `Of the rows that keep all that is asked, ${best.title} is not known.`].filter(Boolean);
+}
+
+/* The three rows that miss the limits by least, with what they miss. */
+function nearest() {
+  const misses = (row) => limitsSet().map(([key, limit]) => [key, miss(row, key, limit)]).filter(([, by]) => by > 0).sort((a, b) => b[1] - a[1]);
+  return meant().filter((row) => valueOf(row, objective()) !== null).map((row) => [row, misses(row)])
+    .filter(([, found]) => found.length && Number.isFinite(found[0][1])).sort((a, b) => a[1][0][1] - b[1][0][1]).slice(0, 3);
+}
+
+/* How a row misses a limit, in the words of `zoo pick`. */
+function missed(row, key) {
+  const one = metric(key), limit = state.limits[key], by = miss(row, key, limit), [value, bound] = apart(one, valueOf(row, key), limit);
+  const off = limit && by >= 5e-4 && by < 10 ? `, ${(100 * by).toFixed(by < 0.1 ? 1 : 0)} % off` : "";
+  return `${one.title} ${value} ${one.better === "higher" ? "<" : ">"} ${bound}${off}`;
+}
+
+const asCommand = () => h("p", { className: "as-command" }, h("code", {}, pickCommand()),
+  h("button", { type: "button", "aria-label": "copy the command", onclick: () => copyText(pickCommand(), "Copied.") }, "Copy"));
 
 const superlative = (key) => `${metric(key).better === "higher" ? "highest" : "lowest"} ${metric(key).title}`;
 
@@ -189,10 +235,11 @@ const capital = (text) => text[0].toUpperCase() + text.slice(1);
 /* The same question for a terminal. */
 function pickCommand() {
   const words = [], rows = named();
-  const models = [...new Set(rows.map((row) => fact("model", row)))], [part, ...more] = state.search.split(/\s+/).filter(Boolean);
+  const models = [...new Set(rows.map((row) => fact("model", row)))], parts = state.search.split(/\s+/).filter(Boolean), [part, ...more] = parts;
   const glob = (text) => text.replace(/[*?[]/g, "[$&]").replaceAll(",", "?"); // a comma parts names
   if (!part && current().asked_models) words.push("--models", current().asked_models);
-  if (part) words.push("--models", !more.length && models.every((name) => name.includes(part)) ? `*${glob(part)}*` : models.map(glob).join(","));
+  const isGlob = !models.length || (!more.length && models.every((name) => name.includes(part)));
+  if (part) words.push("--models", isGlob ? `*${parts.map(glob).join("*")}*` : models.map(glob).join(","));
   for (const [key, value] of limitsSet()) {
     const one = metric(key), unit = ["points", "images", "images/s"].includes(one.unit) ? "" : one.unit;
     words.push(one.better === "higher" ? "--min" : "--max", `${one.name}=${limitShown(one, value)}${unit}`);
@@ -201,11 +248,12 @@ function pickCommand() {
   if (state.sale) words.push("--for", "sale");
   for (const [name, values] of Object.entries(state.kinds)) {
     if (!values.length) continue;
-    const there = [...new Set(rows.map((row) => String(fact(name, row))))]; // it refuses a value that no row has
-    if (name === "rests_on") words.push("--where", `machine_id=${[...new Set(rows.map((row) => pooled("machine", own("machine", row)).machine))].join(",")}`);
-    else words.push(`--${name.replace("_", "-")}`, there.join(","));
+    const meant_ = rows.length ? rows : Object.keys(DATA.columns.id).filter((row) => values.includes(String(fact(name, row)))); // it says why none has it
+    const there = (text) => [...new Set(meant_.map(text))].join(","); // it refuses a value that no row has
+    if (name === "rests_on") words.push("--where", `machine_id=${there((row) => pooled("machine", own("machine", row)).machine)}`);
+    else words.push(`--${name.replace("_", "-")}`, there((row) => fact(name, row)));
   }
-  const one = metric(state.objective);
+  const one = metric(objective());
   words.push(one.better === "higher" ? "--maximize" : "--minimize", one.name);
   return ["zoo pick", ...current().flags, typed(words)].join(" ");
 }
@@ -216,7 +264,7 @@ function questionInWords() {
   return [current().device, current().title, ...Object.values(state.kinds).filter((values) => values.length).map((values) => values.join(" or ")),
     state.search && `model names with ${state.search}`, state.grade && `timing grade ${state.grade} or better`, state.sale && "may be sold",
     ...limits.map(([one, value]) => `${one.title} ${one.better === "higher" ? "at least" : "at most"} ${limitShown(one, value)} ${one.unit}`.trim()),
-    `best by ${metric(state.objective).title}`].filter(Boolean).join(" · ");
+    `best by ${metric(objective()).title}`].filter(Boolean).join(" · ");
 }
 
 const joined = (parts) => parts.flatMap((part, place) => (place ? [", ", part] : [part]));

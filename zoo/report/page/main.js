@@ -14,7 +14,8 @@ function update() {
 }
 
 function rebuild() {
-  byId("elsewhere").hidden = !isElsewhere;
+  byId("unread").hidden = !unread.length;
+  byId("unread").textContent = `The address names what is not on this page, or cannot be read: ${unread.join(", ")}. The rest is asked of the table shown here.`;
   byId("caution").hidden = !current().caution;
   byId("caution").textContent = current().caution;
   shownRows = PAGE;
@@ -31,12 +32,11 @@ function nearestGroup(device) {
   return found.reduce((best, one) => (one[1] > best[1] ? one : best))[0];
 }
 
+/* What was asked stays asked, though of no row there it may be known. */
 function showGroup(place) {
-  isElsewhere = false;
-  Object.assign(state, { group: place, kinds: {}, card: null, open: "", compare: [] });
-  state.limits = Object.fromEntries(Object.entries(state.limits).filter(([key]) => known(key)));
-  if (!known(state.objective)) state.objective = defaultObjective();
-  if (state.sort && state.sort.key in DATA.numbers && !known(state.sort.key)) state.sort = null;
+  unread = [];
+  if (isAsked()) state.objective = objective();
+  Object.assign(state, { group: place, card: null, open: "", compare: [] });
   rebuild();
 }
 
@@ -55,7 +55,7 @@ function wire() {
     update();
     sliders.get(key).number.focus();
   });
-  on("reset", "click", () => { state = { ...structuredClone(FRESH), group: state.group }; state.objective = defaultObjective(); rebuild(); });
+  on("reset", "click", () => { state = { ...structuredClone(FRESH), group: state.group }; unread = []; rebuild(); });
   for (const axis of ["x", "y"]) on(axis, "change", (event) => { Object.assign(state, { [axis]: event.target.value, [`log${axis.toUpperCase()}`]: null }); update(); });
   for (const axis of ["x", "y"]) on(`log-${axis}`, "change", (event) => { state[`log${axis.toUpperCase()}`] = event.target.checked; update(); });
   on("intervals", "change", (event) => { state.intervals = event.target.checked; update(); });

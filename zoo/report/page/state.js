@@ -1,13 +1,13 @@
 /* What is asked and what is open: all of it stands in the address, after the #. */
 
-const FRESH = { group: null, limits: {}, search: "", kinds: {}, grade: "", sale: false, objective: "miou", sort: null, x: null, y: null,
+const FRESH = { group: null, limits: {}, search: "", kinds: {}, grade: "", sale: false, objective: null, sort: null, x: null, y: null,
   logX: null, logY: null, intervals: true, card: null, compare: [], open: "" };
 let state = structuredClone(FRESH);
 
 const current = () => DATA.groups[state.group];
 const KINDS = ["runtime", "precision", "input_size", "weights", "rests_on"]; // facts a row may be chosen by, where they vary
 
-let isElsewhere = false; // the group that the address named is not on this page
+let unread = []; // words of the address that this page does not know, or cannot read
 let writing;
 
 /* Soon, not at once: browsers take only so many changes of an address a second. */
@@ -25,7 +25,7 @@ function writeAddress() {
   put("model", state.search);
   put("grade", state.grade);
   put("sale", state.sale ? 1 : null);
-  put("best", state.objective);
+  put("best", objective());
   if (state.sort) put("sort", `${state.sort.key}:${state.sort.up ? "up" : "down"}`);
   put("x", state.x);
   put("y", state.y);
@@ -38,34 +38,67 @@ function writeAddress() {
   if (text !== location.hash.slice(1)) history.replaceState(null, "", text ? `#${text}` : location.pathname + location.search);
 }
 
-/* What the address says; what it names and this page does not have is left out. */
+/* What the address says, in its own words; what this page does not know, or cannot read, is left out and said. */
 function readState() {
-  const words = new URLSearchParams(location.hash.slice(1));
-  state = structuredClone(FRESH);
-  const named = DATA.groups.findIndex((group) => group.id === words.get("group"));
-  state.group = named < 0 ? DATA.first : named;
-  isElsewhere = words.has("group") && named < 0;
-  const numbers = new Set(Object.keys(DATA.numbers)), classes = new Set(classNames());
-  const known = (key) => numbers.has(key) || (/^(iou|class-loss)\./.test(key) && classes.has(key.slice(key.indexOf(".") + 1)));
-  for (const [name, text] of words) {
-    const key = name.replace(/^limit\./, ""), value = Number(text);
-    if (name.startsWith("limit.") && known(key) && Number.isFinite(value)) state.limits[key] = asLimit(key, value, true);
-    if (KINDS.includes(name)) state.kinds[name] = text.split("|").filter((value) => rowsHere().some((row) => String(fact(name, row)) === value));
-    if ((name === "x" || name === "y") && known(text)) state[name] = text;
-    if (name === "logX" || name === "logY") state[name] = text === "1";
-  }
-  state.search = words.get("model") ?? "";
-  state.grade = ["A", "B", "C"].includes(words.get("grade")) ? words.get("grade") : "";
-  state.sale = words.get("sale") === "1";
-  state.objective = known(words.get("best") ?? "") ? words.get("best") : defaultObjective();
-  const [sorted, way] = (words.get("sort") ?? "").split(":");
-  if (sorted && (known(sorted) || sorted in DATA.facts)) state.sort = { key: sorted, up: way === "up" };
-  state.intervals = words.get("intervals") !== "0";
-  const rows = (text) => (text ?? "").split("|").map((id) => DATA.place.get(id)).filter((row) => row !== undefined);
-  state.compare = rows(words.get("compare")).slice(0, 3);
-  state.card = rows(words.get("row"))[0] ?? null;
-  state.open = words.get("open") === "compare" && state.compare.length > 1 ? "compare" : "";
+  state = { ...structuredClone(FRESH), group: DATA.first };
+  unread = [...new URLSearchParams(location.hash.slice(1))].flatMap(([name, text]) => readWord(name, text).map((value) => `${name}=${value}`));
+  if (!isAsked(null) && state.objective === defaultObjective()) state.objective = null;
 }
+
+/* A word of the address goes into the state; returned are those of its values that do not. */
+function readWord(name, text) {
+  const [field, read] = WORDS.get(name) ?? [], key = name.startsWith("limit.") ? keyOf(name.slice("limit.".length)) : undefined;
+  const values = text.split("|"), without = (found) => values.filter((one) => !found.includes(one));
+  if (KINDS.includes(name)) {
+    const there = new Set(DATA.facts[name].map(String));
+    state.kinds[name] = values.filter((one) => there.has(one));
+    return without(state.kinds[name]);
+  }
+  if (name === "compare") {
+    const found = values.filter((id) => DATA.place.has(id)).slice(0, 3);
+    state.compare = found.map((id) => DATA.place.get(id));
+    return without(found);
+  }
+  const value = key ? (text.trim() && Number.isFinite(Number(text)) ? asLimit(key, Number(text), true) : undefined) : read?.(text);
+  if (value === undefined) return [text];
+  if (key) state.limits[key] = value;
+  else state[field] = value;
+  return [];
+}
+
+const oneOf = (...values) => (text) => values.find((value) => value === text);
+const truth = (text) => ({ 0: false, 1: true })[oneOf("0", "1")(text)];
+/* Words of the address: the part of the state that each is, and what it says; nothing where that is not known here. */
+const WORDS = new Map(Object.entries({
+  group: ["group", (id) => Object.keys(DATA.groups).map(Number).find((place) => DATA.groups[place].id === id)],
+  model: ["search", (text) => text],
+  grade: ["grade", oneOf("A", "B", "C")],
+  sale: ["sale", truth],
+  best: ["objective", (text) => keyOf(text)],
+  sort: ["sort", (text) => sortOf(...text.split(":"))],
+  x: ["x", (text) => keyOf(text)],
+  y: ["y", (text) => keyOf(text)],
+  logX: ["logX", truth],
+  logY: ["logY", truth],
+  intervals: ["intervals", truth],
+  row: ["card", (id) => DATA.place.get(id)],
+  open: ["open", (text) => (state.compare.length > 1 ? oneOf("compare")(text) : undefined)],
+}));
+const sortOf = (key, way) => ((DATA.metrics.some((one) => one.key === key) || keyOf(key) === key || Object.hasOwn(DATA.facts, key)) && oneOf("up", "down")(way) ? { key, up: way === "up" } : undefined);
+
+/* The key of a metric that ranks, by its key or by what `zoo pick` takes for it: `metric_named` in zoo/score/metrics.py. */
+function keyOf(text) {
+  const typed_ = (words) => words.trim().toLowerCase().replace(/[\s_]+/g, "-"), [kind, ...name] = text.trim().split(".");
+  if (["iou", "class-loss"].includes(typed_(kind)) && classNames().includes(name.join(".").trim())) return `${typed_(kind)}.${name.join(".").trim()}`;
+  return DATA.metrics.find((one) => one.better && [one.name, typed_(one.title), typed_(one.key)].includes(typed_(text)))?.key;
+}
+
+/* Whether a person asked for anything: `best` is part of a question, though alone it may be what a page begins with. */
+const isAsked = (best = state.objective) => best !== null || limitsSet().length > 0 || Object.values(state.kinds).some((values) => values.length)
+  || Boolean(state.search || state.grade || state.sale);
+
+/* What is made best: what was asked for, else what rows here have. */
+const objective = () => state.objective ?? defaultObjective();
 
 const rowsHere = () => (current().models ??= current().rows.filter((row) => !own("baseline", row)));
 const known = (key, rows = rowsHere()) => rows.some((row) => valueOf(row, key) !== null);
@@ -126,7 +159,7 @@ function named() {
 /* Of rows whose recipe is here in several versions those of the one that was measured last, of rows with all numbers that
    are asked for: `newest_versions` in zoo/score/filtering.py is the truth. */
 function newestVersions(rows) {
-  const asked = [state.objective, ...limitsSet().map(([key]) => key)], last = new Map();
+  const asked = [objective(), ...limitsSet().map(([key]) => key)], last = new Map();
   const recipe = (row) => pooled("recipes", own("recipe", row)) ?? [];
   const whole = new Set(rows.filter((row) => asked.every((key) => valueOf(row, key) !== null) && (!state.grade || fact("grade", row))));
   for (const row of whole) {
@@ -136,10 +169,12 @@ function newestVersions(rows) {
   return rows.filter((row) => !whole.has(row) || recipe(last.get(recipe(row)[0]))[1] === recipe(row)[1]);
 }
 
+const isGraded = (row) => !state.grade || (fact("grade", row) ?? "Z") <= state.grade;
+
 /* Which rows are meant at all: limits apart. */
 function meant() {
   const sold = (row) => !state.sale || own("for_sale", row);
-  return newestVersions(named()).filter((row) => sold(row) && (!state.grade || (fact("grade", row) ?? "Z") <= state.grade));
+  return newestVersions(named()).filter((row) => sold(row) && isGraded(row));
 }
 
 function qualifying() {
@@ -167,9 +202,9 @@ const lower = (row, key) => (valueOf(row, key) === null ? Infinity : metric(key)
 
 /* What decides, in order: what is made best, and among rows that tie in it the others. */
 function deciding() {
-  const { latencies, latency, tail } = DATA.deciding, named = [state.objective, ...limitsSet().map(([key]) => key)];
+  const { latencies, latency, tail } = DATA.deciding, named = [objective(), ...limitsSet().map(([key]) => key)];
   const timed = named.find((key) => latencies.includes(key)) ?? (named.includes("missed_share") ? tail : latency);
-  return [...new Set([state.objective, "miou", timed, "peak_memory_bytes"])];
+  return [...new Set([objective(), "miou", timed, "peak_memory_bytes"])];
 }
 
 /* The winner of what qualifies, and how it came about, as `zoo pick` finds it: `decide` in zoo/picker/deciding.py is the

@@ -5,14 +5,17 @@ let shownRows = PAGE;
 let onScreen = null; // on paper: what it changed
 let lines = { of: "", made: new Map() }; // the rows drawn so far, while columns stay the same
 
-const sortNow = () => state.sort ?? { key: state.objective, up: metric(state.objective).better !== "higher" };
+const sortNow = () => {
+  const best = objective(), can = state.sort && (!metric(state.sort.key) || known(state.sort.key));
+  return can ? state.sort : { key: best, up: metric(best).better !== "higher" };
+};
 const sortedRows = (rows) => ranked(rows, sortNow().key, sortNow().up);
 
 function tableColumns() {
   const facts = ["runtime", "precision", "input_size"].filter((name) => new Set(rowsHere().map((row) => fact(name, row))).size > 1)
     .map((name) => ({ key: name, title: name.replace("_size", ""), text: (row) => String(fact(name, row)), words: true }));
   const keys = current().columns.filter((key) => !["grade", "why", "weights", "published", "seed_count"].includes(key));
-  const numbers = [...keys, state.objective, ...limitsSet().map(([key]) => key), plot?.x, plot?.y].filter((key) => key && known(key, current().rows));
+  const numbers = [...keys, objective(), ...limitsSet().map(([key]) => key), plot?.x, plot?.y].filter((key) => key && known(key, current().rows));
   const has = (key) => current().columns.includes(key);
   return [
     ...facts,
