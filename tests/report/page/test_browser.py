@@ -354,6 +354,82 @@ def test_keys_reach_every_point_and_its_card(show):
     card.wait_for()
 
 
+CLOSED, OPENED = "!byId('card').open", "byId('card').open"
+
+
+def open_card(page):
+    page.locator("#table tbody th button").first.click()
+
+
+def open_comparison(page):
+    for place in range(2):
+        page.locator("#table tbody input").nth(place).check()
+    page.locator("#compare .main").click()
+
+
+@pytest.mark.parametrize("opening", [open_card, open_comparison])
+def test_back_closes_what_was_opened_and_leaves_the_page_as_it_was(show, opening):
+    page = show()
+    page.fill(LATENCY, "30")
+    page.evaluate("shownRows = 2; update()")
+    opening(page)
+    until(page, OPENED)
+    kept = fragment(page, "row=" if opening is open_card else "open=compare")
+    page.go_back()
+    until(page, CLOSED)
+    assert (page.input_value(LATENCY), page.evaluate("shownRows"), len(models(page))) == ("30", 2, 2)
+    assert not {"row", "open"} & set(dict(parse_qsl(page.evaluate("location.hash.slice(1)"))))
+    page.go_forward()
+    until(page, OPENED)
+    assert page.evaluate("location.hash.slice(1)") == kept
+    page.reload()
+    page.wait_for_selector("html[data-ready]")
+    until(page, OPENED)
+    page.go_back()
+    until(page, CLOSED)
+
+
+@pytest.mark.parametrize("way", ["Escape", "x", "beside it"])
+@pytest.mark.parametrize("opening", [open_card, open_comparison])
+def test_what_was_closed_is_not_opened_again_by_back(show, opening, way):
+    page = show()
+    page.evaluate("location.hash = addressOf({ ...state, search: 'l' })")  # where Back comes to
+    until(page, "state.search === 'l'")
+    length = page.evaluate("history.length")
+    for limit in ("90", "40"):
+        opening(page)
+        until(page, OPENED)
+        if way == "Escape":
+            page.keyboard.press("Escape")
+        elif way == "x":
+            page.locator("dialog .close").click()
+        else:
+            page.mouse.click(5, 450)
+        until(page, CLOSED)
+        page.fill(LATENCY, limit)  # at once: what is asked meanwhile is not lost
+        assert page.input_value(LATENCY) == limit
+    fragment(page, "limit.pipeline_p50_s=0.04")
+    assert page.input_value(LATENCY) == "40"
+    assert page.evaluate("history.length") == length + 1  # what Forward would open
+    page.go_back()
+    until(page, "state.search === ''")
+    assert page.evaluate(CLOSED)
+
+
+def test_an_address_with_a_card_opens_it_and_closing_it_stays_on_the_page(show):
+    page = show()
+    open_card(page)
+    other = show(fragment(page, "row="))
+    until(other, OPENED)
+    other.keyboard.press("Escape")
+    until(other, "!location.hash.includes('row=')")
+    assert other.evaluate(CLOSED)
+    open_card(other)
+    other.go_back()
+    until(other, CLOSED)
+    assert len(models(other)) == 6
+
+
 def test_the_card_says_all_of_a_row(show):
     page = show("model=middle&precision=int8")
     page.locator("#table tbody th button").first.click()

@@ -11,12 +11,40 @@ function openCompare() {
 }
 
 function open_(what) {
+  writeAddress(); // of what Back comes back to
+  const asEntry = !isOpen();
   Object.assign(state, what);
   syncDialog();
-  writeState();
+  writeAddress(asEntry);
+}
+
+/* Closed by a person: the entry that was added is left, so that Back does not close nothing, nor open it again. */
+function closed() {
+  if (!isOpen()) return; // by Back
+  Object.assign(state, { card: null, open: "" });
+  opened = "";
+  isLeaving = Boolean(history.state?.isOpened);
+  if (isLeaving) history.back();
+  else writeState();
+}
+
+/* The address is another one: by Back or Forward, or since a person wrote it. The same question with another card open
+   leaves the page as it is scrolled and unfolded. */
+function moved() {
+  if (isLeaving) {
+    isLeaving = false;
+    return void writeState();
+  }
+  clearTimeout(writing);
+  const before = state, question = (asked) => addressOf({ ...asked, card: null, open: "" });
+  readState();
+  if (unread.length || question(before) !== question(state)) return void rebuild();
+  state = { ...before, card: state.card, open: state.open };
+  syncDialog();
 }
 
 let opened = ""; // what the dialog holds
+let isLeaving = false; // the entry of what was closed
 
 function syncDialog() {
   const dialog = byId("card"), rows = state.open === "compare" ? state.compare : state.card === null ? [] : [state.card];

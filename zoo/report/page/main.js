@@ -61,11 +61,11 @@ function wire() {
   on("intervals", "change", (event) => { state.intervals = event.target.checked; update(); });
   on("copy", "click", () => copyText(tableText(rowsNow), `${rowsNow.length} rows copied`));
   on("csv", "click", () => saveCsv(rowsNow));
-  on("card", "close", () => { Object.assign(state, { card: null, open: "" }); opened = ""; writeState(); });
+  on("card", "close", closed);
   on("card", "click", (event) => { if (event.target === byId("card")) byId("card").close(); });
   addEventListener("beforeprint", ontoPaper);
   addEventListener("afterprint", offPaper);
-  addEventListener("hashchange", () => { clearTimeout(writing); readState(); rebuild(); });
+  addEventListener("popstate", moved);
   new ResizeObserver(([{ contentRect }]) => {
     const width = Math.round(contentRect.width);
     if (width === plotBox.width) return;

@@ -16,26 +16,35 @@ function writeState() {
   writing = setTimeout(writeAddress, 120);
 }
 
-function writeAddress() {
+const isOpen = () => state.card !== null || state.open !== "";
+
+function addressOf(asked) {
   const words = new URLSearchParams();
   const put = (name, value) => { if (value !== null && value !== "" && value !== undefined) words.set(name, value); };
-  put("group", current().id);
-  for (const [key, value] of Object.entries(state.limits)) if (value !== null) put(`limit.${key}`, value);
-  for (const [name, values] of Object.entries(state.kinds)) if (values.length) put(name, values.join("|"));
-  put("model", state.search);
-  put("grade", state.grade);
-  put("sale", state.sale ? 1 : null);
-  put("best", objective());
-  if (state.sort) put("sort", `${state.sort.key}:${state.sort.up ? "up" : "down"}`);
-  put("x", state.x);
-  put("y", state.y);
-  for (const axis of ["logX", "logY"]) if (state[axis] !== null) put(axis, Number(state[axis]));
-  if (!state.intervals) put("intervals", 0);
-  put("compare", state.compare.map((row) => own("id", row)).join("|"));
-  put("row", state.card === null ? null : own("id", state.card));
-  put("open", state.open);
-  const text = words.toString();
-  if (text !== location.hash.slice(1)) history.replaceState(null, "", text ? `#${text}` : location.pathname + location.search);
+  put("group", DATA.groups[asked.group].id);
+  for (const [key, value] of Object.entries(asked.limits)) if (value !== null) put(`limit.${key}`, value);
+  for (const [name, values] of Object.entries(asked.kinds)) if (values.length) put(name, values.join("|"));
+  put("model", asked.search);
+  put("grade", asked.grade);
+  put("sale", asked.sale ? 1 : null);
+  put("best", asked.objective ?? defaultObjective());
+  if (asked.sort) put("sort", `${asked.sort.key}:${asked.sort.up ? "up" : "down"}`);
+  put("x", asked.x);
+  put("y", asked.y);
+  for (const axis of ["logX", "logY"]) if (asked[axis] !== null) put(axis, Number(asked[axis]));
+  if (!asked.intervals) put("intervals", 0);
+  put("compare", asked.compare.map((row) => own("id", row)).join("|"));
+  put("row", asked.card === null ? null : own("id", asked.card));
+  put("open", asked.open);
+  return words.toString();
+}
+
+/* What was opened is an entry of the history by itself: Back closes it. */
+function writeAddress(asEntry = false) {
+  clearTimeout(writing);
+  const text = addressOf(state);
+  if (asEntry) history.pushState({ isOpened: true }, "", `#${text}`);
+  else if (text !== location.hash.slice(1)) history.replaceState(history.state, "", `#${text}`);
 }
 
 /* What the address says, in its own words; what this page does not know, or cannot read, is left out and said. */
