@@ -30,8 +30,8 @@ from zoo.score.commands import (
     how_to_train,
     loads_published,
     measured_on,
-    recipe_of,
     rests_on,
+    what_trains,
 )
 from zoo.score.comparing import place_of
 from zoo.score.licences import NO_ADVICE
@@ -204,8 +204,7 @@ def _commands(choice: Choice) -> Iterator[tuple[str, str]]:
     data = f"; DIR holds {winner.dataset}" if winner.dataset is not None and not winner.synthetic else ""
     untrained = winner.weights_source == "random" and not loads_published(winner)
     for command, on in _of_each(choice.winners, how_to_have_weights):  # also of what a machine of this kind measured
-        file = f"; FILE is the recipe {recipe_of(winner)}, none of zoo's own" if "FILE" in command else ""
-        yield f"first its weights{on}, where no such run is here yet{file}{data}", command
+        yield what_trains(winner, command, on) + data, command
         data = ""
     for command, on in _of_each(choice.winners, _how_to_export(choice)):
         train = f"; `{how_to_train(winner.model, on_data=True)}` gives it others" if untrained else ""

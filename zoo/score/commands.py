@@ -191,6 +191,12 @@ def how_to_have_weights(row: Row) -> str:
     return how_to_train(row.model, row.recipe, row.seed or 0, version=_version(row), on_data=_needs_data(row))
 
 
+def what_trains(row: Row, command: str, on: str = "") -> str:
+    """Return what the command of `how_to_have_weights` is for, `on` which devices, and what the file is that it names."""
+    file = f"; FILE is the recipe {recipe_of(row)}, none of zoo's own" if "FILE" in command else ""
+    return f"first its weights{on}, where no such run is here yet{file}"
+
+
 def recipe_of(row: Row) -> str:
     """Return what names the recipe of a row and no other of that name: `camvid_cpu@11872d`."""
     return row.recipe + _version(row)

@@ -18,6 +18,7 @@ import pytest
 
 from zoo.cli.main import make_parser
 from zoo.machine import Named
+from zoo.presets import RECIPE_HASHES
 from zoo.record import Witness
 from zoo.report.board import make_board
 from zoo.report.leaderboard import leaderboard
@@ -284,6 +285,25 @@ def test_its_commands_can_be_typed(tmp_path, records, changes):
     for _, command in found:
         for line in command.split(" && "):
             make_parser().parse_args(shlex.split(line)[1:])
+
+
+@pytest.mark.parametrize(
+    ("changes", "train"),
+    [
+        ({}, "zoo train a --data DIR --config FILE"),
+        (
+            {"seed": 3, "recipe_hash": RECIPE_HASHES["camvid_cpu"]},
+            f"zoo train a --data DIR --config camvid_cpu@{RECIPE_HASHES['camvid_cpu'][:6]} --seed 3",
+        ),
+        ({"source": "published"}, None),
+        ({"right": None, "dataset": None}, None),
+    ],
+)
+def test_a_card_trains_first_what_its_other_commands_need(tmp_path, records, changes, train):
+    found = card(page_contents(kept(tmp_path, records.make("a", **changes)), ()))["commands"]
+    what, first = found[0]
+    assert (first == train) == what.startswith("first its weights") == bool(train)
+    assert ("FILE is the recipe" in what) == ("FILE" in first.split())
 
 
 def test_the_page_begins_with_the_machine_that_writes_it(tmp_path, records):

@@ -36,7 +36,7 @@ def board_html(board: Board) -> str:
         )
     )
     text = page_json(board, here()).encode()
-    packed = base64.b64encode(gzip.compress(text, 6, mtime=0)).decode()  # of its 64 signs none is markup
+    packed = base64.b64encode(gzip.compress(text, 7, mtime=0)).decode()  # of its 64 signs none is markup
     page = _asset("page.html")
     for name, part in {"policy": policy, "style": style, "data": packed, "script": script}.items():
         page = page.replace("{{" + name + "}}", part, 1)

@@ -15,7 +15,7 @@ from zoo.lazy import Lazy
 from zoo.picker.deciding import cautions
 from zoo.report.board import MAY_BE_MORE
 from zoo.report.page.digits import decided_by, only_shown
-from zoo.score.commands import how_to_export, how_to_load, how_to_measure
+from zoo.score.commands import how_to_export, how_to_have_weights, how_to_load, how_to_measure, what_trains
 from zoo.score.licences import Licences
 from zoo.score.paired import Pairs
 from zoo.score.reading import Source
@@ -233,7 +233,9 @@ def _commands(row: Row) -> list[tuple[str, str]]:
     """Pairs of what for and what a person types; none for the baseline."""
     if row.baseline:
         return []
+    train = how_to_have_weights(row)
     found = {
+        what_trains(row, train): train,
         "write the file": how_to_export(row),
         "see what it sees of a picture": "" if row.weights_source == "random" else how_to_load(row),
         "measure it here": how_to_measure(row),
