@@ -168,6 +168,24 @@ def test_what_was_asked_stays_asked_where_it_is_not_known(show, asked, why):
     assert (page.inner_text("#best"), models(page), page.evaluate(form)) == before
 
 
+def test_a_device_is_come_back_to_where_it_was_left(show):
+    page = show()
+    page.select_option("#group", index=1)
+    where_speed_alone_is_known(page)
+    for device, seen in (("intel-xeon-2c", "small"), ("nvidia-h200", "pidnet_s")) * 2:
+        page.select_option("#device", device)
+        assert models(page) == [seen]
+
+
+def test_another_device_begins_with_a_table_that_knows_what_is_asked(show):
+    page = show()
+    page.select_option("#group", index=1)
+    drawn = fragment(page, page.evaluate("current().id"))
+    page = show(drawn.replace("best=miou", "best=pipeline_p50_s") + "&limit.miou=0.1")
+    page.select_option("#device", "nvidia-h200")
+    assert models(page) == ["large"]
+
+
 def test_a_limit_that_no_row_can_keep_is_shown_and_can_be_taken_away(show):
     page = show("limit.miou=0.4&best=pipeline_p50_s&precision=int8")
     where_speed_alone_is_known(page)
@@ -586,10 +604,12 @@ def test_paper_holds_what_is_on_the_page(show):
     assert page.locator("#said li:visible").count() == 0
 
 
+@pytest.mark.parametrize("asked", ["", "best=cost&precision=int8&limit.energy-per-image=1"])
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1300), ("dark", 390)])
-def test_nobody_is_shut_out(show, scheme, width):
+def test_nobody_is_shut_out(show, scheme, width, asked):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    page = show(color_scheme=scheme)
+    page = show(asked, color_scheme=scheme)
+    assert page.locator("#unread:visible, #limits :disabled").count() == (2 if asked else 0)
     page.set_viewport_size({"width": width, "height": 900})
     until(page, "document.querySelector('#plot svg').clientWidth <= document.documentElement.clientWidth")
 

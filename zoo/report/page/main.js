@@ -24,17 +24,23 @@ function rebuild() {
   update();
 }
 
-/* The group of another device that is most like this one. */
-function nearestGroup(device) {
-  const here = current().alike.map(String);
+const lastShown = new Map(); // by device: which of its groups
+
+/* The group of another device to go on with: the one that was shown last, else of those that know most of what is asked
+   the one that is most like this. */
+function groupOf(device) {
+  if (lastShown.has(device)) return lastShown.get(device);
+  const here = current().alike.map(String), asked = isAsked() ? [...limitsSet().map(([key]) => key), objective()] : [];
   const alike_ = (group) => group.alike.filter((value, place) => String(value) === here[place]).length;
-  const found = DATA.groups.map((group, place) => [place, alike_(group)]).filter(([place]) => DATA.groups[place].device === device);
+  const fit = (group) => 100 * asked.filter((key) => known(key, group.rows)).length + alike_(group);
+  const found = DATA.groups.map((group, place) => [place, fit(group)]).filter(([place]) => DATA.groups[place].device === device);
   return found.reduce((best, one) => (one[1] > best[1] ? one : best))[0];
 }
 
 /* What was asked stays asked, though of no row there it may be known. */
 function showGroup(place) {
   unread = [];
+  lastShown.set(current().device, state.group);
   if (isAsked()) state.objective = objective();
   Object.assign(state, { group: place, card: null, open: "", compare: [] });
   rebuild();
@@ -43,7 +49,7 @@ function showGroup(place) {
 function wire() {
   const on = (id, event, act) => byId(id).addEventListener(event, act);
   on("question", "submit", (event) => event.preventDefault());
-  on("device", "change", (event) => showGroup(nearestGroup(event.target.value)));
+  on("device", "change", (event) => showGroup(groupOf(event.target.value)));
   on("group", "change", (event) => showGroup(Number(event.target.value)));
   on("search", "input", (event) => { state.search = event.target.value; update(); });
   on("objective", "change", (event) => { Object.assign(state, { objective: event.target.value, sort: null }); update(); });
