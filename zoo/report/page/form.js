@@ -81,6 +81,7 @@ function setLimit(key, value) {
   update();
 }
 
+const bare = (value) => value.replace(/^measured on /, "");
 const kindTitle = (name) => ({ rests_on: "measured on", input_size: "input" })[name] ?? name;
 
 function buildKinds() {
@@ -92,7 +93,7 @@ function buildKinds() {
     const word = kindTitle(name);
     parts.push(h("div", { className: "chips", role: "group", "aria-label": word }, h("span", { className: "chips-name" }, word),
       values.map((value) => h("label", { className: "chip" },
-        h("input", { type: "checkbox", checked: asked.includes(value), onchange: (event) => setKind(name, value, event.target.checked) }), value.replace(/^measured on /, ""), there.includes(value) ? "" : " (none here)"))));
+        h("input", { type: "checkbox", checked: asked.includes(value), onchange: (event) => setKind(name, value, event.target.checked) }), bare(value), there.includes(value) ? "" : " (none here)"))));
   }
   if (state.grade || rowsHere().some((row) => fact("grade", row))) {
     const select = h("select", { id: "grade", onchange: (event) => { state.grade = event.target.value; update(); } });
@@ -175,12 +176,12 @@ function whyNothing() {
     return devices.length ? ` Other tables of this page have it: of ${devices.join(", ")}.` : "";
   };
   const kinds = Object.entries(state.kinds).filter(([name, values]) => values.length && !rowsHere().some((row) => values.includes(String(fact(name, row)))))
-    .map(([name, values]) => `No row here has ${kindTitle(name)} ${values.join(" or ")}.${elsewhere((row) => values.includes(String(fact(name, row))))}`);
+    .map(([name, values]) => `No row here ${name === "rests_on" ? "was" : "has"} ${kindTitle(name)} ${values.map(bare).join(" or ")}.${elsewhere((row) => values.includes(String(fact(name, row))))}`);
   const keys = [...new Set([...limitsSet().map(([key]) => key), objective()])].filter((key) => !known(key, rows)).map((key) => [key, metric(key).title]);
   const numbers = keys.map(([key, title]) => (known(key) ? rows.length && `${title} is not known of any of the rows that are asked for.`
     : `${title} is not known of any row here: it was not measured on ${here}.${elsewhere((row) => valueOf(row, key) !== null)}`));
   const best = metric(objective()), isTold = keys.some(([key]) => key === best.key);
-  return [...kinds, ...numbers, state.grade && !rowsHere().some(isGraded) && `No row here has timing grade ${state.grade} or better.`,
+  return [...kinds, ...numbers, !rows.length && !kinds.length && "No row here is all that is asked for under “Only”.",
     rowsNow.length && !isTold && `Of the rows that keep all that is asked, ${best.title} is not known.`].filter(Boolean);
 }
 

@@ -178,12 +178,10 @@ function newestVersions(rows) {
   return rows.filter((row) => !whole.has(row) || recipe(last.get(recipe(row)[0]))[1] === recipe(row)[1]);
 }
 
-const isGraded = (row) => !state.grade || (fact("grade", row) ?? "Z") <= state.grade;
-
 /* Which rows are meant at all: limits apart. */
 function meant() {
   const sold = (row) => !state.sale || own("for_sale", row);
-  return newestVersions(named()).filter((row) => sold(row) && isGraded(row));
+  return newestVersions(named()).filter((row) => sold(row) && (!state.grade || (fact("grade", row) ?? "Z") <= state.grade));
 }
 
 function qualifying() {
