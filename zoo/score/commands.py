@@ -192,7 +192,7 @@ def how_to_have_weights(row: Row) -> str:
 
 
 def what_trains(row: Row, command: str, on: str = "") -> str:
-    """Return what the command of `how_to_have_weights` is for, `on` which devices, and what the file is that it names."""
+    """Return what the command of `how_to_have_weights` is for, `on` a device, and what the file is that it names."""
     file = f"; FILE is the recipe {recipe_of(row)}, none of zoo's own" if "FILE" in command else ""
     return f"first its weights{on}, where no such run is here yet{file}"
 

@@ -230,7 +230,9 @@ def test_a_miss_is_told_from_its_limit_with_as_many_digits_as_it_takes(show):
 
 
 @pytest.mark.parametrize(("key", "value", "other"), [("miou", 0.4799, 0.48), ("miou", 0.226, 0.4), ("miou", 0.4, 0.4),
-    ("pipeline_p50_s", 0.0100001, 0.01), ("peak_memory_bytes", 104857601, 104857600)])  # fmt: skip
+    ("pipeline_p50_s", 0.0100001, 0.01), ("pipeline_p50_s", 0.0081256, 0.008125), ("cold_start_s", 0.1502, 0.15),
+    ("pipeline_p50_s", 0.2, 1 / 30), ("param_count", 3e6, 123456789.0),
+    ("peak_memory_bytes", 104857601, 104857600)])  # fmt: skip
 def test_two_numbers_are_told_apart_as_in_python(show, key, value, other):
     found = show().evaluate("([key, ...values]) => apart(metric(key), ...values)", [key, value, other])
     assert tuple(found) == metric_of(key).apart(value, other)

@@ -70,8 +70,12 @@ const spreadOf = (row, key) => DATA.spreads[key]?.[row] ?? null;
 function show(one, value) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "n/a";
   const scaled = value * one.scale;
+  return rounded(scaled, digitsOf(one, scaled));
+}
+
+function digitsOf(one, scaled) {
   const digits = scaled ? 2 - Math.floor(Math.log10(Math.abs(scaled))) : 2;
-  return rounded(scaled, one.decimals ?? Math.min(Math.max(digits, 0), 6));
+  return one.decimals ?? Math.min(Math.max(digits, 0), 6);
 }
 
 /* As Python rounds: what is exactly between two goes to the even one; and 0 has no sign. */
@@ -83,10 +87,15 @@ function rounded(value, digits) {
 
 const say = (one, value) => (value === null ? "n/a" : `${show(one, value)} ${one.unit}`.trim());
 
-/* A number and another with as many digits as it takes to tell them apart: `Metric.apart` in zoo/score/metrics.py. */
-function apart(one, ...values) {
-  const said = (digits) => values.map((value) => say(digits ? { ...one, decimals: (one.decimals ?? 0) + digits } : one, value));
-  return Array.from({ length: 9 }, (_, digits) => said(digits)).find(([first, ...others]) => !others.includes(first)) ?? said(8);
+/* A number with as many digits as it takes to tell it from a bound, and that as it was asked: `Metric.apart` in
+   zoo/score/metrics.py. */
+function apart(one, value, bound) {
+  const off = Math.abs(value - bound) * one.scale, scaled = bound * one.scale;
+  const least = off > 0 && Number.isFinite(off) ? Math.ceil(Number((-Math.log10(off)).toFixed(9))) : 0;
+  const places = Array.from({ length: 9 }, (_, digits) => digits - Math.floor(Math.log10(Math.abs(scaled) || 1)));
+  const asked = places.find((at) => Math.abs(Math.round(scaled * 10 ** at) / 10 ** at - scaled) <= 1e-12 * Math.abs(scaled)) ?? places[5];
+  const to = (digits, number) => say({ ...one, decimals: Math.max(digits, least) }, number);
+  return [to(digitsOf(one, value * one.scale), value), to(Math.max(digitsOf(one, scaled), asked), bound)];
 }
 
 /* A row's number as the leaderboard has it: `≥` before what is the least it may be. */
