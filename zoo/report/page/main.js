@@ -26,13 +26,13 @@ function rebuild() {
 
 const lastShown = new Map(); // by device: which of its groups
 
-/* The group of another device to go on with: the one that was shown last, else of those that know most of what is asked
-   the one that is most like this. */
+/* The group of another device to go on with: the one that was shown last, else of those that know most of what is asked,
+   smoke tests last, the one that is most like this. */
 function groupOf(device) {
   if (lastShown.has(device)) return lastShown.get(device);
   const here = current().alike.map(String), asked = isAsked() ? [...limitsSet().map(([key]) => key), objective()] : [];
   const alike_ = (group) => group.alike.filter((value, place) => String(value) === here[place]).length;
-  const fit = (group) => 100 * asked.filter((key) => known(key, group.rows)).length + alike_(group);
+  const fit = (group) => 100 * asked.filter((key) => known(key, group.rows)).length - 50 * group.is_smoke_test + alike_(group);
   const found = DATA.groups.map((group, place) => [place, fit(group)]).filter(([place]) => DATA.groups[place].device === device);
   return found.reduce((best, one) => (one[1] > best[1] ? one : best))[0];
 }
