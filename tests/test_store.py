@@ -15,6 +15,7 @@ import pytest
 from zoo import store
 from zoo.errors import UserError
 from zoo.record import SCHEMA
+from zoo.score.reading import read_rows
 
 
 def test_the_path_is_readable_and_a_function_of_the_record(records):
@@ -222,6 +223,17 @@ def test_a_missing_folder_matters_only_to_a_reader(tmp_path):
     (tmp_path / "page.md").write_text("")
     with pytest.raises(UserError, match=r"page\.md is a file; name the folder of the records with --results"):
         store.scan(tmp_path / "page.md", required=True)
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
+@pytest.mark.parametrize("key", ["timeout_s", "train"])
+def test_a_number_that_is_none_is_damage(records, tmp_path, number, key):
+    path = store.save(records.make(), {}, tmp_path)
+    value = number if key == "timeout_s" else f'{{"sgd_momentum": [{number}]}}'
+    path.write_text(path.read_text().replace('"config": {', f'"config": {{"{key}": {value},'))
+    with pytest.raises(UserError, match=r"damaged JSON \(config holds NaN or an infinite number\); fetch it again"):
+        store.load(path)
+    assert read_rows(tmp_path).rows == ()
 
 
 def test_only_damaged_files_is_said(records, tmp_path):

@@ -416,6 +416,10 @@ def parse(content: bytes, place: Path) -> Record:
         raise UserError(f"{place}: {_why_not_a_record(content, error)}") from error
     if record.schema_version > records.SCHEMA:
         raise UserError(f"{place}: {_too_new(record.schema_version)}")
+    try:
+        _encoded(record.config)  # of any JSON; all other fields refuse it themselves
+    except ValueError as error:
+        raise UserError(f"{place}: damaged JSON (config holds NaN or an infinite number); {MEND}") from error
     return record
 
 

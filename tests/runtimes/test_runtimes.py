@@ -21,6 +21,7 @@ import torch
 from torch import nn
 
 from zoo.errors import ModelError, UserError
+from zoo.protocol import RUNTIMES
 from zoo.record import Build, Precision, State
 from zoo.runtimes import base, onnxruntime, openvino, table
 
@@ -44,6 +45,10 @@ def rows(device: str) -> list:
         if device == "cuda" or slow or runtime not in ("compile", "aoti"):
             found.append(pytest.param(*row, marks=[pytest.mark.slow] if slow else []))
     return found
+
+
+def test_the_names_that_records_are_held_to_are_those_of_the_table():
+    assert tuple(table.RUNTIMES) == RUNTIMES
 
 
 @pytest.fixture(scope="session")

@@ -10,10 +10,12 @@ import pytest
 
 from zoo import store
 from zoo.catalog import MODELS
+from zoo.config import TrainConfig
 from zoo.errors import UserError
 from zoo.identity import network_sha256
 from zoo.machine import may_be_called
 from zoo.question import hashes_of
+from zoo.record import Failure
 from zoo.score.audit import audit, faults_of
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -136,6 +138,120 @@ def test_what_is_said_twice_is_said_alike(kept, tmp_path, where, value, words):
     edit(kept, where, value)
     (fault,) = [one for one in audit(tmp_path).faults if words in one]
     assert fault.startswith(f"{kept}: ")
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """A committed record of a trained network's file, which says all that was asked for."""
+    (kept,) = (RESULTS / "amd-epyc-zen4-2c" / "cgnet").glob("openvino-bf16-b1-96x128-camvid-camvid_cpu-5ac88db1-*.json")
+    for file in (kept, kept.with_suffix(".npz")):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    return tmp_path / kept.name
+
+
+def faults(path):
+    return faults_of(store.load(path), store.samples(path))
+
+
+def failed_at(step):
+    return {"step": step, "reason": "no answer within 60 s", "detail": ""}
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "words"),
+    [
+        (("status",), "failed", "status: failed said, and no step failed"),
+        (("failure",), failed_at("measure"), "status: ok said, and its step measure failed"),
+        (("failure",), failed_at("node"), "failure.step: node said, and speed is there"),
+        (("failure",), failed_at("evaluate"), "failure.step: evaluate said, and accuracy is there"),
+        (("failure",), failed_at("cold"), "failure.step: cold said, and cold_start is there"),
+        (("artifact", "precision"), "int8", "artifact.precision: int8 said, bf16 by config.precisions"),
+        (("config", "precisions"), None, "artifact.precision: bf16 said, none by config.precisions"),
+        (("artifact", "runtime"), "eager", "artifact.runtime: eager said, openvino by config.runtimes"),
+        (("artifact", "runtime"), "openvinox", "artifact.runtime: openvinox said, known: eager, compile, aoti, "),
+        (("artifact", "input_size"), [48, 64], "cost.mac_input_size: (96, 128) said, (48, 64) by artifact.input_size"),
+        (("artifact", "input_size"), [96, 96], "[96, 96] said, [96, 128] by artifact.weights.feeding"),
+        (("config", "input_sizes"), [[64, 64]], "[96, 128] said, [64, 64] by config.input_sizes"),
+        (("cost", "mac_input_size", 0), 64, "cost.mac_input_size: (64, 128) said, (96, 128) by artifact.input_size"),
+        (("artifact", "resize"), "stretch", "artifact.resize: stretch said, fit, fit by config.resize"),
+        (("artifact", "weights", "recipe"), "quick", "recipe: quick said, camvid_cpu by the recipe's hash"),
+        (("artifact", "weights", "source"), "random", "source: random said, and accuracy is that of weights"),
+        (("config", "split"), "test", "dataset.split: val said, test by config.split"),
+        (("config", "rate_hz"), 10.0, "protocol: zoo-lat/3 said, 10.0 by config.rate_hz"),
+        (("protocol",), "zoo-paced/1", "paced: nothing said, and its calls were timed by the rules of zoo-paced/1"),
+        (("protocol",), "", "protocol: nothing said, known: zoo-lat/1, zoo-lat/2, zoo-lat/3, zoo-paced/1"),
+        (("accuracy", "protocol"), "zoo-miou/9", "accuracy.protocol: zoo-miou/9 said, known: zoo-miou/1"),
+        (("cold_start", "protocol"), "x", "cold_start.protocol: x said, known: zoo-cold/1"),
+        (("accuracy", "mode", "scales"), [], "accuracy.mode.scales: none said"),
+        (("artifact", "code_sha256"), "", "artifact.code_sha256: none said, and no file was measured"),
+    ],
+)
+def test_one_word_that_something_else_denies_is_told(trained, where, value, words):
+    assert faults(trained) == ()
+    edit(trained, where, value)
+    assert any(words in fault for fault in faults(trained)), faults(trained)
+
+
+def test_a_recipe_of_ones_own_is_known_by_what_was_asked_for(trained):
+    record = store.load(trained)
+    recipe = TrainConfig.model_validate(record.config["train"] | {"name": "mine"})
+    edit(trained, ("config", "train", "name"), "mine")
+    edit(trained, ("artifact", "weights", "recipe_hash"), recipe.recipe_hash)
+    assert "artifact.weights.recipe: camvid_cpu said, mine by the recipe's hash" in faults(trained)
+    edit(trained, ("artifact", "weights", "recipe"), "mine")
+    assert faults(trained) == ()
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        (("config", "precisions"), ["fp32", "bf16"]),
+        (("config", "runtimes"), ["installed"]),
+        (("config", "input_sizes"), [[64, 64], [96, 128]]),
+        (("config", "resize"), "stretch"),
+        (("config", "split"), "validation"),
+    ],
+)
+def test_what_was_asked_for_may_be_more_or_by_another_name(trained, where, value):
+    """Weights decide how they are fed where nobody asked."""
+    edit(trained, where, value)
+    assert faults(trained) == ()
+
+
+@pytest.mark.parametrize("step", ["memory", "cold", "agreement", "throughput", "train", "plan"])
+def test_a_cell_may_fail_late_and_keeps_what_it_has(records, step):
+    record, samples = records.sampled()
+    late = {"memory": None, "failure": Failure(step=step, reason="no"), "status": "oom"}
+    told = () if step not in {"train", "plan"} else (f"failure.step: {step} said, and speed is there",)
+    assert faults_of(record.model_copy(update=late), samples) == told
+
+
+def test_an_empty_record_is_not_ok(records):
+    empty = records.make(right=None, dataset=None, timed=False)
+    assert faults_of(empty, {}) == ("status: ok said, and neither speed nor accuracy is there",)
+
+
+def test_a_file_of_another_maker_has_neither_code_nor_cost(records):
+    record, samples = records.sampled(source="file", tag="net.onnx", runtime="onnxruntime", file_bytes=9)
+    artifact = record.artifact.model_copy(update={"code_sha256": ""})
+    assert faults_of(record.model_copy(update={"artifact": artifact, "cost": None}), samples) == ()
+    drawn = artifact.model_copy(update={"weights": artifact.weights.model_copy(update={"source": "random"})})
+    assert faults_of(record.model_copy(update={"artifact": drawn, "cost": None}), samples) == ()
+    nothing = artifact.model_copy(update={"file_sha256": None})
+    (fault,) = faults_of(record.model_copy(update={"artifact": nothing, "cost": None}), samples)
+    assert fault.startswith("artifact.code_sha256: none said")
+    failed = records.failed(source="file", tag="net.onnx", runtime="onnxruntime")
+    assert faults_of(failed.model_copy(update={"artifact": nothing}), {}) == ()
+
+
+def test_sizes_that_a_network_pads_are_counted_padded(records):
+    record, samples = records.sampled("pan_resnet18", input_size=(64, 100), right=None, dataset=None)
+    made = {"code_sha256": network_sha256(MODELS["pan_resnet18"])}
+    current = record.model_copy(update={"artifact": record.artifact.model_copy(update=made)})
+    cost = current.cost.model_copy(update={"mac_input_size": (128, 128)})
+    assert faults_of(current.model_copy(update={"cost": cost}), samples) == ()
+    assert faults_of(record.model_copy(update={"cost": cost}), samples) == ()
+    assert faults_of(current, samples) == ("cost.mac_input_size: (64, 100) said, (128, 128) by artifact.input_size",)
 
 
 def test_a_model_that_is_anothers_code_is_told(records):

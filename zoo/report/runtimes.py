@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from zoo.catalog import MODELS
+from zoo.protocol import RUNTIMES
 from zoo.record import Precision, Record
 from zoo.report.markdown import grid
 from zoo.score.filtering import select
@@ -26,7 +27,6 @@ TITLE = (
 )
 Column = tuple[str, Precision]
 """Runtime and precision."""
-_RUNTIMES = ("eager", "compile", "aoti", "onnxruntime", "openvino", "tensorrt")
 _PRECISIONS = get_args(Precision)
 
 
@@ -102,7 +102,7 @@ def _column(record: Record) -> Column:
 
 def _place(column: Column) -> tuple[int, str, int]:
     runtime, precision = column
-    known = _RUNTIMES.index(runtime) if runtime in _RUNTIMES else len(_RUNTIMES)
+    known = RUNTIMES.index(runtime) if runtime in RUNTIMES else len(RUNTIMES)
     return known, runtime, _PRECISIONS.index(precision)
 
 

@@ -1,33 +1,38 @@
 """A record held against its own samples: every summary that the sidecar can give is made again, as are its hashes.
 
-What it says twice it has to say alike. What has no samples is out of reach: energy, throughput, cold starts, agreement,
-file sizes, instance-weighted counts, and how errors spread inside a row or a column of the confusion matrix, of which
-the sidecar has the sums.
+What it says twice it has to say alike, and in words that some zoo knows. What has no samples is out of reach: energy,
+throughput, cold starts, agreement, file sizes, instance-weighted counts, and how errors spread inside a row or a column
+of the confusion matrix, of which the sidecar has the sums.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import ValidationError
 
 from zoo.catalog import MODELS
+from zoo.config import INSTALLED, TrainConfig
 from zoo.errors import UserError, listed
 from zoo.identity import network_sha256
 from zoo.lived import Paced
 from zoo.machine import may_be_called
-from zoo.protocol import PACED_PROTOCOL
+from zoo.presets import RECIPE_HASHES
+from zoo.protocol import ACCURACY_PROTOCOL, COLD_PROTOCOL, PACED_PROTOCOL, RUNTIMES, SPEED_PROTOCOLS
 from zoo.question import hashes_of
 from zoo.record import Accuracy, Record, Speed
 from zoo.score.accuracy import miou_interval
 from zoo.score.summary import MEDIAN_COUNT, Samples, summarise, summarise_paced, summarise_stages
-from zoo.spec import Facts
+from zoo.spec import Facts, Feeding
 from zoo.store import load, refuse_file, result_path, samples, visible_files
 from zoo.timed import Latency
 
@@ -35,6 +40,12 @@ INTERVAL_SCHEMA = 3
 """The first one whose records hold the interval of mIoU."""
 CLOSE = 1e-9
 """Relative difference that another machine's arithmetic may make."""
+SPLITS = "train", "val", "test"
+"""What every dataset calls so; other names that are asked for may be those of other tools."""
+ANSWER_OF = {"evaluate": "accuracy", "baseline": "accuracy", "cold": "cold_start"} | {
+    step: step for step in ("build", "memory", "agreement", "throughput")
+}
+"""What a step puts into a record, and leaves out where it failed; of all others it is the speed."""
 COUNTS = ("true_positives", "false_positives", "false_negatives")
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -111,7 +122,8 @@ def faults_of(record: Record, arrays: Arrays) -> tuple[str, ...]:
             faults += _accuracy_faults(record, record.accuracy, arrays)
     except ValueError as error:  # a summary of them would be out of range
         faults.append(f"its samples make no summary: {' '.join(str(error).split())[:200]}")
-    return (*faults, *_naming_faults(record), *_twofold_faults(record))
+    rest = _naming_faults(record), _kind_faults(record), _status_faults(record), _twofold_faults(record)
+    return (*faults, *itertools.chain(*rest))
 
 
 def _twofold_faults(record: Record) -> Iterator[str]:
@@ -119,6 +131,9 @@ def _twofold_faults(record: Record) -> Iterator[str]:
     for name, said, other, value in _said_twice(record):
         if said != value:
             yield f"{name}: {said} said, {value} by {other}"
+    for name, said, other, values in _asked_for(record):
+        if said not in values:
+            yield f"{name}: {said} said, {listed(map(str, values)) or 'none'} by {other}"
     if (dataset := record.dataset) is None:
         return
     most_by = {
@@ -134,6 +149,8 @@ def _said_twice(record: Record) -> Iterator[tuple[str, object, str, object]]:
     """Where something is said, what, where else, and what there."""
     artifact, dataset, accuracy, memory = record.artifact, record.dataset, record.accuracy, record.memory
     asked: dict[str, tuple[str, object]] = {"name": ("preset", record.preset)}
+    if dataset is not None and record.config.get("split") in SPLITS:
+        asked["split"] = "dataset.split", dataset.split
     if not record.is_baseline:
         asked |= {"quick": ("quick", record.quick), "batch_size": ("artifact.batch_size", artifact.batch_size)}
         if dataset is None:
@@ -154,6 +171,87 @@ def _said_twice(record: Record) -> Iterator[tuple[str, object, str, object]]:
         elif memory.process_bytes is not None and memory.resident_before_bytes is not None:
             grown = max(0, memory.process_bytes - memory.resident_before_bytes)
             yield "memory.peak_bytes", memory.peak_bytes, "the process's memory before and after", grown
+    if record.cost is not None:
+        counted = record.cost.mac_input_size
+        if artifact.model in _models_of_code().get(artifact.code_sha256, ()):
+            padded = MODELS[artifact.model].padded(artifact.input_size)
+        else:  # by other code to other sizes
+            padded = max(counted[0], artifact.input_size[0]), max(counted[1], artifact.input_size[1])
+        yield "cost.mac_input_size", counted, "artifact.input_size", padded
+    if (recipe := _recipe_names(record).get(artifact.weights.recipe_hash or "")) is not None:
+        yield "artifact.weights.recipe", artifact.weights.recipe, "the recipe's hash", recipe
+
+
+def _recipe_names(record: Record) -> dict[str, str]:
+    """Recipes that zoo and the record itself know, by their hash, of which the name is part."""
+    names = {digits: name for name, digits in RECIPE_HASHES.items()}
+    with suppress(ValidationError):  # no recipe, or an older one
+        asked = TrainConfig.model_validate(record.config.get("train"))
+        names[asked.recipe_hash] = asked.name
+    return names
+
+
+def _asked_for(record: Record) -> Iterator[tuple[str, object, str, Sequence[object]]]:
+    """Where something is said, what, where it was asked for, and all that was; older ones may not know that."""
+    artifact, config, fed = record.artifact, record.config, record.artifact.weights.feeding
+    if record.is_baseline:
+        return
+    asked = {key: value if isinstance(value, list) else [] for key, value in config.items()}
+    for name, said in {"precision": artifact.precision, "runtime": artifact.runtime}.items():
+        if f"{name}s" in config and INSTALLED not in asked[f"{name}s"]:
+            yield f"artifact.{name}", said, f"config.{name}s", asked[f"{name}s"]
+    if "resize" in config:  # else as the weights were trained
+        ways = [config["resize"], (fed or Feeding()).resize]
+        yield "artifact.resize", artifact.resize, "config.resize and artifact.weights.feeding", ways
+    if config.get("input_sizes"):
+        yield "artifact.input_size", list(artifact.input_size), "config.input_sizes", asked["input_sizes"]
+    elif "input_sizes" in config and fed is not None and record.dataset is not None:
+        size = list(fed.input_size or artifact.output_size)
+        yield "artifact.input_size", list(artifact.input_size), "artifact.weights.feeding", [size]
+
+
+def _status_faults(record: Record) -> Iterator[str]:
+    """Whether it is ok by its word, and by what it holds."""
+    failure = record.failure
+    if failure is not None:
+        if record.status == "ok":
+            yield f"status: ok said, and its step {failure.step} failed"
+        if getattr(record, answer := ANSWER_OF.get(failure.step, "speed")) is not None:
+            yield f"failure.step: {failure.step} said, and {answer} is there"
+    elif record.status != "ok":
+        yield f"status: {record.status} said, and no step failed"
+    elif record.speed is None and record.accuracy is None:
+        yield "status: ok said, and neither speed nor accuracy is there"
+
+
+def _kind_faults(record: Record) -> Iterator[str]:
+    """What no zoo writes, or not of such a record."""
+    artifact, accuracy, rate_hz = record.artifact, record.accuracy, record.config.get("rate_hz")
+    known: dict[str, tuple[str, Sequence[str]]] = {
+        "protocol": (record.protocol, (*SPEED_PROTOCOLS, PACED_PROTOCOL)),
+        "artifact.runtime": (artifact.runtime, RUNTIMES + ("none",) * record.is_baseline),
+    }
+    if accuracy is not None:
+        known["accuracy.protocol"] = accuracy.protocol, (ACCURACY_PROTOCOL,)
+        if accuracy.mode is not None and not accuracy.mode.scales:
+            yield "accuracy.mode.scales: none said, and a frame is read at one at least"
+    if record.cold_start is not None:
+        known["cold_start.protocol"] = record.cold_start.protocol, (COLD_PROTOCOL,)
+    for name, (said, names) in known.items():
+        if said not in names:
+            yield f"{name}: {said or 'nothing'} said, known: {listed(names, len(names))}"
+    if record.is_baseline:
+        return
+    if accuracy is not None and artifact.code_sha256 and artifact.weights.source in {"random", "none"}:
+        yield f"artifact.weights.source: {artifact.weights.source} said, and accuracy is that of weights"
+    is_paced = record.protocol == PACED_PROTOCOL
+    if (rate_hz is not None) != is_paced:
+        yield f"protocol: {record.protocol} said, {rate_hz} by config.rate_hz"
+    if is_paced and record.speed is not None and record.paced is None:
+        yield f"paced: nothing said, and its calls were timed by the rules of {PACED_PROTOCOL}"
+    is_file = record.cost is None and (artifact.file_sha256 or record.status != "ok")
+    if not artifact.code_sha256 and not is_file:  # what somebody exported is known by its bytes, and not counted
+        yield "artifact.code_sha256: none said, and no file was measured"
 
 
 def _naming_faults(record: Record) -> Iterator[str]:
