@@ -18,7 +18,7 @@ import pytest
 from tests.score.test_audit import edit
 from zoo import exchange, store
 from zoo.errors import UserError
-from zoo.exchange import merge, private_texts, share
+from zoo.exchange import merge, share
 from zoo.record import Failure
 from zoo.score.audit import audit
 from zoo.score.reading import read_rows
@@ -184,6 +184,46 @@ def test_a_source_that_is_none_is_one_line_and_nothing_is_touched(other, tmp_pat
         merge([other, tmp_path / source], tmp_path / "mine")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "mine").exists()
+
+
+@pytest.mark.parametrize("target", ["results", "deep/er/results"])
+def test_a_merge_that_takes_nothing_in_leaves_no_folder_behind(other, tmp_path, target):
+    for path in other.rglob("*.json"):
+        _truncated(path)
+    before = {*tmp_path.rglob("*")}
+    assert len(merge([other], tmp_path / target).left_out) == 3
+    with store.locked(tmp_path / "idle"):
+        pass
+    assert merge([tmp_path / "idle"], tmp_path / target).left_out == ()
+    assert {*tmp_path.rglob("*")} - before == {tmp_path / "idle", *(tmp_path / "idle").rglob("*")}
+
+
+def test_a_record_that_another_merge_put_into_a_new_folder_meanwhile_stays(other, tmp_path, monkeypatch):
+    mine, real = tmp_path / "mine", store.locked
+
+    def late(target):
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "locked", real)
+            merge([other], target)
+        before.update(held(target))
+        return real(target)
+
+    before = {}
+    monkeypatch.setattr(store, "locked", late)
+    assert merge([other], mine).known_count == 3
+    assert held(mine) == before
+
+
+@pytest.mark.parametrize("into", ["there.txt", "there.txt/results", "n" * 300])
+def test_a_folder_that_cannot_be_is_one_line_with_no_flag_of_another_verb(other, tmp_path, into):
+    (tmp_path / "there.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"cannot write to .*(another results folder|shorten its path)") as caught:
+        merge([other], tmp_path / into)
+    assert "--" not in str(caught.value)
+    damaged = next(other.rglob("*.npz"))
+    _truncated(damaged)
+    (line,) = merge([other], tmp_path / "mine").left_out
+    assert "--" not in line
 
 
 def test_a_folder_of_an_empty_share_has_nothing_to_give_and_is_no_mistake(other, tmp_path):
@@ -429,54 +469,6 @@ def test_what_names_a_path_a_user_or_a_host_stays_at_home(measured, tmp_path, mo
     assert line.startswith(f"{path}: failure.detail {words}")
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "https://a.org/x/y.png", "images/s", "zoo-lat/3", "ViT-B/16", "1/2", "and/or", "unet:timm/vit_b.mae",
-        "timm/convnext_tiny.in12k_ft_in1k", "smp-hub/resnet18.imagenet", "hf:nvidia/segformer.v1",
-        "openvino 2026.4.1-22982-e213a147257-releases/2026/4",
-    ],
-)  # fmt: skip
-def test_what_is_public_is_no_path(records, text):
-    record, samples = records.sampled(build={"options": {"said": text}})
-    assert list(private_texts(record, samples)) == []
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"model": "jolanda_net"}, {"dataset": "jolanda-streets"}, {"recipe": "long-jolanda"},
-        {"source": "file", "tag": "jolanda_finetuned.pth"}, {"source": "file", "tag": "jo@STATION7_best.pth"},
-    ],
-)  # fmt: skip
-def test_a_name_that_is_joined_to_others_stays_at_home(records, monkeypatch, changes):
-    monkeypatch.setattr("getpass.getuser", lambda: "jolanda")
-    monkeypatch.setattr("platform.node", lambda: "station7")
-    record, samples = records.sampled(**changes)
-    assert "names this machine's user or host" in next(private_texts(record, samples))
-    samples["image_names"] = np.array(["jolanda_0001", *samples["image_names"][1:]])
-    assert any(said.startswith("image_names of its samples names this") for said in private_texts(record, samples))
-
-
-@pytest.mark.parametrize("user", ["root", "max", "linux", "fp32-user", "camvid_cpu2"])
-def test_usual_words_are_no_names(records, monkeypatch, user):
-    monkeypatch.setattr("getpass.getuser", lambda: user)
-    record, samples = records.sampled(build={"options": {"mode": "max-autotune", "url": "https://a.org/x/y"}})
-    assert list(private_texts(record, samples)) == []
-
-
-def test_a_path_among_the_samples_stays_at_home_too(records):
-    record, samples = records.sampled()
-    samples["image_names"] = np.array(["/data/one", *samples["image_names"][1:]])
-    assert next(private_texts(record, samples)) == "image_names of its samples names a path ('/data/one')"
-
-
-def test_nothing_private_stands_in_the_committed_records():
-    results = Path(__file__).parents[1] / "results"
-    for path in store.visible_files(results, ".json", pytest.fail):
-        assert list(private_texts(store.load(path), store.samples(path))) == [], path
-
-
 def test_what_was_edited_or_is_too_large_is_not_shared(measured, tmp_path, monkeypatch):
     measured("fcn")
     edited, large = measured("unet"), measured("enet", samples=1500)
@@ -486,6 +478,28 @@ def test_what_was_edited_or_is_too_large_is_not_shared(measured, tmp_path, monke
     assert one.startswith(str(large.with_suffix(".npz")))
     assert "a repository keeps it for good" in one
     assert other.startswith(f"{edited}: speed.")
+
+
+def test_a_record_whose_name_is_not_what_it_holds_is_named_by_its_file(measured, tmp_path):
+    edited, moved = measured("unet"), measured("fcn")
+    edit(edited, ("artifact", "precision"), "int8")
+    edit(edited, ("config", "precisions"), ["fp32"])
+    for file in (moved, moved.with_suffix(".npz")):
+        file.rename(tmp_path / "results" / f"copy{file.suffix}")
+    shared = share(tmp_path / "results", tmp_path / "out.zip")
+    assert shared.left_out == (f"{edited}: artifact.precision: int8 said, fp32 by config.precisions",)
+    assert {path.name for path in merge([tmp_path / "out.zip"], tmp_path / "theirs").added} == {moved.name}
+
+
+def test_a_copy_of_a_folder_has_nothing_to_share_and_a_next_step(measured, tmp_path):
+    measured("unet")
+    shutil.copytree(tmp_path / "results", tmp_path / "copy", ignore=shutil.ignore_patterns(".local"))
+    with pytest.raises(
+        UserError, match=r"nothing to share: 1 measured elsewhere; share them from the folder .*`zoo merge`"
+    ):
+        share(tmp_path / "copy", tmp_path / "out.zip")
+    merge([tmp_path / "results"], tmp_path / "copy")
+    assert len(share(tmp_path / "copy", tmp_path / "out.zip").records) == 1
 
 
 def test_nothing_to_share_says_why(records, measured, tmp_path):

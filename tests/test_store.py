@@ -233,7 +233,8 @@ def test_a_number_that_is_none_is_damage(records, tmp_path, number, key):
     path.write_text(path.read_text().replace('"config": {', f'"config": {{"{key}": {value},'))
     with pytest.raises(UserError, match=r"damaged JSON \(config holds NaN or an infinite number\); fetch it again"):
         store.load(path)
-    assert read_rows(tmp_path).rows == ()
+    with pytest.raises(UserError, match=r"holds no records \(1 file could not be read; skipped .*NaN"):
+        read_rows(tmp_path)
 
 
 def test_only_damaged_files_is_said(records, tmp_path):
@@ -260,7 +261,7 @@ def test_a_full_disk_leaves_nothing_behind(records, tmp_path, monkeypatch, call)
 
 def test_a_folder_that_is_a_file_is_one_line(records, tmp_path):
     (tmp_path / "results").write_text("")
-    with pytest.raises(UserError, match=r"cannot write a record to .*--results"):
+    with pytest.raises(UserError, match=r"cannot write a record to .*, or name another results folder"):
         store.save(records.make(), {}, tmp_path / "results")
 
 
@@ -361,8 +362,14 @@ def test_a_reader_takes_what_was_named_then_results_then_what_is_shipped(records
         shipped.mkdir(parents=True)
         assert store.folder_to_read(None) == (shipped, (store.NO_FOLDER,))
         assert store.folder_to_read("shipped") == (shipped, ()), "as was asked for: nothing is to be said"
-    (tmp_path / "results").mkdir()
-    assert store.folder_to_read(None) == (Path("results"), ())
+    with store.opened(tmp_path / "results"):
+        (tmp_path / "results" / "README.md").write_text("")
+    assert store.folder_to_read(None) == (package / "results", (store.NO_FOLDER,)), "nothing was measured into it"
+    assert store.folder_to_read("results") == (Path("results"), ())
+    damaged = tmp_path / "results" / "device" / "unet" / "a.json"
+    damaged.parent.mkdir(parents=True)
+    damaged.write_text("")
+    assert store.folder_to_read(None) == (Path("results"), ()), "it is for the reader to say what is wrong with it"
     assert store.folder_to_read("results") == (Path("results"), ())
     assert store.folder_to_read("shipped") == (package / "results", ()), "beside records of one's own"
     (package / "results" / "nvidia-h200" / "unet").mkdir(parents=True)

@@ -5,10 +5,7 @@ Neither changes a byte of a record, and both hold each against its own samples f
 
 from __future__ import annotations
 
-import getpass
 import io
-import platform
-import re
 import tarfile
 import zipfile
 from collections import Counter
@@ -16,17 +13,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache, partial
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from zoo import catalog, files, presets, store
+from zoo import files, store
 from zoo.allowed import holds_control
 from zoo.errors import UserError
 from zoo.faults import how_to_read, how_to_write, reason
-from zoo.published import table
+from zoo.private import private_texts
 from zoo.record import Record
 from zoo.score.audit import Arrays, faults_of
 
@@ -36,22 +33,11 @@ TAR_BYTES = 2**30
 """A tar is held in memory."""
 SHARED_BYTES = 2 * 2**20
 """More than this of one file is too much for a repository, which keeps it for good."""
+HOW_TO_SHARE = (
+    "share them from the folder they were measured into, or take that in with `zoo merge`: a copy tells whose they are "
+    "by its folder .local alone, which git and archives leave behind"
+)
 SOURCE = "a folder of records, or a .zip or .tar of one"
-
-_WORD = re.compile(r"[^\s'\"`=(),;|<>\[\]{}]+")
-_PUBLIC = re.compile(r"https?://|^(?:(?:\w+:)?(?:timm|smp-hub)|(?:hf|smp):\w[\w.-]*)/[\w.-]+$")
-"""Addresses, and what libraries and hubs call their weights."""
-_ROOTED = re.compile(r"(?:.*:)?(?:[\\/]|~[\w.-]*[\\/]|\.\.?[\\/])[\w.~\\/-]|\w+://|[A-Za-z]:[\\/]")
-"""From a root, a home or the working folder, or of a scheme such as `file:`."""
-_FILE = re.compile(r"[\\/][^\\/]*\.(?:[A-Za-z][A-Za-z0-9]{0,4}|safetensors|engine)(?!\w)")
-_DEEP = re.compile(r"[\\/].*[\\/].*[A-Za-z][^\\/]*$")
-"""At least two folders; `releases/2026/4`, a version, ends without a letter."""
-_EVERYBODYS = {"root", "user", "admin", "ubuntu", "debian", "runner", "docker", "localhost"}
-"""Names of users and hosts that tell nothing."""
-_PROBED = ("software", "device")
-"""What zoo itself says of a machine: a user called `linux` is not in it."""
-_GIVEN = re.compile(r"artifact\.(model|weights)|(accuracy\.)?dataset|config\.(train\.)?name|failure")
-"""Where people put names of their own, joined by whatever they like: `jo_finetuned`."""
 
 OnDone = Callable[[int, int], None]
 """Called with the number of records looked at and of all."""
@@ -83,6 +69,21 @@ class Shared:
     """One line for each record that cannot be shared."""
 
 
+class _Held(NamedTuple):
+    """A record of a results folder, and its file, whatever that is called."""
+
+    path: Path
+    record: Record
+
+    @property
+    def key(self) -> str:
+        return self.record.key
+
+    @property
+    def started_at(self) -> datetime:
+        return self.record.started_at
+
+
 class _Found(NamedTuple):
     """A record as it lies in a source."""
 
@@ -109,7 +110,7 @@ def merge(sources: Sequence[Path | str], into: Path | str = store.DEFAULT, on_do
 
     Args:
         sources: Folders, or a `.zip` or `.tar` of one; `shipped`: the records that came with zoo.
-        into: The results folder; made where there is none.
+        into: The results folder; made where there is none, and something to put into it.
         on_done: Told how far it is.
 
     Raises:
@@ -119,7 +120,9 @@ def merge(sources: Sequence[Path | str], into: Path | str = store.DEFAULT, on_do
     target, added, known_count, left_out = Path(into), list[Path](), 0, list[str]()
     with ExitStack() as opened:
         found = [one for source in folders for one in _records_in(source, opened, left_out)]
-        opened.enter_context(store.locked(target))
+        is_open = not _is_new(target)  # a new one is made when there is something to put into it
+        if is_open:
+            opened.enter_context(store.locked(target))
         for done, one in enumerate(found, 1):
             try:
                 content, sidecar = one.read(), one.read_sidecar and one.read_sidecar()
@@ -136,6 +139,9 @@ def merge(sources: Sequence[Path | str], into: Path | str = store.DEFAULT, on_do
             except UserError as error:
                 left_out.append(str(error))
             else:
+                if not is_open:
+                    opened.enter_context(store.locked(target))
+                    is_open, is_known = True, path.exists()  # by another merge, which made the folder meanwhile
                 if is_known:
                     known_count += 1
                 else:
@@ -143,7 +149,8 @@ def merge(sources: Sequence[Path | str], into: Path | str = store.DEFAULT, on_do
                     added.append(path)
             if on_done is not None:
                 on_done(done, len(found))
-        store.add_folder_ids(target, [one for source in folders for one in store.folder_ids(source)])
+        if is_open:
+            store.add_folder_ids(target, [one for source in folders for one in store.folder_ids(source)])
     return Merged(tuple(added), known_count, tuple(left_out))
 
 
@@ -152,8 +159,8 @@ def share(
 ) -> Shared:
     """Pack up what was measured into a results folder, to be merged elsewhere: the newest run of each cell.
 
-    Left out is what came with a checkout, and what should not go public: a record that names a path, or this machine's
-    user or host.
+    Left out is what came with a checkout, and what should not go public: a record that names a path, a user, an e-mail
+    address, a private network, or this machine's host.
 
     Args:
         results: The folder.
@@ -168,13 +175,13 @@ def share(
     unasked, left_out = Counter[str](), list[str]()
     chosen = dict[PurePosixPath, Record]()
     contents = dict[PurePosixPath, bytes]()
-    every = store.scan(folder, history=True, required=True)
-    own = [record for record in every.records if record.folder in ids]
-    newest = {id(record) for record in store.newest(own)}
-    unasked["measured elsewhere"] = len(every.records) - len(own)
-    for record in own:
+    every, unread = store.read_all(folder, lambda name: _Held(Path(name), store.load(Path(name))), required=True)
+    own = [one for one in every if one.record.folder in ids]
+    newest = {one.path for one in store.newest(own)}
+    unasked["measured elsewhere"] = len(every) - len(own)
+    for path, record in own:
         why = (
-            "replaced by a later run" if id(record) not in newest
+            "replaced by a later run" if path not in newest
             else "of a smoke test (--quick takes them along)" if record.quick and not quick
             else "without numbers (--failed takes them along)" if record.status != "ok" and not failed
             else ""
@@ -182,55 +189,31 @@ def share(
         if why:
             unasked[why] += 1
             continue
-        path = store.result_path(record)
         try:
-            packed = _packed(folder / path, record)
+            packed = _packed(path, record)
         except UserError as error:
             left_out.append(str(error))
         else:
-            chosen[path] = record
+            chosen[store.result_path(record)] = record
             contents |= packed
     unasked += Counter()  # drops what is none
     if all(record.is_baseline for record in chosen.values()):
         why_not = [*(f"{count} {what}" for what, count in unasked.items()), *left_out[:1]]
+        if unasked["measured elsewhere"]:
+            why_not.append(HOW_TO_SHARE)
         raise UserError(f"{folder} holds nothing to share: {'; '.join(why_not) or 'no model was measured into it'}")
     last = max(chosen.values(), key=store.when())
     written = Path(output or f"zoo-{store.result_path(last).parts[0]}.zip")
     _write(contents, written)
     byte_count = sum(map(len, contents.values()))
-    return Shared(written, tuple(chosen.values()), byte_count, dict(unasked), (*every.warnings, *left_out))
+    return Shared(written, tuple(chosen.values()), byte_count, dict(unasked), (*unread, *left_out))
 
 
-def private_texts(record: Record, arrays: Arrays) -> Iterator[str]:
-    """Name the texts of a record that hold a path, or this machine's user or host."""
-    names = {name for name in (_user(), platform.node().partition(".")[0]) if len(name) > 2} - _EVERYBODYS
-    alone, joined = (_apart(names, among) for among in (r"[\w-]", r"[^\W_]"))
-    for where, text in _texts("", record.model_dump(mode="json")):
-        words = joined if _GIVEN.match(where) and text not in _ours() else alone
-        if any(_is_path(word) for word in _WORD.findall(text)):
-            yield f"{where} names a path ({_short(text)})"
-        elif where.partition(".")[0] not in _PROBED and words.search(text):
-            yield f"{where} names this machine's user or host ({_short(text)})"
-    for name, array in arrays.items():
-        for text in map(str, array.ravel() if array.dtype.kind in "US" else ()):
-            if any(map(_ROOTED.match, _WORD.findall(text))):  # of an image folders of its own may be said
-                yield f"{name} of its samples names a path ({_short(text)})"
-                break
-            if joined.search(text):
-                yield f"{name} of its samples names this machine's user or host ({_short(text)})"
-                break
-
-
-@cache  # a share looks at each of its records
-def _ours() -> frozenset[str]:
-    """Names that zoo itself gives: of models, recipes, presets, published weights."""
-    tags = (one.tag for one in table.PUBLISHED)
-    return frozenset((*catalog.MODELS, *presets.RECIPE_HASHES, *presets.preset_names("bench"), *tags))
-
-
-def _apart(names: set[str], among: str) -> re.Pattern[str]:
-    """Finds names with none of some letters beside them; without names nothing."""
-    return re.compile(rf"(?<!{among})(?:{'|'.join(map(re.escape, names)) or '(?!)'})(?!{among})", re.IGNORECASE)
+def _is_new(folder: Path) -> bool:
+    try:
+        return not folder.exists()
+    except OSError:  # as of a name that is too long: opening it says so
+        return False
 
 
 def _require_plain(place: Path, content: bytes) -> None:
@@ -246,12 +229,6 @@ def _require_past(place: Path, record: Record) -> None:
             f"{place}: it began at {record.started_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC by its own word, and now is "
             f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; correct the clock that is wrong, and measure its cell anew"
         )
-
-
-def _is_path(word: str) -> bool:
-    if _PUBLIC.search(word):
-        return False
-    return any((_ROOTED.match(word), _FILE.search(word), _DEEP.search(word)))
 
 
 def _records_in(source: Path, opened: ExitStack, left_out: list[str]) -> list[_Found]:
@@ -431,27 +408,3 @@ def _write(contents: dict[PurePosixPath, bytes], output: Path) -> None:
     except OSError as error:
         advice = how_to_write(error, "another --output")
         raise UserError(f"cannot write {output}: {reason(error)}; {advice}") from error
-
-
-def _texts(where: str, value: Any) -> Iterator[tuple[str, str]]:
-    """Every text in a JSON value, keys of objects included, with its place."""
-    if isinstance(value, str):
-        yield where, value
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            yield f"{where}.{key}".lstrip("."), key
-            yield from _texts(f"{where}.{key}".lstrip("."), inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _texts(where, inner)
-
-
-def _short(text: str) -> str:
-    return repr(" ".join(text.split())[:80])
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):  # a container's user may have no name
-        return ""

@@ -51,7 +51,9 @@ AHEAD = timedelta(days=1)
 """How far a machine's clock may go before that of another."""
 IDENTITY_S = 10.0
 """How long to wait for another process that gives a new folder its id."""
-NO_FOLDER = f"no folder {DEFAULT} here: these records came with zoo; `zoo bench --models all` measures this machine"
+NO_FOLDER = (
+    f"no records in a folder {DEFAULT} here: these came with zoo; `zoo bench --models all` measures this machine"
+)
 
 _encoded = json.JSONEncoder(allow_nan=False, sort_keys=True).encode  # `json.dumps` would make one for each value
 
@@ -90,8 +92,7 @@ def result_path(record: Record) -> PurePosixPath:
     if record.paced is not None:
         condition.append(f"{record.paced.rate_hz:g}hz")
     condition += [record.key[:8], f"{started:%Y%m%dT%H%M%S}.{started.microsecond // 1000:03d}Z"]
-    name = "-".join(_slug(part) for part in condition)
-    return model_folder(record.device.slug, artifact.model) / f"{name}.json"
+    return model_folder(record.device.slug, artifact.model) / f"{'-'.join(map(_slug, condition))}.json"
 
 
 def conditions(runtime: str, precision: str, batch_size: int, input_size: Size) -> str:
@@ -137,19 +138,25 @@ def put(path: Path, content: bytes, sidecar: bytes | None) -> None:
     try:
         files.write_all(contents)  # the JSON last: it says that the record is whole
     except OSError as error:
-        advice = how_to_write(error, "another folder with --results")
-        raise UserError(f"cannot write a record to {path.parent}: {reason(error)}; {advice}") from error
+        raise _unwritable(path.parent, error, "a record to") from error
 
 
 def folder_to_read(results: Path | str | None) -> tuple[Path, tuple[str, ...]]:
     """Return the folder that a reader means, and a line where it may not expect it.
 
-    The one it named, else `results` of the working directory, else the records that are shipped.
+    The one it named, else `results` of the working directory if it holds any, else the records that are shipped.
     """
     given = Path(DEFAULT if results is None else results)
-    if (results is None or str(results) == SHIPPED) and not given.exists() and (shipped := _shipped()):
+    is_meant = given.exists() and (results is not None or _may_hold_records(given))
+    if (results is None or str(results) == SHIPPED) and not is_meant and (shipped := _shipped()):
         return shipped, () if results else (NO_FOLDER,)
     return given, ()
+
+
+def _may_hold_records(folder: Path) -> bool:
+    """Whether a folder holds the file of one, or what cannot be listed; no more is looked at than that takes."""
+    errors = list[OSError]()
+    return any(visible_names(folder, ".json", errors.append)) or bool(errors)
 
 
 def shipped_of(device: str) -> str:
@@ -204,7 +211,7 @@ def read_all(
         if not isinstance(error, FileNotFoundError | NotADirectoryError):  # none, or gone since it was listed
             warnings.append(f"skipped {error.filename}: {error.strerror}")
 
-    names = visible_names(results, ".json", warn)
+    names = list(visible_names(results, ".json", warn))
     ahead(names)
     last, future = datetime.now(UTC) + AHEAD, list[str]()
     for name in names:
@@ -306,10 +313,9 @@ def _lock(results: Path, *, patience_s: float = 0.0) -> Iterator[None]:
         yield
 
 
-def _unwritable(results: Path, error: OSError) -> UserError:
-    return UserError(
-        f"cannot write to {results}: {reason(error)}; {how_to_write(error, 'another folder with --results')}"
-    )
+def _unwritable(folder: Path, error: OSError, what: str = "to") -> UserError:
+    """Each verb has its own flag for the folder."""
+    return UserError(f"cannot write {what} {folder}: {reason(error)}; {how_to_write(error, 'another results folder')}")
 
 
 def folder_ids(results: Path) -> tuple[str, ...]:
@@ -342,16 +348,15 @@ def visible_files(folder: Path, ending: str, on_error: Callable[[OSError], None]
     return [Path(name) for name in visible_names(folder, ending, on_error)]
 
 
-def visible_names(folder: Path, ending: str, on_error: Callable[[OSError], None]) -> list[str]:
-    """The same as text, for those who read very many."""
-    found, ahead = list[str](), _visible(os.fspath(folder), on_error)
+def visible_names(folder: Path, ending: str, on_error: Callable[[OSError], None]) -> Iterator[str]:
+    """The same as text, one after the other, for those who read very many."""
+    ahead = _visible(os.fspath(folder), on_error)
     while ahead:
         entry = ahead.pop()
         if entry.is_dir(follow_symlinks=False):
             ahead += _visible(entry.path, on_error)
         if entry.name.endswith(ending) and (entry.is_file(follow_symlinks=False) or not Path(entry.path).is_fifo()):
-            found.append(entry.path)
-    return found
+            yield entry.path
 
 
 def _visible(folder: str, on_error: Callable[[OSError], None]) -> list[os.DirEntry[str]]:
@@ -412,14 +417,11 @@ def parse(content: bytes, place: Path) -> Record:
         content = allowed.without_control(text).encode()
     try:
         record = records.Record.model_validate_json(content)
-    except pydantic.ValidationError as error:
+        _encoded(record.config)  # of any JSON: all other fields refuse NaN and infinite numbers themselves
+    except ValueError as error:
         raise UserError(f"{place}: {_why_not_a_record(content, error)}") from error
     if record.schema_version > records.SCHEMA:
         raise UserError(f"{place}: {_too_new(record.schema_version)}")
-    try:
-        _encoded(record.config)  # of any JSON; all other fields refuse it themselves
-    except ValueError as error:
-        raise UserError(f"{place}: damaged JSON (config holds NaN or an infinite number); {MEND}") from error
     return record
 
 
@@ -446,7 +448,7 @@ def unpack(content: bytes, place: Path, *names: str) -> dict[str, npt.NDArray[An
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files if not names or name in names}
     except Exception as error:  # a damaged zip raises anything from BadZipFile to zlib.error
-        raise UserError(f"{place} is damaged: {error}; measure the cell again with --rerun") from error
+        raise UserError(f"{place} is damaged: {error}; {MEND}") from error
 
 
 def to_json(record: Record) -> str:
@@ -477,7 +479,7 @@ def _slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-.") or "unnamed"
 
 
-def _why_not_a_record(content: bytes, error: pydantic.ValidationError) -> str:
+def _why_not_a_record(content: bytes, error: ValueError) -> str:
     try:
         value = json.loads(content)
     except (ValueError, RecursionError) as damage:
@@ -487,6 +489,8 @@ def _why_not_a_record(content: bytes, error: pydantic.ValidationError) -> str:
         return "not a record of zoo; move it out of the folder of the records"
     if version > records.SCHEMA:
         return _too_new(version)
+    if not isinstance(error, pydantic.ValidationError):
+        return f"damaged JSON (config holds NaN or an infinite number); {MEND}"
     first = error.errors(include_url=False, include_input=False)[0]
     said = [".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")[:200]]
     return f"not a valid record ({': '.join(filter(None, said))}); {MEND}"

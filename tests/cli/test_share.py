@@ -95,7 +95,13 @@ def test_a_folder_that_is_named_or_there_is_the_one_that_is_read(zoo, tmp_path, 
     assert (code, out) == (ends, "")
     assert "results does not exist; make some" in error
     (tmp_path / "results").mkdir()
-    for asked in (line, f"{line} --results results"):
-        code, out, error = zoo(asked)
-        assert (code, out) == (ends, "")
-        assert error.startswith("zoo: results holds no records; make some with `zoo bench")
+    code, out, error = zoo(f"{line} --results results")
+    assert (code, out) == (ends, "")
+    assert error.startswith("zoo: results holds no records; make some with `zoo bench")
+    code, out, error = zoo(line)
+    assert code == 0, "an empty one that nobody named is none"
+    assert NO_FOLDER in error
+    (tmp_path / "results" / "damaged.json").write_text("{")
+    code, out, error = zoo(line)
+    assert (code, out) == (ends, "")
+    assert error.startswith("zoo: results holds no records (1 file could not be read; ")
