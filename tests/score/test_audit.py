@@ -218,7 +218,7 @@ def test_what_was_asked_for_may_be_more_or_by_another_name(trained, where, value
     assert faults(trained) == ()
 
 
-@pytest.mark.parametrize("step", ["memory", "cold", "agreement", "throughput", "train", "plan"])
+@pytest.mark.parametrize("step", ["build", "memory", "cold", "agreement", "throughput", "train", "plan"])
 def test_a_cell_may_fail_late_and_keeps_what_it_has(records, step):
     record, samples = records.sampled()
     late = {"memory": None, "failure": Failure(step=step, reason="no"), "status": "oom"}
