@@ -226,11 +226,6 @@ def test_a_cell_may_fail_late_and_keeps_what_it_has(records, step):
     assert faults_of(record.model_copy(update=late), samples) == told
 
 
-def test_an_empty_record_is_not_ok(records):
-    empty = records.make(right=None, dataset=None, timed=False)
-    assert faults_of(empty, {}) == ("status: ok said, and neither speed nor accuracy is there",)
-
-
 def test_a_file_of_another_maker_has_neither_code_nor_cost(records):
     record, samples = records.sampled(source="file", tag="net.onnx", runtime="onnxruntime", file_bytes=9)
     artifact = record.artifact.model_copy(update={"code_sha256": ""})

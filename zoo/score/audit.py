@@ -226,8 +226,6 @@ def _status_faults(record: Record) -> Iterator[str]:
             yield f"failure.step: {failure.step} said, and {answer} is there"
     elif record.status != "ok":
         yield f"status: {record.status} said, and no step failed"
-    elif record.speed is None and record.accuracy is None:
-        yield "status: ok said, and neither speed nor accuracy is there"
 
 
 def _kind_faults(record: Record) -> Iterator[str]:
