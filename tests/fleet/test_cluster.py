@@ -104,6 +104,14 @@ def test_no_head_there_is_one_line_and_no_wait(closed_port):
     assert "\n" not in str(raised.value)
 
 
+TRACE = """Traceback (most recent call last):
+  File "/opt/ray/util/client/server/proxier.py", line 765, in Datapath
+    if not self.proxy_manager.start_specific_server(
+psutil.ZombieProcess: PID still exists
+"""
+"""Of a head whose process for a client was gone when it looked."""
+
+
 @pytest.mark.parametrize(
     ("said", "death_count", "try_count"),
     [
@@ -111,6 +119,9 @@ def test_no_head_there_is_one_line_and_no_wait(closed_port):
         ("Starting Ray client server failed. See …", 1, 2),
         ("Starting Ray client server failed. See …", 3, 4),
         ("Starting Ray client server failed. See …", 4, 4),
+        (TRACE, 1, 2),
+        (TRACE, 4, 4),
+        ("Proxy failed to Connect to backend! Check …", 1, 2),
         ("no", 1, 1),
     ],
 )
@@ -136,6 +147,7 @@ def test_a_head_whose_process_for_us_dies_is_asked_again(said, death_count, try_
             with pytest.raises(UserError, match="Ray does not let us in") as raised, entered:
                 pass
             assert "\n" not in str(raised.value)
+            assert (said == TRACE) == ("(psutil.ZombieProcess: PID still exists)" in str(raised.value))
     assert tries == [address] * try_count
 
 

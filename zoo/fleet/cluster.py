@@ -38,8 +38,9 @@ CONNECT_S = 10.0
 """How long a head may take to answer at its port."""
 
 _ACCELERATOR = "accelerator_type:"
-_DIED = "Starting Ray client server failed"
-"""What a head says where the process that it starts for a client died."""
+_DIED = ("Starting Ray client server failed", "start_specific_server", "Proxy failed to Connect to backend")
+"""What a head says, some of it as a traceback, where the process that it starts for a client died or is not there."""
+_TRACE = "Traceback (most recent call last)"
 PAUSES_S = (1.0, 4.0, 16.0)
 """Before a head that said so is asked again."""
 _ALWAYS = {"RAY_ENABLE_AUTO_CONNECT": "0"}
@@ -159,7 +160,7 @@ def _enter(address: str, quiet: Mapping[str, Any]) -> None:
         try:
             ray.init(address, **quiet)
         except ConnectionAbortedError as error:
-            if _DIED not in str(error):
+            if not any(said in str(error) for said in _DIED):
                 raise
             time.sleep(pause_s)
         else:
@@ -198,7 +199,8 @@ def _require_somebody(address: str, host: str, port: int) -> None:
 
 
 def _why_not_joined(address: str, error: Exception) -> str:
-    said = " ".join(str(error).split())[:300] or type(error).__name__
+    lines = str(error).strip().splitlines()[-1:] if _TRACE in str(error) else [str(error)]  # its last says what it is
+    said = " ".join(" ".join(lines).split())[:300] or type(error).__name__
     advice = {
         LOCAL: "see that this machine has some memory and room in its temporary folder left",
     }.get(
