@@ -246,7 +246,8 @@ def test_two_numbers_are_told_apart_as_in_python(show, key, value, other):
 
 @pytest.mark.parametrize("word", ["runtime=bogus", "limit.latencyy=0.01", "limit.miou=x", "limit.miou=", "best=cost",
     "row=zz", "compare=zz", "open=compare", "grade=Z", "sort=constructor:up", "x=__proto__", "nonsense=1",
-    "constructor=1", "limit.iou.tram=0.1", "sale=yes"])  # fmt: skip
+    "constructor=1", "limit.iou.tram=0.1", "sale=yes", "limit.miou=-5", "limit.miou=0", "limit.latency=-1",
+    "limit.latency=1e308", "precision=int9"])  # fmt: skip
 def test_an_address_says_what_of_it_is_not_known(show, word):
     page = show(f"precision=fp32&{word}")
     assert f"cannot be read: {word}. The rest is asked" in page.inner_text("#unread")
@@ -257,10 +258,54 @@ def test_an_address_says_what_of_it_is_not_known(show, word):
 
 @pytest.mark.parametrize("name", ["latency", "Latency", "pipeline p50", "pipeline-p50-s", "pipeline_p50_s"])
 def test_an_address_takes_the_names_of_the_command(show, name):
-    page = show(f"limit.{name}=0.03&best=peak-memory")
+    page = show(f"limit.{name}=0.03&best=peak-memory&sort=latency:up")
     assert page.locator("#unread:visible").count() == 0
     assert (len(models(page)), page.input_value("#objective")) == (4, "peak_memory_bytes")
     fragment(page, "limit.pipeline_p50_s=0.03")
+
+
+def test_a_long_address_that_is_not_known_stays_within_the_page(show):
+    page = show("&".join(f"word{place}={'x' * 400}" for place in range(9)))
+    page.set_viewport_size({"width": 390, "height": 900})
+    said = page.inner_text("#unread")
+    assert "… and 4 more. The rest" in said
+    assert len(said) < 600
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_where_no_row_knows_all_that_is_asked_it_is_said(browser, records, tmp_path):
+    save(records.make("a", right=0.5), {}, tmp_path)
+    save(records.make("b", right=None, energy_j=0.5), {}, tmp_path)
+    write(leaderboard(tmp_path), tmp_path / "page.html", "html")
+    page = browser.new_page()
+    page.goto((tmp_path / "page.html").as_uri() + "#limit.miou=0.1&limit.energy_per_image_j=1&best=pipeline_p50_s")
+    page.wait_for_selector("html[data-ready]")
+    said = page.inner_text("#best")
+    page.close()
+    assert "No row here has all of mIoU, energy per image, pipeline p50." in said
+
+
+def test_the_form_shows_what_decides(show):
+    page = show("best=class-loss.class 3")
+    assert page.input_value("#objective") == "class-loss.class 3"
+
+
+def test_what_forward_opened_is_closed_without_a_trace(show):
+    """The entry that is come back to holds what was asked later."""
+    page = show()
+    for value in ("40", "20"):
+        page.fill(LATENCY, value)
+        if value == "40":
+            until(page, "location.hash.includes('0.04')")
+            page.locator("#table tbody th button").first.click()
+            page.keyboard.press("Escape")
+            until(page, "!isLeaving && !isOpen()")
+    until(page, "location.hash.includes('0.02')")
+    page.go_forward()
+    until(page, "isOpen()")
+    page.keyboard.press("Escape")
+    until(page, "!isLeaving && !isOpen() && location.hash.includes('0.02')")
+    assert page.input_value(LATENCY) == "20"
 
 
 def test_a_limit_is_rounded_so_that_its_row_keeps_it(show):

@@ -16,11 +16,13 @@ function open_(what) {
   Object.assign(state, what);
   syncDialog();
   writeAddress(asEntry);
+  asOpened = question(state);
 }
 
 /* Closed by a person: the entry that was added is left, so that Back does not close nothing, nor open it again. */
 function closed() {
   if (!isOpen()) return; // by Back
+  isChanged = question(state) !== asOpened;
   Object.assign(state, { card: null, open: "" });
   opened = "";
   isLeaving = Boolean(history.state?.isOpened);
@@ -31,13 +33,13 @@ function closed() {
 /* The address is another one: by Back or Forward, or since a person wrote it. The same question with another card open
    leaves the page as it is scrolled and unfolded. */
 function moved() {
-  if (isLeaving) {
-    isLeaving = false;
-    return void writeState();
-  }
+  const isLeft = isLeaving;
+  isLeaving = false;
+  if (isLeft && isChanged) return void writeState();
   clearTimeout(writing);
-  const before = state, question = (asked) => addressOf({ ...asked, card: null, open: "" });
+  const before = state;
   readState();
+  asOpened = question(state);
   if (unread.length || question(before) !== question(state)) return void rebuild();
   state = { ...before, card: state.card, open: state.open };
   syncDialog();
@@ -45,6 +47,9 @@ function moved() {
 
 let opened = ""; // what the dialog holds
 let isLeaving = false; // the entry of what was closed
+let asOpened = ""; // what was asked when it was opened, and
+let isChanged = false; // whether something else was, when it was closed
+const question = (asked) => addressOf({ ...asked, card: null, open: "" });
 
 function syncDialog() {
   const dialog = byId("card"), rows = state.open === "compare" ? state.compare : state.card === null ? [] : [state.card];

@@ -10,7 +10,8 @@ function options(select, pairs, chosen) {
 /* Metrics that can be chosen, and the chosen one, though it may be known of no row here. */
 function grouped(select, chosen, can = known) {
   const one = (key) => h("option", { value: key, selected: key === chosen }, metric(key).title, can(key) ? "" : " (not known here)");
-  const classes = [...new Set([...classesHere().map((name) => `iou.${name}`).filter((key) => known(key)), ...(isClass(chosen) ? [chosen] : [])])];
+  const isOfClass = !DATA.metrics.some((one) => one.key === chosen);
+  const classes = [...new Set([...classesHere().map((name) => `iou.${name}`).filter((key) => known(key)), ...(isOfClass ? [chosen] : [])])];
   select.replaceChildren(
     h("optgroup", { label: "Metrics" }, metricsHere((key) => can(key) || key === chosen).map((found) => one(found.key))),
     ...(classes.length ? [h("optgroup", { label: "IoU of a class" }, classes.map(one))] : []),
@@ -181,7 +182,8 @@ function whyNothing() {
   const numbers = keys.map(([key, title]) => (known(key) ? rows.length && `${title} is not known of any of the rows that are asked for.`
     : `${title} is not known of any row here: it was not measured on ${here}.${elsewhere((row) => valueOf(row, key) !== null)}`));
   const best = metric(objective()), isTold = keys.some(([key]) => key === best.key);
-  return [...kinds, ...numbers, !rows.length && !kinds.length && "No row here is all that is asked for under “Only”.",
+  const asked = [...new Set([...limitsSet().map(([key]) => key), best.key])], isAnyWhole = rows.some((row) => asked.every((key) => valueOf(row, key) !== null));
+  return [...kinds, ...numbers, rows.length && !keys.length && !isAnyWhole && `No row here has all of ${asked.map((key) => metric(key).title).join(", ")}.`, !rows.length && !kinds.length && "No row here is all that is asked for under “Only”.",
     rowsNow.length && !isTold && `Of the rows that keep all that is asked, ${best.title} is not known.`].filter(Boolean);
 }
 

@@ -15,7 +15,8 @@ function update() {
 
 function rebuild() {
   byId("unread").hidden = !unread.length;
-  byId("unread").textContent = `The address names what is not on this page, or cannot be read: ${unread.join(", ")}. The rest is asked of the table shown here.`;
+  const said = unread.slice(0, 5).map((word) => (word.length > 60 ? `${word.slice(0, 60)}…` : word)).join(", "), more = unread.length - 5;
+  byId("unread").textContent = `The address names what is not on this page, or cannot be read: ${said}${more > 0 ? ` and ${more} more` : ""}. The rest is asked of the table shown here.`;
   byId("caution").hidden = !current().caution;
   byId("caution").textContent = current().caution;
   shownRows = PAGE;

@@ -50,14 +50,17 @@ function writeAddress(asEntry = false) {
 /* What the address says, in its own words; what this page does not know, or cannot read, is left out and said. */
 function readState() {
   state = { ...structuredClone(FRESH), group: DATA.first };
-  unread = [...new URLSearchParams(location.hash.slice(1))].flatMap(([name, text]) => readWord(name, text).map((value) => `${name}=${value}`));
+  const words = [...new URLSearchParams(location.hash.slice(1))].sort(([one], [other]) => (one === "open") - (other === "open")), taken = new Set();
+  unread = words.flatMap(([name, text]) => readWord(name, text, taken).map((value) => `${name}=${value}`));
   if (!isAsked(null) && state.objective === defaultObjective()) state.objective = null;
 }
 
-/* A word of the address goes into the state; returned are those of its values that do not. */
-function readWord(name, text) {
+/* A word of the address goes into the state, once; returned are those of its values that do not. */
+function readWord(name, text, taken) {
   const [field, read] = WORDS.get(name) ?? [], key = name.startsWith("limit.") ? keyOf(name.slice("limit.".length)) : undefined;
-  const values = text.split("|"), without = (found) => values.filter((one) => !found.includes(one));
+  const values = [...new Set(text.split("|"))], without = (found) => values.filter((one) => !found.includes(one)), asked = key ?? name;
+  if (taken.has(asked)) return [text];
+  taken.add(asked);
   if (KINDS.includes(name)) {
     const there = new Set(DATA.facts[name].map(String));
     state.kinds[name] = values.filter((one) => there.has(one));
@@ -68,11 +71,17 @@ function readWord(name, text) {
     state.compare = found.map((id) => DATA.place.get(id));
     return without(found);
   }
-  const value = key ? (text.trim() && Number.isFinite(Number(text)) ? asLimit(key, Number(text), true) : undefined) : read?.(text);
+  const value = key ? limitOf(key, text) : read?.(text);
   if (value === undefined) return [text];
   if (key) state.limits[key] = value;
   else state[field] = value;
   return [];
+}
+
+/* A limit as it is written; nothing where it can be none: below 0, no number, too large. */
+function limitOf(key, text) {
+  const asked = text.trim() ? Number(text) : NaN, limit = asLimit(key, asked, true);
+  return asked >= 0 && Number.isFinite(limit) ? limit : undefined;
 }
 
 const oneOf = (...values) => (text) => values.find((value) => value === text);
@@ -93,7 +102,10 @@ const WORDS = new Map(Object.entries({
   row: ["card", (id) => DATA.place.get(id)],
   open: ["open", (text) => (state.compare.length > 1 ? oneOf("compare")(text) : undefined)],
 }));
-const sortOf = (key, way) => ((DATA.metrics.some((one) => one.key === key) || keyOf(key) === key || Object.hasOwn(DATA.facts, key)) && oneOf("up", "down")(way) ? { key, up: way === "up" } : undefined);
+function sortOf(text, way) {
+  const key = DATA.metrics.some((one) => one.key === text) || Object.hasOwn(DATA.facts, text) ? text : keyOf(text);
+  return key && oneOf("up", "down")(way) ? { key, up: way === "up" } : undefined;
+}
 
 /* The key of a metric that ranks, by its key or by what `zoo pick` takes for it: `metric_named` in zoo/score/metrics.py. */
 function keyOf(text) {
