@@ -72,6 +72,14 @@ def test_records_arrive_byte_for_byte_and_once(records, other, tmp_path, form):
     assert held(mine) == after
 
 
+def test_one_folder_may_stand_alone_and_what_is_none_is_refused(other, tmp_path):
+    assert len(merge(str(other), tmp_path / "one").added) == len(merge([other], tmp_path / "two").added) > 0
+    for given in (3, [3], ["a", 3]):
+        with pytest.raises(UserError, match="merge takes folders of records, or archives of them; got "):
+            merge(given, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
 def test_a_record_goes_where_its_content_says_whatever_its_file_is_called(other, tmp_path):
     expected = held(other)
     for path in sorted(other.rglob("*.json")):

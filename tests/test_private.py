@@ -80,6 +80,7 @@ def test_the_name_of_an_image_may_hold_an_address_too(records):
     [
         "unet@epoch3.pth", "camvid_cpu@11872d3374cf", "127.0.0.1", "8.8.8.8", "172.32.0.1", "1.10.0.0.1", "v10.0.0.1",
         "https://example.org/@jo/net", "https://a.org/x?q=a@b", "int8::vm_x", "llvm", "vm-1",
+        "Plan was made by TensorRT 10.13.3.9", "version 10.1.2.3 of the exporter", "tensorrt==10.3.0.26",
     ],
 )  # fmt: skip
 def test_what_looks_like_an_address_is_none(records, monkeypatch, text):

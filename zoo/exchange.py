@@ -26,6 +26,7 @@ from zoo.faults import how_to_read, how_to_write, reason
 from zoo.private import private_texts
 from zoo.record import Record
 from zoo.score.audit import Arrays, faults_of
+from zoo.score.filtering import several_of
 
 READ_BYTES = 64 * 2**20
 """More than a record or its samples ever take: what claims to be larger is not read."""
@@ -100,7 +101,9 @@ class _Tarred(NamedTuple):
     content: bytes
 
 
-def merge(sources: Sequence[Path | str], into: Path | str = store.DEFAULT, on_done: OnDone | None = None) -> Merged:
+def merge(
+    sources: Path | str | Sequence[Path | str], into: Path | str = store.DEFAULT, on_done: OnDone | None = None
+) -> Merged:
     """Take the records of other folders into one.
 
     A record goes where its content says, with its samples. One that is there already is passed over, and nothing is
@@ -109,14 +112,15 @@ def merge(sources: Sequence[Path | str], into: Path | str = store.DEFAULT, on_do
     and the same call goes on from there.
 
     Args:
-        sources: Folders, or a `.zip` or `.tar` of one; `shipped`: the records that came with zoo.
+        sources: One or several folders, or a `.zip` or `.tar` of one; `shipped`: the records that came with zoo.
         into: The results folder; made where there is none, and something to put into it.
         on_done: Told how far it is.
 
     Raises:
         UserError: a source is none, or holds nothing; another merge holds the folder; it cannot be written to.
     """
-    folders = [store.folder_to_read(source)[0] for source in sources]
+    named = several_of(sources, (str, Path), "merge takes folders of records, or archives of them")
+    folders = [store.folder_to_read(source)[0] for source in named]
     target, added, known_count, left_out = Path(into), list[Path](), 0, list[str]()
     with ExitStack() as opened:
         found = [one for source in folders for one in _records_in(source, opened, left_out)]

@@ -51,9 +51,7 @@ AHEAD = timedelta(days=1)
 """How far a machine's clock may go before that of another."""
 IDENTITY_S = 10.0
 """How long to wait for another process that gives a new folder its id."""
-NO_FOLDER = (
-    f"no records in a folder {DEFAULT} here: these came with zoo; `zoo bench --models all` measures this machine"
-)
+NO_FOLDER = f"no records in {DEFAULT} here: these came with zoo; `zoo bench --models all` measures this machine"
 
 _encoded = json.JSONEncoder(allow_nan=False, sort_keys=True).encode  # `json.dumps` would make one for each value
 
@@ -147,7 +145,10 @@ def folder_to_read(results: Path | str | None) -> tuple[Path, tuple[str, ...]]:
     The one it named, else `results` of the working directory if it holds any, else the records that are shipped.
     """
     given = Path(DEFAULT if results is None else results)
-    is_meant = given.exists() and (results is not None or _may_hold_records(given))
+    try:
+        is_meant = given.exists() and (results is not None or _may_hold_records(given))
+    except OSError as error:  # of a name that is too long
+        raise UserError(f"{given}: {reason(error)}; {how_to_read(error)}") from error
     if (results is None or str(results) == SHIPPED) and not is_meant and (shipped := _shipped()):
         return shipped, () if results else (NO_FOLDER,)
     return given, ()
@@ -314,7 +315,6 @@ def _lock(results: Path, *, patience_s: float = 0.0) -> Iterator[None]:
 
 
 def _unwritable(folder: Path, error: OSError, what: str = "to") -> UserError:
-    """Each verb has its own flag for the folder."""
     return UserError(f"cannot write {what} {folder}: {reason(error)}; {how_to_write(error, 'another results folder')}")
 
 

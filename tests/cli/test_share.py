@@ -71,6 +71,9 @@ def test_an_edited_record_stays_out_and_ends_with_1(zoo, measured):
         ("verify --records --check", "--records writes no page; leave --check away"),
         ("verify --records --format md", "leave --format away"),
         ("verify --records --results nowhere", "nowhere holds no records to verify"),
+        ("merge " + "a" * 300, "File name too long"),
+        ("verify --records --results " + "a" * 300, "File name too long"),
+        ("leaderboard --results " + "a" * 300, "File name too long"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(zoo, line, words):
@@ -79,6 +82,12 @@ def test_a_mistake_is_one_line_and_exit_code_2(zoo, line, words):
     assert error.startswith("zoo: ")
     assert error.count("\n") == 1
     assert words in error
+
+
+def test_a_check_of_a_folder_that_lost_its_records_does_not_pass(zoo, tmp_path):
+    (tmp_path / "results").mkdir()
+    code, _, error = zoo("verify --records")
+    assert (code, error) == (2, "zoo: results holds no records to verify; name their folder with --results\n")
 
 
 @pytest.mark.parametrize("line", ["pick", "leaderboard --format csv", "compare edanet icnet_resnet18", "verify enet"])

@@ -110,6 +110,8 @@ def test_a_number_is_told_from_a_bound_and_the_bound_has_what_was_asked(key, val
         ("miou", 0.47951, 0.4795, "48.0 %"),
         ("miou", 0.47949, 0.47945, "47.949 %"),
         ("miou", 0.5, 0.5, "50.0 %"),
+        ("param_count", 686679, 686679, "0.686679 M"),
+        ("miou", 0.0333, 0.0333, "3.33 %"),
         ("grade", 2, 1, "A"),
     ],
 )

@@ -58,9 +58,10 @@ def _audit(arguments: argparse.Namespace) -> int:
     refuse(arguments, ("output", "check", "format"), "--records writes no page")
     from zoo.report.progress import LiveImages
     from zoo.score.audit import audit
-    from zoo.store import folder_to_read
+    from zoo.store import DEFAULT, folder_to_read
 
-    folder, said = folder_to_read(arguments.results)
+    own = DEFAULT if arguments.results is None and DEFAULT.exists() else arguments.results  # though it holds nothing
+    folder, said = folder_to_read(own)
     warn(said)
     with LiveImages(make_console(stderr=True), "recomputing", "records") as live:
         found = audit(folder, live)

@@ -36,6 +36,8 @@ from zoo.spec import Facts, Feeding
 from zoo.store import load, refuse_file, result_path, samples, visible_files
 from zoo.timed import Latency
 
+CONFIG_SCHEMA = 7
+"""The first one of which no record is without all that was asked for."""
 INTERVAL_SCHEMA = 3
 """The first one whose records hold the interval of mIoU."""
 CLOSE = 1e-9
@@ -253,6 +255,10 @@ def _kind_faults(record: Record) -> Iterator[str]:
         yield f"protocol: {record.protocol} said, {rate_hz} by config.rate_hz"
     if is_paced and record.speed is not None and record.paced is None:
         yield f"paced: nothing said, and its calls were timed by the rules of {PACED_PROTOCOL}"
+    if record.status == "ok" and artifact.weights.sha256 is None and artifact.weights.source not in {"random", "none"}:
+        yield f"artifact.weights.sha256: none said, and they are of {artifact.weights.source}"
+    if not record.config and record.schema_version >= CONFIG_SCHEMA:
+        yield "config: nothing said, and something was asked for"
     is_file = record.cost is None and (artifact.file_sha256 or record.status != "ok")
     if not artifact.code_sha256 and not is_file:  # what somebody exported is known by its bytes, and not counted
         yield "artifact.code_sha256: none said, and no file was measured"

@@ -125,7 +125,9 @@ class Metric:
         """Say a number that keeps a bound, with more digits than usual where these would seem to break it."""
         seen, edge = self.seen(value), bound * self.scale
         broken = self.beats(edge, seen) and not math.isclose(edge, seen, rel_tol=_NOISE)
-        return self.apart(value, bound)[0] if broken else self.say(value)
+        if not broken:
+            return self.say(value)
+        return self.exactly(value) if math.isclose(value, bound, rel_tol=_NOISE) else self.apart(value, bound)[0]
 
     def _to(self, decimals: int, value: float) -> str:
         return replace(self, decimals=decimals).say(value)
