@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
@@ -12,8 +13,9 @@ from zoo.machine import Named
 from zoo.presets import RECIPE_HASHES, sweep
 from zoo.score.fields import quoted
 from zoo.score.metrics import GRADE, Metric, metric_of
-from zoo.score.rows import Row, text_of
+from zoo.score.rows import Row
 from zoo.store import when
+from zoo.units import show_size
 
 if TYPE_CHECKING:
     from zoo.published import table
@@ -72,7 +74,7 @@ def how_to_measure(row: Row, *keys: str) -> str:
     precision = [] if row.is_foreign else [f"--precision {row.precision}"]
     words = ["zoo bench", what, f"--runtimes {quoted(row.runtime)}", *precision]
     words += _images_words(row, accuracy=accuracy)
-    words.append(f"--input-size {text_of(row.input_size)}")
+    words.append(f"--input-size {show_size(row.input_size)}")
     words += [f"--batch {row.batch_size}"] if row.batch_size != 1 else []
     words += [f"--seeds {seeds}"] if seeds > 1 else []
     words += _unusual_words(row)
@@ -93,13 +95,12 @@ def _images_words(row: Row, *, accuracy: bool) -> Iterator[str]:
         stated = sweep(preset)
         yield from ["--set accuracy=false"] if stated.get("accuracy", True) else []
         if stated.get("image_size", list(IMAGE_SIZE)) != list(row.output_size):
-            yield f"--set image_size={text_of(row.output_size)}"
+            yield f"--set image_size={show_size(row.output_size)}"
 
 
 def _unusual_words(row: Row) -> Iterator[str]:
     """What was asked for that no preset asks for."""
-    cores = re.search(r"-(\d+)c$", row.device)  # of a CPU
-    if cores and int(cores[1]) != row.thread_count:
+    if _cores_of(row.device) not in (None, row.thread_count):
         yield f"--threads {row.thread_count}"
     if row.resize != "fit":
         yield f"--set resize={row.resize}"
@@ -107,6 +108,13 @@ def _unusual_words(row: Row) -> Iterator[str]:
         yield f"--set memory_format={row.memory_format}"
     if row.compile_mode not in (None, "default"):
         yield f"--set compile_mode={row.compile_mode}"
+
+
+@functools.cache  # advice asks for every row
+def _cores_of(device: str) -> int | None:
+    """Of a CPU, as its name has them."""
+    cores = re.search(r"-(\d+)c$", device)
+    return int(cores[1]) if cores else None
 
 
 def how_to_train(model: str, recipe: str = "", seed: int = 0, *, version: str = "", on_data: bool) -> str:
@@ -163,7 +171,7 @@ def how_to_export(row: Row, *, beside: bool = False) -> str:
     device = f"-{row.device}" if beside else ""
     file = f"{name}-{row.runtime}-{row.precision}{device}{suffix}"
     words = [f"zoo export {quoted(row.model)} -o {file} --runtime {row.runtime} --precision {row.precision}"]
-    words.append(f"--image-size {text_of(row.output_size)} --input-size {text_of(row.input_size)}")
+    words.append(f"--image-size {show_size(row.output_size)} --input-size {show_size(row.input_size)}")
     words += [f"--resize {row.resize}"] if row.resize != "fit" else []
     words += [f"--batch {row.batch_size}"] if row.batch_size != 1 else []
     words += ["--device cuda"] if suffix == ".pt2" and row.device.startswith("nvidia") else []
@@ -179,7 +187,8 @@ def how_to_load(row: Row) -> str:
     if row.is_foreign:
         return ""
     precision = "" if row.precision in {"fp32", "int8"} else f" --precision {row.precision}"
-    words = [f"zoo predict {quoted(row.model)} frame.png -o pictures --input-size {text_of(row.input_size)}{precision}"]
+    size = show_size(row.input_size)
+    words = [f"zoo predict {quoted(row.model)} frame.png -o pictures --input-size {size}{precision}"]
     words += ["--data DIR"] if _needs_data(row) else []
     return " ".join([*words, *_weights_words(row)])
 
