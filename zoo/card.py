@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from zoo.catalog import EXPORTED
 from zoo.errors import UserError
 from zoo.faults import how_to_read, reason
 from zoo.files import sha256_of
@@ -97,7 +98,7 @@ def read_exported(file: Path, *, trust: bool, feed: Feed = NOTHING) -> Card:
     """
     if not file.is_file():
         raise UserError(f"no file {file}; --file is what `zoo export` wrote, or another .onnx or .pt2 file")
-    if file.suffix not in (".onnx", ".pt2"):
+    if file.suffix not in EXPORTED:
         raise UserError(f"{file} is neither .onnx nor .pt2; `zoo export MODEL --runtime R -o FILE` writes both")
     if file.suffix == ".pt2" and not trust:
         raise UserError(f"{file} is native code that runs with your rights; add --trust if you trust who made it")

@@ -36,7 +36,7 @@ from zoo.encodings import (
 from zoo.errors import UserError
 from zoo.instances import CATEGORY_NAMES, CLASS_NAMES, TARGETS, Seen, instance_counts, see_instances
 from zoo.labels import CITYSCAPES
-from zoo.score.accuracy import miou_interval
+from zoo.score.accuracy import COUNTS, miou_interval
 from zoo.spec import Size
 
 Predict = Callable[[Tensor], Tensor]
@@ -76,13 +76,12 @@ class EvaluationResult:
     @property
     def per_image(self) -> npt.NDArray[np.int32]:
         """`(3, images, K)`: true positives, false positives and false negatives."""
-        return np.stack([self.true_positives, self.false_positives, self.false_negatives])
+        return np.stack([getattr(self, name) for name in COUNTS])
 
     @property
     def samples(self) -> dict[str, npt.NDArray[Any]]:
         """Per-image counts, as the sidecar of a record keeps them."""
-        counted = ("true_positives", "false_positives", "false_negatives")
-        return {"image_names": np.array(self.image_names), **{name: getattr(self, name) for name in counted}}
+        return {"image_names": np.array(self.image_names), **{name: getattr(self, name) for name in COUNTS}}
 
 
 def evaluate(

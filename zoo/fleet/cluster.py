@@ -199,8 +199,10 @@ def _require_somebody(address: str, host: str, port: int) -> None:
 
 
 def _why_not_joined(address: str, error: Exception) -> str:
-    lines = str(error).strip().splitlines()[-1:] if _TRACE in str(error) else [str(error)]  # its last says what it is
-    said = " ".join(" ".join(lines).split())[:300] or type(error).__name__
+    text = str(error).strip()
+    if _TRACE in text:
+        text = text.splitlines()[-1]  # says what it is
+    said = " ".join(text.split())[:300] or type(error).__name__
     advice = {
         LOCAL: "see that this machine has some memory and room in its temporary folder left",
     }.get(

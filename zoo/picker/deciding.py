@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from zoo.errors import listed
-from zoo.score.comparing import place_of, sharing, these_weights
+from zoo.score.comparing import of_each, place_of, sharing, these_weights
 from zoo.score.limits import Limit
 from zoo.score.metrics import METRICS, Metric
 from zoo.score.paired import INTERVAL, QUANTILES, SPREAD, Pairs, Tie
@@ -217,19 +216,9 @@ def notes(
     return [
         *said,
         *(text for limit in asked.limits if (text := _reaches(winner, limit, pairs))),
-        *_on_each(winner.measured, lambda place: _of_weights(place, baseline)),
+        *(f"{on} {text}".lstrip() for text, on in of_each(winner.measured, lambda place: _of_weights(place, baseline))),
         *_of_timing(winner),
     ]
-
-
-def _on_each(places: Sequence[Row], say: Callable[[Row], Iterable[str]]) -> Iterator[str]:
-    """What is said of the rows of several devices, each sentence once, and of which, where not of all."""
-    where = defaultdict[str, list[str]](list)
-    for place in places:
-        for text in say(place):
-            where[text].append(place_of(place, places))
-    for text, named in where.items():
-        yield text if len(named) == len(places) else f"on {' and '.join(named)} {text}"
 
 
 def cautions(row: Row, baseline: Row | None) -> list[str]:

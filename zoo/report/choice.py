@@ -6,7 +6,7 @@ import functools
 import json
 import math
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
@@ -33,7 +33,7 @@ from zoo.score.commands import (
     rests_on,
     what_trains,
 )
-from zoo.score.comparing import place_of
+from zoo.score.comparing import of_each, place_of
 from zoo.score.licences import NO_ADVICE
 from zoo.score.metrics import CLASS_LOSS, COST, GRADE, SHOWN, SHOWN_OF_PACED, Metric, metric_of
 from zoo.score.rows import WHOLE, Row, text_of
@@ -223,13 +223,8 @@ def _commands(choice: Choice) -> Iterator[tuple[str, str]]:
 
 
 def _of_each(places: Sequence[Row], how: Callable[[Row], str]) -> Iterator[tuple[str, str]]:
-    """What is done for rows of several devices, each command once, and behind it on which, where not on all alike."""
-    where = defaultdict[str, list[str]](list)
-    for place in places:
-        if command := how(place):
-            where[command].append(place_of(place, places))
-    for command, on in where.items():
-        yield command, "" if len(on) == len(places) else f" on {' and '.join(on)}"
+    """The commands of `of_each`, and behind a space on which."""
+    return ((command, f" {on}".rstrip()) for command, on in of_each(places, lambda place: filter(None, [how(place)])))
 
 
 def _how_to_export(choice: Choice) -> Callable[[Row], str]:
@@ -326,14 +321,15 @@ def _loser(choice: Choice, loser: Loser) -> str:
     if loser.kind == "elsewhere":
         how = f"; there `{_how_to_measure_there(choice, row)}`"
     elif unknown and loser.kind in {"limit", "lacking"}:
-        how = "".join(f"; `{command}`" for command in _how_to_know(row, unknown))
+        commands = _of_each(row.measured, lambda part: _how_to_know(part, unknown))
+        how = "".join(f"; `{command}`" for command, _ in commands)
     return f"  {loser.label}: {why}{how}{basis}"
 
 
-def _how_to_know(row: Row, keys: Sequence[str]) -> Iterable[str]:
-    """The commands that measure numbers where they are not known, of several devices each on those that lack some."""
-    lacks = [(part, [key for key in keys if part.value(key) is None]) for part in row.measured]
-    return dict.fromkeys(how_to_measure(part, *lacking) for part, lacking in lacks if lacking)
+def _how_to_know(row: Row, keys: Sequence[str]) -> str:
+    """The command that measures those of some numbers that are not known of a row; empty where all are."""
+    lacking = [key for key in keys if row.value(key) is None]
+    return how_to_measure(row, *lacking) if lacking else ""
 
 
 def _how_to_measure_there(choice: Choice, row: Row) -> str:

@@ -25,6 +25,8 @@ else:
 Confusion: TypeAlias = "tuple[tuple[int, ...], ...] | npt.NDArray[np.int64]"
 """As a record keeps it, or as it was counted."""
 
+COUNTS = ("true_positives", "false_positives", "false_negatives")
+"""What is counted of each image and class, as a sidecar names it."""
 RESAMPLES = 2000
 """Draws of a bootstrap."""
 BOOTSTRAP_SEED = 0

@@ -30,7 +30,7 @@ from zoo.presets import RECIPE_HASHES
 from zoo.protocol import ACCURACY_PROTOCOL, COLD_PROTOCOL, PACED_PROTOCOL, RUNTIMES, SPEED_PROTOCOLS
 from zoo.question import hashes_of
 from zoo.record import Accuracy, Record, Speed
-from zoo.score.accuracy import miou_interval
+from zoo.score.accuracy import COUNTS, miou_interval
 from zoo.score.summary import MEDIAN_COUNT, Samples, summarise, summarise_paced, summarise_stages
 from zoo.spec import Facts, Feeding
 from zoo.store import load, refuse_file, result_path, samples, visible_files
@@ -54,7 +54,6 @@ ANSWER_OF = {
     "throughput": "throughput",
 }
 """What a record lacks where a step failed; of all others it is the speed. A build may be that of a larger batch."""
-COUNTS = ("true_positives", "false_positives", "false_negatives")
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 """A sidecar's arrays by name."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from operator import attrgetter, ge
 from typing import TYPE_CHECKING, NamedTuple
@@ -457,3 +457,13 @@ def place_of(part: Row, among: Sequence[Row]) -> str:
     """Return the device of one of several rows; of several machines of its name with the digits of this one."""
     alike = sum(other.device == part.device for other in among)
     return part.device if alike < 2 else f"{part.device} #{part.machine_id[:4]}"
+
+
+def of_each(places: Sequence[Row], say: Callable[[Row], Iterable[str]]) -> Iterator[tuple[str, str]]:
+    """Return what is said of rows of several devices, each text once, and of which: `on x and y`; empty for all."""
+    where = defaultdict[str, list[str]](list)
+    for place in places:
+        for text in say(place):
+            where[text].append(place_of(place, places))
+    for text, named in where.items():
+        yield text, "" if len(named) == len(places) else f"on {' and '.join(named)}"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from zoo.errors import UserError
 from zoo.lazy import Lazy
-from zoo.score.accuracy import Draws, class_intervals, miou_draws, miou_gain_interval
+from zoo.score.accuracy import COUNTS, Draws, class_intervals, miou_draws, miou_gain_interval
 from zoo.score.comparing import tie
 from zoo.score.metrics import CLASS_IOU, metric_of
 from zoo.score.reading import Sources
@@ -45,7 +45,6 @@ MISSED = "missed_share"
 SPANNED = (*QUANTILES, MISSED)
 """Metrics whose intervals no record states, beside IoU of each class."""
 _SCOPES = "pipeline_s", "network_s"
-_COUNTS = "true_positives", "false_positives", "false_negatives"
 _Z = 1.96
 """Standard deviations that hold 95 %."""
 
@@ -88,6 +87,11 @@ def _is_class(key: str) -> bool:
 
 def _is_iou(key: str) -> bool:
     return key == "miou" or _is_class(key)
+
+
+def _is_sampled(key: str) -> bool:
+    """Whether no record states the metric's interval."""
+    return key in SPANNED or _is_class(key)
 
 
 def _of(counts: npt.NDArray[np.int32], key: str, classes: Sequence[str]) -> npt.NDArray[np.int32]:
@@ -146,7 +150,7 @@ class Pairs:
                 return Tie(self.test(one, other, key).verdict == "tie", PAIRED)
             except UserError:
                 pass  # then their intervals have to do
-        if key in SPANNED or _is_class(key):
+        if _is_sampled(key):
             span, others = (self.span(row, key) for row in (one, other))
             return Tie(None, "") if span is None or others is None else Tie(not _are_apart(span, others), INTERVAL)
         over_seeds = key == "miou" and (one.miou_spread is not None or other.miou_spread is not None)
@@ -198,7 +202,7 @@ class Pairs:
         That of a quantile, and of IoU of a class, is read off the samples; `None` where those are too few, or not at
         hand.
         """
-        if key not in SPANNED and not _is_class(key):
+        if not _is_sampled(key):
             return row.span(key)
         return hull(self._interval(part, key) for part in row.measured if part.value(key) == row.value(key))
 
@@ -253,9 +257,9 @@ class Pairs:
     def _image_counts(self, file: Path) -> tuple[list[str], npt.NDArray[np.int32]]:
         """Image names and their counts `(3, images, K)`: true positives, false positives, false negatives."""
         if file not in self._counts:
-            arrays = samples(file, "image_names", *_COUNTS)
+            arrays = samples(file, "image_names", *COUNTS)
             if "image_names" not in arrays:
                 raise UserError(f"{file} has no per-image counts beside it")
-            counts = np.stack([arrays[name] for name in _COUNTS])
+            counts = np.stack([arrays[name] for name in COUNTS])
             self._counts[file] = arrays["image_names"].tolist(), counts
         return self._counts[file]
